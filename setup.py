@@ -1,0 +1,36 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ubiops" / "__init__.py").read_text(), re.MULTILINE)
+assert VERSION is not None
+
+EMULATOR = [
+    "starlette>=0.37",
+    "uvicorn>=0.29",
+    "python-multipart>=0.0.9",
+    "sqlalchemy>=2.0.25",
+    "jsonschema>=4.21",
+    "pyyaml>=6.0",
+]
+
+setup(
+    name="ubiops",
+    version=VERSION[1],
+    description="Python client of the UbiOps API",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ubiops", "ubiops.*"]),
+    package_data={"ubiops": ["openapi.yaml", "py.typed"]},
+    install_requires=(ROOT / "requirements.txt").read_text().split(),
+    extras_require={"emulator": EMULATOR},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Typing :: Typed",
+    ],
+)
