@@ -1,0 +1,290 @@
+"""Files on their way: streamed up in a multipart body, streamed down to disk."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from email.message import Message
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from six import ensure_binary
+
+from ubiops.exceptions import ApiFileError
+from ubiops.schema import write_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    FileLike = str | os.PathLike[str] | BinaryIO
+    """What an upload takes: a path, or an object open for reading bytes."""
+
+__all__ = ["DownloadedFile", "FileLike", "Multipart", "Stream", "Upload", "filename_of", "save", "write_file"]
+
+BLOCK = 1 << 20
+
+
+class Stream:
+    """A request body that is read block by block while it is sent.
+
+    Attributes:
+        length (int | None): Its length in bytes; None where that isn't known.
+        rewindable (bool): Whether it can be sent again.
+    """
+
+    length: int | None = None
+    rewindable: bool = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise NotImplementedError
+
+
+class Upload(Stream):
+    """A file to send: a path, opened anew for each attempt, or a file object, sent from where it stands.
+
+    Args:
+        source: Path, or object whose ``read`` gives `bytes`.
+        name: File name to send; by default the last part of the path.
+
+    Raises:
+        ApiFileError: It is missing, unreadable, a folder, or no file at all.
+    """
+
+    def __init__(self, source: Any, name: str | None = None) -> None:
+        self._source = source
+        self._start = 0
+        if isinstance(source, (str, os.PathLike)):
+            self.name = name or os.path.basename(os.fspath(source))
+            self._measure_path(os.fspath(source))
+        elif callable(getattr(source, "read", None)):
+            self.name = name or os.path.basename(str(getattr(source, "name", "") or "")) or "file"
+            self._measure_object(source)
+        else:
+            hint = ": wrap it in io.BytesIO" if isinstance(source, (bytes, bytearray)) else ""
+            raise ApiFileError(f"must be a path or an object open for reading bytes, not {type(source).__name__}{hint}")
+
+    def _measure_path(self, path: str) -> None:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ApiFileError(f"can't read the file {path!r}: {reason}") from error
+        if stat.S_ISDIR(status.st_mode):
+            raise ApiFileError(f"must be a file, {path!r} is a folder: zip it first")
+        if not os.access(path, os.R_OK):
+            raise ApiFileError(f"can't read the file {path!r}: Permission denied")
+        if stat.S_ISREG(status.st_mode):
+            self.length = status.st_size
+        else:
+            self.rewindable = False
+
+    def _measure_object(self, source: Any) -> None:
+        if getattr(source, "closed", False):
+            raise ApiFileError("must be open, the file object is closed")
+        if isinstance(source, io.TextIOBase) or isinstance(source.read(0), str):
+            raise ApiFileError("must give bytes, not text: open the file with mode 'rb'")
+        try:
+            self._start = source.tell()
+            self.length = source.seek(0, os.SEEK_END) - self._start
+            source.seek(self._start)
+        except (AttributeError, OSError, ValueError):
+            self.length, self.rewindable = None, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        if isinstance(self._source, (str, os.PathLike)):
+            with open(self._source, "rb") as file:
+                yield from self._blocks(file)
+        else:
+            if self.rewindable:
+                self._source.seek(self._start)
+            yield from self._blocks(self._source)
+
+    def _blocks(self, file: Any) -> Iterator[bytes]:
+        left = self.length
+        while left is None or left > 0:
+            block = file.read(BLOCK if left is None else min(BLOCK, left))
+            if not block:
+                if left is None:
+                    return
+                raise ApiFileError(f"the file {self.name!r} became shorter while it was sent")
+            yield block
+            if left is not None:
+                left -= len(block)
+
+
+class Multipart(Stream):
+    """A ``multipart/form-data`` body that streams its files.
+
+    Args:
+        fields: Pairs of name and value; a value is a scalar, an `Upload`, or a tuple of file name, content (`bytes`,
+            `str`, path object or file object) and, where it can't be guessed, content type.
+    """
+
+    def __init__(self, fields: Iterable[tuple[str, Any]]) -> None:
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self._parts: list[bytes | Upload] = []
+        for name, value in fields:
+            head, content = _part(name, value)
+            self._parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(), content, b"\r\n"]
+        self._parts.append(f"--{boundary}--\r\n".encode())
+        uploads = [part for part in self._parts if isinstance(part, Upload)]
+        self.rewindable = all(upload.rewindable for upload in uploads)
+        if all(upload.length is not None for upload in uploads):
+            self.length = sum((part.length or 0) if isinstance(part, Upload) else len(part) for part in self._parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, Upload):
+                yield from part
+            else:
+                yield part
+
+
+def _part(name: str, value: Any) -> tuple[str, bytes | Upload]:
+    head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
+    if isinstance(value, Upload):
+        value = (value.name, value)
+    if not isinstance(value, (tuple, list)):
+        return head, value if isinstance(value, bytes) else write_text(value).encode()
+    filename, content, *rest = value
+    content_type = rest[0] if rest else mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    if not isinstance(content, (str, bytes, Upload)):
+        content = Upload(content, filename)
+    head += f'; filename="{_quoted(filename)}"\r\nContent-Type: {content_type}'
+    return head, content if isinstance(content, Upload) else ensure_binary(content)
+
+
+def _quoted(name: str) -> str:
+    # As HTML has it, and urllib3 with it.
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+class DownloadedFile(str):
+    """The path of a downloaded file; it can also be read like the answer that it came in.
+
+    ``open(path)`` works, and so does::
+
+        with api.blobs_get(project_name, blob_id) as file:
+            name, content = file.getfilename(), file.read()
+    """
+
+    _name: str
+    _file: BinaryIO | None
+
+    def __new__(cls, path: str, name: str) -> DownloadedFile:
+        self = super().__new__(cls, path)
+        self._name = name
+        self._file = None
+        return self
+
+    def __reduce__(self) -> tuple[type[DownloadedFile], tuple[str, str]]:
+        return DownloadedFile, (str(self), self._name)
+
+    def getfilename(self) -> str:
+        """The file's name as the server gave it, reduced to its last part."""
+        return self._name
+
+    def read(self, size: int = -1) -> bytes:
+        """The next `size` bytes of the file, or all that are left."""
+        if self._file is None:
+            self._file = open(self, "rb")  # noqa: SIM115
+        return self._file.read(size)
+
+    def close(self) -> None:
+        """Stop reading; the file stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> DownloadedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def filename_of(content_disposition: str | None) -> str | None:
+    """The file name of a ``Content-Disposition`` header (RFC 6266), reduced to its last part; None without one."""
+    if not content_disposition:
+        return None
+    message = Message()
+    message["Content-Disposition"] = content_disposition
+    names: Sequence[tuple[str, Any]] = message.get_params(header="Content-Disposition", failobj=[])
+    given = [value for key, value in names if key == "filename"]
+    # The extended form, which says its encoding, comes as a tuple and wins.
+    extended = [value for value in given if isinstance(value, tuple)]
+    name: str | None = None
+    if extended:
+        charset, _, text = extended[0]
+        name = text.encode("latin-1", "replace").decode(_known(charset), "replace")
+    elif given:
+        name = given[0].encode("latin-1", "replace").decode("utf-8", "replace")
+    return last_part(name)
+
+
+def last_part(name: str | None) -> str | None:
+    """A name from elsewhere as a file name that stays in its folder; None where nothing is left of it."""
+    name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name or "")[-1]).strip()
+    return None if name in ("", ".", "..") else name[-200:]
+
+
+def _known(charset: str | None) -> str:
+    return charset.lower() if charset and charset.lower() in ("utf-8", "iso-8859-1") else "utf-8"
+
+
+def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> DownloadedFile:
+    """Write an answer's body into a folder under the name that the server gave.
+
+    The file is private (0600), complete or not there, and never takes the place of another.
+
+    Args:
+        blocks: The body.
+        folder: Folder to write to; by default the system's folder for temporary files.
+        name: File name; without one it is generated.
+    """
+    folder = folder or tempfile.gettempdir()
+    name = name or f"ubiops-{secrets.token_hex(8)}"
+    part = _write_part(blocks, folder, 0o600)
+    path = _claim(folder, name)
+    os.replace(part, path)
+    return DownloadedFile(path, name)
+
+
+def write_file(blocks: Iterable[bytes], path: str) -> None:
+    """Write an answer's body to a path of the caller's; what is there is replaced when the body is complete."""
+    os.replace(_write_part(blocks, os.path.dirname(path) or ".", 0o666), path)
+
+
+def _write_part(blocks: Iterable[bytes], folder: str, mode: int) -> str:
+    """Write a body to a new file of a temporary name; nothing is left of it where that fails."""
+    part = os.path.join(folder, f".ubiops-{secrets.token_hex(8)}.part")
+    try:
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            file.writelines(blocks)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    return part
+
+
+def _claim(folder: str, name: str) -> str:
+    """Create an empty, private file of that name, or, where that is taken, of one like it."""
+    stem, extension = os.path.splitext(name)
+    path = os.path.join(folder, name)
+    while True:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
+        else:
+            return path

@@ -1,0 +1,392 @@
+"""Operations: what one endpoint takes and returns. Builds requests and reads answers; touches no socket.
+
+A generated method declares an `Operation` and calls it; what every method shares stands here, once.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from urllib.parse import quote, urlencode
+
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
+from ubiops.files import Multipart, Stream, Upload
+from ubiops.schema import Invalid, Spec, is_free, item_type, model_class, reader, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ubiops.api_client import ApiClient
+
+__all__ = ["Api", "Body", "CallOptions", "File", "Form", "Header", "Operation", "Path", "Query", "Request"]
+
+T = TypeVar("T")
+
+# What the server may take beyond its own time limit, in seconds, before a call gives up.
+_GRACE = 30
+
+
+class CallOptions(TypedDict, total=False):
+    """Keywords that every method of `CoreApi` takes.
+
+    Attributes:
+        async_req: Return a `multiprocessing.pool.AsyncResult` at once; the call runs in the client's thread pool.
+        _preload_content: False returns the urllib3 response, unread, to be read and closed by the caller.
+        _request_timeout: Seconds in all (int or float), or a pair of seconds (to connect, to wait for data).
+            Default: 10 s to connect, 300 s to wait for data; a direct request waits for its server-side time
+            limit plus 30 s.
+        _return_http_data_only: For the ``*_with_http_info`` methods: whether to return the data alone.
+    """
+
+    async_req: bool
+    _preload_content: bool
+    _request_timeout: float | tuple[float, float] | None
+    _return_http_data_only: bool
+
+
+class Request:
+    """A request, ready to be sent below a host.
+
+    Attributes:
+        operation: Name of the operation, for errors; None for a low-level call.
+        method: HTTP method.
+        path: Encoded path, below the host.
+        path_params: Encoded parts of the path.
+        query: Pairs of the query string.
+        form: Fields of the form.
+        headers: Headers of this request alone.
+        body: What to send.
+        read_timeout: Seconds to wait for data where the caller doesn't say; None for the default.
+    """
+
+    __slots__ = ("body", "form", "headers", "method", "operation", "path", "path_params", "query", "read_timeout")
+
+    def __init__(self, operation: str | None, method: str) -> None:
+        self.operation = operation
+        self.method = method
+        self.path = ""
+        self.path_params: dict[str, str] = {}
+        self.query: list[tuple[str, str]] = []
+        self.form: list[tuple[str, Any]] = []
+        self.headers: dict[str, str] = {}
+        self.body: bytes | Stream | None = None
+        self.read_timeout: float | None = None
+
+    @property
+    def target(self) -> str:
+        """Encoded path and query, below the host."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+
+def quote_path(value: Any, safe: str) -> str:
+    """A path parameter, percent-encoded whole.
+
+    Raises:
+        Invalid: It would lead to another endpoint: empty, ``.`` or ``..``.
+    """
+    text = value if type(value) is str else write_text(value)
+    for segment in text.split("/") if "/" in safe else (text,):
+        if segment in ("", ".", ".."):
+            raise Invalid(f"must not be {segment!r}: the path would lead elsewhere")
+    return quote(text, safe=safe)
+
+
+class Parameter:
+    """An argument of an operation, and where it goes in the request.
+
+    Args:
+        name: Name of the Python argument.
+        type: Its type, as `ubiops.schema` names it.
+        required: Whether it may not be None.
+        wire_name: Name in the request, where it differs.
+        **bounds: ``enum``, ``min_length``, ``max_length``, ``minimum``, ``maximum``.
+    """
+
+    def __init__(
+        self, name: str, type: str = "str", *, required: bool = False, wire_name: str | None = None, **bounds: Any
+    ) -> None:
+        self.name = name
+        self.wire_name = wire_name or name
+        self.required = required
+        self.spec = Spec(type, required=required, **bounds)
+
+    def check(self, value: Any) -> None:
+        """Raise `Invalid` for a value that the API doesn't take."""
+        self.spec.check(value)
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        """Put the value where it goes."""
+        raise NotImplementedError
+
+
+class Path(Parameter):
+    """A part of the path; always required."""
+
+    def __init__(self, name: str, type: str = "str", **bounds: Any) -> None:
+        super().__init__(name, type, required=True, **bounds)
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        request.path_params[self.wire_name] = quote_path(value, safe)
+
+
+class Query(Parameter):
+    """A part of the query string."""
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        request.query.append((self.wire_name, write_text(value)))
+
+
+class Header(Parameter):
+    """A header."""
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        request.headers[self.wire_name] = write_text(value)
+
+
+class Form(Parameter):
+    """A field of a multipart form."""
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        request.form.append((self.wire_name, write_text(value)))
+
+
+class File(Parameter):
+    """A file of a multipart form, streamed."""
+
+    def __init__(self, name: str, type: str = "file", **bounds: Any) -> None:
+        super().__init__(name, type, **bounds)
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        request.form.append((self.wire_name, Upload(value)))
+
+
+class Body(Parameter):
+    """The request body, as JSON.
+
+    Args:
+        name: Name of the Python argument.
+        type: Its type; a dict, or a model of another class, stands for the model that is due.
+        text: Whether a `str` goes as text/plain.
+        **options: As for `Parameter`.
+    """
+
+    def __init__(self, name: str, type: str, *, text: bool = False, **options: Any) -> None:
+        super().__init__(name, type, **options)
+        self.text = text
+        self._takes_one_item = text and item_type(type) is not None
+        self._is_model = not is_free(type)
+
+    def check(self, value: Any) -> None:
+        # A model is checked where it is made of what was given.
+        if not self._is_model and not (self._takes_one_item and isinstance(value, (str, dict))):
+            super().check(value)
+
+    def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
+        if self.text and isinstance(value, str):
+            request.headers["Content-Type"] = "text/plain"
+            request.body = value.encode()
+            return
+        if validate and self._is_model:
+            value = model_class(self.spec.type).from_input(value).to_wire()
+        request.body = write_json(value)
+
+
+class Operation(Generic[T]):
+    """One endpoint.
+
+    Args:
+        name: Name of the operation, that of its method.
+        method: HTTP method.
+        path: Path below the host, with the names of its parameters in braces.
+        *parameters: The parameters, in the order of the arguments.
+        returns: Type of the answer; None where there is none, ``file`` where it is streamed to disk.
+        content_type: Content type of the request body.
+        server_timeout: The parameter that bounds how long the server works on a request, and its default in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        *parameters: Parameter,
+        returns: str | None = None,
+        content_type: str = "application/json",
+        server_timeout: tuple[str, int] | None = None,
+    ) -> None:
+        self.name = name
+        self.method = method
+        self.path = path
+        self.parameters = parameters
+        self.returns = returns
+        self.content_type = content_type
+        self.server_timeout = server_timeout
+        self.takes_body = any(isinstance(parameter, Body) for parameter in parameters)
+
+    def call(self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any]) -> T:
+        """Call the endpoint and return the data.
+
+        Raises:
+            ApiValueError: An argument that the API doesn't take; nothing was sent.
+            ApiTypeError: An unknown keyword; nothing was sent.
+            ApiException: The API refused or failed the call, or couldn't be reached.
+        """
+        result: T = self._call(client, arguments, options, data_only=True)
+        return result
+
+    def call_with_http_info(
+        self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any]
+    ) -> tuple[T, int, Mapping[str, str]]:
+        """Like `call`, and return data, status and headers."""
+        data_only = options.get("_return_http_data_only", False)
+        result: tuple[T, int, Mapping[str, str]] = self._call(client, arguments, options, data_only=data_only)
+        return result
+
+    def _call(self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool) -> Any:
+        for option in options:
+            if option not in CallOptions.__annotations__:
+                raise self._unknown(option)
+        configuration = client.configuration
+        request = self.request(
+            arguments, validate=client.client_side_validation, safe=configuration.safe_chars_for_path_param
+        )
+        return client.execute(
+            request,
+            self.returns,
+            async_req=bool(options.get("async_req")),
+            preload=options.get("_preload_content", True),
+            timeout=options.get("_request_timeout"),
+            data_only=data_only,
+        )
+
+    def request(self, arguments: Sequence[Any], *, validate: bool = True, safe: str = "") -> Request:
+        """Build the request for arguments in the order of the parameters; None stands for "not given".
+
+        Raises:
+            ApiValueError: An argument that the API doesn't take.
+        """
+        request = Request(self.name, self.method)
+        for parameter, value in zip(self.parameters, arguments, strict=True):
+            if value is None:
+                if parameter.required:
+                    raise MissingArgumentError(
+                        f"Missing the required parameter `{parameter.name}` when calling `{self.name}`"
+                    )
+                continue
+            try:
+                if validate:
+                    parameter.check(value)
+                parameter.place(request, value, validate=validate, safe=safe)
+            except Invalid as error:
+                place = f"`{error.under(parameter.name).place()}` when calling `{self.name}`"
+                raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
+            except ApiFileError as error:
+                place = f"`{parameter.name}` when calling `{self.name}`"
+                raise ApiFileError(f"Invalid value for {place}, {error}") from error
+        request.path = self.path.format_map(request.path_params)
+        if self.returns is not None:
+            request.headers["Accept"] = "application/json"
+        if self.content_type == "multipart/form-data":
+            request.body = Multipart(request.form)
+            request.headers["Content-Type"] = request.body.content_type
+        elif self.takes_body:
+            request.headers.setdefault("Content-Type", self.content_type)
+        if self.server_timeout is not None:
+            name, default = self.server_timeout
+            given = dict(request.query).get(name)
+            request.read_timeout = (float(given) if given else default) + _GRACE
+        return request
+
+    def _unknown(self, option: str) -> ApiTypeError:
+        from difflib import get_close_matches
+
+        known = [*(parameter.name for parameter in self.parameters), *CallOptions.__annotations__]
+        near = get_close_matches(option, known, 1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
+
+
+def read_body(data: bytes | str, type_name: str) -> Any:
+    """The value of an answer's body; None where it is empty.
+
+    Raises:
+        ValueError: It isn't JSON in UTF-8, or not of the shape that is due.
+    """
+    text = data.decode() if isinstance(data, bytes) else data
+    if not text or text.isspace():
+        return None
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    read = reader(type_name)
+    if read is None or value is None:
+        return value
+    due = _shape(type_name)
+    if due is not None and type(value) is not due:
+        raise ValueError(f"{type_name} is due, not {type(value).__name__}")
+    items = item_type(type_name)
+    if items is not None and _shape(items) is dict and any(type(item) is not dict for item in value):
+        raise ValueError(f"{type_name} is due, and an item of it is no object")
+    return read(value)
+
+
+def _shape(type_name: str) -> type | None:
+    if item_type(type_name) is not None:
+        return list
+    return None if type_name in ("str", "int", "float", "bool", "object", "date", "datetime") else dict
+
+
+class Api:
+    """The base of `CoreApi`: holds the client that its methods use.
+
+    Args:
+        api_client: The client; by default a new one with the default configuration.
+    """
+
+    def __init__(self, api_client: ApiClient | None = None) -> None:
+        if api_client is None:
+            from ubiops.api_client import ApiClient
+
+            api_client = ApiClient()
+        self.api_client = api_client
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if not name.startswith("_"):
+                setattr(cls, name, _naming_arguments(method))
+
+
+def _naming_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Raise what Python says of missing and surplus arguments as the client's own errors."""
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                raise
+            problem = error
+        raise _binding_error(method, args, kwargs, problem) from None
+
+    return call
+
+
+def _binding_error(
+    method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], problem: TypeError
+) -> TypeError:
+    import inspect
+
+    signature = inspect.signature(method)
+    try:
+        given = signature.bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return ApiTypeError(str(problem))
+    missing = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and name not in given
+    ]
+    return MissingArgumentError(f"Missing the required parameter `{missing[0]}` when calling `{method.__name__}`")

@@ -1,0 +1,433 @@
+"""The types of the API: check a caller's value, read a value from the wire, write one to it. No I/O.
+
+A type is named as the document's generator names it: ``str``, ``int``, ``float``, ``bool``, ``object`` (any JSON),
+``date``, ``datetime``, ``list[T]``, ``dict(str, T)``, or a model's name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+import math
+import numbers
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ubiops.model import Model
+
+__all__ = ["NULL", "Invalid", "Null", "Spec"]
+
+
+class Null:
+    """The type of `NULL`, which sends ``null`` where `None` means "not given"."""
+
+    __slots__ = ()
+
+    def __new__(cls) -> Null:
+        return NULL if "NULL" in globals() else super().__new__(cls)
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "NULL"
+
+    def __reduce__(self) -> str:
+        return "NULL"
+
+
+NULL: Final = Null()
+
+
+class Invalid(Exception):
+    """A value that its schema rules out; `path` leads to it from the value that was given."""
+
+    def __init__(self, problem: str, *path: str | int) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = list(path)
+
+    def under(self, part: str | int) -> Invalid:
+        """The same, seen from the container that holds the value under `part`."""
+        self.path.insert(0, part)
+        return self
+
+    def place(self) -> str:
+        """The path as Python would write it: ``data.input_fields[0].name``."""
+        text = ""
+        for part in self.path:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+
+class Spec:
+    """What a schema says of one field or parameter."""
+
+    __slots__ = (
+        "default",
+        "enum",
+        "max_length",
+        "maximum",
+        "min_length",
+        "minimum",
+        "nullable",
+        "required",
+        "type",
+    )
+
+    def __init__(
+        self,
+        type: str,
+        *,
+        required: bool = False,
+        nullable: bool = False,
+        default: Any = None,
+        enum: Sequence[Any] | None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> None:
+        self.type = type
+        self.required = required
+        self.nullable = nullable
+        self.default = default
+        self.enum = enum
+        self.min_length = min_length
+        self.max_length = max_length
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def check(self, value: Any) -> None:
+        """Raise `Invalid` where the schema rules the value out."""
+        if value is None:
+            if self.required:
+                raise Invalid("must not be `None`")
+            return
+        if value is NULL:
+            if not self.nullable:
+                raise Invalid("must not be NULL: the API takes no null here")
+            return
+        checker(self.type)(value)
+        if self.enum is not None and _value_of(value) not in self.enum:
+            raise Invalid(f"must be one of {list(self.enum)}, not {value!r}")
+        if self.min_length is not None and len(value) < self.min_length:
+            raise Invalid(f"length must be greater than or equal to `{self.min_length}`, not {len(value)}")
+        if self.max_length is not None and len(value) > self.max_length:
+            raise Invalid(f"length must be less than or equal to `{self.max_length}`, not {len(value)}")
+        if self.minimum is not None and value < self.minimum:
+            raise Invalid(f"must be a value greater than or equal to `{self.minimum}`, not {value!r}")
+        if self.maximum is not None and value > self.maximum:
+            raise Invalid(f"must be a value less than or equal to `{self.maximum}`, not {value!r}")
+
+
+def model_class(name: str) -> type[Model]:
+    """The model of that name; its module is imported on first use."""
+    cls: type[Model] = getattr(import_module("ubiops.models"), name)
+    return cls
+
+
+def item_type(name: str) -> str | None:
+    """The ``T`` of ``list[T]``; None for any other type."""
+    return name[5:-1] if name.startswith("list[") else None
+
+
+def value_type(name: str) -> str | None:
+    """The ``T`` of ``dict(str, T)``; None for any other type."""
+    return name[10:-1] if name.startswith("dict(str, ") else None
+
+
+def is_free(type_name: str) -> bool:
+    """Whether values of the type hold no models, so that they are written as they are."""
+    inner = item_type(type_name) or value_type(type_name)
+    return is_free(inner) if inner else type_name in _CHECKERS
+
+
+# Checking
+
+
+@cache
+def checker(type_name: str) -> Callable[[Any], None]:
+    """The function that raises `Invalid` for a value that isn't of the type."""
+    if type_name in _CHECKERS:
+        return _CHECKERS[type_name]
+    items = item_type(type_name)
+    if items is not None:
+        return _list_checker(type_name, checker(items))
+    if value_type(type_name) is not None:
+        return _check_dict
+    return model_class(type_name).check
+
+
+def _wrong_type(expected: str, value: Any) -> Invalid:
+    shown = repr(value)
+    if len(shown) > 60:
+        shown = f"{shown[:57]}..."
+    return Invalid(f"must be {expected}, not {type(value).__name__} ({shown})")
+
+
+def _check_str(value: Any) -> None:
+    if not isinstance(_value_of(value), (str, datetime.date)) and not _is_uuid(value):
+        raise _wrong_type("str", value)
+
+
+def _is_uuid(value: Any) -> bool:
+    # Where the module isn't loaded nobody has a UUID, and loading it takes as long as the rest of this one.
+    uuid = sys.modules.get("uuid")
+    return uuid is not None and isinstance(value, uuid.UUID)
+
+
+def _check_int(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(_value_of(value), numbers.Integral):
+        raise _wrong_type("int", value)
+
+
+def _check_float(value: Any) -> None:
+    number = _value_of(value)
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+        raise _wrong_type("float", value)
+    if not math.isfinite(number):
+        raise Invalid(f"must be a finite number, not {value!r}: JSON has no form for it")
+
+
+def _check_bool(value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _wrong_type("bool", value)
+
+
+def _check_datetime(value: Any) -> None:
+    if not isinstance(value, (str, datetime.date)):
+        raise _wrong_type("datetime or str (ISO 8601)", value)
+
+
+def _check_date(value: Any) -> None:
+    if not isinstance(value, (str, datetime.date)):
+        raise _wrong_type("date or str (ISO 8601)", value)
+
+
+def _check_dict(value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _wrong_type("dict", value)
+
+
+def _check_object(value: Any) -> None:
+    """Anything goes here; what JSON has no form for is found when it is written."""
+
+
+def _list_checker(type_name: str, check: Callable[[Any], None]) -> Callable[[Any], None]:
+    def check_list(value: Any) -> None:
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type(type_name, value)
+        for index, item in enumerate(value):
+            try:
+                check(item)
+            except Invalid as error:
+                raise error.under(index) from None
+
+    return check_list
+
+
+_CHECKERS: dict[str, Callable[[Any], None]] = {
+    "str": _check_str,
+    "int": _check_int,
+    "float": _check_float,
+    "bool": _check_bool,
+    "datetime": _check_datetime,
+    "date": _check_date,
+    "object": _check_object,
+    "file": _check_object,
+}
+
+
+# Reading
+
+
+@cache
+def reader(type_name: str) -> Callable[[Any], Any] | None:
+    """The function that makes a Python value of decoded JSON; None where the value is used as it came.
+
+    A reader is tolerant: a value of another type than the schema says is given as it came. It may consume the
+    containers that it is given, so that memory doesn't hold a large answer twice.
+    """
+    if type_name in ("datetime", "date"):
+        return read_datetime if type_name == "datetime" else read_date
+    if type_name in _CHECKERS or type_name in ("bytes", "long"):
+        return None
+    items, values = item_type(type_name), value_type(type_name)
+    if items is not None:
+        read_item = reader(items)
+        return None if read_item is None else _list_reader(read_item)
+    if values is not None:
+        read_value = reader(values)
+        return None if read_value is None else _dict_reader(read_value)
+    return _model_reader(model_class(type_name))
+
+
+def _model_reader(cls: type[Model]) -> Callable[[Any], Any]:
+    read_model = cls.compiled().read
+
+    def read(value: Any) -> Any:
+        return read_model(value) if type(value) is dict else value
+
+    return read
+
+
+def _list_reader(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is list:
+            for index, item in enumerate(value):
+                value[index] = read_item(item)
+        return value
+
+    return read
+
+
+def _dict_reader(read_value: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is dict:
+            for key, item in value.items():
+                value[key] = read_value(item)
+        return value
+
+    return read
+
+
+def read_datetime(value: Any) -> Any:
+    """A `datetime` with the zone that stands in the text, none invented; what can't be read is given as it came."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.datetime.fromisoformat(value)
+    except ValueError:
+        return _read_iso(value)
+
+
+def _read_iso(value: str) -> Any:
+    # isoparser, not parse: parse would fill the missing parts of a date with today's.
+    from dateutil.parser import isoparser
+
+    try:
+        return isoparser().isoparse(value.strip().replace(" ", "T", 1))
+    except (ValueError, OverflowError):
+        return value
+
+
+def read_date(value: Any) -> Any:
+    """A `date`; what can't be read is given as it came."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        moment = read_datetime(value)
+        return moment.date() if isinstance(moment, datetime.datetime) else value
+
+
+# Writing
+
+
+def _value_of(value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def write_text(value: Any) -> str:
+    """A value as a path, query, header or form parameter carries it; booleans as ``True`` and ``False``."""
+    value = _value_of(value)
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+
+
+def write_special(value: Any) -> Any:
+    """What JSON knows no type for, as something it knows: the ``default`` of the encoder.
+
+    Raises:
+        TypeError: There is no form for it.
+    """
+    if value is NULL:
+        return None
+    wire = getattr(value, "to_wire", None)
+    if wire is not None:
+        return wire()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if _is_uuid(value):
+        return str(value)
+    # The scalars of NumPy and its like; those of Python never come here.
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"JSON has no form for {type(value).__name__}")
+
+
+_encoder = json.JSONEncoder(default=write_special, allow_nan=False)
+
+
+def write_json(value: Any) -> bytes:
+    """Encode a value as JSON.
+
+    Raises:
+        Invalid: Something in it has no form in JSON; the path leads to it.
+    """
+    try:
+        return _encoder.encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        _find_unwritable(value, ())
+        raise Invalid(f"can't be written as JSON: {error}") from error
+
+
+def _find_unwritable(value: Any, above: tuple[int, ...]) -> None:
+    """Raise `Invalid` for the first part of a value that has no form in JSON."""
+    if value is None or isinstance(value, (str, int)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Invalid(f"is {value!r}: JSON has no form for it, send None or a number")
+        return
+    if id(value) in above:
+        raise Invalid("holds itself: JSON has no form for a circular value")
+    above = (*above, id(value))
+    if isinstance(value, dict):
+        parts: Any = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        try:
+            _find_unwritable(write_special(value), above)
+        except TypeError:
+            raise Invalid(f"is of type {type(value).__name__}: {_unwritable_hint(value)}") from None
+        return
+    for key, item in parts:
+        if not isinstance(key, (str, int, float, bool, type(None))):
+            raise Invalid(f"has a key of type {type(key).__name__} ({key!r}): JSON takes strings")
+        try:
+            _find_unwritable(item, above)
+        except Invalid as error:
+            raise error.under(key if isinstance(key, int) else str(key)) from None
+
+
+def _unwritable_hint(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "JSON has no form for it, send text (for instance base64) or a file"
+    if isinstance(value, (set, frozenset)):
+        return "JSON has no form for it, send a list"
+    if hasattr(value, "tolist"):
+        return "JSON has no form for it, send its .tolist()"
+    return "JSON has no form for it"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON will carry it: models as dicts, tuples as lists, dates as text; containers are new."""
+    if value is None or (isinstance(value, (str, int, float, bool)) and not isinstance(value, enum.Enum)):
+        return value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return plain(write_special(value))
