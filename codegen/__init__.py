@@ -1,0 +1,7 @@
+"""Makes the client's declarations and their reference from `ubiops/openapi.yaml`; not part of the package.
+
+`python -m codegen` writes them, `python -m codegen --check` tells whether they are up to date.
+"""
+
+VERSION = "3.12.1"
+"""Version of the package, written to `ubiops/__init__.py`."""

@@ -1,0 +1,102 @@
+"""What the document says, in words: for docstrings and for the reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from codegen.document import Argument, Document, Field, Operation, Schema
+from codegen.layout import cell, flat, literal, scalar, sentence
+from codegen.python import annotation, names_in
+
+STATUS_ERRORS = {
+    400: "BadRequestError",
+    401: "UnauthorizedError",
+    403: "ForbiddenError",
+    404: "NotFoundError",
+    409: "ConflictError",
+    413: "PayloadTooLargeError",
+    422: "UnprocessableEntityError",
+    429: "TooManyRequestsError",
+}
+
+
+def error_name(status: int) -> str:
+    """The exception for a status."""
+    return STATUS_ERRORS.get(status, "ServerError" if status >= 500 else "ApiException")
+
+
+def entry(field: Field, notes: Iterable[str]) -> str:
+    """The entry of an argument or attribute in a docstring."""
+    brackets = ", ".join(notes)
+    name = f"{field.name} ({brackets})" if brackets else field.name
+    return f"{name}: {field.description}" if field.description else name
+
+
+def field_facts(field: Field, schema: Schema) -> list[str]:
+    """What a schema says of a field besides its type."""
+    found = ["required"] if field.required else []
+    found += ["nullable"] if field.nullable else []
+    found += limits(field)
+    if field.default is not None:
+        # An update sends no default: the server has set it when the object was made.
+        found.append(f"{'initially' if schema.updates else 'default'} `{flat(literal(field.default))}`")
+    return found
+
+
+def limits(field: Field) -> list[str]:
+    """The values that a schema allows; those that the description names already are left out."""
+    given = dict(field.constraints)
+    values = given.get("enum", [])
+    named = all(f"`{value}`" in field.description for value in values)
+    found = [] if named else [listing(map(scalar, values), "or")]
+    found += _range(given.get("min_length"), given.get("max_length"), " characters")
+    return found + _range(given.get("minimum"), given.get("maximum"), "")
+
+
+def listing(values: Iterable[str], word: str) -> str:
+    """Some code in a sentence, with a word before the last."""
+    *most, last = [f"`{value}`" for value in values]
+    return f"{', '.join(most)} {word} {last}" if most else last
+
+
+def _range(least: float | None, most: float | None, unit: str) -> list[str]:
+    if least is not None and most is not None:
+        return [f"{least} to {most}{unit}"]
+    if least is not None:
+        return ["not empty" if unit and least == 1 else f"at least {least}{unit}"]
+    return [f"at most {most}{unit}"] if most is not None else []
+
+
+# The reference
+
+
+def argument_type(argument: Argument, document: Document) -> str:
+    """The type of an argument, and what values it may have."""
+    type = _linked(argument.type, document, "models/")
+    required = ["required"] if argument.required else []
+    return cell(", ".join([type, *required, *limits(argument.value)]))
+
+
+def field_type(field: Field, schema: Schema, document: Document) -> str:
+    """The type of a field, and what values it may have."""
+    return cell(", ".join([_linked(field.type, document), *field_facts(field, schema)]))
+
+
+def returned(operation: Operation, document: Document) -> str:
+    """What a method returns."""
+    if not operation.returns:
+        return "`None`."
+    return sentence([f"{_linked(operation.returns, document, 'models/')}: {operation.returned}"])
+
+
+def as_json(value: Any) -> str:
+    """An example as JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _linked(type: str, document: Document, folder: str = "") -> str:
+    model = next((schema.name for schema in document.schemas if schema.name in names_in([type])), None)
+    text = f"`{annotation(type)}`"
+    return f"[{text}]({folder}{model}.md)" if model else text
