@@ -295,8 +295,7 @@ class _Reader:
                 required=parameter.get("required", False),
                 where=here,
             )
-            _refuse_type(value, SCALARS, here)
-            yield Argument(KINDS[place], wire_name, False, value)
+            yield _argument(KINDS[place], value, SCALARS, here, wire_name=wire_name)
 
     def _body(self, body: Mapping[str, Any] | None, where: str) -> Iterator[Argument]:
         if body is None:
@@ -313,12 +312,11 @@ class _Reader:
                 "example": media.get("example"),
             }
             value = self._field("data", schema, required=body.get("required", False), where=where)
-            yield Argument("Body", "data", text, value)
+            yield _argument("Body", value, {value.type}, where, text=text)
         elif list(content) == ["multipart/form-data"]:
             schema = _required(content["multipart/form-data"], "schema", where)
             for value in self._fields(schema, RESERVED_ARGUMENTS, where):
-                _refuse_type(value, {*SCALARS, "file"}, where)
-                yield Argument("File" if value.type == "file" else "Form", value.name, False, value)
+                yield _argument("File" if value.type == "file" else "Form", value, {*SCALARS, "file"}, where)
         else:
             raise DocumentError(
                 f"{where}.content",
@@ -351,7 +349,8 @@ class _Reader:
             raise DocumentError(where, "must be an object with properties")
         fields = tuple(self._fields(schema, RESERVED_FIELDS, where))
         for field in fields:
-            _refuse_type(field, {field.type} - {"file"}, where)
+            if re.search(r"\bfile\b", field.type):
+                raise DocumentError(f"{where}.{field.name}", "is a file: only multipart/form-data can carry one")
         return Schema(
             name=name,
             module=re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower(),
@@ -431,7 +430,7 @@ class _Reader:
             reached |= new
             fields = [field for name in new for field in self._schemas[name].get("properties", {}).values()]
             held = {name for field in fields for name in re.findall(r"#/components/schemas/(\w+)", str(field))}
-            new = held - reached
+            new = held & set(self._schemas) - reached
         return reached
 
     # References
@@ -447,6 +446,16 @@ class _Reader:
         if name not in self._components.get(section, {}):
             raise DocumentError(where, f"$ref {reference} leads nowhere: there must be #/components/{section}/...")
         return name
+
+
+def _argument(
+    kind: str, value: Field, types: set[str], where: str, *, wire_name: str | None = None, text: bool = False
+) -> Argument:
+    if value.type not in types:
+        raise DocumentError(where, f"{value.name} is of the type {value.type}, which can't be expressed here")
+    if value.nullable or value.default is not None:
+        raise DocumentError(where, f"{value.name} is an argument: None means not given, there is no null or default")
+    return Argument(kind, wire_name or value.name, text, value)
 
 
 def _success(responses: Mapping[str, Mapping[str, Any]], where: str) -> Mapping[str, Any]:
@@ -482,11 +491,6 @@ def _required(given: Mapping[str, Any], key: str, where: str) -> Any:
     if key not in given:
         raise DocumentError(where, f"has no {key}")
     return given[key]
-
-
-def _refuse_type(field: Field, known: set[str], where: str) -> None:
-    if field.type not in known:
-        raise DocumentError(f"{where}.{field.name}", f"the type {field.type} can't be expressed here")
 
 
 def _refuse_unknown_keys(given: Mapping[str, Any], known: set[str], where: str) -> None:

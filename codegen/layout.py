@@ -61,7 +61,7 @@ def literal(value: Any, head: str = "") -> str | Group:
 
 def scalar(value: Any) -> str:
     """A string, number, boolean or None as Python writes it."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) and '"' not in value else repr(value)
 
 
 def prose(text: str, indent: int, hanging: int = 0) -> str:

@@ -173,7 +173,7 @@ def signature(operation: Operation) -> str:
 
 
 def example_call(operation: Operation) -> str:
-    """A call with the document's examples; an ellipsis stands for a required value that has none."""
+    """A call with the document's examples; an ellipsis stands for a required value that lacks one."""
     arguments = [
         _example_argument(argument)
         for argument in operation.arguments
@@ -184,6 +184,8 @@ def example_call(operation: Operation) -> str:
 
 def _example_argument(argument: Argument) -> str | Group:
     example = argument.value.example
+    if argument.kind == "File":
+        return f'{argument.name}="path/to/{argument.name}"'
     if example is None:
         return f"{argument.name}=..."
     if argument.type[0].isupper() and isinstance(example, dict):

@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen.document import Argument, Document, Field, Operation, Schema
 from codegen.layout import cell, flat, literal, scalar, sentence
-from codegen.python import annotation, names_in
+from codegen.python import annotation, argument_annotation, names_in
 
 STATUS_ERRORS = {
     400: "BadRequestError",
@@ -74,21 +74,21 @@ def _range(least: float | None, most: float | None, unit: str) -> list[str]:
 
 def argument_type(argument: Argument, document: Document) -> str:
     """The type of an argument, and what values it may have."""
-    type = _linked(argument.type, document, "models/")
+    type = argument_annotation(argument).removesuffix(" | None")
     required = ["required"] if argument.required else []
-    return cell(", ".join([type, *required, *limits(argument.value)]))
+    return cell(", ".join([_linked(type, document, "models/"), *required, *limits(argument.value)]))
 
 
 def field_type(field: Field, schema: Schema, document: Document) -> str:
     """The type of a field, and what values it may have."""
-    return cell(", ".join([_linked(field.type, document), *field_facts(field, schema)]))
+    return cell(", ".join([_linked(annotation(field.type), document), *field_facts(field, schema)]))
 
 
 def returned(operation: Operation, document: Document) -> str:
     """What a method returns."""
     if not operation.returns:
         return "`None`."
-    return sentence([f"{_linked(operation.returns, document, 'models/')}: {operation.returned}"])
+    return sentence([f"{_linked(annotation(operation.returns), document, 'models/')}: {operation.returned}"])
 
 
 def as_json(value: Any) -> str:
@@ -98,5 +98,4 @@ def as_json(value: Any) -> str:
 
 def _linked(type: str, document: Document, folder: str = "") -> str:
     model = next((schema.name for schema in document.schemas if schema.name in names_in([type])), None)
-    text = f"`{annotation(type)}`"
-    return f"[{text}]({folder}{model}.md)" if model else text
+    return f"[`{type}`]({folder}{model}.md)" if model else f"`{type}`"

@@ -1,0 +1,66 @@
+"""What every test gets: no public network, no settings from outside, and a server to talk to."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ubiops
+from test.server import Server
+
+_connect = socket.socket.connect
+
+
+def _connect_to_loopback(self: socket.socket, address: Any) -> None:
+    if self.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+        raise AssertionError(f"a test tried to reach {address}: the public network is blocked")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_public_network() -> Iterator[None]:
+    # Replaced so that a test that forgets its server fails here instead of talking to the real service.
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", _connect_to_loopback)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("UBIOPS_API_TOKEN", "UBIOPS_API_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    loggers = [logging.getLogger(name) for name in ("ubiops", "urllib3")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def configuration(server: Server) -> ubiops.Configuration:
+    return ubiops.Configuration(host=server.url, api_key={"Authorization": "Token secret-token"})
+
+
+@pytest.fixture
+def client(configuration: ubiops.Configuration) -> Iterator[ubiops.ApiClient]:
+    with ubiops.ApiClient(configuration) as client:
+        yield client
+
+
+@pytest.fixture
+def api(client: ubiops.ApiClient) -> ubiops.CoreApi:
+    return ubiops.CoreApi(client)
