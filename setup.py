@@ -11,7 +11,7 @@ EMULATOR = [
     "starlette>=0.37",
     "uvicorn>=0.29",
     "python-multipart>=0.0.9",
-    "sqlalchemy>=2.0.25",
+    "sqlalchemy>=2.1",
     "jsonschema>=4.21",
     "pyyaml>=6.0",
 ]
