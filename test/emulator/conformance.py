@@ -1,0 +1,106 @@
+"""Checks every response of the emulator against the API document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import ubiops
+from ubiops.emulator.document import Document
+from ubiops.emulator.errors import ApiError
+
+_DOCUMENT = Path(ubiops.__file__).with_name("openapi.yaml")
+
+# What the document declares as the older client did, though the service sends more, as its reference shows.
+_NULLABLE = ["string", "null"]
+_OF_VERSIONS = {
+    "active_revision": _NULLABLE,
+    "latest_build": _NULLABLE,
+    "monitoring": _NULLABLE,
+    "default_notification_group": _NULLABLE,
+}
+_SENT_OTHERWISE: dict[str, dict[str, list[str]]] = {
+    "DeploymentVersionList": _OF_VERSIONS,
+    "DeploymentVersionDetail": {**_OF_VERSIONS, "last_file_upload": _NULLABLE},
+    "ProjectDetail": {"suspended": ["boolean"], "suspended_reason": _NULLABLE},
+}
+
+
+class Conformance:
+    """An ASGI application in front of another.
+
+    Attributes:
+        problems: What the document doesn't allow, since the list was last cleared.
+        operations: The operations that answered with success.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.problems: list[str] = []
+        self.operations: set[str] = set()
+        self._app = app
+        self._finder = Document()
+        self._document: dict[str, Any] = yaml.load(_DOCUMENT.read_text(), yaml.CSafeLoader)
+        self._responses = {
+            operation["operationId"]: operation["responses"]
+            for item in self._document["paths"].values()
+            for operation in item.values()
+        }
+        for schema, properties in _SENT_OTHERWISE.items():
+            for name, types in properties.items():
+                self._document["components"]["schemas"][schema]["properties"][name]["type"] = types
+        # The older client asked for one character at least; the reference allows an empty value.
+        del self._document["components"]["schemas"]["InheritedEnvironmentVariableList"]["properties"]["value"][
+            "minLength"
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, body = 0, bytearray()
+
+        async def record(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            body.extend(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # Before the last of it is sent, so that a test that has its answer sees the problems too.
+                self._check(scope, status, bytes(body))
+            await send(message)
+
+        await self._app(scope, receive, record if scope["type"] == "http" else send)
+
+    def _check(self, scope: Scope, status: int, body: bytes) -> None:
+        try:
+            operation, _ = self._finder.find(scope["method"], scope["raw_path"])
+        except ApiError:
+            return
+        if status < 300:
+            self.operations.add(operation.id)
+        problem = self._problem(operation.id, status, body)
+        if problem:
+            self.problems.append(f"{operation.id} answered {status} {body[:200]!r}: {problem}")
+
+    def _problem(self, operation_id: str, status: int, body: bytes) -> str | None:
+        if status >= 500 and status != 501:
+            return "the emulator failed"
+        response = self._responses[operation_id].get(str(status)) or {}
+        content = response.get("content", {})
+        if status >= 400:
+            schema: dict[str, Any] = {
+                "required": ["error"],
+                "properties": {"error": {"type": "string", "minLength": 1}},
+            }
+            if status == 400 and operation_id.endswith("requests_create"):
+                schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DeploymentRequestCreateResponse"}]}
+        elif str(status) not in self._responses[operation_id]:
+            return "the document has no such status"
+        elif "application/json" not in content:
+            return "a body where there should be none" if body and not content else None
+        else:
+            schema = content["application/json"]["schema"]
+        components = self._document["components"]
+        errors = Draft202012Validator({**schema, "components": components}).iter_errors(json.loads(body))
+        return "; ".join(f"{list(error.absolute_path)}: {error.message}" for error in errors) or None

@@ -1,0 +1,42 @@
+"""An emulator for all tests of a process, emptied before each, and a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import ubiops
+from test.emulator.conformance import Conformance
+from test.emulator.project import TestProject
+from ubiops.emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def _checked() -> Iterator[tuple[Emulator, Conformance]]:
+    emulator = Emulator()
+    emulator.app = conformance = Conformance(emulator.app)
+    with emulator:
+        yield emulator, conformance
+
+
+@pytest.fixture
+def emulator(_checked: tuple[Emulator, Conformance]) -> Iterator[Emulator]:
+    emulator, conformance = _checked
+    emulator.reset()
+    conformance.problems.clear()
+    yield emulator
+    assert not conformance.problems
+
+
+@pytest.fixture
+def api(emulator: Emulator) -> Iterator[ubiops.CoreApi]:
+    api = emulator.client()
+    with api.api_client:
+        yield api
+
+
+@pytest.fixture
+def project(api: ubiops.CoreApi) -> TestProject:
+    api.projects_create({"name": "lab", "organization_name": "emulator"})
+    return TestProject(api, "lab")

@@ -1,0 +1,251 @@
+"""The server itself: how it starts and ends, and what it answers before any handler is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+import ubiops
+from test.emulator.project import TestProject, make_zip, wait_until
+from ubiops.emulator import Emulator
+
+ROOT = Path(ubiops.__file__).parents[1]
+
+
+@pytest.fixture
+def http() -> Iterator[urllib3.PoolManager]:
+    with urllib3.PoolManager() as http:
+        yield http
+
+
+def get(http: urllib3.PoolManager, emulator: Emulator, path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
+    headers = {"Authorization": emulator.token}
+    return http.request(method, f"{emulator.url.removesuffix('/v2.1')}{path}", headers=headers)
+
+
+def test_status(api: ubiops.CoreApi) -> None:
+    assert api.service_status().status == "ok"
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Token wrong", "Token", "wrong"])
+def test_without_the_token_there_is_401(
+    http: urllib3.PoolManager, emulator: Emulator, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = http.request("GET", f"{emulator.url}/projects", headers=headers)
+    assert response.status == 401
+    assert "token" in response.json()["error"].lower()
+
+
+@pytest.mark.parametrize("path", ["/", "/v2.1", "/v2.1/", "/v1/status", "/v2.1/nothing", "/v2.1/projects/p/nothing"])
+def test_an_unknown_path_is_404(http: urllib3.PoolManager, emulator: Emulator, path: str) -> None:
+    response = get(http, emulator, path)
+    assert response.status == 404
+    assert "/v2.1/" in response.json()["error"]
+
+
+def test_another_method_is_405(http: urllib3.PoolManager, emulator: Emulator) -> None:
+    response = get(http, emulator, "/v2.1/projects", "DELETE")
+    assert response.status == 405
+    assert response.json()["error"] == "The method DELETE is not allowed here; use GET, POST"
+
+
+def test_a_doubled_slash_in_front_is_let_pass(http: urllib3.PoolManager, emulator: Emulator) -> None:
+    assert get(http, emulator, "//v2.1/status").status == 200
+
+
+def test_what_is_not_there_yet_is_501(project: TestProject) -> None:
+    with pytest.raises(ubiops.ApiException, match="doesn't have the operation pipelines_list yet") as caught:
+        project.api.pipelines_list("lab")
+    assert caught.value.status == 501
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "no body"),
+        (b"{", "not valid JSON"),
+        (b"\xff", "not UTF-8"),
+        (b"NaN", "NaN is no JSON"),
+        (b'{"name": "\\ud800", "organization_name": "emulator"}', "surrogate"),
+        (b"[]", "is not of type 'object'"),
+        (b'{"name": "p"}', "'organization_name' is a required property"),
+        (b'{"name": 5, "organization_name": "emulator"}', "name: 5 is not of type 'string'"),
+        (b"[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_400(
+    http: urllib3.PoolManager, emulator: Emulator, body: bytes, problem: str
+) -> None:
+    headers = {"Authorization": emulator.token, "Content-Type": "application/json"}
+    response = http.request("POST", f"{emulator.url}/projects", headers=headers, body=body)
+    assert response.status == 400
+    assert problem in response.json()["error"]
+
+
+def test_another_media_type_is_415(http: urllib3.PoolManager, emulator: Emulator) -> None:
+    headers = {"Authorization": emulator.token, "Content-Type": "text/csv"}
+    response = http.request("POST", f"{emulator.url}/projects", headers=headers, body=b"a,b")
+    assert response.status == 415
+    assert response.json()["error"] == "The Content-Type must be application/json, not text/csv"
+
+
+def test_reset_forgets_everything(emulator: Emulator, project: TestProject) -> None:
+    project.deploy()
+    assert project.request({"x": 1.5}) == {"y": 3.0}
+    emulator.reset()
+    assert project.api.projects_list() == []
+    assert [organization.name for organization in project.api.organizations_list()] == ["emulator"]
+
+
+def test_the_token_can_be_chosen() -> None:
+    with Emulator(token="mine", project="lab") as emulator:
+        assert emulator.token == "Token mine"
+        api = emulator.client()
+        with api.api_client:
+            assert [project.name for project in api.projects_list()] == ["lab"]
+
+
+def test_a_port_that_is_taken_is_an_error(emulator: Emulator) -> None:
+    port = int(emulator.url.rpartition(":")[2].partition("/")[0])
+    with pytest.raises(OSError, match="in use"):
+        Emulator(port=port)
+
+
+def test_the_state_survives_in_a_data_directory(tmp_path: Path) -> None:
+    with Emulator(data_dir=tmp_path, project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            project = TestProject(api, "lab")
+            project.deploy()
+    with Emulator(data_dir=tmp_path, project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            assert TestProject(api, "lab").request({"x": 2.0}) == {"y": 4.0}
+
+
+def test_what_was_under_way_goes_on_after_a_restart(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    code = f"""
+        class Deployment:
+            def request(self, data):
+                return {{"y": float(open({str(gate)!r}).read())}}
+    """
+    with Emulator(data_dir=tmp_path, project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            project = TestProject(api, "lab")
+            project.deploy(code)
+            requests = api.batch_deployment_requests_create("lab", "model", [{"x": 1}])
+            ids = [request.id for request in requests]
+            wait_until(
+                lambda: api.deployment_requests_get("lab", "model", ids[0]),
+                lambda request: request.status == "processing",
+            )
+    with Emulator(data_dir=tmp_path, project="lab") as emulator:
+        gate.write_text("7")
+        api = emulator.client()
+        with api.api_client:
+            request = TestProject(api, "lab").finished(ids)[ids[0]]
+    assert (request.status, request.result) == ("completed", {"y": 7.0})
+
+
+def test_the_client_does_not_import_the_emulator() -> None:
+    code = "import ubiops, sys; ubiops.CoreApi; print('ubiops.emulator' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "False"
+
+
+def test_a_missing_dependency_is_named() -> None:
+    code = "import sys; sys.modules['starlette'] = None; import ubiops.emulator"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert result.stderr.splitlines()[-1] == (
+        "ImportError: The emulator needs starlette: pip install 'ubiops[emulator]'"
+    )
+
+
+# As a process of its own
+
+
+@contextlib.contextmanager
+def emulator_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], ubiops.CoreApi]]:
+    command = [sys.executable, "-W", "error", "-m", "ubiops.emulator", "--project", "lab", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        settings = dict(process.stdout.readline().strip().partition("=")[::2] for _ in range(2))
+        assert "ready" in process.stdout.readline()
+        configuration = ubiops.Configuration(
+            settings["UBIOPS_API_HOST"], {"Authorization": settings["UBIOPS_API_TOKEN"].strip("'")}
+        )
+        with ubiops.ApiClient(configuration) as client:
+            try:
+                yield process, ubiops.CoreApi(client)
+            finally:
+                process.kill()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+WITH_CHILD = """
+    import os
+    import subprocess
+
+    class Deployment:
+        def __init__(self):
+            self.child = subprocess.Popen(["sleep", "600"])
+
+        def request(self, data):
+            return {"y": [os.getpid(), self.child.pid]}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
+    with emulator_process("--data-dir", str(tmp_path)) as (process, api):
+        TestProject(api, "lab").deploy(WITH_CHILD, output_fields=[{"name": "y", "data_type": "array_int"}])
+        pids = api.deployment_requests_create("lab", "model", {"x": 1}).result["y"]
+        assert all(is_alive(pid) for pid in pids)
+        process.send_signal(number)
+        process.wait(30)
+        wait_until(lambda: [pid for pid in pids if is_alive(pid)], lambda alive: not alive)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+
+
+def test_its_options(tmp_path: Path) -> None:
+    with emulator_process("--data-dir", str(tmp_path), "--token", "mine") as (process, api):
+        assert api.api_client.configuration.api_key["Authorization"] == "Token mine"
+        api.deployments_create("lab", {"name": "d", "input_type": "plain", "output_type": "plain"})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    with Emulator(data_dir=tmp_path) as emulator:
+        again = emulator.client()
+        with again.api_client:
+            assert [deployment.name for deployment in again.deployments_list("lab")] == ["d"]
+
+
+def test_a_form_that_is_broken_is_400(http: urllib3.PoolManager, emulator: Emulator, project: TestProject) -> None:
+    project.create_deployment()
+    project.create_version()
+    headers = {"Authorization": emulator.token, "Content-Type": "multipart/form-data"}
+    url = f"{emulator.url}/projects/lab/deployments/model/versions/v1/revisions"
+    response = http.request("POST", url, headers=headers, body=make_zip({"deployment.py": ""}).read())
+    assert response.status == 400
+    assert json.loads(response.data)["error"].startswith("The form can't be read")

@@ -1,0 +1,249 @@
+"""What a deployment package is: where its code is found, how it is called, what it may take and return.
+
+Stands on the standard library alone, since it also runs inside the process that holds the user's code.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["DataError", "Deployment", "PackageError", "RequestError", "check_data", "find_root", "load"]
+
+GENERAL_ERROR = "An exception occurred in the request. See the logs for details."
+
+Fields = Sequence[Mapping[str, Any]]
+
+
+class PackageError(Exception):
+    """A package that can't be used; the message says why."""
+
+
+class RequestError(Exception):
+    """A request that the user's code failed; the message is meant for whoever made the request."""
+
+
+class DataError(ValueError):
+    """Input or output that doesn't fit the fields of its deployment; the message names the field."""
+
+
+# Finding the code
+
+
+def main_file_name(environment: Mapping[str, str]) -> str:
+    """The name of the file that holds the class ``Deployment``, as the version's variables choose it."""
+    name = environment.get("SYS_DEPLOYMENT_FILE_NAME") or environment.get("ML_MODEL_FILE_NAME") or "deployment"
+    return name if name.endswith(".py") else f"{name}.py"
+
+
+def find_root(directory: Path, file_name: str) -> Path:
+    """The directory of an unpacked zip that holds the main file.
+
+    That is the directory itself, or else the one directory in it, or else ``deployment_package`` among several.
+
+    Raises:
+        PackageError: The main file isn't there.
+    """
+    if (directory / file_name).is_file():
+        return directory
+    folders = sorted(path for path in directory.iterdir() if path.is_dir() and path.name != "__MACOSX")
+    if len(folders) > 1:
+        folders = [path for path in folders if path.name == "deployment_package"]
+    if not folders:
+        raise PackageError(f"The package has no {file_name} at its top, and not one folder that could hold it")
+    if not (folders[0] / file_name).is_file():
+        raise PackageError(f"The package has no {file_name} in its folder {folders[0].name}")
+    return folders[0]
+
+
+def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Deployment:
+    """Import the package and make an instance of its class ``Deployment``.
+
+    Args:
+        root: Directory of the package, as `find_root` gives it; it and its ``libraries`` go onto the import path.
+        context: What ``__init__`` gets as ``context``, where it asks for it.
+        environment: Variables of the version.
+
+    Raises:
+        PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize.
+    """
+    sys.path[:0] = [str(root), str(root / "libraries")]
+    file = root / main_file_name(environment)
+    user_class = _find_class(_import(file), file)
+    arguments = {"base_directory": str(root), "context": dict(context)}
+    try:
+        return Deployment(user_class(**_declared(user_class, arguments)))
+    except PackageError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise PackageError(f"Failed to initialize deployment: {_public_message(error) or _one_line(error)}") from error
+
+
+def _import(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise PackageError(f"The package has no {file.name}")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Registered before it runs, as an import would: dataclasses and pickle look their module up.
+    sys.modules[file.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        traceback.print_exc()
+        raise PackageError(f"Failed to load deployment package: {_one_line(error)}") from error
+    return module
+
+
+def _find_class(module: ModuleType, file: Path) -> type:
+    user_class = getattr(module, "Deployment", None)
+    if not isinstance(user_class, type):
+        raise PackageError(f"{file.name} has no class Deployment")
+    return user_class
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _public_message(error: Exception) -> str | None:
+    message = getattr(error, "public_error_message", None)
+    return None if message is None else str(message)
+
+
+# Calling the code
+
+
+class Deployment:
+    """An instance of the user's class ``Deployment``.
+
+    Attributes:
+        has_request_method (bool): Whether it has ``request``, for one input.
+        has_requests_method (bool): Whether it has ``requests``, for a list of inputs.
+    """
+
+    def __init__(self, instance: object) -> None:
+        self._request = _method(instance, "request")
+        self._requests = _method(instance, "requests")
+        self.has_request_method = self._request is not None
+        self.has_requests_method = self._requests is not None
+        if self._request is None and self._requests is None:
+            raise PackageError("The class Deployment has neither a method request nor a method requests")
+
+    def run(self, data: Any, context: Mapping[str, Any]) -> Any:
+        """Answer a request.
+
+        A list goes to ``requests`` in one call, or else item by item to ``request``; a single input goes to
+        ``request``, or else to ``requests`` as a list of one.
+
+        Raises:
+            RequestError: The user's code raised an exception. Its traceback went to stderr.
+        """
+        try:
+            return self._dispatch(data, context)
+        except Exception as error:
+            traceback.print_exc()
+            raise RequestError(_public_message(error) or GENERAL_ERROR) from error
+
+    def _dispatch(self, data: Any, context: Mapping[str, Any]) -> Any:
+        if isinstance(data, list):
+            if self._requests is not None:
+                return _call(self._requests, data, context)
+            assert self._request is not None
+            return [_call(self._request, item, context) for item in data]
+        if self._request is not None:
+            return _call(self._request, data, context)
+        assert self._requests is not None
+        result = _call(self._requests, [data], context)
+        return result[0] if isinstance(result, list) and len(result) == 1 else result
+
+
+def _method(instance: object, name: str) -> Callable[..., Any] | None:
+    method = getattr(instance, name, None)
+    return method if callable(method) else None
+
+
+def _call(method: Callable[..., Any], data: Any, context: Mapping[str, Any]) -> Any:
+    return method(data, **_declared(method, {"context": dict(context)}))
+
+
+def _declared(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a function declares by name, or takes as ``**keywords``."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return arguments
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+# Checking what goes in and out
+
+
+def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
+    """Check an input or an output, or a list of them.
+
+    Args:
+        data: What was sent or returned.
+        kind: ``structured`` (a dictionary of the fields) or ``plain`` (a string).
+        fields: Name and data type of each field, where structured.
+        what: ``input`` or ``output``, for the message.
+
+    Raises:
+        DataError: It doesn't fit.
+    """
+    if not isinstance(data, list):
+        _check_item(data, kind, fields, what)
+        return
+    for index, item in enumerate(data):
+        _check_item(item, kind, fields, f"{what} [{index}]")
+
+
+def _check_item(item: Any, kind: str, fields: Fields, what: str) -> None:
+    if kind == "plain":
+        if not isinstance(item, str):
+            raise DataError(f"The {what} must be a string (it is plain), not {_shown(item)}")
+        return
+    if not isinstance(item, dict):
+        raise DataError(f"The {what} must be a dictionary of its fields, not {_shown(item)}")
+    types = {field["name"]: field["data_type"] for field in fields}
+    missing = [name for name in types if name not in item]
+    if missing:
+        raise DataError(f"The {what} lacks the field {_quoted(missing)}")
+    unknown = [name for name in item if name not in types]
+    if unknown:
+        raise DataError(f"The {what} has the unknown field {_quoted(unknown)}; its fields are {_quoted(types)}")
+    for name, data_type in types.items():
+        if not _fits(item[name], data_type):
+            raise DataError(f"The {what} field '{name}' must be of type {data_type}, not {_shown(item[name])}")
+
+
+def _fits(value: Any, data_type: str) -> bool:
+    if data_type.startswith("array_"):
+        return isinstance(value, list) and all(_fits(item, data_type[len("array_") :]) for item in value)
+    if data_type == "bool":
+        return isinstance(value, bool)
+    if data_type == "int":
+        return not isinstance(value, bool) and (
+            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        )
+    if data_type == "double":
+        return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, str)
+
+
+def _quoted(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} ({text if len(text) <= 60 else text[:57] + '...'})"

@@ -1,0 +1,37 @@
+"""Serves the emulator until it is interrupted: ``python -m ubiops.emulator``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Sequence
+
+from ubiops.emulator import Emulator
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the emulator as the command line says."""
+    options = _parser().parse_args(arguments)
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
+    with Emulator(**vars(options)) as emulator:
+        print(f"UBIOPS_API_HOST={emulator.url}")
+        print(f"UBIOPS_API_TOKEN='{emulator.token}'")
+        print("The emulator is ready. Stop it with Ctrl-C.", flush=True)
+        interrupted.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ubiops.emulator", description="A UbiOps on this machine.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--data-dir", help="directory that keeps the state (default: none, the state is temporary)")
+    parser.add_argument("--token", help="API token to accept (default: a random one)")
+    parser.add_argument("--project", help="name of a project to create, if it isn't there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The API document as the emulator needs it: which request is which operation, and what its arguments must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from ubiops.emulator.errors import ApiError, invalid, not_found
+
+_FILE = Path(__file__).parents[1] / "openapi.yaml"
+_METHODS = ("get", "put", "post", "patch", "delete")
+_LARGEST_INTEGER = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter.
+
+    Attributes:
+        name: Its name, which is also that of the handler's argument.
+        required: Whether it must be given.
+        type: ``string``, ``integer``, ``number`` or ``boolean``.
+    """
+
+    name: str
+    required: bool
+    type: str
+
+    def read(self, text: str | None) -> Any:
+        """The value of its text in a query; an empty text is as good as none.
+
+        Raises:
+            ApiError: 400: it is missing, or not of its type.
+        """
+        if not text:
+            if self.required:
+                raise invalid(f"The query parameter '{self.name}' is required")
+            return None
+        reader, form = _READERS[self.type]
+        value = reader(text)
+        if value is None:
+            raise invalid(f"The query parameter '{self.name}' must be {form}, not '{text}'")
+        return value
+
+
+def _read_integer(text: str) -> int | None:
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        return None
+    value = int(text)
+    return value if abs(value) <= _LARGEST_INTEGER else None
+
+
+def _read_number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text) else None
+
+
+def _read_boolean(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text.lower())
+
+
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "string": (str, "a string"),
+    "integer": (_read_integer, "an integer"),
+    "number": (_read_number, "a number"),
+    "boolean": (_read_boolean, "true or false"),
+}
+
+
+class Body:
+    """The body of an operation: JSON, text, or a form.
+
+    Attributes:
+        required (bool): Whether there must be one.
+        media_types (set[str]): The media types that are taken.
+    """
+
+    def __init__(self, description: Mapping[str, Any], components: Mapping[str, Any]) -> None:
+        self.required: bool = description.get("required", False)
+        self.media_types = set(description["content"])
+        self._content = description["content"]
+        self._components = components
+
+    @property
+    def form_fields(self) -> list[str]:
+        """The names of the fields, where it is a form."""
+        return list(self._content["multipart/form-data"]["schema"]["properties"])
+
+    @cached_property
+    def _validator(self) -> Draft202012Validator:
+        # Compiled on first use. With the components beside it, the schema's references lead somewhere.
+        schema = self._content["application/json"]["schema"]
+        return Draft202012Validator({**schema, "components": self._components})
+
+    def check(self, data: Any) -> None:
+        """Check a JSON body against its schema.
+
+        Raises:
+            ApiError: 400, with the field and what is wrong with it.
+        """
+        error = best_match(self._validator.iter_errors(data))
+        if error is not None:
+            raise invalid(_explain(error))
+
+
+def _explain(error: ValidationError) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    message = error.message if len(error.message) <= 300 else error.message[:297] + "..."
+    return f"{place.lstrip('.')}: {message}" if place else message
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the document.
+
+    Attributes:
+        id: Its name, which is also that of its handler.
+        status: Status of its successful answer.
+        path_names: Names of the arguments that its path gives, in order.
+        query: Query parameters.
+        body: Its body, if it takes one.
+    """
+
+    id: str
+    status: int
+    path_names: list[str]
+    query: list[Parameter]
+    body: Body | None
+
+
+class Document:
+    """The operations of ``openapi.yaml``, found by method and path."""
+
+    def __init__(self) -> None:
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        document = yaml.load(_FILE.read_text(encoding="utf-8"), loader)
+        self.operations: dict[str, Operation] = {}
+        self._base: str = document["info"]["version"]
+        self._root = _Node()
+        for path, item in document["paths"].items():
+            node = self._root.descend(path)
+            for method in _METHODS & item.keys():
+                operation = _operation(path, item[method], document["components"])
+                self.operations[operation.id] = operation
+                node.operations[method.upper()] = operation
+
+    def find(self, method: str, raw_path: bytes) -> tuple[Operation, list[str]]:
+        """The operation that a request asks for, and its path arguments, decoded.
+
+        Raises:
+            ApiError: 404 for an unknown path, 405 for a known one with another method.
+        """
+        # Split before it is decoded: a slash in a name comes as %2F. A doubled slash in front is let pass.
+        parts = [unquote(part) for part in raw_path.decode("ascii", "replace").lstrip("/").split("/")]
+        found = self._root.find(parts[1:]) if parts[0] == self._base else None
+        if found is None or not found[0].operations:
+            raise not_found(f"There is nothing at this path; the paths of the API begin with /{self._base}/")
+        node, arguments = found
+        if method not in node.operations:
+            raise ApiError(405, f"The method {method} is not allowed here; use {', '.join(sorted(node.operations))}")
+        return node.operations[method], arguments
+
+
+class _Node:
+    """A place in the tree of paths."""
+
+    def __init__(self) -> None:
+        self.operations: dict[str, Operation] = {}
+        self._children: dict[str, _Node] = {}
+        self._any: _Node | None = None
+
+    def descend(self, path: str) -> _Node:
+        """The node of a path template, made if it isn't there."""
+        node = self
+        for part in path.strip("/").split("/"):
+            if part.startswith("{"):
+                node._any = node._any or _Node()
+                node = node._any
+            else:
+                node = node._children.setdefault(part, _Node())
+        return node
+
+    def find(self, parts: list[str]) -> tuple[_Node, list[str]] | None:
+        """The node of a path, and the parts that stand for parameters."""
+        node, arguments = self, []
+        for part in parts:
+            child = node._children.get(part)
+            if child is None:
+                if node._any is None or not part:
+                    return None
+                child = node._any
+                arguments.append(part)
+            node = child
+        return node, arguments
+
+
+def _operation(path: str, description: Mapping[str, Any], components: Mapping[str, Any]) -> Operation:
+    body = description.get("requestBody")
+    return Operation(
+        description["operationId"],
+        min(int(status) for status in description["responses"] if status.startswith("2")),
+        re.findall(r"{(\w+)}", path),
+        [_parameter(parameter) for parameter in description.get("parameters", ()) if parameter.get("in") == "query"],
+        Body(body, components) if body else None,
+    )
+
+
+def _parameter(description: Mapping[str, Any]) -> Parameter:
+    return Parameter(
+        description["name"], description.get("required", False), description["schema"].get("type", "string")
+    )

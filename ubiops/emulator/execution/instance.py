@@ -1,0 +1,251 @@
+"""Instances: one worker process each, seen from the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ubiops.deployment_package import PackageError, RequestError
+
+_WORKER = Path(__file__).with_name("worker.py")
+_LARGEST_MESSAGE = 2**31
+_CHUNK = 2**16
+_MASK = "***"
+
+LogSink = Callable[[str, list[str]], None]
+"""Takes a level, ``info`` or ``error``, and lines that the user's code wrote."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What an instance runs.
+
+    Attributes:
+        directory: Root directory of the unpacked package.
+        context: What the user's ``__init__`` gets.
+        environment: All variables of the process.
+        secrets: Values that must not appear in a log.
+    """
+
+    directory: Path
+    context: dict[str, Any]
+    environment: dict[str, str]
+    secrets: list[str] = field(default_factory=list)
+
+
+class Instance:
+    """A worker process, started when it is first needed and again after it was lost.
+
+    Args:
+        describe: Tells what to run; asked at each start.
+        log: Takes what the user's code writes.
+    """
+
+    def __init__(self, describe: Callable[[], Package], log: LogSink) -> None:
+        self._describe = describe
+        self._log = log
+        self._worker: _Worker | None = None
+
+    async def start(self) -> dict[str, bool]:
+        """Start the process and let it load the package; gives ``has_request_method``, ``has_requests_method``.
+
+        Raises:
+            PackageError: The package can't be used.
+        """
+        package = self._describe()
+        self._worker = worker = await _Worker.start(package, self._write)
+        message = {"directory": str(package.directory), "context": package.context}
+        try:
+            methods: dict[str, bool] = await worker.exchange(message)
+        except RequestError as error:
+            await self.stop()
+            raise PackageError(str(error)) from error
+        return methods
+
+    async def run(self, data: Any, context: dict[str, Any], log: LogSink) -> Any:
+        """Let the user's code answer a request; gives what it returned.
+
+        Raises:
+            PackageError: A new process couldn't load the package.
+            RequestError: The user's code failed, or its process was lost.
+        """
+        previous, self._log = self._log, log
+        try:
+            if self._worker is None:
+                await self.start()
+            assert self._worker is not None
+            answer = await self._worker.exchange({"data": data, "context": context})
+        except _WorkerLostError:
+            await self.stop()
+            raise
+        finally:
+            self._log = previous
+        return answer["result"]
+
+    def _write(self, level: str, lines: list[str]) -> None:
+        self._log(level, lines)
+
+    async def stop(self) -> None:
+        """Kill the process and what it started."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.kill()
+
+
+class _WorkerLostError(RequestError):
+    """The process ended in the middle of an exchange."""
+
+
+class _Worker:
+    """A running process: its socket, its standard streams, its end."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        outputs: list[_Output],
+    ) -> None:
+        self._process = process
+        self._reader, self._writer = streams
+        self._outputs = outputs
+        self._exited = asyncio.ensure_future(process.wait())
+
+    @classmethod
+    async def start(cls, package: Package, log: LogSink) -> _Worker:
+        ours, theirs = socket.socketpair()
+        outputs = [_Output("info", log, package.secrets), _Output("error", log, package.secrets)]
+        with theirs:
+            streams = await asyncio.open_connection(sock=ours, limit=_LARGEST_MESSAGE)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-X", "utf8", str(_WORKER), str(theirs.fileno())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=outputs[0].writer,
+                    stderr=outputs[1].writer,
+                    pass_fds=[theirs.fileno()],
+                    cwd=package.directory,
+                    env=package.environment,
+                    # Its own group, so that it can be killed together with what it starts, and Ctrl-C spares it.
+                    start_new_session=True,
+                )
+            except BaseException:
+                streams[1].close()
+                for output in outputs:
+                    output.close()
+                raise
+        for output in outputs:
+            output.open()
+        return cls(process, streams, outputs)
+
+    async def exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a message and wait for the answer.
+
+        Raises:
+            RequestError: The answer is an error.
+            _WorkerLostError: The process ended instead.
+        """
+        self._writer.write(json.dumps(message).encode() + b"\n")
+        reading = asyncio.ensure_future(self._reader.readline())
+        try:
+            # A process that the user's code forked may hold the socket open, so its end alone tells nothing.
+            await asyncio.wait({reading, self._exited}, return_when=asyncio.FIRST_COMPLETED)
+            line = reading.result() if reading.done() else b""
+        except OSError:
+            line = b""
+        finally:
+            reading.cancel()
+        # The worker flushed its streams before it answered, so what it wrote is all there.
+        for output in self._outputs:
+            output.finish()
+        if not line:
+            self._kill_group()
+            raise _WorkerLostError(f"The instance stopped unexpectedly ({_ending(await self._exited)})")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise RequestError(answer["error"])
+        return answer
+
+    async def kill(self) -> None:
+        self._kill_group()
+        self._writer.close()
+        for output in self._outputs:
+            output.close()
+        await self._exited
+
+    def _kill_group(self) -> None:
+        # PermissionError: what macOS says of a group that has only zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+class _Output:
+    """A standard stream of the process, as lines.
+
+    Read as it is written, and in the end of each exchange to its last byte, so that every line is ascribed to the
+    request that wrote it.
+    """
+
+    def __init__(self, level: str, log: LogSink, secrets: list[str]) -> None:
+        self._log = log
+        self._level = level
+        self._secrets = secrets
+        self._rest = b""
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+
+    def open(self) -> None:
+        """Begin to read, once the process has its end."""
+        os.close(self.writer)
+        self.writer = -1
+        asyncio.get_running_loop().add_reader(self._reader, self._read)
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self._reader, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            asyncio.get_running_loop().remove_reader(self._reader)
+            return False
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._write(lines)
+        return True
+
+    def finish(self) -> None:
+        """Read what is there, and take an unfinished line for a line."""
+        # A pipe holds no more than one chunk; a process that keeps writing must not keep us here.
+        self._read()
+        if self._rest:
+            self._write([self._rest])
+            self._rest = b""
+
+    def _write(self, lines: list[bytes]) -> None:
+        if lines:
+            self._log(self._level, [self._masked(line.decode(errors="replace")) for line in lines])
+
+    def _masked(self, line: str) -> str:
+        for secret in self._secrets:
+            line = line.replace(secret, _MASK)
+        return line
+
+    def close(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+        if self._reader >= 0:
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop().remove_reader(self._reader)
+            os.close(self._reader)
+            self._reader = -1

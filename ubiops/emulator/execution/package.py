@@ -1,0 +1,41 @@
+"""The zip of a deployment package: checked and unpacked."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from ubiops.deployment_package import PackageError
+
+_MAXIMUM_SIZE = 8 * 2**30
+"""Bytes that a package may take when unpacked: a zip of 2 GB that holds more is a bomb."""
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+"""What zipfile raises for zips that are damaged, encrypted, of an unknown method, or with impossible names."""
+
+
+def unpack(archive: Path, directory: Path) -> None:
+    """Unpack a package into a directory, which is made anew.
+
+    Raises:
+        PackageError: The zip is broken, too large when unpacked, or has entries that lead out of the directory.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    try:
+        with zipfile.ZipFile(archive) as package:
+            _check(package.infolist())
+            package.extractall(directory)
+    except _BROKEN as error:
+        raise PackageError(f"The package can't be unpacked: {error}") from error
+
+
+def _check(entries: list[zipfile.ZipInfo]) -> None:
+    for entry in entries:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts:
+            raise PackageError(f"The package has an entry that leads out of it: {entry.filename}")
+    if sum(entry.file_size for entry in entries) > _MAXIMUM_SIZE:
+        raise PackageError(f"The package takes more than {_MAXIMUM_SIZE // 2**30} GiB when unpacked")

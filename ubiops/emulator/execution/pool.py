@@ -1,0 +1,200 @@
+"""The queue of one deployment version, and the instances that work on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ubiops.emulator.execution.instance import Instance
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended: ``completed``, ``failed`` or ``cancelled``."""
+
+    status: str
+    result: Any = None
+    error_message: str | None = None
+
+
+CANCELLED = Outcome("cancelled", error_message="The request was cancelled")
+
+
+class Backend(Protocol):
+    """What a pool needs of the engine that owns it."""
+
+    def new_instance(self, version_id: str) -> Instance:
+        """An instance that will run the active package of a version."""
+
+    async def execute(self, instance: Instance, request_id: str) -> Outcome:
+        """Let an instance answer a stored request."""
+
+    def finish(self, request_id: str, outcome: Outcome) -> None:
+        """Store how a request ended."""
+
+
+class Job:
+    """A request on its way.
+
+    Args:
+        request_id: Id of the stored request.
+        express: Whether someone waits for the result; such a request goes before those of a batch.
+        timeout: Seconds that it may take: with the time in the queue if it is express, without otherwise.
+    """
+
+    def __init__(self, request_id: str, *, express: bool, timeout: float) -> None:
+        self.request_id = request_id
+        self.express = express
+        self.timeout = timeout
+        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.attempt: asyncio.Task[Outcome] | None = None
+        self.verdict: Outcome | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever waits."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.done.done():
+            self.done.set_result(outcome)
+
+
+class Pool:
+    """Hands the requests of one version to its instances, and starts and stops these as needed.
+
+    Attributes:
+        maximum_instances (int): Most instances at a time.
+        minimum_instances (int): Instances that stay when there is nothing to do.
+        maximum_idle_time (float): Seconds without a request after which an instance stops.
+    """
+
+    def __init__(self, backend: Backend, version_id: str) -> None:
+        self.maximum_instances = 1
+        self.minimum_instances = 0
+        self.maximum_idle_time = 300.0
+        self._backend = backend
+        self._version_id = version_id
+        self._jobs: dict[str, Job] = {}
+        self._express: deque[Job] = deque()
+        self._batch: deque[Job] = deque()
+        self._idle: deque[asyncio.Future[Job | None]] = deque()
+        self._servers: set[asyncio.Task[None]] = set()
+        self._generation = 0
+        self._closed = False
+
+    def queued(self, *, express: bool) -> int:
+        """How many requests of a kind wait for an instance."""
+        return len(self._express if express else self._batch)
+
+    def submit(self, job: Job) -> None:
+        """Queue a request."""
+        self._jobs[job.request_id] = job
+        (self._express if job.express else self._batch).append(job)
+        if job.express:
+            self._limit(job)
+        self._dispatch()
+
+    def cancel(self, request_id: str) -> None:
+        """Take a request out of the queue, or off its instance; one that has ended is left alone."""
+        if request_id in self._jobs:
+            self._abort(self._jobs[request_id], CANCELLED)
+
+    def restart(self) -> None:
+        """Let new instances take the place of those there are, each once it has finished its request."""
+        self._generation += 1
+        while self._idle:
+            self._idle.popleft().set_result(None)
+
+    async def close(self) -> None:
+        """Stop all instances at once; what isn't finished stays as it is stored."""
+        self._closed = True
+        self._generation += 1
+        servers = list(self._servers)
+        for server in servers:
+            server.cancel()
+        await asyncio.gather(*servers, return_exceptions=True)
+        for job in self._jobs.values():
+            job.settle(Outcome("failed", error_message="The instances of this version were stopped"))
+
+    def _limit(self, job: Job) -> None:
+        outcome = Outcome("failed", error_message=f"The request timed out after {job.timeout:g} seconds")
+        job.timer = asyncio.get_running_loop().call_later(job.timeout, self._abort, job, outcome)
+
+    def _abort(self, job: Job, outcome: Outcome) -> None:
+        if job.attempt is not None:
+            job.verdict = outcome
+            job.attempt.cancel()
+            return
+        # An instance may have taken the job and not begun; it will see that it is settled.
+        with contextlib.suppress(ValueError):
+            (self._express if job.express else self._batch).remove(job)
+        self._settle(job, outcome)
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        self._jobs.pop(job.request_id, None)
+        self._backend.finish(job.request_id, outcome)
+        job.settle(outcome)
+
+    def _next(self) -> Job | None:
+        queue = self._express or self._batch
+        return queue.popleft() if queue else None
+
+    def _dispatch(self) -> None:
+        while (self._express or self._batch) and not self._closed:
+            if self._idle:
+                self._idle.popleft().set_result(self._next())
+            elif len(self._servers) < self.maximum_instances:
+                self._servers.add(asyncio.ensure_future(self._serve(self._next())))
+            else:
+                return
+
+    async def _serve(self, job: Job | None) -> None:
+        """The life of an instance: from its first request until it is idle for too long, or out of date."""
+        generation = self._generation
+        instance = self._backend.new_instance(self._version_id)
+        try:
+            while job is not None:
+                await self._work(job, instance)
+                job = await self._next_or_idle() if generation == self._generation else None
+        finally:
+            await instance.stop()
+            self._servers.remove(asyncio.current_task())  # type: ignore[arg-type]
+            self._dispatch()
+
+    async def _work(self, job: Job, instance: Instance) -> None:
+        if job.done.done():
+            return
+        if not job.express:
+            self._limit(job)
+        job.attempt = asyncio.ensure_future(self._backend.execute(instance, job.request_id))
+        try:
+            outcome = await job.attempt
+        except asyncio.CancelledError:
+            if job.verdict is None:
+                raise
+            await instance.stop()
+            outcome = job.verdict
+        except Exception:
+            _logger.exception("Request %s failed inside the emulator", job.request_id)
+            outcome = Outcome("failed", error_message="The emulator failed to run the request; its log says why")
+        self._settle(job, outcome)
+
+    async def _next_or_idle(self) -> Job | None:
+        job = self._next()
+        if job is not None:
+            return job
+        idle: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(idle)
+        while True:
+            await asyncio.wait({idle}, timeout=self.maximum_idle_time)
+            if idle.done():
+                return idle.result()
+            if len(self._idle) > self.minimum_instances:
+                self._idle.remove(idle)
+                return None

@@ -1,0 +1,110 @@
+"""The logs of a project."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import Select, false, select
+
+from ubiops.emulator.context import Context
+from ubiops.emulator.dates import parse_date
+from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.store import Deployment, LogLine, Project, Version, timestamp
+
+_DEFAULT_RANGE = -21600
+_LONGEST_RANGE = 86400
+_DEFAULT_LIMIT, _LARGEST_LIMIT = 50, 500
+_REQUIRES = {
+    "deployment_version": "deployment_name",
+    "pipeline_version": "pipeline_name",
+    "pipeline_object_name": "pipeline_version",
+}
+_COLUMNS = {
+    "deployment_name": Deployment.name,
+    "deployment_version": Version.name,
+    "build_id": LogLine.build_id,
+    "deployment_request_id": LogLine.request_id,
+    "system": LogLine.system,
+    "level": LogLine.level,
+}
+_OF_PIPELINES = {"pipeline_name", "pipeline_version", "pipeline_object_name", "pipeline_request_id"}
+
+
+def projects_log_list(context: Context, project_name: str, data: dict[str, Any] | None) -> list[dict[str, Any]]:
+    project = find_project(context, project_name)
+    data = data or {}
+    query = _windowed(context, project, _filtered(project, data.get("filters") or {}), data)
+    return [_view(line) for line in context.session.scalars(query.limit(_limit(data)))]
+
+
+def _filtered(project: Project, filters: dict[str, Any]) -> Select[LogLine]:
+    query = select(LogLine).join(LogLine.version).join(Version.deployment).where(LogLine.project_id == project.id)
+    for name, value in filters.items():
+        if name not in _COLUMNS and name not in _OF_PIPELINES:
+            raise invalid(f"filters: there is no filter '{name}'")
+        if name in _REQUIRES and _REQUIRES[name] not in filters:
+            raise invalid(f"filters: {name} needs {_REQUIRES[name]} beside it")
+        if name in _OF_PIPELINES:
+            # There are no pipelines yet, so no line comes from one.
+            query = query.where(false())
+        else:
+            query = query.where(_COLUMNS[name] == (_boolean(value) if name == "system" else str(value)))
+    return query
+
+
+def _boolean(value: Any) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise invalid(f"filters.system: it must be true or false, not {value!r}")
+    return str(value).lower() == "true"
+
+
+def _windowed(context: Context, project: Project, query: Select[LogLine], data: dict[str, Any]) -> Select[LogLine]:
+    seconds = data.get("date_range", _DEFAULT_RANGE)
+    if abs(seconds) > _LONGEST_RANGE:
+        raise invalid(f"date_range: it must be from -{_LONGEST_RANGE} to {_LONGEST_RANGE} seconds, not {seconds}")
+    forward = seconds > 0
+    if "id" in data:
+        start, line = _start_line(context, project, data["id"])
+        query = query.where(LogLine.number >= line if forward else LogLine.number <= line)
+    else:
+        start = parse_date("date", data["date"]) if "date" in data else datetime.now(timezone.utc)
+    first, last = sorted([start, start + timedelta(seconds=seconds)])
+    query = query.where(LogLine.date.between(timestamp(first), timestamp(last)))
+    return query.order_by(LogLine.number.asc() if forward else LogLine.number.desc())
+
+
+def _start_line(context: Context, project: Project, id: str) -> tuple[datetime, int]:
+    try:
+        number = int(id, 16)
+    except ValueError:
+        raise invalid(f"id: '{id}' is no id of a log line, which has 24 hexadecimal digits") from None
+    query = select(LogLine).where(LogLine.project_id == project.id, LogLine.number == min(number, 2**63 - 1))
+    line = context.session.scalar(query)
+    if line is None:
+        raise not_found(f"The log line '{id}' was not found in the project '{project.name}'")
+    return datetime.fromisoformat(line.date), line.number
+
+
+def _limit(data: dict[str, Any]) -> int:
+    limit: int = data.get("limit", _DEFAULT_LIMIT)
+    if not 1 <= limit <= _LARGEST_LIMIT:
+        raise invalid(f"limit: it must be from 1 to {_LARGEST_LIMIT}, not {limit}")
+    return limit
+
+
+def _view(line: LogLine) -> dict[str, Any]:
+    assert line.version is not None
+    view = {
+        "id": f"{line.number:024x}",
+        "log": line.log,
+        "date": line.date,
+        "deployment_name": line.version.deployment.name,
+        "deployment_version": line.version.name,
+        "build_id": line.build_id,
+        "deployment_request_id": line.request_id,
+        "system": line.system,
+        "level": line.level,
+    }
+    return {name: value for name, value in view.items() if value is not None}

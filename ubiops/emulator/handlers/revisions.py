@@ -1,0 +1,118 @@
+"""Revisions: the packages of a version."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse
+
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import ApiError, invalid, not_found
+from ubiops.emulator.handlers.find import find_version
+from ubiops.emulator.store import Build, Revision, Version, new_id, now
+
+_MAXIMUM_SIZE = 2 * 2**30
+
+
+async def revisions_file_upload(
+    context: Context,
+    project_name: str,
+    deployment_name: str,
+    version: str,
+    file: UploadFile | str | None,
+    source_deployment: str | None,
+    source_version: str | None,
+    template_deployment_id: str | None,
+) -> dict[str, Any]:
+    found = find_version(context, project_name, deployment_name, version)
+    revision_id = new_id()
+    target = context.engine.archive(revision_id)
+    if template_deployment_id:
+        raise ApiError(501, "The emulator has no template deployments; give file, or a source to copy from")
+    if isinstance(file, UploadFile):
+        context.session.commit()
+        await asyncio.to_thread(_keep, file, target)
+        found = find_version(context, project_name, deployment_name, version)
+    elif source_deployment and source_version:
+        source = find_version(context, project_name, source_deployment, source_version)
+        shutil.copyfile(context.engine.archive(_latest_revision(context, source).id), target)
+    else:
+        raise invalid("Give the package as the form field file, or source_deployment together with source_version")
+    return _create_revision(context, found, revision_id)
+
+
+def _keep(file: UploadFile, target: Path) -> None:
+    if not zipfile.is_zipfile(file.file):
+        raise invalid("The file is no zip; upload a zip of the package's directory")
+    size = file.file.seek(0, 2)
+    if size > _MAXIMUM_SIZE:
+        raise invalid(f"The file is larger than {_MAXIMUM_SIZE // 2**30} GB")
+    file.file.seek(0)
+    with target.open("wb") as kept:
+        shutil.copyfileobj(file.file, kept, 2**20)
+
+
+def _latest_revision(context: Context, version: Version) -> Revision:
+    query = select(Revision).where(Revision.version_id == version.id).order_by(Revision.number.desc())
+    revision = context.session.scalar(query.limit(1))
+    if revision is None:
+        raise not_found(f"The version '{version.name}' has no package to copy")
+    return revision
+
+
+def _create_revision(context: Context, version: Version, revision_id: str) -> dict[str, Any]:
+    revision = Revision(id=revision_id, version=version, created_by=context.user)
+    build = Build(id=new_id(), version=version, revision_id=revision_id, trigger="Deployment file upload")
+    context.session.add_all([revision, build])
+    version.latest_build_id = build.id
+    version.last_file_uploaded = version.last_updated = now()
+    context.session.flush()
+    context.engine.build(build.id, version.id)
+    return {"success": True, "revision": revision.id, "build": build.id}
+
+
+def revisions_list(context: Context, project_name: str, deployment_name: str, version: str) -> list[dict[str, Any]]:
+    found = find_version(context, project_name, deployment_name, version)
+    query = select(Revision).where(Revision.version_id == found.id).order_by(Revision.number)
+    return [_view(revision) for revision in context.session.scalars(query)]
+
+
+def revisions_get(
+    context: Context, project_name: str, deployment_name: str, version: str, revision_id: str
+) -> dict[str, Any]:
+    return _view(_find(context, project_name, deployment_name, version, revision_id))
+
+
+def revisions_file_download(
+    context: Context, project_name: str, deployment_name: str, version: str, revision_id: str
+) -> FileResponse:
+    revision = _find(context, project_name, deployment_name, version, revision_id)
+    return FileResponse(
+        context.engine.archive(revision.id),
+        media_type="application/octet-stream",
+        filename=f"{deployment_name}_{version}.zip",
+    )
+
+
+def _find(context: Context, project_name: str, deployment_name: str, version: str, revision_id: str) -> Revision:
+    found = find_version(context, project_name, deployment_name, version)
+    query = select(Revision).where(Revision.version_id == found.id, Revision.id == revision_id)
+    revision = context.session.scalar(query)
+    if revision is None:
+        raise not_found(f"The revision '{revision_id}' was not found in the version '{version}'")
+    return revision
+
+
+def _view(revision: Revision) -> dict[str, Any]:
+    return {
+        "id": revision.id,
+        "version": revision.version.name,
+        "creation_date": revision.creation_date,
+        "created_by": revision.created_by,
+    }

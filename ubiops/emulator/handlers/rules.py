@@ -1,0 +1,74 @@
+"""The rules that names, labels and texts follow wherever they occur."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ubiops.emulator.errors import invalid
+
+_MAXIMUM_NAME = 64
+_MAXIMUM_DESCRIPTION = 400
+
+
+def check_name(name: str, kind: str) -> str:
+    """The rule of projects, deployments and most others."""
+    return _check(name, kind, r"[a-z][a-z0-9-]*", "lowercase letters, digits and dashes, starting with a letter")
+
+
+def check_version_name(name: str) -> str:
+    """The rule of versions, which are often numbers with dots."""
+    return _check(name, "version", r"[a-z0-9._-]+", "lowercase letters, digits, dashes, dots and underscores")
+
+
+def check_field_name(name: str) -> str:
+    """The rule of input and output fields."""
+    return _check(name, "field", r"[A-Za-z0-9_-]+", "letters, digits, underscores and dashes")
+
+
+def check_variable_name(name: str) -> str:
+    """The rule of environment variables."""
+    form = r"[A-Za-z]([A-Za-z_]*[A-Za-z])?"
+    return _check(name, "variable", form, "letters and underscores, without an underscore at either end")
+
+
+def _check(name: str, kind: str, form: str, words: str) -> str:
+    if not re.fullmatch(form, name) or len(name) > _MAXIMUM_NAME:
+        raise invalid(f"The {kind} name '{name}' is not valid: it takes up to {_MAXIMUM_NAME} {words}")
+    return name
+
+
+def check_description(data: Mapping[str, Any]) -> str:
+    """The description in a body; none is an empty one."""
+    description: str = data.get("description") or ""
+    if len(description) > _MAXIMUM_DESCRIPTION:
+        raise invalid(f"description: it takes up to {_MAXIMUM_DESCRIPTION} characters, not {len(description)}")
+    return description
+
+
+def check_labels(data: Mapping[str, Any]) -> dict[str, str]:
+    """The labels in a body; none are empty ones."""
+    labels = data.get("labels")
+    if labels is None:
+        return {}
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise invalid("labels: they must be a dictionary of strings")
+    return labels
+
+
+def parse_labels(text: str | None) -> list[tuple[str, str]]:
+    """The pairs of a filter ``key:value,key:value``."""
+    pairs = []
+    for part in (text or "").split(","):
+        key, colon, value = part.partition(":")
+        if part and not (key and colon):
+            raise invalid(f"labels: '{part}' must be of the form key:value; separate several with commas")
+        if part:
+            pairs.append((key, value))
+    return pairs
+
+
+def has_label(labels: Mapping[str, str], pairs: list[tuple[str, str]]) -> bool:
+    """Whether at least one of the pairs is among the labels; without pairs, everything passes."""
+    return not pairs or any(labels.get(key) == value for key, value in pairs)

@@ -1,0 +1,165 @@
+"""Deployment versions: settings of the code that runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.handlers.find import find_deployment, find_version
+from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, choose_instance_type
+from ubiops.emulator.handlers.rules import (
+    check_description,
+    check_labels,
+    check_version_name,
+    has_label,
+    parse_labels,
+)
+from ubiops.emulator.store import Build, Deployment, Version, now
+
+_PYTHONS = [f"python3.{minor}" for minor in range(6, 11)]
+_LANGUAGES = [*_PYTHONS, *(f"{python}_cuda" for python in _PYTHONS), "r4.0"]
+_MAXIMUM_INSTANCES = 20
+_MAXIMUM_RETENTION = 2419200
+_LARGEST_QUEUE = 2**31 - 1
+
+_DEFAULTS: dict[str, Any] = {
+    "maximum_instances": 5,
+    "minimum_instances": 0,
+    "maximum_idle_time": 300,
+    "request_retention_time": 604800,
+    "request_retention_mode": "full",
+    "maximum_queue_size_express": 100,
+    "maximum_queue_size_batch": 100000,
+    "static_ip": False,
+    "restart_request_interruption": False,
+    "monitoring": None,
+    "default_notification_group": None,
+}
+"""The settings that are a value and nothing more."""
+
+_RESTARTING = {"instance_type", "memory_allocation", "maximum_instances", "minimum_instances", "maximum_idle_time"}
+
+
+def deployment_versions_create(
+    context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
+) -> dict[str, Any]:
+    deployment = find_deployment(context, project_name, deployment_name)
+    language = data.get("language", "python3.7")
+    if language not in _LANGUAGES:
+        raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
+    version = Version(
+        deployment=deployment,
+        name=_free_name(context, deployment, data["version"]),
+        language=language,
+        description=check_description(data),
+        labels=check_labels(data),
+        instance_type=choose_instance_type(data) or "2048mb",
+        **{name: data.get(name, default) for name, default in _DEFAULTS.items()},
+    )
+    _check_settings(version)
+    context.session.add(version)
+    context.session.flush()
+    if deployment.default_version_id is None:
+        deployment.default_version_id = version.id
+    return _summary(version)
+
+
+def deployment_versions_list(
+    context: Context, project_name: str, deployment_name: str, labels: str | None
+) -> list[dict[str, Any]]:
+    deployment = find_deployment(context, project_name, deployment_name)
+    pairs = parse_labels(labels)
+    query = select(Version).where(Version.deployment_id == deployment.id).order_by(Version.creation_date)
+    return [_summary(version) for version in context.session.scalars(query) if has_label(version.labels, pairs)]
+
+
+def deployment_versions_get(context: Context, project_name: str, deployment_name: str, version: str) -> dict[str, Any]:
+    return _detail(context, find_version(context, project_name, deployment_name, version))
+
+
+def deployment_versions_update(
+    context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
+) -> dict[str, Any]:
+    found = find_version(context, project_name, deployment_name, version)
+    if data.get("version", found.name) != found.name:
+        found.name = _free_name(context, found.deployment, data["version"])
+    if "description" in data:
+        found.description = check_description(data)
+    if "labels" in data:
+        found.labels = check_labels(data)
+    found.instance_type = choose_instance_type(data) or found.instance_type
+    for name in _DEFAULTS.keys() & data.keys():
+        setattr(found, name, data[name])
+    _check_settings(found)
+    found.last_updated = now()
+    if _RESTARTING & data.keys():
+        context.engine.restart([found])
+    return _detail(context, found)
+
+
+def deployment_versions_delete(context: Context, project_name: str, deployment_name: str, version: str) -> None:
+    found = find_version(context, project_name, deployment_name, version)
+    context.engine.forget([found.id])
+    context.session.delete(found)
+
+
+def _free_name(context: Context, deployment: Deployment, name: str) -> str:
+    query = select(Version.id).where(Version.deployment_id == deployment.id, Version.name == name)
+    if context.session.scalar(query) is not None:
+        raise taken("version", name, f" in the deployment '{deployment.name}'")
+    return check_version_name(name)
+
+
+def _check_settings(version: Version) -> None:
+    has_gpu = INSTANCE_TYPES[version.instance_type]["gpu_allocation"] > 0
+    bounds = {
+        "maximum_instances": (0, _MAXIMUM_INSTANCES),
+        "minimum_instances": (0, version.maximum_instances),
+        "maximum_idle_time": (300 if has_gpu else 10, 3600),
+        "request_retention_time": (0, _MAXIMUM_RETENTION),
+        "maximum_queue_size_express": (1, _LARGEST_QUEUE),
+        "maximum_queue_size_batch": (1, _LARGEST_QUEUE),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(version, name)
+        if not least <= value <= most:
+            raise invalid(f"{name}: it must be from {least} to {most}, not {value}")
+    for name in ("monitoring", "default_notification_group"):
+        group = getattr(version, name)
+        if group is not None:
+            raise invalid(f"{name}: the notification group '{group}' does not exist")
+
+
+def _summary(version: Version) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "deployment": version.deployment.name,
+        "version": version.name,
+        "description": version.description,
+        "language": version.language,
+        "status": version.status,
+        "active_revision": version.active_revision_id,
+        "latest_build": version.latest_build_id,
+        "memory_allocation": INSTANCE_TYPES[version.instance_type]["memory_allocation"],
+        "instance_type": version.instance_type,
+        "labels": version.labels,
+        "creation_date": version.creation_date,
+        "last_updated": version.last_updated,
+        **{name: getattr(version, name) for name in _DEFAULTS},
+    }
+
+
+def _detail(context: Context, version: Version) -> dict[str, Any]:
+    build = context.session.scalar(select(Build).where(Build.id == version.latest_build_id))
+    detail = {
+        **_summary(version),
+        "last_file_upload": version.last_file_uploaded,
+        "last_file_uploaded": version.last_file_uploaded,
+    }
+    if build is not None and build.has_request_method is not None:
+        detail["has_request_method"] = build.has_request_method
+        detail["has_requests_method"] = build.has_requests_method
+    return detail
