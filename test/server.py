@@ -31,13 +31,8 @@ class Recorded(NamedTuple):
 
     @property
     def query(self) -> dict[str, str]:
-        return dict(
-            parse_qsl(
-                self.target.partition("?")[2],
-                keep_blank_values=True,
-                strict_parsing=bool(self.target.partition("?")[2]),
-            )
-        )
+        query = self.target.partition("?")[2]
+        return dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
 
     @property
     def json(self) -> Any:

@@ -7,14 +7,16 @@ import os
 import sys
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import quote_plus
 
 from six import ensure_str
 
 from ubiops import __version__
 from ubiops.configuration import Configuration
-from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
+from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError
 from ubiops.files import DownloadedFile, Stream, Upload, filename_of, save
 from ubiops.operation import Request, quote_path, read_body
 from ubiops.rest import (
@@ -25,9 +27,10 @@ from ubiops.rest import (
     as_raw,
     blocks_of,
     encode_body,
+    header_value,
     same_origin,
 )
-from ubiops.schema import Invalid, plain, write_text
+from ubiops.schema import Invalid, plain, reader, write_text
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ThreadPool
@@ -40,6 +43,8 @@ C = TypeVar("C", bound="ApiClient")
 logger = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset({"authorization", "cookie"})
+# Shorter ones, as in tests, are no secret, and masking them would garble the text.
+_SHORTEST_TOKEN = 8
 
 
 class ApiClient:
@@ -83,8 +88,8 @@ class ApiClient:
         self.cookie = cookie
         self.client_side_validation = self.configuration.client_side_validation
         self.last_response: Any = None
-        self._pool: ThreadPool | None = None
-        self._pool_pid = 0
+        # By process: a fork takes the pool along, but not its threads.
+        self._pools: dict[int, ThreadPool] = {}
 
     def __enter__(self: C) -> C:
         return self
@@ -96,34 +101,37 @@ class ApiClient:
 
     def close(self) -> None:
         """Close the idle connections and let the threads end once their calls are done; waits for nothing."""
-        if self._pool is not None and self._pool_pid == os.getpid():
-            self._pool.close()
-        self._pool = None
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close()
         self.rest_client.close()
 
     @property
     def pool(self) -> ThreadPool:
         """The thread pool for asynchronous calls, created at its first use."""
-        if self._pool is None or self._pool_pid != os.getpid():
-            from multiprocessing.pool import ThreadPool
+        return self._pools.get(os.getpid()) or self._new_pool()
 
-            if self._pool is not None:
-                # The parent's: its threads didn't come along with the fork.
-                _INHERITED.append(self._pool)
-            self._pool = ThreadPool(self.pool_threads)
-            self._pool_pid = os.getpid()
-            weakref.finalize(self, self._pool.close)
-        return self._pool
+    def _new_pool(self) -> ThreadPool:
+        from multiprocessing.pool import ThreadPool
+
+        pool = ThreadPool(self.pool_threads)
+        kept = self._pools.setdefault(os.getpid(), pool)
+        if kept is pool:
+            weakref.finalize(self, pool.close)
+        else:
+            # Another thread was quicker.
+            pool.close()
+        return kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pool": None, "_pool_pid": 0, "last_response": None}
+        return {**self.__dict__, "_pools": {}, "last_response": None}
 
     # Headers
 
     @property
     def user_agent(self) -> str:
         """The ``User-Agent`` header."""
-        return next(value for name, value in self.default_headers.items() if name.lower() == "user-agent")
+        return next((value for name, value in self.default_headers.items() if name.lower() == "user-agent"), "")
 
     @user_agent.setter
     def user_agent(self, value: str) -> None:
@@ -196,13 +204,14 @@ class ApiClient:
         Raises:
             ApiException: The API refused or failed the call, or couldn't be reached.
         """
-        url = _base(host or self.configuration.host) + request.target
-        headers = self._headers(request, url, auth_settings)
-        arguments = (request, url, headers, returns, preload, timeout, data_only)
-        if async_req:
+        try:
+            url = _base(host or self.configuration.host) + request.target
+            headers = self._headers(request, None if host is None else url, auth_settings)
             Deadline(timeout)
-            return self.pool.apply_async(self._send, arguments)
-        return self._send(*arguments)
+        except ApiValueError as error:
+            raise _naming_call(error, request) from None
+        arguments = (request, url, headers, returns, preload, timeout, data_only)
+        return self.pool.apply_async(self._send, arguments) if async_req else self._send(*arguments)
 
     def _send(
         self,
@@ -219,18 +228,21 @@ class ApiClient:
         try:
             response, body = self.rest_client.send(request.method, url, headers, request.body, deadline, streamed)
             if not preload:
-                self.last_response = as_raw(response)
-                return self.last_response
-            self.last_response = RESTResponse(response, body)
-            data = self._save(response, deadline) if returns == "file" else _decode(self.last_response, returns)
+                raw = self.last_response = as_raw(response, deadline)
+                return raw
+            # Another thread's answer may be the last by the time that this one is decoded.
+            answer = self.last_response = RESTResponse(response, body)
+            data = self._save(response) if returns == "file" else _decode(answer, returns)
         except ApiException as error:
             self._hide_credentials(error, headers)
             error.locate(request.operation, request.method, request.path)
             raise
+        except ApiValueError as error:
+            raise _naming_call(error, request) from error
         logger.debug("%s %s: %s", request.method, request.path, response.status)
         return data if data_only else (data, response.status, response.headers)
 
-    def _headers(self, request: Request, url: str, auth_settings: Sequence[str] | None) -> dict[str, str]:
+    def _headers(self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None) -> dict[str, str]:
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
             self.update_params_for_auth(credentials, [], auth_settings)
@@ -241,20 +253,23 @@ class ApiClient:
                     merged[name.lower()] = (name, value)
         if isinstance(request.body, Stream) and request.body.length is not None:
             merged["content-length"] = ("Content-Length", str(request.body.length))
-        if not same_origin(url, self.configuration.host):
+        if other_url is not None and _is_foreign(other_url, self.configuration.host):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}
-        return {name: _header_value(name, value) for name, value in merged.values()}
+        return {name: header_value(name, value) for name, value in merged.values()}
 
     def _hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
         """Mask the credentials of a request where the server repeats them in its answer."""
         for name, value in headers.items():
             if name.lower() in _CREDENTIALS:
-                for secret in {value, value.rpartition(" ")[2]} - {""}:
-                    error.hide(secret)
+                error.hide(value)
+                token = value.rpartition(" ")[2]
+                if len(token) >= _SHORTEST_TOKEN:
+                    error.hide(token)
 
-    def _save(self, response: Any, deadline: Deadline) -> DownloadedFile:
+    def _save(self, response: Any) -> DownloadedFile:
         name = filename_of(response.headers.get("Content-Disposition"))
-        return save(blocks_of(response, deadline), self.configuration.temp_folder_path, name)
+        with closing(response):
+            return save(blocks_of(response), self.configuration.temp_folder_path, name)
 
     # The low-level doors to the same way
 
@@ -303,36 +318,25 @@ class ApiClient:
 
         Raises:
             ApiException: The API refused or failed the call, or couldn't be reached.
+            ApiValueError: A value that can't be sent; nothing was sent.
         """
         request = Request(None, method.upper())
-        values = self.parameters_to_tuples(path_params or {}, collection_formats)
-        safe = self.configuration.safe_chars_for_path_param
-        path = resource_path if resource_path.startswith("/") else f"/{resource_path}"
-        for name, value in values:
-            try:
-                path = path.replace(f"{{{name}}}", quote_path(value, safe))
-            except Invalid as error:
-                place = f"`{name}` when calling `{resource_path}`"
-                raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
-        request.path = path
-        pairs = self.parameters_to_tuples(query_params or {}, collection_formats)
-        request.query = [(name, write_text(value)) for name, value in pairs if value is not None]
-        request.headers = {
-            name: ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else write_text(value)
-            for name, value in (header_params or {}).items()
-            if value is not None
-        }
-        form = [*self.parameters_to_tuples(post_params or {}, collection_formats), *self.files_parameters(files)]
-        content_type = next((v for name, v in request.headers.items() if name.lower() == "content-type"), None)
-        if files and content_type is None:
-            content_type = "multipart/form-data"
+        returns = _type_name(response_type)
+        request.path = self._fill_in(resource_path, self.parameters_to_tuples(path_params or {}, collection_formats))
+        request.query = _encode_query(self.parameters_to_tuples(query_params or {}, collection_formats))
+        request.headers = {name: value for name, value in (header_params or {}).items() if value is not None}
+        form = self.parameters_to_tuples(post_params or {}, collection_formats)
+        form = [*[(name, value) for name, value in form if value is not None], *self.files_parameters(files)]
+        given = next((name for name in request.headers if name.lower() == "content-type"), None)
+        content_type = ensure_str(request.headers.pop(given)) if given else None
+        if content_type is None and form and body is None:
+            content_type = "multipart/form-data" if files else "application/x-www-form-urlencoded"
         request.body, content_type = encode_body(body, form, content_type)
-        if content_type is not None and (request.body is not None or "Content-Type" in request.headers):
-            request.headers = {k: v for k, v in request.headers.items() if k.lower() != "content-type"}
+        if content_type is not None:
             request.headers["Content-Type"] = content_type
         return self.execute(
             request,
-            _type_name(response_type),
+            returns,
             async_req=bool(async_req),
             preload=_preload_content,
             timeout=_request_timeout,
@@ -340,6 +344,18 @@ class ApiClient:
             host=_host,
             auth_settings=auth_settings or (),
         )
+
+    def _fill_in(self, resource_path: str, values: Iterable[tuple[str, Any]]) -> str:
+        path = resource_path if resource_path.startswith("/") else f"/{resource_path}"
+        for name, value in values:
+            try:
+                if value is None:
+                    raise Invalid("must not be `None`")
+                path = path.replace(f"{{{name}}}", quote_path(value, self.configuration.safe_chars_for_path_param))
+            except Invalid as error:
+                place = f"`{name}` when calling `{resource_path}`"
+                raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
+        return path
 
     def request(
         self,
@@ -378,11 +394,16 @@ class ApiClient:
 
         Raises:
             ApiTypeError: JSON has no form for it.
+            ApiValueError: A model holds what its schema rules out.
         """
         try:
             return plain(obj)
+        except Invalid as error:
+            raise ApiValueError(f"Invalid value for `{error.place()}`, {error.problem}") from None
         except TypeError as error:
             raise ApiTypeError(str(error)) from None
+        except RecursionError:
+            raise ApiTypeError("JSON has no form for a value that holds itself or is nested too deeply") from None
 
     def parameters_to_tuples(self, params: Any, collection_formats: Mapping[str, str] | None) -> list[tuple[str, Any]]:
         """Pairs of name and value; a list of values becomes one text, or with ``multi`` one pair each."""
@@ -405,42 +426,52 @@ class ApiClient:
         Raises:
             ApiFileError: A file is missing, unreadable, or none.
         """
-        return [
-            (name, Upload(file))
-            for name, given in (files or {}).items()
-            if given is not None
-            for file in (given if isinstance(given, (list, tuple)) else [given])
-        ]
+        uploads: list[tuple[str, Upload]] = []
+        for name, given in (files or {}).items():
+            for file in given if isinstance(given, (list, tuple)) else [given]:
+                try:
+                    uploads += [] if file is None else [(name, Upload(file))]
+                except ApiFileError as error:
+                    raise ApiFileError(f"Invalid value for `files[{name!r}]`, {error}") from error
+        return uploads
 
 
-# Pools of a parent process: collecting one would wait for threads that this process doesn't have.
-_INHERITED: list[ThreadPool] = []
+def _encode_query(pairs: Iterable[tuple[str, Any]]) -> list[str]:
+    try:
+        return [f"{quote_plus(name)}={quote_plus(write_text(value))}" for name, value in pairs if value is not None]
+    except UnicodeEncodeError as error:
+        raise ApiValueError(f"Invalid value for `query_params`, has no form in UTF-8: {error.reason}") from None
 
 
 def _base(host: str) -> str:
     host = host.strip() if isinstance(host, str) else host
-    if not isinstance(host, str) or not host.startswith(("https://", "http://")):
+    if not isinstance(host, str) or not host[:8].lower().startswith(("https://", "http://")):
         raise ApiValueError(
             f"configuration.host must be a URL with its scheme, such as 'https://api.ubiops.com/v2.1', not {host!r}"
         )
     return host.rstrip("/")
 
 
-def _header_value(name: str, value: Any) -> str:
-    text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else write_text(value)
-    if "\r" in text or "\n" in text or "\0" in text:
-        raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it holds a line break or NUL")
+def _naming_call(error: ApiValueError, request: Request) -> ApiValueError:
+    return type(error)(f"{error} (calling `{request.operation or request.path}`)")
+
+
+def _is_foreign(url: str, host: str) -> bool:
     try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        raise ApiValueError(f"Invalid value for the header {name!r}, must be Latin-1 text") from None
-    return text
+        return not same_origin(url, host)
+    except ValueError:
+        # No URL: it is refused when it is sent to.
+        return True
 
 
 def _type_name(response_type: Any) -> str | None:
-    if response_type is None or isinstance(response_type, str):
-        return response_type
-    name: str = response_type.__name__
+    if response_type is None:
+        return None
+    name = response_type if isinstance(response_type, str) else getattr(response_type, "__name__", repr(response_type))
+    try:
+        reader(name)
+    except AttributeError:
+        raise ApiTypeError(f"Unknown `response_type` {name!r}: there is no such model or type") from None
     return name
 
 

@@ -66,8 +66,8 @@ class Configuration:
     ) -> None:
         self.host: str = (os.environ.get("UBIOPS_API_HOST") or host) if host is _DEFAULT_HOST else host
         self.temp_folder_path: str | None = None
-        self.api_key: dict[str, str] = dict(api_key or {})
-        self.api_key_prefix: dict[str, str] = dict(api_key_prefix or {})
+        self.api_key: dict[str, str] = _copied("api_key", api_key)
+        self.api_key_prefix: dict[str, str] = _copied("api_key_prefix", api_key_prefix)
         self.refresh_api_key_hook: Callable[[Configuration], None] | None = None
         self.username = username
         self.password = password
@@ -78,6 +78,7 @@ class Configuration:
         self.logger_format = "%(asctime)s %(levelname)s %(message)s"
         self.logger_file = None
         self._debug = False
+        self._level = logging.NOTSET
         self.verify_ssl = True
         self.ssl_ca_cert: str | None = None
         self.cert_file: str | None = None
@@ -89,10 +90,7 @@ class Configuration:
         self.safe_chars_for_path_param = ""
         self.retries: Any = None
         self.client_side_validation = True
-        for logger in self.logger.values():
-            # Programs with a root logger at DEBUG rely on this quiet; a level that the program set stays.
-            if logger.level == logging.NOTSET:
-                logger.setLevel(logging.WARNING)
+        self._quiet_loggers()
 
     # Credentials
 
@@ -100,7 +98,7 @@ class Configuration:
         """The value of an API key's header; None where there is no key.
 
         Raises:
-            ApiValueError: The key is empty.
+            ApiValueError: The key is empty, or no text.
         """
         if self.refresh_api_key_hook is not None:
             self.refresh_api_key_hook(self)
@@ -108,10 +106,13 @@ class Configuration:
         key: str | bytes | None = self.api_key.get(identifier)
         if key is None and identifier == "Authorization":
             source, key = "The environment variable UBIOPS_API_TOKEN", os.environ.get("UBIOPS_API_TOKEN")
-            if key and " " not in key.strip():
-                key = f"Token {key.strip()}"
+            key = key and key.strip()
+            if key and " " not in key:
+                key = f"Token {key}"
         if key is None:
             return None
+        if not isinstance(key, (str, bytes)):
+            raise ApiValueError(f"{source} must be text, not {type(key).__name__}")
         key = ensure_str(key)
         if not key.strip() or key.strip() == "Token":
             raise ApiValueError(f"{source} is empty: set it to 'Token <YOUR_API_TOKEN>'")
@@ -139,9 +140,19 @@ class Configuration:
 
     @debug.setter
     def debug(self, value: bool) -> None:
-        if value != self._debug:
-            self.logger["package_logger"].setLevel(logging.DEBUG if value else logging.WARNING)
+        logger = self.logger["package_logger"]
+        if value and not self._debug:
+            self._level = logger.level
+            logger.setLevel(logging.DEBUG)
+        elif self._debug and not value:
+            logger.setLevel(self._level)
         self._debug = value
+
+    def _quiet_loggers(self) -> None:
+        for logger in self.logger.values():
+            # Programs with a root logger at DEBUG rely on this quiet; a level that the program set stays.
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.WARNING)
 
     @property
     def logger_file(self) -> str | None:
@@ -212,22 +223,31 @@ class Configuration:
         return f"Configuration(host={self.host!r}, api_key={dict.fromkeys(self.api_key, '***')!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
         # A handler holds an open file and a lock: it is made anew.
-        state.update(logger_file_handler=None, logger_stream_handler=None)
-        return state
+        return {**self.__dict__, "logger_file_handler": None, "logger_stream_handler": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.logger_file = self._logger_file
+        self._quiet_loggers()
+        if self._debug:
+            self.logger["package_logger"].setLevel(logging.DEBUG)
+        path = os.path.abspath(self._logger_file) if self._logger_file else None
+        handlers = self.logger["package_logger"].handlers
+        if not any(isinstance(handler, logging.FileHandler) and handler.baseFilename == path for handler in handlers):
+            self.logger_file = self._logger_file
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Configuration:
         duplicate = type(self).__new__(type(self))
         memo[id(self)] = duplicate
-        # Loggers and hooks are shared, not copied.
-        state = self.__getstate__()
-        shared = {"logger", "logger_formatter", "refresh_api_key_hook"}
-        for name, value in state.items():
+        # Loggers, their handlers and hooks are shared, not copied.
+        shared = {"logger", "logger_formatter", "logger_file_handler", "logger_stream_handler", "refresh_api_key_hook"}
+        for name, value in self.__dict__.items():
             duplicate.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
-        duplicate.logger_file = self._logger_file
         return duplicate
+
+
+def _copied(name: str, value: Mapping[str, str] | None) -> dict[str, str]:
+    if value is not None and not isinstance(value, Mapping):
+        # Without the value, which is a credential.
+        raise ApiValueError(f"{name} must be a dict such as {{'Authorization': ...}}, not {type(value).__name__}")
+    return dict(value or {})

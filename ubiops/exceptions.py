@@ -86,6 +86,26 @@ class ApiKeyError(_PathError, KeyError):
     """A key that isn't there."""
 
 
+class Headers(dict[str, str]):
+    """Headers in the order and case that they came in, found by name whatever its case."""
+
+    def __missing__(self, name: str) -> str:
+        for key, value in self.items():
+            if key.lower() == name.lower():
+                return value
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(key.lower() == name.lower() for key in self)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One header's value."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
 class ApiException(OpenApiException):
     """The API refused or failed a call, or couldn't be reached.
 
@@ -97,7 +117,7 @@ class ApiException(OpenApiException):
         status (int | None): HTTP status; 0 where no answer came.
         reason (str | None): Reason phrase, or what went wrong on the way.
         body (str | None): Body of the answer, as text.
-        headers (dict[str, str] | None): Headers of the answer.
+        headers (dict[str, str] | None): Headers of the answer; they are found by name whatever its case.
         operation (str | None): Method of `CoreApi` that was called.
         method (str | None): HTTP method of the request.
         path (str | None): Path of the request, below the host.
@@ -116,13 +136,13 @@ class ApiException(OpenApiException):
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, reason)
         if http_resp is not None:
             status, reason, body, headers = http_resp.status, http_resp.reason, http_resp.data, http_resp.getheaders()
+        super().__init__(status, reason)
         self.status = status
         self.reason = reason
         self.body = None if body is None else ensure_str(body, errors="replace")
-        self.headers = None if headers is None else dict(headers)
+        self.headers = None if headers is None else Headers(headers)
 
     def __str__(self) -> str:
         text = f"{self.reason} ({self.status})\n"
@@ -146,14 +166,16 @@ class ApiException(OpenApiException):
         return None if message is None else str(message)
 
     def hide(self, secret: str) -> None:
-        """Mask a credential wherever it stands in the answer."""
+        """Mask a credential wherever it stands in the answer, or in the errors that this one came from."""
         if self.body is not None:
             self.body = self.body.replace(secret, "***")
         if self.headers is not None:
-            self.headers = {name: value.replace(secret, "***") for name, value in self.headers.items()}
+            self.headers = Headers({name: value.replace(secret, "***") for name, value in self.headers.items()})
         if self.reason is not None:
             self.reason = self.reason.replace(secret, "***")
             self.args = (self.status, self.reason)
+        for error in _causes(self):
+            error.args = tuple(arg.replace(secret, "***") if isinstance(arg, str) else arg for arg in error.args)
 
     @staticmethod
     def class_for(status: int) -> type[ApiException]:
@@ -227,6 +249,15 @@ _BY_STATUS: dict[int, type[ApiException]] = {
 def render_path(path_to_item: Sequence[str | int]) -> str:
     """Write a path of keys and indexes as Python would: ``['data'][0]``."""
     return "".join(f"[{part}]" if isinstance(part, integer_types) else f"['{part}']" for part in path_to_item)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The errors that one came from, and those that it was made of."""
+    found = [error]
+    for one in found:
+        causes = (one.__cause__, one.__context__, *one.args)
+        found += [cause for cause in causes if isinstance(cause, BaseException) and cause not in found]
+    return found[1:]
 
 
 def _masked(headers: Mapping[str, str]) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import mimetypes
+import ntpath
 import os
 import re
 import secrets
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from email.message import Message
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -63,7 +64,9 @@ class Upload(Stream):
             self.name = name or os.path.basename(os.fspath(source))
             self._measure_path(os.fspath(source))
         elif callable(getattr(source, "read", None)):
-            self.name = name or os.path.basename(str(getattr(source, "name", "") or "")) or "file"
+            given = getattr(source, "name", None)
+            # That of an unnamed temporary file is a number.
+            self.name = name or (os.path.basename(given) if isinstance(given, str) else "") or "file"
             self._measure_object(source)
         else:
             hint = ": wrap it in io.BytesIO" if isinstance(source, (bytes, bytearray)) else ""
@@ -87,23 +90,32 @@ class Upload(Stream):
     def _measure_object(self, source: Any) -> None:
         if getattr(source, "closed", False):
             raise ApiFileError("must be open, the file object is closed")
-        if isinstance(source, io.TextIOBase) or isinstance(source.read(0), str):
+        try:
+            gives_text = isinstance(source, io.TextIOBase) or isinstance(source.read(0), str)
+        except (OSError, ValueError) as error:
+            raise ApiFileError(f"must be open for reading: {error}") from error
+        if gives_text:
             raise ApiFileError("must give bytes, not text: open the file with mode 'rb'")
         try:
             self._start = source.tell()
-            self.length = source.seek(0, os.SEEK_END) - self._start
+            source.seek(0, os.SEEK_END)
+            self.length = max(source.tell() - self._start, 0)
             source.seek(self._start)
         except (AttributeError, OSError, ValueError):
             self.length, self.rewindable = None, False
 
     def __iter__(self) -> Iterator[bytes]:
-        if isinstance(self._source, (str, os.PathLike)):
-            with open(self._source, "rb") as file:
-                yield from self._blocks(file)
-        else:
-            if self.rewindable:
-                self._source.seek(self._start)
-            yield from self._blocks(self._source)
+        try:
+            if isinstance(self._source, (str, os.PathLike)):
+                with open(self._source, "rb") as file:
+                    yield from self._blocks(file)
+            else:
+                if self.rewindable:
+                    self._source.seek(self._start)
+                yield from self._blocks(self._source)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ApiFileError(f"the file {self.name!r} could not be read to its end: {reason}") from error
 
     def _blocks(self, file: Any) -> Iterator[bytes]:
         left = self.length
@@ -112,7 +124,7 @@ class Upload(Stream):
             if not block:
                 if left is None:
                     return
-                raise ApiFileError(f"the file {self.name!r} became shorter while it was sent")
+                raise ValueError("it became shorter while it was sent")
             yield block
             if left is not None:
                 left -= len(block)
@@ -233,8 +245,10 @@ def filename_of(content_disposition: str | None) -> str | None:
 
 def last_part(name: str | None) -> str | None:
     """A name from elsewhere as a file name that stays in its folder; None where nothing is left of it."""
-    name = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name or "")[-1]).strip()
-    return None if name in ("", ".", "..") else name[-200:]
+    # As Windows splits, which knows every separator, and drives.
+    name = re.sub(r"[\x00-\x1f\x7f]", "", ntpath.basename(name or "")).strip()
+    # File systems take names of up to 255 bytes.
+    return None if name in ("", ".", "..") else name.encode()[-200:].decode(errors="ignore")
 
 
 def _known(charset: str | None) -> str:
@@ -253,38 +267,61 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
     """
     folder = folder or tempfile.gettempdir()
     name = name or f"ubiops-{secrets.token_hex(8)}"
-    part = _write_part(blocks, folder, 0o600)
-    path = _claim(folder, name)
-    os.replace(part, path)
-    return DownloadedFile(path, name)
+    stem, extension = os.path.splitext(name)
+    path = os.path.join(folder, name)
+    with _written(blocks, folder) as part:
+        while True:
+            try:
+                _move_to_free_name(part, path)
+            except FileExistsError:
+                path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
+            else:
+                return DownloadedFile(path, name)
 
 
 def write_file(blocks: Iterable[bytes], path: str) -> None:
     """Write an answer's body to a path of the caller's; what is there is replaced when the body is complete."""
-    os.replace(_write_part(blocks, os.path.dirname(path) or ".", 0o666), path)
+    with _written(blocks, os.path.dirname(path) or ".") as part:
+        os.chmod(part, _mode_for(path, f"{part}.mode"))
+        os.replace(part, path)
 
 
-def _write_part(blocks: Iterable[bytes], folder: str, mode: int) -> str:
-    """Write a body to a new file of a temporary name; nothing is left of it where that fails."""
+@contextmanager
+def _written(blocks: Iterable[bytes], folder: str) -> Iterator[str]:
+    """A body in a private file of a temporary name, to be moved; nothing is left of it where something fails."""
     part = os.path.join(folder, f".ubiops-{secrets.token_hex(8)}.part")
     try:
-        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.writelines(blocks)
+        yield part
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(part)
         raise
-    return part
 
 
-def _claim(folder: str, name: str) -> str:
-    """Create an empty, private file of that name, or, where that is taken, of one like it."""
-    stem, extension = os.path.splitext(name)
-    path = os.path.join(folder, name)
-    while True:
+def _move_to_free_name(part: str, path: str) -> None:
+    """Move a file where none is yet, or raise `FileExistsError`."""
+    try:
+        os.link(part, path)
+        os.unlink(part)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: the name is taken first.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(part, path)
+
+
+def _mode_for(path: str, probe: str) -> int:
+    """The permissions of the file at a path; where there is none, those that the program gives to new ones."""
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        # Asking for the umask means changing it, for all threads.
+        descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
-        else:
-            return path
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+            os.unlink(probe)

@@ -6,12 +6,13 @@ and the writer of the class, as straight-line code: a client reads and checks th
 
 from __future__ import annotations
 
+import copy
 import datetime
+import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from pprint import pformat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
@@ -64,7 +65,7 @@ class _Signature:
     def __get__(self, instance: Model | None, owner: type[Model]) -> inspect.Signature:
         import inspect
 
-        if instance is not None or not owner.fields:
+        if instance is not None or not owner.fields or owner.__init__.__module__ != __name__:
             raise AttributeError("__signature__")
         signature = inspect.signature(owner.compiled().construct)
         return signature.replace(parameters=list(signature.parameters.values())[1:])
@@ -100,6 +101,7 @@ class Model:
     _compiled: ClassVar[Compiled | None] = None
 
     def __init_subclass__(cls, read_only: tuple[str, ...] | None = None) -> None:
+        super().__init_subclass__()
         declared = {name: spec for name, spec in cls.__dict__.items() if isinstance(spec, Spec)}
         if read_only is not None:
             cls._read_only = frozenset(read_only)
@@ -108,28 +110,28 @@ class Model:
         cls.fields = {**cls.fields, **declared}
         cls.openapi_types = {name: spec.type for name, spec in cls.fields.items()}
         cls.attribute_map = {name: name for name in cls.fields}
-        cls._compiled = None
         for name, spec in declared.items():
             setattr(cls, name, property(attrgetter(f"_{name}"), _setter(name, spec)))
+        if "__init__" not in cls.__dict__:
+            _set_init(cls, Model.__init__)
 
     def __init__(self, *values: Any, **named: Any) -> None:
         self.compiled().construct(self, *values, **named)
 
     @classmethod
     def compiled(cls) -> Compiled:
-        """The functions made for this class, and now its constructor; they are made at the first call."""
-        owner: Any = next(base for base in cls.__mro__ if "fields" in base.__dict__)
-        if owner._compiled is None:
-            owner._compiled = _compile(owner)
-            owner.__init__ = owner._compiled.construct
-        compiled: Compiled = owner._compiled
+        """The functions made for this class, from then on its constructor too; they are made at the first call."""
+        compiled: Compiled | None = cls.__dict__.get("_compiled")
+        if compiled is None:
+            compiled = cls._compiled = _compile(cls)
+            if cls is not Model and cls.__dict__.get("__init__") is Model.__init__:
+                _set_init(cls, compiled.construct)
         return compiled
 
     @classmethod
     def check(cls, value: Any) -> None:
         """Raise `ubiops.schema.Invalid` where a model or dict can't stand for this schema."""
-        if not isinstance(value, Model):
-            cls.from_input(value, warn=False)
+        cls.from_input(value, warn=False)
 
     @classmethod
     def from_input(cls: type[M], value: Any, *, warn: bool = True) -> M:
@@ -156,12 +158,13 @@ class Model:
     @classmethod
     def from_wire(cls: type[M], value: Mapping[str, Any]) -> M:
         """The model that a decoded JSON object describes, read tolerantly: nothing is checked."""
-        model: M = cls.compiled().read(dict(value))
+        # A copy: the reader consumes what it is given.
+        model: M = cls.compiled().read(copy.deepcopy(dict(value)))
         return model
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as they are, and NULL where one was set."""
-        values = {name: getattr(self, name) for name in self.fields}
+        values = {name: getattr(self, name) for name in type(self).fields}
         given: dict[str, Any] = {name: NULL if name in self.explicit_nulls else value for name, value in values.items()}
         if not isinstance(self.additional_properties, Received):
             given.update(self.additional_properties)
@@ -173,13 +176,15 @@ class Model:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, nested models as dicts; it shares no container with the model."""
-        result = {name: _to_dict(getattr(self, name)) for name in self.fields}
+        result = {name: _to_dict(getattr(self, name)) for name in type(self).fields}
         if not isinstance(self.additional_properties, Received):
             result.update(_to_dict(dict(self.additional_properties)))
         return result
 
     def to_str(self) -> str:
         """The fields, pretty-printed."""
+        from pprint import pformat
+
         return pformat(self.to_dict())
 
     def __repr__(self) -> str:
@@ -190,8 +195,9 @@ class Model:
             return NotImplemented
         return self.to_dict() == other.to_dict() and self.explicit_nulls == other.explicit_nulls
 
-    # A model is compared by its values and can change, as in the older client.
-    __hash__ = None  # type: ignore[assignment]
+
+def _set_init(cls: type[Model], init: Callable[..., None]) -> None:
+    cls.__init__ = init  # type: ignore[method-assign]
 
 
 def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
@@ -231,9 +237,9 @@ def _accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
     return value
 
 
-def _construct_unvalidated(self: Model, values: tuple[Any, ...], unknown: dict[str, Any]) -> None:
+def _construct_unvalidated(self: Model, values: list[Any], unknown: dict[str, Any]) -> None:
     self.local_vars_configuration = UNVALIDATED
-    for (name, spec), value in zip(self.fields.items(), values, strict=True):
+    for (name, spec), value in zip(type(self).fields.items(), values, strict=True):
         setattr(self, f"_{name}", _accept(self, name, spec, value))
     self.discriminator = None
     if unknown:
@@ -249,7 +255,7 @@ def _keep_unknown(self: Model, unknown: dict[str, Any], *, warn: bool = True) ->
         from difflib import get_close_matches
 
         for name in kept:
-            near = get_close_matches(str(name), self.fields, 1)
+            near = get_close_matches(str(name), type(self).fields, 1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             warnings.warn(
                 f"{type(self).__name__} has no field `{name}`: it is sent as it is{hint}", stacklevel=_caller_level()
@@ -286,8 +292,10 @@ def _compile(cls: type[Model]) -> Compiled:
         "_date": datetime.date,
         "_datetime": datetime.datetime,
         "_dict": dict,
+        "_fields": cls.fields,
         "_float": float,
         "_from_iso": datetime.datetime.fromisoformat,
+        "_inf": math.inf,
         "_int": int,
         "_keep_unknown": _keep_unknown,
         "_len": len,
@@ -313,10 +321,14 @@ def _compile(cls: type[Model]) -> Compiled:
 
 
 def _constructor_source(fields: Mapping[str, Spec]) -> list[str]:
+    parameters = ["self", *(f"{name}=None" for name in fields), "local_vars_configuration=None", "**unknown"]
+    passed = ["self", *fields, "local_vars_configuration=local_vars_configuration"]
     lines = [
-        f"def construct(self, {'=None, '.join(fields)}=None, local_vars_configuration=None, **unknown):",
+        f"def construct({', '.join(parameters)}):",
+        "    if _type(self).fields is not _fields:",
+        f"        return self.compiled().construct({', '.join(passed)}, **unknown)",
         "    if local_vars_configuration is not None and not local_vars_configuration.client_side_validation:",
-        f"        return _unvalidated(self, ({', '.join(fields)},), unknown)",
+        f"        return _unvalidated(self, [{', '.join(fields)}], unknown)",
         "    self.local_vars_configuration = _VALIDATED",
     ]
     for index, (name, spec) in enumerate(fields.items()):
@@ -337,6 +349,8 @@ def _doubt(index: int, name: str, spec: Spec) -> str:
     expected = {"datetime": f"_type({name}) is not _datetime and _type({name}) is not _str"}
     expected.update({kind: f"_type({name}) is not _{kind}" for kind in ("str", "int", "bool", "float")})
     doubts = [expected.get(spec.type) or (f"_type({name}) is not _dict" if spec.type.startswith("dict(") else "True")]
+    if spec.type == "float":
+        doubts.append(f"not -_inf < {name} < _inf")
     if spec.enum:
         doubts.append(f"{name} not in _enum{index}")
     bounds = {
@@ -394,16 +408,29 @@ def _writer_source(fields: Mapping[str, Spec]) -> list[str]:
 
 def _nested_writer(name: str, type_name: str) -> Callable[[Model, Any], Any]:
     """The writer of a field that holds models; a dict, or a model of another class, stands for the one that is due."""
-    cls = model_class(item_type(type_name) or type_name)
+    items = item_type(type_name)
+    cls = model_class(items or type_name)
+    write_model = cls.compiled().write
 
     def write_one(value: Any) -> Any:
-        return value.to_wire() if type(value) is cls else cls.from_input(value).to_wire()
+        return write_model(value) if type(value) is cls else cls.from_input(value).to_wire()
+
+    def write_list(values: Any) -> Any:
+        wire: list[Any] = []
+        try:
+            for value in values:
+                wire.append(write_one(value))
+        except Invalid as error:
+            raise error.under(len(wire)) from None
+        return wire
+
+    write_value = write_list if items else write_one
 
     def write(self: Model, value: Any) -> Any:
         if not self.local_vars_configuration.client_side_validation:
             return value
         try:
-            return [write_one(item) for item in value] if item_type(type_name) else write_one(value)
+            return write_value(value)
         except Invalid as error:
             raise error.under(name) from None
 

@@ -6,9 +6,10 @@ A generated method declares an `Operation` and calls it; what every method share
 from __future__ import annotations
 
 import json
-from functools import wraps
+from functools import cache, wraps
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
 from ubiops.files import Multipart, Stream, Upload
@@ -23,8 +24,12 @@ __all__ = ["Api", "Body", "CallOptions", "File", "Form", "Header", "Operation", 
 
 T = TypeVar("T")
 
+_decoder = json.JSONDecoder()
+
 # What the server may take beyond its own time limit, in seconds, before a call gives up.
 _GRACE = 30
+# No request runs longer, in seconds.
+_LONGEST_TIMEOUT = 172_800
 
 
 class CallOptions(TypedDict, total=False):
@@ -53,7 +58,7 @@ class Request:
         method: HTTP method.
         path: Encoded path, below the host.
         path_params: Encoded parts of the path.
-        query: Pairs of the query string.
+        query: Encoded pairs of the query string.
         form: Fields of the form.
         headers: Headers of this request alone.
         body: What to send.
@@ -67,8 +72,8 @@ class Request:
         self.method = method
         self.path = ""
         self.path_params: dict[str, str] = {}
-        self.query: list[tuple[str, str]] = []
-        self.form: list[tuple[str, Any]] = []
+        self.query: list[str] = []
+        self.form: list[tuple[str, bytes | Upload]] = []
         self.headers: dict[str, str] = {}
         self.body: bytes | Stream | None = None
         self.read_timeout: float | None = None
@@ -76,20 +81,23 @@ class Request:
     @property
     def target(self) -> str:
         """Encoded path and query, below the host."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        return f"{self.path}?{'&'.join(self.query)}" if self.query else self.path
 
 
 def quote_path(value: Any, safe: str) -> str:
     """A path parameter, percent-encoded whole.
 
     Raises:
-        Invalid: It would lead to another endpoint: empty, ``.`` or ``..``.
+        Invalid: It would lead to another endpoint: empty, ``.`` or ``..``; or it has no form in UTF-8.
     """
     text = value if type(value) is str else write_text(value)
     for segment in text.split("/") if "/" in safe else (text,):
         if segment in ("", ".", ".."):
             raise Invalid(f"must not be {segment!r}: the path would lead elsewhere")
-    return quote(text, safe=safe)
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError as error:
+        raise Invalid(f"has no form in UTF-8: {error.reason}") from None
 
 
 class Parameter:
@@ -134,7 +142,7 @@ class Query(Parameter):
     """A part of the query string."""
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
-        request.query.append((self.wire_name, write_text(value)))
+        request.query.append(f"{self.wire_name}={quote_plus(write_text(value))}")
 
 
 class Header(Parameter):
@@ -148,7 +156,7 @@ class Form(Parameter):
     """A field of a multipart form."""
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
-        request.form.append((self.wire_name, write_text(value)))
+        request.form.append((self.wire_name, write_text(value).encode()))
 
 
 class File(Parameter):
@@ -281,6 +289,9 @@ class Operation(Generic[T]):
             except Invalid as error:
                 place = f"`{error.under(parameter.name).place()}` when calling `{self.name}`"
                 raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
+            except UnicodeEncodeError as error:
+                place = f"`{parameter.name}` when calling `{self.name}`"
+                raise ApiValueError(f"Invalid value for {place}, has no form in UTF-8: {error.reason}") from None
             except ApiFileError as error:
                 place = f"`{parameter.name}` when calling `{self.name}`"
                 raise ApiFileError(f"Invalid value for {place}, {error}") from error
@@ -294,8 +305,11 @@ class Operation(Generic[T]):
             request.headers.setdefault("Content-Type", self.content_type)
         if self.server_timeout is not None:
             name, default = self.server_timeout
-            given = dict(request.query).get(name)
-            request.read_timeout = (float(given) if given else default) + _GRACE
+            names = [parameter.name for parameter in self.parameters]
+            given = arguments[names.index(name)]
+            # What is no number of seconds, or is out of bounds, is for the server to refuse.
+            usable = isinstance(given, int) and 0 < given <= _LONGEST_TIMEOUT
+            request.read_timeout = (given if usable else default) + _GRACE
         return request
 
     def _unknown(self, option: str) -> ApiTypeError:
@@ -314,24 +328,27 @@ def read_body(data: bytes | str, type_name: str) -> Any:
         ValueError: It isn't JSON in UTF-8, or not of the shape that is due.
     """
     text = data.decode() if isinstance(data, bytes) else data
-    if not text or text.isspace():
-        return None
     try:
-        value = json.loads(text)
+        value = _decoder.decode(text)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
+    except ValueError:
+        if not text.strip():
+            return None
+        raise
     read = reader(type_name)
     if read is None or value is None:
         return value
     due = _shape(type_name)
     if due is not None and type(value) is not due:
         raise ValueError(f"{type_name} is due, not {type(value).__name__}")
-    items = item_type(type_name)
+    items = item_type(type_name) if due is list else None
     if items is not None and _shape(items) is dict and any(type(item) is not dict for item in value):
         raise ValueError(f"{type_name} is due, and an item of it is no object")
     return read(value)
 
 
+@cache
 def _shape(type_name: str) -> type | None:
     if item_type(type_name) is not None:
         return list
@@ -354,7 +371,7 @@ class Api:
 
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
-            if not name.startswith("_"):
+            if not name.startswith("_") and isinstance(method, FunctionType):
                 setattr(cls, name, _naming_arguments(method))
 
 

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import logging
 import math
 import os
 import random
+import re
+import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import certifi
 import urllib3
+from six import ensure_binary, ensure_str
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
     HTTPError,
-    LocationParseError,
-    LocationValueError,
-    MaxRetryError,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     SSLError,
-    TimeoutError,
 )
+from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
-from ubiops.exceptions import ApiConnectionError, ApiException, ApiTimeoutError, ApiValueError
-from ubiops.files import Multipart, Stream, filename_of
-from ubiops.schema import Invalid, write_json
+from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiTimeoutError, ApiValueError
+from ubiops.files import Multipart, Stream, Upload, filename_of
+from ubiops.schema import Invalid, write_json, write_text
 
 if TYPE_CHECKING:
+    import socket
+
     from ubiops.configuration import Configuration
 
 __all__ = ["ApiException", "RESTClientObject", "RESTResponse"]
@@ -46,12 +52,17 @@ BLOCK = 1 << 20
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 120.0
+# Sockets count milliseconds in 31 bits.
+_LONGEST_TIMEOUT = 2e6
 _REDIRECTS = 10
 _ERROR_BODY = 1 << 20
 # Connections that are kept open where the program chose no number: enough for any pool of threads that shares a client.
 _KEPT_CONNECTIONS = 64
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +131,19 @@ class Deadline:
         """Seconds that are left of the call."""
         return self.end - time.monotonic()
 
+    def patience(self) -> float:
+        """Seconds to wait for the next bytes to come or go.
+
+        Raises:
+            TimeoutError: The call's time is over.
+        """
+        if self.end == math.inf:
+            return self.read
+        left = self.left()
+        if left <= 0:
+            raise TimeoutError("the call's time is over")
+        return left
+
     def attempt(self) -> urllib3.Timeout:
         """The timeouts for one attempt."""
         if self.end == math.inf:
@@ -130,13 +154,159 @@ class Deadline:
 def _seconds(value: Any, given: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise _no_timeout(given)
-    return float(value)
+    return float(min(value, _LONGEST_TIMEOUT))
 
 
 def _no_timeout(given: Any) -> ApiValueError:
     return ApiValueError(
         f"Invalid value for `_request_timeout`, must be seconds above 0 or a pair (connect, read), not {given!r}"
     )
+
+
+class _CurrentCall(threading.local):
+    """The call that this thread is sending: urllib3 has no way to hand a connection more than two timeouts."""
+
+    deadline: Deadline | None = None
+
+
+_current = _CurrentCall()
+
+
+class _Incoming(io.RawIOBase):
+    """What a socket receives until a call's time is over, however slowly it drips."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._deadline.patience())
+        return self._raw.readinto(buffer)
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        deadline = _current.deadline
+        if deadline is not None and deadline.end != math.inf:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Incoming(sock, deadline))
+
+    def begin(self) -> None:
+        super().begin()
+        unframed = self.length is None and not self.chunked and self.version == 11
+        if unframed and "close" not in self.headers.get("Connection", "").lower() and not self.fp.peek(1):
+            # http.client takes a connection that closes amid the headers for the end of them, and of an empty body.
+            raise http.client.RemoteDisconnected("Remote end closed connection within the headers")
+
+
+class _Connection(HTTPConnection):
+    """A connection that keeps to the current call's deadline."""
+
+    response_class = _Answer
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if _current.deadline is not None:
+            if self.sock is None:
+                self.connect()
+            # urllib3 would give the body no more time than it gives to connecting.
+            self.timeout = _current.deadline.patience()
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        deadline = _current.deadline
+        if deadline is not None and deadline.end != math.inf and self.sock is not None:
+            self.sock.settimeout(deadline.patience())
+        super().send(data)
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Rules:
+    """When a request is sent again, and how many seconds later; None for never."""
+
+    def __init__(self, retries: int) -> None:
+        self._left = retries
+        self._wait = _FIRST_WAIT
+
+    def after_error(self, method: str, error: HTTPError) -> float | None:
+        return self._pause() if _may_repeat_after_error(method, error) else None
+
+    def after_answer(self, method: str, response: urllib3.BaseHTTPResponse) -> float | None:
+        if response.status not in (_TRANSIENT if method in _REPEATABLE else (429,)):
+            return None
+        asked = _retry_after(response.headers.get("Retry-After"))
+        if asked is not None and asked > _LONGEST_RETRY_AFTER:
+            return None
+        pause = self._pause()
+        return pause if asked is None or pause is None else asked
+
+    def _pause(self) -> float | None:
+        if self._left < 1:
+            return None
+        self._left -= 1
+        wait = self._wait
+        self._wait = min(2 * wait, _LONGEST_WAIT)
+        return wait * random.uniform(0.5, 1)
+
+
+class _RulesOfProgram(_Rules):
+    """The same, as a `urllib3.Retry` of the program's has it."""
+
+    def __init__(self, retry: urllib3.Retry) -> None:
+        self._retry = retry
+
+    def after_error(self, method: str, error: HTTPError) -> float | None:
+        try:
+            self._retry = self._retry.increment(method, error=error)
+        except HTTPError:
+            return None
+        return self._retry.get_backoff_time()
+
+    def after_answer(self, method: str, response: urllib3.BaseHTTPResponse) -> float | None:
+        if not self._retry.is_retry(method, response.status, "Retry-After" in response.headers):
+            return None
+        try:
+            self._retry = self._retry.increment(method, response=response)
+            asked = self._retry.get_retry_after(response) if self._retry.respect_retry_after_header else None
+        except HTTPError:
+            return None
+        return asked or self._retry.get_backoff_time()
+
+
+class _UnreadableBodyError(Exception):
+    """The caller's file couldn't be read: no `OSError`, which urllib3 would take for the connection's."""
+
+    def __init__(self, error: ApiFileError) -> None:
+        self.error = error
+
+
+def _outgoing(body: Stream) -> Iterator[bytes]:
+    try:
+        yield from body
+    except ApiFileError as error:
+        raise _UnreadableBodyError(error) from error
 
 
 class RESTClientObject:
@@ -158,24 +328,37 @@ class RESTClientObject:
         self._reset()
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
         self._managers: dict[str | None, urllib3.PoolManager] = {}
-        self._pools: dict[str, urllib3.HTTPConnectionPool | None] = {}
+        # What opens the URLs of an origin: its connections, or the manager of the proxy on the way to it.
+        self._openers: dict[str, urllib3.HTTPConnectionPool | urllib3.PoolManager] = {}
         self.pool_manager = self._manager(None)
+        # Last: another thread that sees it goes on with the new ones.
+        self._pid = os.getpid()
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
-        if proxy not in self._managers:
+        manager = self._managers.get(proxy)
+        if manager is None:
             options = {**self._tls, "num_pools": self._pools_size, "maxsize": self._maxsize, "blocksize": BLOCK}
-            if proxy is None:
-                self._managers[proxy] = urllib3.PoolManager(**options)
-            else:
-                parts = urlsplit(proxy)
-                headers = dict(self.configuration.proxy_headers or {})
-                if parts.username:
-                    secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                    headers = {**urllib3.make_headers(proxy_basic_auth=secret), **headers}
-                self._managers[proxy] = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
-        return self._managers[proxy]
+            made = urllib3.PoolManager(**options) if proxy is None else self._proxy_manager(proxy, options)
+            made.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+            # Of two threads that made one, both use the same.
+            manager = self._managers.setdefault(proxy, made)
+        return manager
+
+    def _proxy_manager(self, proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+        headers = dict(self.configuration.proxy_headers or {})
+        try:
+            parts = urlsplit(proxy)
+            if not parts.hostname:
+                raise ValueError("no host")
+            if parts.username and not any(name.lower() == "proxy-authorization" for name in headers):
+                secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                headers["Proxy-Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
+            return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+        except ValueError:
+            raise ApiValueError(
+                f"The proxy {_without_secrets(proxy)!r} can't be used: write http://host:port"
+            ) from None
 
     def close(self) -> None:
         """Close the idle connections; those in use close when their answer has been read."""
@@ -184,7 +367,7 @@ class RESTClientObject:
         self._reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        sockets = {"_managers", "_pools", "pool_manager"}
+        sockets = {"_managers", "_openers", "pool_manager"}
         return {name: value for name, value in self.__dict__.items() if name not in sockets}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -226,10 +409,10 @@ class RESTClientObject:
             response, data = self._send_repeatedly(method, url, headers, body, deadline, stream)
             if 200 <= response.status <= 299:
                 return response, data
-            target = urljoin(url, response.headers.get("Location", ""))
-            if response.status not in (301, 302, 303, 307, 308) or target == url:
+            target = _location(url, response)
+            if target is None:
                 raise _failure(response, data)
-            if method not in ("GET", "HEAD") or _origin(target) != _origin(url):
+            if method not in ("GET", "HEAD") or not same_origin(target, url):
                 raise _failure(response, data, f"{response.reason}: not followed to {_without_secrets(target)}")
             url = target
         raise _failure(response, data, f"More than {_REDIRECTS} redirects, the last to {_without_secrets(url)}")
@@ -243,26 +426,34 @@ class RESTClientObject:
         deadline: Deadline,
         stream: bool,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        retries = self.configuration.retries
-        own_retries = retries if isinstance(retries, urllib3.Retry) else None
-        attempts = 1 if own_retries else 1 + (RETRIES if retries is None else int(retries))
-        if isinstance(body, Stream) and not body.rewindable:
-            attempts = 1
-        for attempt in range(1, attempts + 1):
+        rules = self._rules(body)
+        while True:
             try:
-                response, data = self._attempt(method, url, headers, body, deadline, stream, own_retries)
+                response, data = self._attempt(method, url, headers, body, deadline, stream)
             except HTTPError as error:
-                if attempt == attempts or not _may_repeat_after_error(method, error):
+                problem = type(error).__name__
+                pause = rules.after_error(method, error)
+                if pause is None or pause >= deadline.left():
                     raise _broken(error) from error
-                if not _wait(attempt, deadline, None):
-                    raise _broken(error) from error
-                logger.debug("%s %s failed (%s): attempt %s", method, _without_secrets(url), error, attempt + 1)
-                continue
-            repeatable = response.status in _TRANSIENT if method in _REPEATABLE else response.status == 429
-            if attempt == attempts or not repeatable or not _wait(attempt, deadline, response.headers):
-                break
-            logger.debug("%s %s gave %s: attempt %s", method, _without_secrets(url), response.status, attempt + 1)
-        return response, data
+            else:
+                problem = str(response.status)
+                pause = None if 200 <= response.status <= 299 else rules.after_answer(method, response)
+                if pause is None or pause >= deadline.left():
+                    return response, data
+            logger.debug("%s %s: %s, again in %.1f s", method, _without_secrets(url), problem, pause)
+            time.sleep(pause)
+
+    def _rules(self, body: bytes | Stream | None) -> _Rules:
+        retries = self.configuration.retries
+        if not (body is None or isinstance(body, bytes) or (isinstance(body, Stream) and body.rewindable)):
+            return _Rules(0)
+        if isinstance(retries, urllib3.Retry):
+            return _RulesOfProgram(retries)
+        if retries is not None and (not isinstance(retries, int) or retries < 0):
+            raise ApiValueError(
+                f"configuration.retries must be a number of retries (0 for none) or a urllib3.Retry, not {retries!r}"
+            )
+        return _Rules(RETRIES if retries is None else retries)
 
     def _attempt(
         self,
@@ -272,50 +463,51 @@ class RESTClientObject:
         body: bytes | Stream | None,
         deadline: Deadline,
         stream: bool,
-        retries: urllib3.Retry | None,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         if self._pid != os.getpid():
             # After a fork the connections are the parent's: they are left alone.
             self._reset()
         origin, target = _split(url)
-        pool = self._pool(origin)
-        response = (pool or self._manager(self._proxy(origin))).urlopen(
-            method,
-            url if pool is None else target,
-            body=body,
-            headers=headers,
-            retries=retries.new(raise_on_status=False) if retries else False,
-            redirect=False,
-            timeout=deadline.attempt(),
-            preload_content=False,
-        )
+        opener = self._openers.get(origin) or self._opener(origin)
+        _current.deadline = deadline
+        try:
+            response = opener.urlopen(
+                method,
+                url if isinstance(opener, urllib3.PoolManager) else target,
+                body=_outgoing(body) if isinstance(body, Stream) else body,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=deadline.attempt(),
+                preload_content=False,
+            )
+        except _UnreadableBodyError as error:
+            raise error.error from None
+        finally:
+            _current.deadline = None
         if 200 <= response.status <= 299:
-            return response, b"" if stream else _read(response, deadline)
-        try:
-            return response, _read(response, deadline, _ERROR_BODY)
-        except HTTPError:
-            # The status says more than the body that couldn't be read.
-            return response, b""
+            return response, b"" if stream else response.read()
+        with closing(response):
+            try:
+                return response, response.read(_ERROR_BODY)
+            except HTTPError:
+                # The status says more than the body that couldn't be read.
+                return response, b""
 
-    def _pool(self, origin: str) -> urllib3.HTTPConnectionPool | None:
-        """The connections to an origin; None where they go through a proxy."""
+    def _opener(self, origin: str) -> urllib3.HTTPConnectionPool | urllib3.PoolManager:
+        proxy = self._proxy(origin)
+        manager = self._manager(proxy)
         try:
-            return self._pools[origin]
-        except KeyError:
-            pool = None
-            if self._proxy(origin) is None:
-                try:
-                    pool = self._manager(None).connection_from_url(origin)
-                except (LocationParseError, LocationValueError) as error:
-                    raise ApiValueError(f"The host {_without_secrets(origin)!r} can't be used: {error}") from None
-            if len(self._pools) >= _KEPT_CONNECTIONS:
-                self._pools.clear()
-            self._pools[origin] = pool
-            return pool
+            pool = manager.connection_from_url(origin)
+        except ValueError:
+            raise ApiValueError(f"The host {_without_secrets(origin)!r} can't be used: it is no valid URL") from None
+        if len(self._openers) >= self._pools_size:
+            self._openers.clear()
+        return self._openers.setdefault(origin, pool if proxy is None else manager)
 
     def _proxy(self, origin: str) -> str | None:
         if self.configuration.proxy:
-            return self.configuration.proxy
+            return _with_scheme(self.configuration.proxy)
         if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
             return None
         from urllib.request import getproxies_environment, proxy_bypass
@@ -325,7 +517,7 @@ class RESTClientObject:
         if proxy_bypass(parts.netloc.rpartition("@")[2]):
             return None
         proxy = proxies.get(parts.scheme) or proxies.get("all")
-        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+        return _with_scheme(proxy) if proxy else None
 
     # The verbs that programs of the older client call
 
@@ -363,15 +555,16 @@ class RESTClientObject:
         if query_params:
             pairs = query_params.items() if isinstance(query_params, Mapping) else query_params
             url += ("&" if "?" in url else "?") + urlencode([(k, v) for k, v in pairs if v is not None])
-        sent = {name: value for name, value in (headers or {}).items() if value is not None}
+        sent = {name: header_value(name, value) for name, value in (headers or {}).items() if value is not None}
         content, content_type = encode_body(body, post_params, _content_type(sent))
         if content_type is not None:
             sent = {name: value for name, value in sent.items() if name.lower() != "content-type"}
             sent["Content-Type"] = content_type
         if isinstance(content, Stream) and content.length is not None:
             sent["Content-Length"] = str(content.length)
-        response, data = self.send(method, url, sent, content, Deadline(_request_timeout), not _preload_content)
-        return RESTResponse(response, data) if _preload_content else as_raw(response)
+        deadline = Deadline(_request_timeout)
+        response, data = self.send(method, url, sent, content, deadline, not _preload_content)
+        return RESTResponse(response, data) if _preload_content else as_raw(response, deadline)
 
     def GET(
         self,
@@ -468,11 +661,13 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
     Raises:
         ApiValueError: The body has no form in that content type.
     """
+    pairs = post_params.items() if isinstance(post_params, Mapping) else post_params or ()
+    fields = [(name, value) for name, value in pairs if value is not None]
     if content_type is not None and content_type.startswith("multipart/form-data"):
-        multipart = Multipart(post_params or [])
+        multipart = Multipart(fields)
         return multipart, multipart.content_type
-    if content_type is not None and content_type.startswith("application/x-www-form-urlencoded"):
-        return urlencode(post_params or []).encode(), content_type
+    if content_type is not None and content_type.startswith("application/x-www-form-urlencoded") and body is None:
+        return urlencode([(name, write_text(value)) for name, value in fields]).encode(), content_type
     if body is None:
         return None, content_type
     if content_type is None or "json" in content_type.lower():
@@ -480,59 +675,58 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
             return write_json(body), content_type or "application/json"
         except Invalid as error:
             raise ApiValueError(f"Invalid value for `{error.place() or 'body'}`, {error.problem}") from None
-    if isinstance(body, str):
-        return body.encode(), content_type
-    if isinstance(body, (bytes, bytearray)) or hasattr(body, "read") or hasattr(body, "__iter__"):
+    if isinstance(body, (str, bytes, bytearray)):
+        return ensure_binary(body) if isinstance(body, str) else bytes(body), content_type
+    if hasattr(body, "read"):
+        return Upload(body), content_type
+    if hasattr(body, "__iter__") and not isinstance(body, Mapping):
         return body, content_type
     raise ApiValueError(f"Invalid value for `body`, {type(body).__name__} can't be sent as {content_type}")
 
 
-def as_raw(response: urllib3.BaseHTTPResponse) -> RawResponse:
-    """The response, unread, with `getfilename`."""
+def header_value(name: str, value: Any) -> str:
+    """The text of a header.
+
+    Raises:
+        ApiValueError: It can't be sent: a line break, or no Latin-1 text.
+    """
+    if not _HEADER_NAME.fullmatch(name):
+        raise ApiValueError(f"Invalid name of a header, {name!r}: must be printable ASCII without spaces and colons")
+    text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else write_text(value)
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it holds a line break or NUL")
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ApiValueError(f"Invalid value for the header {name!r}, must be Latin-1 text") from None
+    return text
+
+
+def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
+    """The response, unread, with `getfilename`; its time is the caller's."""
+    deadline.end = math.inf
     # urllib3 makes its responses itself: this one only gains a method.
     response.__class__ = RawResponse
     return response  # type: ignore[return-value]
 
 
-def blocks_of(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
+def blocks_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """The body in blocks of at most 1 MiB; the connection is given back at the end, closed where it comes early.
 
     Raises:
         ApiConnectionError: The connection broke before the promised length.
         ApiTimeoutError: The call's time is over, or the server fell silent.
     """
-    with broken_connections(), closing(response):
-        while block := response.read(BLOCK):
-            if deadline.left() < 0:
-                raise TimeoutError("the call's time is over")
-            yield block
-
-
-@contextmanager
-def broken_connections() -> Iterator[None]:
-    """Raise what urllib3 raises within as `ApiConnectionError` or `ApiTimeoutError`."""
-    try:
-        yield
-    except HTTPError as error:
-        raise _broken(error) from error
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline, most: int | None = None) -> bytes:
-    if deadline.end == math.inf:
-        return response.read(most)
-    # Block by block as it arrives, so that a server that drips doesn't hold the call beyond its time.
-    data = bytearray()
-    while block := response.read1(BLOCK):
-        data += block
-        if deadline.left() < 0:
-            raise TimeoutError("the call's time is over")
-        if most is not None and len(data) >= most:
-            break
-    return bytes(data)
+    with closing(response):
+        try:
+            while block := response.read(BLOCK):
+                yield block
+        except HTTPError as error:
+            raise _broken(error) from error
 
 
 def _may_repeat_after_error(method: str, error: HTTPError) -> bool:
-    if isinstance(error, (SSLError, DecodeError, LocationParseError, LocationValueError)):
+    if isinstance(error, (SSLError, DecodeError)):
         return False
     if method in _REPEATABLE:
         return True
@@ -541,27 +735,11 @@ def _may_repeat_after_error(method: str, error: HTTPError) -> bool:
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
 
 
-def _wait(attempt: int, deadline: Deadline, headers: Mapping[str, str] | None) -> bool:
-    """Wait before the next attempt; False, at once, where the wait would be too long."""
-    seconds = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT) * random.uniform(0.5, 1)
-    asked = _retry_after(headers.get("Retry-After") if headers else None)
-    if asked is not None:
-        if asked > _LONGEST_RETRY_AFTER:
-            return False
-        seconds = asked
-    if seconds >= deadline.left():
-        return False
-    time.sleep(seconds)
-    return True
-
-
 def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+        return float(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     except (TypeError, ValueError):
@@ -574,9 +752,23 @@ def _failure(response: urllib3.BaseHTTPResponse, data: bytes, reason: str | None
 
 
 def _broken(error: HTTPError) -> ApiException:
-    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-    timed_out = isinstance(cause, TimeoutError) and not isinstance(cause, NewConnectionError)
-    return (ApiTimeoutError if timed_out else ApiConnectionError)(status=0, reason=f"{type(cause).__name__}: {cause}")
+    # urllib3 takes a timeout while sending for a broken connection.
+    sending = isinstance(error, ProtocolError) and any(isinstance(cause, TimeoutError) for cause in error.args)
+    timed_out = isinstance(error, TransportTimeoutError) and not isinstance(error, NewConnectionError)
+    kind = ApiTimeoutError if timed_out or sending else ApiConnectionError
+    return kind(status=0, reason=f"{type(error).__name__}: {error}")
+
+
+def _location(url: str, response: urllib3.BaseHTTPResponse) -> str | None:
+    """Where an answer redirects to; None where it doesn't, or to itself."""
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTED or not location:
+        return None
+    try:
+        target = urljoin(url, location)
+        return None if target == url or not _origin(target)[1] else target
+    except ValueError:
+        return None
 
 
 def _content_type(headers: Mapping[str, str]) -> str | None:
@@ -585,16 +777,19 @@ def _content_type(headers: Mapping[str, str]) -> str | None:
 
 def _split(url: str) -> tuple[str, str]:
     """Origin and target of an absolute URL."""
-    scheme = url.find("://")
-    if scheme < 1:
+    match = _URL.match(url)
+    if match is None:
         raise ApiValueError(f"The host {_without_secrets(url)!r} has no scheme: write https://{_without_secrets(url)}")
-    slash = url.find("/", scheme + 3)
-    return (url, "/") if slash < 0 else (url[:slash], url[slash:])
+    origin, target = match.groups()
+    return origin, target if target.startswith("/") else f"/{target}"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    try:
+        parts = urlsplit(url)
+        port = {"http": 80, "https": 443}.get(parts.scheme) if parts.port is None else parts.port
+    except ValueError as error:
+        raise ApiValueError(f"The host {_without_secrets(url)!r} can't be used: {error}") from None
     return parts.scheme, parts.hostname, port
 
 
@@ -604,12 +799,20 @@ def same_origin(url: str, other: str) -> bool:
 
 
 def _without_secrets(url: str) -> str:
-    """A URL to show: without user, password and query, which hold credentials and signatures."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="***" if parts.query else "").geturl()
+    """A URL to show: without user, password, query and fragment, which hold credentials and signatures."""
+    shown, mark, _ = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1", url).partition("?")
+    return f"{shown}?***" if mark else shown.partition("#")[0]
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _tls_options(configuration: Configuration) -> dict[str, Any]:
+    for setting in ("ssl_ca_cert", "cert_file", "key_file"):
+        path = getattr(configuration, setting)
+        if path is not None and not os.path.isfile(path):
+            raise ApiValueError(f"configuration.{setting} must be a PEM file, there is none at {path!r}")
     options: dict[str, Any] = {
         "cert_reqs": "CERT_REQUIRED" if configuration.verify_ssl else "CERT_NONE",
         "ca_certs": configuration.ssl_ca_cert or certifi.where(),

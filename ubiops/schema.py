@@ -13,6 +13,7 @@ import math
 import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -114,18 +115,24 @@ class Spec:
                 raise Invalid("must not be NULL: the API takes no null here")
             return
         checker(self.type)(value)
-        if self.enum is not None and _value_of(value) not in self.enum:
+        value = _value_of(value)
+        if self.enum is not None and value not in self.enum:
             raise Invalid(f"must be one of {list(self.enum)}, not {value!r}")
-        if self.min_length is not None and len(value) < self.min_length:
-            raise Invalid(f"length must be greater than or equal to `{self.min_length}`, not {len(value)}")
-        if self.max_length is not None and len(value) > self.max_length:
-            raise Invalid(f"length must be less than or equal to `{self.max_length}`, not {len(value)}")
+        if self.min_length is not None or self.max_length is not None:
+            self._check_length(len(value) if hasattr(value, "__len__") else len(write_text(value)))
         if self.minimum is not None and value < self.minimum:
             raise Invalid(f"must be a value greater than or equal to `{self.minimum}`, not {value!r}")
         if self.maximum is not None and value > self.maximum:
             raise Invalid(f"must be a value less than or equal to `{self.maximum}`, not {value!r}")
 
+    def _check_length(self, length: int) -> None:
+        if self.min_length is not None and length < self.min_length:
+            raise Invalid(f"length must be greater than or equal to `{self.min_length}`, not {length}")
+        if self.max_length is not None and length > self.max_length:
+            raise Invalid(f"length must be less than or equal to `{self.max_length}`, not {length}")
 
+
+@cache
 def model_class(name: str) -> type[Model]:
     """The model of that name; its module is imported on first use."""
     cls: type[Model] = getattr(import_module("ubiops.models"), name)
@@ -302,7 +309,8 @@ def read_datetime(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return datetime.datetime.fromisoformat(value)
+        # Python 3.10 doesn't know the Z.
+        return datetime.datetime.fromisoformat(f"{value[:-1]}+00:00" if value.endswith("Z") else value)
     except ValueError:
         return _read_iso(value)
 
@@ -312,7 +320,9 @@ def _read_iso(value: str) -> Any:
     from dateutil.parser import isoparser
 
     try:
-        return isoparser().isoparse(value.strip().replace(" ", "T", 1))
+        moment = isoparser().isoparse(value.strip().replace(" ", "T", 1))
+        # Once more, for a zone of the standard library's whichever way it was read.
+        return datetime.datetime.fromisoformat(moment.isoformat())
     except (ValueError, OverflowError):
         return value
 
@@ -358,6 +368,8 @@ def write_special(value: Any) -> Any:
         return value.isoformat()
     if _is_uuid(value):
         return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     # The scalars of NumPy and its like; those of Python never come here.
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -378,7 +390,8 @@ def write_json(value: Any) -> bytes:
     try:
         return _encoder.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        _find_unwritable(value, ())
+        with suppress(RecursionError):
+            _find_unwritable(value, ())
         raise Invalid(f"can't be written as JSON: {error}") from error
 
 
