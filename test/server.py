@@ -91,7 +91,8 @@ class Server:
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except (ConnectionError, ValueError):
+                    # The client went away, perhaps amid a chunk.
                     self.close_connection = True
 
             def _handle(self) -> None:

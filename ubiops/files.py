@@ -144,7 +144,7 @@ class Multipart(Stream):
         self._parts: list[bytes | Upload] = []
         for name, value in fields:
             head, content = _part(name, value)
-            self._parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(), content, b"\r\n"]
+            self._parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(errors="replace"), content, b"\r\n"]
         self._parts.append(f"--{boundary}--\r\n".encode())
         uploads = [part for part in self._parts if isinstance(part, Upload)]
         self.rewindable = all(upload.rewindable for upload in uploads)

@@ -62,6 +62,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _URL = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 logger = logging.getLogger(__name__)
@@ -498,6 +499,8 @@ class RESTClientObject:
         proxy = self._proxy(origin)
         manager = self._manager(proxy)
         try:
+            if _UNPRINTABLE.search(origin):
+                raise ValueError("spaces")
             pool = manager.connection_from_url(origin)
         except ValueError:
             raise ApiValueError(f"The host {_without_secrets(origin)!r} can't be used: it is no valid URL") from None

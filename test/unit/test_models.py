@@ -26,6 +26,7 @@ from pathlib import Path
 from pprint import pformat
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
+from unittest.mock import ANY
 
 import pytest
 
@@ -64,8 +65,9 @@ def test_values_live_in_the_instance_by_private_name_in_constructor_order(name: 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_model_that_was_read_holds_its_values_in_the_same_way(name: str) -> None:
-    read = getattr(models, name).from_wire(filled(name))
-    assert list(vars(read)) == list(vars(make(name)))
+    cls = getattr(models, name)
+    for read in (cls.from_wire(filled(name)), cls.from_input(filled(name))):
+        assert list(vars(read)) == list(vars(make(name)))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -195,9 +197,12 @@ def test_null_is_taken_where_the_document_says_so_and_nowhere_else(name: str) ->
         model = make(name)
         if is_nullable(schema):
             setattr(model, key, NULL)
-            assert getattr(model, key) is None
-            assert ubiops.ApiClient().sanitize_for_serialization(model) == {**filled(name), key: None}
+            for null in (model, getattr(models, name)(**{**filled(name), key: NULL})):
+                assert getattr(null, key) is None
+                assert ubiops.ApiClient().sanitize_for_serialization(null) == {**filled(name), key: None}
         else:
+            with pytest.raises(ApiValueError, match=f"`{key}`, must not be NULL"):
+                getattr(models, name)(**{**filled(name), key: NULL})
             with pytest.raises(ApiValueError, match=f"`{key}`, must not be NULL"):
                 setattr(model, key, NULL)
             assert model == make(name)
@@ -284,6 +289,7 @@ def test_equality_compares_class_and_values() -> None:
     assert same != same.to_dict()
     assert models.Status(status="ok") != models.DeploymentUpdate(name="ok")
     assert models.Status(status="ok") != "ok"
+    assert models.Status(status="ok") == ANY
 
 
 def test_null_is_not_equal_to_not_given() -> None:
@@ -381,6 +387,16 @@ def test_every_kind_of_bound_holds(fields: dict[str, Any], message: str) -> None
     assert str(constructed.value) == str(assigned.value) == f"Invalid value for {message} (Bounded)"
 
 
+def test_a_free_form_value_may_be_required() -> None:
+    class Free(Model):
+        data: Any = field("object", required=True)
+
+    assert Free([None]).data == [None]
+    for wrong in (None, NULL):
+        with pytest.raises(ApiValueError, match="`data`, must not be"):
+            Free(wrong)
+
+
 def test_bounds_belong_to_what_is_allowed() -> None:
     for fields in ({"number": 0}, {"number": 1.0}, {"count": 1}, {"count": 5}, {"names": ["a"]}, {"names": ("a", "b")}):
         assert {
@@ -442,6 +458,15 @@ def test_a_nested_model_may_be_one_of_another_class(server: Server, api: ubiops.
     read = models.InputOutputFieldDetail.from_wire({"id": "1", "name": "x", "data_type": "int", "widget": widget})
     api.deployments_create("p", deployment(input_fields=[read]))
     assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int", "widget": widget}]
+
+
+def test_what_a_model_of_another_class_has_beside_its_fields_is_sent(server: Server, api: ubiops.CoreApi) -> None:
+    with pytest.warns(UserWarning, match="InputOutputFieldDetail has no field `unit`"):
+        made = models.InputOutputFieldDetail(name="x", data_type="int", unit="m")
+    model = deployment(input_fields=[made])
+    with pytest.warns(UserWarning, match="DeploymentInputFieldCreate has no field `unit`"):
+        api.deployments_create("p", model)
+    assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int", "unit": "m"}]
 
 
 def test_a_model_of_another_class_that_does_not_fit_is_refused() -> None:
@@ -827,6 +852,11 @@ def test_a_subclass_behaves_as_its_base(server: Server, api: ubiops.CoreApi, mak
 
 def test_a_subclass_may_be_generic() -> None:
     assert Mixed.__parameters__ == (T,)  # type: ignore[attr-defined]
+
+
+def test_the_fields_of_a_subclass_follow_those_of_its_base() -> None:
+    models.ProjectCreate("x", "y")
+    assert Tagged("p", "o", True, 1.5, "a").tag == "a"
 
 
 def test_the_fields_of_a_subclass_are_checked_too() -> None:

@@ -106,6 +106,15 @@ def test_null_in_a_nested_dict_is_sent_as_null(server: Server, api: ubiops.CoreA
     ]
 
 
+def test_null_in_a_nested_model_of_another_class_is_sent_as_null(server: Server, api: ubiops.CoreApi) -> None:
+    read = models.PipelineVersionObjectList.from_wire({"name": "o", "reference_name": "d", "version": "v1"})
+    read.version = NULL  # type: ignore[assignment]
+    api.pipeline_versions_create("p", "l", {"version": "v1", "objects": [read]})
+    assert server.last.json["objects"] == [
+        {"name": "o", "reference_type": "deployment", "reference_name": "d", "version": None}
+    ]
+
+
 def test_null_in_free_form_data_is_sent_as_null(server: Server, api: ubiops.CoreApi) -> None:
     api.deployment_requests_create("p", "d", {"x": NULL, "y": [NULL]})
     assert server.last.json == {"x": None, "y": [None]}

@@ -1,0 +1,150 @@
+"""Redirects: followed for GET and HEAD within the same origin, told with their target otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ubiops
+from test.server import Answer, Server
+from ubiops.exceptions import ApiException, ApiValueError
+
+STATUSES = [301, 302, 303, 307, 308]
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def to(target: str, status: int = 302) -> Answer:
+    return Answer(status, b"moved", {"Location": target})
+
+
+def call(client: ubiops.ApiClient, method: str = "GET", **options: Any) -> Any:
+    return client.call_api(
+        "/thing",
+        method,
+        response_type="object",
+        auth_settings=["api_key"],
+        _return_http_data_only=True,
+        header_params={"X-Secret": "of the caller's"},
+        **options,
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", STATUSES)
+def test_within_the_origin_get_and_head_follow(
+    client: ubiops.ApiClient, server: Server, method: str, status: int
+) -> None:
+    server.answers = [
+        to("/v2.1/other?a=b%2Fc#part", status),
+        to(f"{server.url}/third", status),
+        Answer(200, b'{"a": 1}'),
+    ]
+    assert call(client, method) == ({"a": 1} if method == "GET" else None)
+    assert [(request.method, request.target) for request in server.requests] == [
+        (method, "/v2.1/thing"),
+        (method, "/v2.1/other?a=b%2Fc"),
+        (method, "/v2.1/third"),
+    ]
+    assert [request.headers["Authorization"] for request in server.requests] == ["Token secret-token"] * 3
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("status", STATUSES)
+def test_other_methods_raise_with_the_target(
+    client: ubiops.ApiClient, server: Server, method: str, status: int
+) -> None:
+    server.answers = [to("/v2.1/other", status)]
+    with pytest.raises(ApiException, match=f"not followed to {server.url}/other") as caught:
+        call(client, method, body={"a": 1})
+    assert caught.value.status == status
+    assert caught.value.headers is not None
+    assert caught.value.headers["Location"] == "/v2.1/other"
+    assert caught.value.body == "moved"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+def test_nothing_is_sent_to_another_origin(
+    client: ubiops.ApiClient, server: Server, other: Server, method: str
+) -> None:
+    server.answers = [to(f"{other.url}/steal")]
+    with pytest.raises(ApiException, match=f"not followed to {other.url}/steal"):
+        call(client, method, body={"a": 1} if method in ("POST", "PUT") else None)
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize("target", ["https://127.0.0.1:{port}/x", "//localhost:{port}/x", "http://127.0.0.2:{port}/x"])
+def test_another_scheme_or_host_is_another_origin(client: ubiops.ApiClient, server: Server, target: str) -> None:
+    server.answers = [to(target.format(port=server.port))]
+    with pytest.raises(ApiException, match="not followed") as caught:
+        call(client)
+    assert caught.value.status == 302
+    assert len(server.requests) == 1
+
+
+def test_a_signature_in_the_target_is_not_shown(client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [to("https://user:password@storage.example/file?signature=s3cr3t#token")]
+    with pytest.raises(ApiException) as caught:
+        call(client)
+    assert "https://storage.example/file" in str(caught.value.reason)
+    for secret in ("s3cr3t", "password", "#token"):
+        assert secret not in str(caught.value.reason)
+
+
+def test_a_loop_ends(client: ubiops.ApiClient, server: Server) -> None:
+    server.default = lambda request: to("/v2.1/a" if request.path.endswith("b") else "/v2.1/b")
+    with pytest.raises(ApiException, match="More than 10 redirects") as caught:
+        call(client)
+    assert caught.value.status == 302
+    assert len(server.requests) == 10
+
+
+def test_a_redirect_to_itself_is_not_followed(client: ubiops.ApiClient, server: Server) -> None:
+    for target in ("/v2.1/thing", "", "thing"):
+        server.requests.clear()
+        server.default = to(target)
+        with pytest.raises(ApiException):
+            call(client)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "target", [None, "http://[::1", "http://host:port/", "http://", "http:///x", "\xff\x00", "mailto:me"]
+)
+def test_a_redirect_to_nowhere_is_told(client: ubiops.ApiClient, server: Server, target: str | None) -> None:
+    server.default = Answer(302, b"", {} if target is None else {"Location": target})
+    with pytest.raises(ApiException) as caught:
+        call(client)
+    assert caught.value.status == 302
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 399])
+def test_other_statuses_of_that_hundred_are_errors(client: ubiops.ApiClient, server: Server, status: int) -> None:
+    server.answers = [to("/v2.1/other", status)]
+    with pytest.raises(ApiException) as caught:
+        call(client)
+    assert caught.value.status == status
+    assert len(server.requests) == 1
+
+
+def test_a_download_follows_too(api: Any, server: Server, tmp_path: Any, configuration: ubiops.Configuration) -> None:
+    configuration.temp_folder_path = str(tmp_path)
+    server.answers = [to("/v2.1/file"), Answer(200, b"content", {"Content-Disposition": "attachment; filename=a.txt"})]
+    assert Path(api.blobs_get("p", "b")).read_bytes() == b"content"
+
+
+def test_a_host_that_is_no_url_is_named() -> None:
+    for host in ("http://localhost:port/v2.1", "http://[::1/v2.1", "http:///v2.1", "https://", "http://a b/v2.1"):
+        configuration = ubiops.Configuration(host, {"Authorization": "Token t"})
+        with ubiops.ApiClient(configuration) as client, pytest.raises(ApiValueError, match="host"):
+            call(client)
