@@ -8,12 +8,15 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ubiops" / "__init__.py")
 assert VERSION is not None
 
 EMULATOR = [
-    "starlette>=0.37",
+    "starlette>=0.39",
     "uvicorn>=0.29",
     "python-multipart>=0.0.9",
     "sqlalchemy>=2.1",
     "jsonschema>=4.21",
     "pyyaml>=6.0",
+    "croniter>=3.0",
+    "simpleeval>=1.0",
+    "packaging>=23.0",
 ]
 
 setup(
@@ -28,6 +31,7 @@ setup(
     package_data={"ubiops": ["openapi.yaml", "py.typed"]},
     install_requires=(ROOT / "requirements.txt").read_text().split(),
     extras_require={"emulator": EMULATOR},
+    entry_points={"pytest11": ["ubiops = ubiops.pytest_plugin"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",

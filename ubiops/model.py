@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from ubiops.exceptions import ApiValueError
-from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, reader
+from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, reader, value_type
 
 if TYPE_CHECKING:
     import inspect
@@ -289,7 +289,6 @@ def _compile(cls: type[Model]) -> Compiled:
         "_accept": accept,
         "_bool": bool,
         "_cls": cls,
-        "_date": datetime.date,
         "_datetime": datetime.datetime,
         "_dict": dict,
         "_fields": cls.fields,
@@ -348,7 +347,9 @@ def _doubt(index: int, name: str, spec: Spec) -> str:
         return f"{name} is _NULL" + (f" or {name} is None" if spec.required else "")
     expected = {"datetime": f"_type({name}) is not _datetime and _type({name}) is not _str"}
     expected.update({kind: f"_type({name}) is not _{kind}" for kind in ("str", "int", "bool", "float")})
-    doubts = [expected.get(spec.type) or (f"_type({name}) is not _dict" if spec.type.startswith("dict(") else "True")]
+    if value_type(spec.type) and is_free(spec.type):
+        expected[spec.type] = f"_type({name}) is not _dict"
+    doubts = [expected.get(spec.type, "True")]
     if spec.type == "float":
         doubts.append(f"not -_inf < {name} < _inf")
     if spec.enum:
@@ -378,7 +379,7 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
                 "        try: value = _from_iso(value)",
                 f"        except (TypeError, ValueError): value = _read{index}(value)",
             ]
-        elif spec.type == "date" or not is_free(spec.type):
+        elif reader(spec.type) is not None:
             lines += [f"    if value is not None: value = _read{index}(value)"]
         lines += [f"    self._{name} = value"]
     return [
@@ -407,24 +408,8 @@ def _writer_source(fields: Mapping[str, Spec]) -> list[str]:
 
 
 def _nested_writer(name: str, type_name: str) -> Callable[[Model, Any], Any]:
-    """The writer of a field that holds models; a dict, or a model of another class, stands for the one that is due."""
-    items = item_type(type_name)
-    cls = model_class(items or type_name)
-    write_model = cls.compiled().write
-
-    def write_one(value: Any) -> Any:
-        return write_model(value) if type(value) is cls else cls.from_input(value).to_wire()
-
-    def write_list(values: Any) -> Any:
-        wire: list[Any] = []
-        try:
-            for value in values:
-                wire.append(write_one(value))
-        except Invalid as error:
-            raise error.under(len(wire)) from None
-        return wire
-
-    write_value = write_list if items else write_one
+    """The writer of a field that holds models."""
+    write_value = _writer(type_name)
 
     def write(self: Model, value: Any) -> Any:
         if not self.local_vars_configuration.client_side_validation:
@@ -433,5 +418,47 @@ def _nested_writer(name: str, type_name: str) -> Callable[[Model, Any], Any]:
             return write_value(value)
         except Invalid as error:
             raise error.under(name) from None
+
+    return write
+
+
+def _writer(type_name: str) -> Callable[[Any], Any]:
+    items, values = item_type(type_name), value_type(type_name)
+    if items is not None:
+        return _list_writer(_writer(items))
+    if values is not None:
+        return _dict_writer(_writer(values))
+    cls = model_class(type_name)
+    write_model = cls.compiled().write
+
+    def write(value: Any) -> Any:
+        # A dict, or a model of another class, stands for the one that is due.
+        return write_model(value) if type(value) is cls else cls.from_input(value).to_wire()
+
+    return write
+
+
+def _list_writer(write_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def write(items: Any) -> Any:
+        wire: list[Any] = []
+        try:
+            for item in items:
+                wire.append(write_item(item))
+        except Invalid as error:
+            raise error.under(len(wire)) from None
+        return wire
+
+    return write
+
+
+def _dict_writer(write_value: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def write(values: Any) -> Any:
+        wire: dict[str, Any] = {}
+        for key, value in values.items():
+            try:
+                wire[key] = write_value(value)
+            except Invalid as error:
+                raise error.under(key) from None
+        return wire
 
     return write

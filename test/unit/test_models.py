@@ -15,6 +15,7 @@ import math
 import numbers
 import pickle
 import pydoc
+import re
 import subprocess
 import sys
 import textwrap
@@ -35,6 +36,7 @@ from test.server import Answer, Server
 from test.unit.schemas import filled, is_nullable, properties, schemas
 from ubiops import NULL, ApiValueError, models
 from ubiops.model import Model, field
+from ubiops.schema import Invalid
 
 ALL = sorted(schemas())
 ROOT = Path(__file__).parents[2]
@@ -539,6 +541,39 @@ def test_to_dict_shares_no_container_with_the_model() -> None:
     assert model.labels == {"k": "v"}
 
 
+class Containers(Model):
+    """Models in containers that no schema of the API has yet, and that the document can express."""
+
+    by_name: dict[str, Any] | None = field("dict(str, DeploymentInputFieldCreate)")
+    table: list[list[Any]] | None = field("list[list[DeploymentInputFieldCreate]]")
+
+
+def test_models_may_stand_in_dicts_and_in_lists_of_lists() -> None:
+    plain = {"name": "x", "data_type": "int"}
+    sent = ubiops.ApiClient().sanitize_for_serialization(
+        Containers(by_name={"a": plain, "b": models.DeploymentInputFieldCreate(**plain)}, table=[[plain], []])
+    )
+    assert sent == {"by_name": {"a": plain, "b": plain}, "table": [[plain], []]}
+    read = Containers.from_wire(sent)
+    assert type(read.by_name["a"]) is type(read.table[0][0]) is models.DeploymentInputFieldCreate  # type: ignore[index]
+
+
+def test_models_in_dicts_and_in_lists_of_lists_are_checked_when_given_and_when_sent() -> None:
+    for fields, place in (({"by_name": {"a": {}}}, "by_name.a.name"), ({"table": [[], [{}]]}, "table[1][0].name")):
+        with pytest.raises(ApiValueError, match=re.escape(f"`{place}`, must not be `None`")):
+            Containers(**fields)
+    changed = Containers(by_name={}, table=[[]])
+    changed.by_name["a"] = {}  # type: ignore[index]
+    with pytest.raises(Invalid) as raised:
+        changed.to_wire()
+    assert raised.value.place() == "by_name.a.name"
+    changed = Containers(table=[[], []])
+    changed.table[1].append({})  # type: ignore[index]
+    with pytest.raises(Invalid) as raised:
+        changed.to_wire()
+    assert raised.value.place() == "table[1][0].name"
+
+
 # Unknown fields
 
 
@@ -724,6 +759,7 @@ REFUSED = [
     ({"x": [0, object()]}, "data.x[1]", "is of type object: JSON has no form for it"),
     ({"x": Array()}, "data.x", "is of type Array: JSON has no form for it, send its .tolist()"),
     ({"x": {(1, 2): 3}}, "data.x", "has a key of type tuple ((1, 2)): JSON takes strings"),
+    ({"x": {1: math.nan}}, "data.x[1]", "is nan: JSON has no form for it, send None or a number"),
     (circular, "data.a[0]", "holds itself: JSON has no form for a circular value"),
     ([{"deep": [{"er": {1}}]}], "data[0].deep[0].er", "is of type set: JSON has no form for it, send a list"),
 ]

@@ -15,6 +15,7 @@ import ubiops
 from test.server import Answer, Server
 from test.unit.schemas import filled, properties, schemas
 from ubiops import ApiException, models
+from ubiops.model import Model, field
 
 UTC = datetime.timezone.utc
 
@@ -94,8 +95,9 @@ def test_a_value_of_another_type_is_given_as_it_came(server: Server, api: ubiops
 
 @pytest.mark.parametrize("value", [0, 1.5, True, ["2022-11-03"], {"a": 1}, ""])
 def test_a_timestamp_of_another_type_is_given_as_it_came(server: Server, api: ubiops.CoreApi, value: Any) -> None:
-    got = read(server, api, creation_date=value).creation_date
-    assert (type(got), got) == (type(value), value)
+    server.answers += [Answer.json({"creation_date": value})] * 2
+    for got in (api.deployments_get("p", "d").creation_date, api.projects_get("p").creation_date):
+        assert (type(got), got) == (type(value), value)
 
 
 @pytest.mark.parametrize("value", ["abc", 5, True, {"name": "x"}, ["abc", None, 3]])
@@ -289,6 +291,32 @@ def test_what_was_read_is_sent_with_its_zone(server: Server, api: ubiops.CoreApi
     got = read(server, api, creation_date="2022-11-03T09:30:12.421+05:30").creation_date
     api.deployment_requests_create("p", "d", {"when": got})
     assert server.last.json == {"when": "2022-11-03T09:30:12.421000+05:30"}
+
+
+class Times(Model):
+    """Timestamps in containers that no schema of the API has yet, and that the document can express."""
+
+    by_name: dict[str, Any] | None = field("dict(str, datetime)")
+    listed: list[Any] | None = field("list[date]")
+    texts: dict[str, Any] | None = field("dict(str, str)")
+
+
+def test_timestamps_in_containers_are_read() -> None:
+    times = Times.from_wire(
+        {
+            "by_name": {"a": "2022-11-03T09:30:12Z", "b": None},
+            "listed": ["2022-11-03", "x"],
+            "texts": {"a": "2022-11-03"},
+        }
+    )
+    assert times.by_name == {"a": datetime.datetime(2022, 11, 3, 9, 30, 12, tzinfo=UTC), "b": None}
+    assert times.listed == [datetime.date(2022, 11, 3), "x"]
+    assert times.texts == {"a": "2022-11-03"}
+
+
+def test_containers_of_another_type_are_given_as_they_came() -> None:
+    times = Times.from_wire({"by_name": ["2022-11-03"], "listed": {"a": "2022-11-03"}})
+    assert (times.by_name, times.listed) == (["2022-11-03"], {"a": "2022-11-03"})
 
 
 # Bodies
