@@ -16,7 +16,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["DataError", "Deployment", "PackageError", "RequestError", "check_data", "find_root", "load"]
+__all__ = [
+    "DataError",
+    "Deployment",
+    "PackageError",
+    "RequestError",
+    "absolute_paths",
+    "check_data",
+    "find_root",
+    "load",
+    "map_files",
+]
 
 GENERAL_ERROR = "An exception occurred in the request. See the logs for details."
 
@@ -183,6 +193,44 @@ def _declared(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[s
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return arguments
     return {name: value for name, value in arguments.items() if name in parameters}
+
+
+# Files
+
+
+def map_files(data: Any, fields: Fields, change: Callable[[str, Any], Any]) -> Any:
+    """The same input or output, or list of them, with other values in its file fields.
+
+    Args:
+        data: Structured input or output; what is none is given back as it is.
+        fields: Name and data type of each field.
+        change: Gives the new value, from a path in the data such as ``0/photo`` and the value there.
+    """
+    names = [field["name"] for field in fields if field["data_type"] in ("file", "blob")]
+    if not names:
+        return data
+    if isinstance(data, list):
+        return [_map_item(item, names, change, f"{index}/") for index, item in enumerate(data)]
+    return _map_item(data, names, change, "")
+
+
+def _map_item(item: Any, names: Sequence[str], change: Callable[[str, Any], Any], place: str) -> Any:
+    if not isinstance(item, dict):
+        return item
+    return item | {name: change(place + name, item[name]) for name in names if name in item}
+
+
+def absolute_paths(result: Any, fields: Fields) -> Any:
+    """An output whose files are given by absolute paths, for who doesn't know the working directory."""
+    return map_files(result, fields, lambda _, value: _absolute(value))
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("file"), str):
+        return {**value, "file": _absolute(value["file"])}
+    if isinstance(value, str) and value and not value.startswith("ubiops-file://"):
+        return os.path.abspath(value)
+    return value
 
 
 # Checking what goes in and out

@@ -24,11 +24,30 @@ _OF_VERSIONS = {
     "monitoring": _NULLABLE,
     "default_notification_group": _NULLABLE,
 }
+_OF_PIPELINE_VERSIONS = {"monitoring": _NULLABLE, "default_notification_group": _NULLABLE}
 _SENT_OTHERWISE: dict[str, dict[str, list[str]]] = {
     "DeploymentVersionList": _OF_VERSIONS,
     "DeploymentVersionDetail": {**_OF_VERSIONS, "last_file_upload": _NULLABLE},
+    "RoleDetailList": {"default": ["boolean"], "permissions": ["array"]},
+    "RoleList": {"default": ["boolean"]},
+    "ServiceUserList": {"allowed_cors_origins": ["array"]},
+    "ServiceUserTokenDetail": {"allowed_cors_origins": ["array"]},
+    "PipelineVersionList": _OF_PIPELINE_VERSIONS,
+    "PipelineVersionDetail": _OF_PIPELINE_VERSIONS,
     "ProjectDetail": {"suspended": ["boolean"], "suspended_reason": _NULLABLE},
 }
+
+
+def answered_document() -> dict[str, Any]:
+    """The API document, with what the service sends."""
+    document: dict[str, Any] = yaml.load(_DOCUMENT.read_text(), yaml.CSafeLoader)
+    schemas = document["components"]["schemas"]
+    for schema, properties in _SENT_OTHERWISE.items():
+        for name, types in properties.items():
+            schemas[schema]["properties"][name]["type"] = types
+    # The older client asked for one character at least; the reference allows an empty value.
+    del schemas["InheritedEnvironmentVariableList"]["properties"]["value"]["minLength"]
+    return document
 
 
 class Conformance:
@@ -44,19 +63,12 @@ class Conformance:
         self.operations: set[str] = set()
         self._app = app
         self._finder = Document()
-        self._document: dict[str, Any] = yaml.load(_DOCUMENT.read_text(), yaml.CSafeLoader)
+        self._document = answered_document()
         self._responses = {
             operation["operationId"]: operation["responses"]
             for item in self._document["paths"].values()
             for operation in item.values()
         }
-        for schema, properties in _SENT_OTHERWISE.items():
-            for name, types in properties.items():
-                self._document["components"]["schemas"][schema]["properties"][name]["type"] = types
-        # The older client asked for one character at least; the reference allows an empty value.
-        del self._document["components"]["schemas"]["InheritedEnvironmentVariableList"]["properties"]["value"][
-            "minLength"
-        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, body = 0, bytearray()
@@ -77,6 +89,9 @@ class Conformance:
             operation, _ = self._finder.find(scope["method"], scope["raw_path"])
         except ApiError:
             return
+        if operation.id not in self._responses:
+            # Beyond the document.
+            return
         if status < 300:
             self.operations.add(operation.id)
         problem = self._problem(operation.id, status, body)
@@ -84,7 +99,7 @@ class Conformance:
             self.problems.append(f"{operation.id} answered {status} {body[:200]!r}: {problem}")
 
     def _problem(self, operation_id: str, status: int, body: bytes) -> str | None:
-        if status >= 500 and status != 501:
+        if status >= 500:
             return "the emulator failed"
         response = self._responses[operation_id].get(str(status)) or {}
         content = response.get("content", {})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 import ubiops
+from test.emulator.callers import Callers
 from test.emulator.conformance import Conformance
 from test.emulator.project import TestProject
 from ubiops.emulator import Emulator
@@ -40,3 +42,9 @@ def api(emulator: Emulator) -> Iterator[ubiops.CoreApi]:
 def project(api: ubiops.CoreApi) -> TestProject:
     api.projects_create({"name": "lab", "organization_name": "emulator"})
     return TestProject(api, "lab")
+
+
+@pytest.fixture
+def callers(emulator: Emulator, api: ubiops.CoreApi) -> Iterator[Callers]:
+    with contextlib.ExitStack() as opened:
+        yield Callers(emulator, api, opened)

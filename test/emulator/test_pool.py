@@ -11,6 +11,7 @@ import pytest
 
 from ubiops.emulator.execution.instance import Instance, Package
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
+from ubiops.emulator.store import DeploymentRequest
 
 CODE = """
 import os
@@ -36,18 +37,24 @@ class Backend:
     def new_instance(self, version_id: str) -> Instance:
         return Instance(lambda: self.package, lambda level, lines: None)
 
-    async def execute(self, instance: Instance, request_id: str) -> Outcome:
+    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
         data = request_id.partition(" ")[0]
         return Outcome("completed", result=await instance.run(data, {}, lambda level, lines: None))
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         self.ended[request_id] = outcome
 
+    def instance_started(self, version_id: str) -> str | None:
+        return None
+
+    def instance_stopped(self, run_id: str | None) -> None:
+        pass
+
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Backend:
     (tmp_path / "deployment.py").write_text(CODE)
-    return Backend(Package(tmp_path, {}, {}))
+    return Backend(Package(tmp_path, {"output_fields": []}, {}))
 
 
 Scenario = Callable[[Pool], Coroutine[Any, Any, None]]

@@ -144,13 +144,6 @@ def test_timeouts_have_bounds(project: TestProject) -> None:
         project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}], timeout=172801)
 
 
-def test_files_are_not_passed_yet(project: TestProject) -> None:
-    echo(project, "file")
-    with pytest.raises(ubiops.ApiException, match="doesn't pass files yet, as the field 'x' asks for") as caught:
-        project.request({"x": "ubiops-file://default/a"})
-    assert caught.value.status == 501
-
-
 # What the code does
 
 

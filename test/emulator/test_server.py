@@ -17,6 +17,8 @@ import urllib3
 import ubiops
 from test.emulator.project import TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.document import load_document
+from ubiops.emulator.handlers import MODULES
 
 ROOT = Path(ubiops.__file__).parents[1]
 
@@ -63,10 +65,9 @@ def test_a_doubled_slash_in_front_is_let_pass(http: urllib3.PoolManager, emulato
     assert get(http, emulator, "//v2.1/status").status == 200
 
 
-def test_what_is_not_there_yet_is_501(project: TestProject) -> None:
-    with pytest.raises(ubiops.ApiException, match="doesn't have the operation pipelines_list yet") as caught:
-        project.api.pipelines_list("lab")
-    assert caught.value.status == 501
+def test_every_operation_of_the_document_has_its_handler(emulator: Emulator) -> None:
+    handlers = {name for module in MODULES for name in vars(module)}
+    assert load_document().operations.keys() <= handlers
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_REQUIRED = ("jsonschema", "multipart", "sqlalchemy", "starlette", "uvicorn", "yaml")
+_REQUIRED = ("croniter", "jsonschema", "multipart", "packaging", "sqlalchemy", "starlette", "uvicorn", "yaml")
 
 _missing = [name for name in _REQUIRED if find_spec(name) is None]
 if _missing:
     raise ImportError(f"The emulator needs {', '.join(_missing)}: pip install 'ubiops[emulator]'")
 
-from ubiops.emulator.server import Emulator  # noqa: E402 - a missing dependency is to be named first
+# A missing dependency is to be named first.
+from ubiops.emulator.faults import Fault  # noqa: E402
+from ubiops.emulator.server import Emulator  # noqa: E402
 
-__all__ = ["Emulator"]
+__all__ = ["Emulator", "Fault"]

@@ -16,7 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
-    with Emulator(**vars(options)) as emulator:
+    try:
+        emulator = Emulator(**vars(options))
+    except OSError as error:
+        raise SystemExit(f"The emulator can't start: {error}") from error
+    with emulator:
         print(f"UBIOPS_API_HOST={emulator.url}")
         print(f"UBIOPS_API_TOKEN='{emulator.token}'")
         print("The emulator is ready. Stop it with Ctrl-C.", flush=True)
@@ -30,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", help="directory that keeps the state (default: none, the state is temporary)")
     parser.add_argument("--token", help="API token to accept (default: a random one)")
     parser.add_argument("--project", help="name of a project to create, if it isn't there")
+    parser.add_argument(
+        "--install-requirements",
+        action="store_true",
+        help="install the requirements.txt of deployment packages with pip (default: they must be installed here)",
+    )
     return parser
 
 

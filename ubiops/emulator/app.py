@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,15 +15,19 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ubiops.emulator.access import Access
+from ubiops.emulator.clock import Clock
 from ubiops.emulator.context import Context
-from ubiops.emulator.document import Body, Document, Operation
+from ubiops.emulator.document import Body, Operation, load_document
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers import MODULES
+from ubiops.emulator.handlers.imports import resume_transfers
 from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.storage import PATH as STORAGE_PATH
+from ubiops.emulator.storage import StorageEndpoint
 from ubiops.emulator.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -31,35 +35,52 @@ _logger = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 
 
-def create_app(store: Store, engine: Engine, token: str, user: str) -> Starlette:
+def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> Starlette:
     """The emulator as an ASGI application.
 
     Args:
         store: What it remembers.
         engine: What builds and runs deployments.
-        token: What ``Authorization`` must hold.
-        user: Email address of who has the token.
+        clock: What makes the requests of schedules.
+        token: What ``Authorization`` holds for who may do everything.
     """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        engine.storage.recover()
         engine.recover()
+        resume_transfers(engine)
+        ticking = asyncio.ensure_future(clock.run())
         yield
+        ticking.cancel()
         await engine.stop()
 
-    endpoint = _Endpoint(store, engine, token, user)
-    return Starlette(routes=[Route("/{path:path}", endpoint=endpoint)], lifespan=lifespan)
+    endpoint = _Endpoint(store, engine, token)
+    files = StorageEndpoint(store, engine.storage)
+    app = Starlette(lifespan=lifespan)
+    elsewhere = app.router.default
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not as routes: those match no path that has a line break in a name.
+        if scope["type"] != "http":
+            await elsewhere(scope, receive, send)
+        elif scope["path"].startswith(f"{STORAGE_PATH}/"):
+            await files(scope, receive, send)
+        else:
+            await endpoint(scope, receive, send)
+
+    app.router.default = dispatch
+    return app
 
 
 class _Endpoint:
     """Answers every request to the API."""
 
-    def __init__(self, store: Store, engine: Engine, token: str, user: str) -> None:
+    def __init__(self, store: Store, engine: Engine, token: str) -> None:
         self._store = store
         self._engine = engine
-        self._token = token
-        self._user = user
-        self._document = Document()
+        self._access = Access(store, token)
+        self._document = load_document()
         self._handlers: dict[str, Handler] = {
             name: function
             for module in MODULES
@@ -80,35 +101,58 @@ class _Endpoint:
             response = JsonResponse({"error": "The emulator failed; its log says why"}, 500)
         finally:
             await request.close()
+        _allow_origin(request, response)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            return self._preflight(request.headers.get("origin", ""))
         operation, path_arguments = self._document.find(request.method, request.scope["raw_path"])
-        self._authenticate(request)
-        handler = self._handlers.get(operation.id)
-        if handler is None:
-            raise ApiError(501, f"The emulator doesn't have the operation {operation.id} yet")
+        caller = self._access.authenticate(operation.id, request.headers.get("authorization", ""))
+        request.state.origins = caller.origins
         arguments: dict[str, Any] = dict(zip(operation.path_names, path_arguments, strict=True))
+        self._access.authorize(caller, operation.id, arguments)
         for parameter in operation.query:
-            arguments[parameter.name] = parameter.read(request.query_params.get(parameter.name))
+            arguments[parameter.argument] = parameter.read(request.query_params.get(parameter.name))
+        for parameter in operation.headers:
+            arguments[parameter.argument] = parameter.read(request.headers.get(parameter.name))
         if operation.body is not None:
             arguments |= await _read_body(request, operation.body)
-        return _respond(operation, await self._call(handler, arguments))
+        self._access.authorize_body(caller, operation.id, arguments)
+        return _respond(operation, await self._call(self._handlers[operation.id], caller.email, _origin(request), arguments))
 
-    def _authenticate(self, request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if not given:
-            raise ApiError(401, "The header Authorization is missing; it must hold 'Token <token>'")
-        if not secrets.compare_digest(given.encode(), self._token.encode()):
-            raise ApiError(401, "The API token is not valid")
+    def _preflight(self, origin: str) -> Response:
+        """What a browser asks before a web page's request; the token comes only with the request itself."""
+        if not self._access.allows_origin(origin):
+            raise ApiError(403, f"No service user allows the origin '{origin}'; see allowed_cors_origins")
+        headers = {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Vary": "Origin",
+        }
+        return Response(status_code=204, headers=headers)
 
-    async def _call(self, handler: Handler, arguments: dict[str, Any]) -> Any:
+    async def _call(self, handler: Handler, user: str, origin: str, arguments: dict[str, Any]) -> Any:
         with self._store.new_session() as session:
-            result = handler(Context(session, self._engine, self._user), **arguments)
+            result = handler(Context(session, self._engine, user, origin), **arguments)
             if inspect.isawaitable(result):
                 result = await result
             session.commit()
             return result
+
+
+def _allow_origin(request: Request, response: Response) -> None:
+    """Let the web pages that the caller's service user allows read the answer."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin in getattr(request.state, "origins", ()):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+
+
+def _origin(request: Request) -> str:
+    host, port = request.scope["server"]
+    return f"{request.scope['scheme']}://{request.headers.get('host') or f'{host}:{port}'}"
 
 
 async def _read_body(request: Request, body: Body) -> dict[str, Any]:

@@ -18,8 +18,10 @@ class Context:
             handler that awaits something commits before, and touches it no more than it must after.
         engine: Builds and runs deployments.
         user: Email address of the caller.
+        origin: Scheme, host and port that the caller reached the emulator by; empty where no request is behind it.
     """
 
     session: Session
     engine: Engine
     user: str
+    origin: str = ""

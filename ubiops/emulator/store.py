@@ -39,6 +39,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy declares it so
         Any: JSON(none_as_null=True),
         Labels: JSON(none_as_null=True),
+        list[str]: JSON,
         list[dict[str, Any]]: JSON,
     }
 
@@ -59,6 +60,7 @@ class Organization(Base):
     name: Mapped[str] = mapped_column(unique=True)
     creation_date: Mapped[str] = mapped_column(default=now)
     subscription: Mapped[str] = mapped_column(default="free")
+    subscription_end_date: Mapped[str | None]
 
 
 class Project(Base):
@@ -141,6 +143,82 @@ class Variable(Base):
     secret: Mapped[bool]
 
 
+class Pipeline(Base):
+    __tablename__ = "pipeline"
+    __table_args__ = (Index("pipeline_name", "project_id", "name", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    project_id: Mapped[str] = _parent("project.id")
+    name: Mapped[str]
+    description: Mapped[str]
+    input_type: Mapped[str]
+    output_type: Mapped[str]
+    input_fields: Mapped[list[dict[str, Any]]]
+    output_fields: Mapped[list[dict[str, Any]]]
+    labels: Mapped[Labels]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    last_updated: Mapped[str] = mapped_column(default=_creation_date)
+    default_version_id: Mapped[str | None] = mapped_column(
+        ForeignKey("pipeline_version.id", ondelete="SET NULL", use_alter=True)
+    )
+    project: Mapped[Project] = relationship()
+    default_version: Mapped[PipelineVersion | None] = relationship(
+        foreign_keys=[default_version_id], post_update=True
+    )
+
+
+class PipelineVersion(Base):
+    """A version of a pipeline; ``attachments`` are as the API writes them."""
+
+    __tablename__ = "pipeline_version"
+    __table_args__ = (Index("pipeline_version_name", "pipeline_id", "name", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    pipeline_id: Mapped[str] = _parent("pipeline.id")
+    name: Mapped[str]
+    description: Mapped[str]
+    labels: Mapped[Labels]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    last_updated: Mapped[str] = mapped_column(default=_creation_date)
+    monitoring: Mapped[str | None]
+    default_notification_group: Mapped[str | None]
+    request_retention_time: Mapped[int]
+    request_retention_mode: Mapped[str]
+    attachments: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    pipeline: Mapped[Pipeline] = relationship(foreign_keys=[pipeline_id])
+    objects: Mapped[list[PipelineObject]] = relationship(
+        back_populates="pipeline_version",
+        foreign_keys="PipelineObject.pipeline_version_id",
+        order_by="PipelineObject.number",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+
+
+class PipelineObject(Base):
+    """What a pipeline version runs: a deployment or a pipeline, without a version the default one, or an operator."""
+
+    __tablename__ = "pipeline_object"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    pipeline_version_id: Mapped[str] = _parent("pipeline_version.id")
+    name: Mapped[str]
+    deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id"), index=True)
+    version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id"), index=True)
+    subpipeline_id: Mapped[str | None] = mapped_column(ForeignKey("pipeline.id"), index=True)
+    subversion_id: Mapped[str | None] = mapped_column(ForeignKey("pipeline_version.id"), index=True)
+    operator: Mapped[str | None]
+    configuration: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    pipeline_version: Mapped[PipelineVersion] = relationship(
+        back_populates="objects", foreign_keys=[pipeline_version_id]
+    )
+    deployment: Mapped[Deployment | None] = relationship()
+    version: Mapped[Version | None] = relationship()
+    subpipeline: Mapped[Pipeline | None] = relationship(foreign_keys=[subpipeline_id])
+    subversion: Mapped[PipelineVersion | None] = relationship(foreign_keys=[subversion_id])
+
+
 class Revision(Base):
     __tablename__ = "revision"
 
@@ -186,7 +264,206 @@ class DeploymentRequest(Base):
     result: Mapped[Any] = mapped_column(nullable=True)
     error_message: Mapped[str | None]
     created_by: Mapped[str]
+    notification_group: Mapped[str | None]
+    request_schedule: Mapped[str | None]
+    retries: Mapped[int] = mapped_column(default=0)
+    delete_after: Mapped[str | None] = mapped_column(index=True)
+    pipeline_request_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_object: Mapped[str | None]
+    pipeline_object_id: Mapped[str | None]
     version: Mapped[Version] = relationship()
+
+
+class PipelineRequest(Base):
+    """A request to a pipeline; with ``parent_id`` one that an object of another pipeline made.
+
+    ``timeout`` is for all of it, ``deployment_timeout`` for each of its deployment requests.
+    """
+
+    __tablename__ = "pipeline_request"
+    __table_args__ = (Index("pipeline_request_order", "version_id", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    version_id: Mapped[str] = mapped_column(ForeignKey("pipeline_version.id", ondelete="CASCADE"))
+    parent_id: Mapped[str | None] = mapped_column(index=True)
+    express: Mapped[bool]
+    timeout: Mapped[int]
+    deployment_timeout: Mapped[int]
+    status: Mapped[str] = mapped_column(default="pending", index=True)
+    success: Mapped[bool | None]
+    time_created: Mapped[str] = mapped_column(default=now)
+    time_started: Mapped[str | None]
+    time_completed: Mapped[str | None]
+    data: Mapped[Any] = mapped_column(nullable=True)
+    result: Mapped[Any] = mapped_column(nullable=True)
+    error_message: Mapped[str | None]
+    created_by: Mapped[str]
+    notification_group: Mapped[str | None]
+    request_schedule: Mapped[str | None]
+    delete_after: Mapped[str | None] = mapped_column(index=True)
+    version: Mapped[PipelineVersion] = relationship()
+
+
+class NotificationGroup(Base):
+    """People to be told of requests and failures. Versions and requests refer to it by its name."""
+
+    __tablename__ = "notification_group"
+    __table_args__ = (Index("notification_group_name", "project_id", "name", unique=True),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    contacts: Mapped[list[dict[str, Any]]]
+
+
+class Schedule(Base):
+    """Requests by crontab. The deployment or pipeline, and the version if one was chosen, are kept by their ids."""
+
+    __tablename__ = "schedule"
+    __table_args__ = (Index("schedule_name", "project_id", "name", unique=True),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    object_type: Mapped[str]
+    object_id: Mapped[str] = mapped_column(index=True)
+    version_id: Mapped[str | None] = mapped_column(index=True)
+    schedule: Mapped[str]
+    request_data: Mapped[Any] = mapped_column(nullable=True)
+    timeout: Mapped[int]
+    enabled: Mapped[bool]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    description: Mapped[str]
+    labels: Mapped[Labels]
+    project: Mapped[Project] = relationship()
+
+
+class Transfer(Base):
+    """An export or an import; its zip lies beside the packages, under its id.
+
+    ``contents`` is what was asked for until it is done, then what is in the zip.
+    """
+
+    __tablename__ = "transfer"
+    __table_args__ = (Index("transfer_order", "project_id", "kind", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    kind: Mapped[str]
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    created_by: Mapped[str]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    status: Mapped[str] = mapped_column(default="pending")
+    error_message: Mapped[str] = mapped_column(default="")
+    size: Mapped[int | None]
+    contents: Mapped[dict[str, Any]] = mapped_column(JSON)
+    skip_confirmation: Mapped[bool] = mapped_column(default=False)
+    link: Mapped[str | None]
+    project: Mapped[Project] = relationship()
+
+
+class Measurement(Base):
+    """What ran in one minute, for one version and user. It outlives the version and its requests."""
+
+    __tablename__ = "measurement"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    object_type: Mapped[str] = mapped_column(primary_key=True)
+    minute: Mapped[str] = mapped_column(primary_key=True)
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    user: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(default=0)
+    failed_requests: Mapped[int] = mapped_column(default=0)
+    input_volume: Mapped[int] = mapped_column(default=0)
+    output_volume: Mapped[int] = mapped_column(default=0)
+    outputs: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    memory_peak: Mapped[int] = mapped_column(default=0)
+    express_requests: Mapped[int] = mapped_column(default=0)
+    express_wait: Mapped[float] = mapped_column(default=0.0)
+    batch_requests: Mapped[int] = mapped_column(default=0)
+    batch_wait: Mapped[float] = mapped_column(default=0.0)
+    object_requests: Mapped[int] = mapped_column(default=0)
+    object_failed_requests: Mapped[int] = mapped_column(default=0)
+
+
+class InstanceRun(Base):
+    """The life of an instance. It outlives the version; ``ended`` is moved on while the instance lives."""
+
+    __tablename__ = "instance_run"
+    __table_args__ = (Index("instance_run_order", "project_id", "ended"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    version_id: Mapped[str]
+    instance_type: Mapped[str]
+    started: Mapped[str] = mapped_column(default=now)
+    ended: Mapped[str] = mapped_column(default=now)
+
+
+class Bucket(Base):
+    """Where files are. Those of a bucket of another provider belong to the provider, not to the bucket."""
+
+    __tablename__ = "bucket"
+    __table_args__ = (Index("bucket_name", "project_id", "name", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    project_id: Mapped[str] = _parent("project.id")
+    name: Mapped[str]
+    provider: Mapped[str] = mapped_column(default="ubiops")
+    credentials: Mapped[Labels] = mapped_column(default=dict)
+    configuration: Mapped[Labels] = mapped_column(default=dict)
+    ttl: Mapped[int | None]
+    description: Mapped[str] = mapped_column(default="")
+    labels: Mapped[Labels] = mapped_column(default=dict)
+    creation_date: Mapped[str] = mapped_column(default=now)
+    last_updated: Mapped[str] = mapped_column(default=_creation_date)
+    project: Mapped[Project] = relationship()
+
+    @property
+    def place(self) -> str:
+        """What its files lie under: the bucket itself, or that of the other provider."""
+        if self.provider == "ubiops":
+            return self.id
+        return f"{self.provider}:{self.configuration.get('bucket') or self.configuration.get('container')}"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its files begin with in that place."""
+        return self.configuration.get("prefix", "")
+
+
+class File(Base):
+    """A file; its id is that of its content."""
+
+    __tablename__ = "file"
+    __table_args__ = (Index("file_name", "place", "name", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[str]
+    name: Mapped[str]
+    size: Mapped[int]
+    time_created: Mapped[str] = mapped_column(default=now)
+
+
+class Blob(Base):
+    __tablename__ = "blob"
+    __table_args__ = (Index("blob_order", "project_id", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    content_id: Mapped[str]
+    filename: Mapped[str]
+    size: Mapped[int]
+    ttl: Mapped[int]
+    expires: Mapped[str] = mapped_column(index=True)
+    created_by: Mapped[str]
+    creation_date: Mapped[str]
+    last_updated: Mapped[str]
 
 
 class LogLine(Base):
@@ -198,11 +475,120 @@ class LogLine(Base):
     version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"), index=True)
     build_id: Mapped[str | None] = mapped_column(index=True)
     request_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_version_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_request_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_object: Mapped[str | None]
     date: Mapped[str] = mapped_column(default=now)
     level: Mapped[str]
     system: Mapped[bool]
     log: Mapped[str]
     version: Mapped[Version | None] = relationship()
+    pipeline_version: Mapped[PipelineVersion | None] = relationship(
+        primaryjoin="foreign(LogLine.pipeline_version_id) == PipelineVersion.id", viewonly=True
+    )
+
+
+class User(Base):
+    """A person or, with ``project_id``, a service user of a project."""
+
+    __tablename__ = "user"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    email: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str | None]
+    surname: Mapped[str | None]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    password: Mapped[str | None]
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    token: Mapped[str | None] = mapped_column(unique=True)
+    allowed_cors_origins: Mapped[list[str]] = mapped_column(default=list)
+    expiry_date: Mapped[str | None]
+
+
+class AccessToken(Base):
+    """What a person got by signing in."""
+
+    __tablename__ = "access_token"
+
+    token: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = _parent("user.id")
+    expiry_date: Mapped[str]
+    user: Mapped[User] = relationship()
+
+
+class OrganizationUser(Base):
+    """That a person is a member of an organization."""
+
+    __tablename__ = "organization_user"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
+    admin: Mapped[bool]
+    user: Mapped[User] = relationship()
+
+
+class ProjectUser(Base):
+    """That a person is a member of a project."""
+
+    __tablename__ = "project_user"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Role(Base):
+    """A custom role."""
+
+    __tablename__ = "role"
+    __table_args__ = (Index("role_name", "project_id", "name", unique=True),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    permissions: Mapped[list[str]]
+
+
+class RoleAssignment(Base):
+    """That a user or a deployment has a role, on the whole project or on one object in it.
+
+    The objects are kept by their ids, since they can be renamed; where one is gone, so is the assignment.
+    """
+
+    __tablename__ = "role_assignment"
+    __table_args__ = (Index("assignment_order", "project_id", "assignee_id"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    role_id: Mapped[str]
+    assignee_id: Mapped[str]
+    assignee_type: Mapped[str]
+    resource_id: Mapped[str]
+    resource_type: Mapped[str]
+
+
+class AuditEvent(Base):
+    """What was done in a project. It outlives the deployment or pipeline that it is about."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        Index("audit_order", "project_id", "number"),
+        Index("audit_object", "project_id", "object_type", "object_name"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(default=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    deployment_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_id: Mapped[str | None] = mapped_column(index=True)
+    date: Mapped[str] = mapped_column(default=now)
+    action: Mapped[str]
+    user: Mapped[str]
+    event: Mapped[str]
+    object_type: Mapped[str]
+    object_name: Mapped[str]
 
 
 class Store:

@@ -8,17 +8,37 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from ubiops.deployment_package import DataError, PackageError, RequestError, check_data, find_root, main_file_name
-from ubiops.emulator.execution.instance import Instance, LogSink, Package
+from ubiops.emulator.execution.files import RequestFiles
+from ubiops.emulator.execution.instance import Instance, LogSink, Package, WorkerLostError
+from ubiops.emulator.execution.measure import measure_request
+from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.package import unpack
+from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
-from ubiops.emulator.store import Build, DeploymentRequest, LogLine, Store, Variable, Version, now
+from ubiops.emulator.execution.requirements import Requirements, read_variables
+from ubiops.emulator.storage import Storage
+from ubiops.emulator.store import (
+    Build,
+    DeploymentRequest,
+    InstanceRun,
+    LogLine,
+    PipelineVersion,
+    Store,
+    Variable,
+    Version,
+    now,
+    timestamp,
+)
 from ubiops.emulator.variables import effective_variables
 
 _logger = logging.getLogger(__name__)
@@ -26,8 +46,22 @@ _logger = logging.getLogger(__name__)
 _BUILD_TIMEOUT = 600.0
 """Seconds that a package may take to be imported and initialized in its build."""
 
+_MOST_RETRIES = 3
+"""How often a request is restarted whose instance was lost, so that code which kills it doesn't do so for ever."""
+
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "PYTHONHOME")
 """Variables of this process that user code gets. Not all of them: code must not work here for want of isolation."""
+
+# What every request runs is made once, and goes past the session's bookkeeping.
+_REQUESTS: Any = DeploymentRequest.__table__
+_REQUEST = (
+    select(DeploymentRequest)
+    .where(DeploymentRequest.id == bindparam("id"))
+    .options(joinedload(DeploymentRequest.version).joinedload(Version.deployment))
+)
+_UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
+_FINISH = _UPDATE.returning(_REQUESTS.c.notification_group)
+_DELETE = delete(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 
 
 class Engine:
@@ -36,14 +70,28 @@ class Engine:
     Args:
         store: Where everything is.
         directory: Where the packages are kept.
+        storage: Files and blobs.
+        install_requirements: Whether builds install the ``requirements.txt`` of their packages.
+
+    Attributes:
+        store (Store): The same.
+        storage (Storage): The same.
+        pipelines (Pipelines): Runs pipeline requests.
+        running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
 
-    def __init__(self, store: Store, directory: Path) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, directory: Path, storage: Storage, *, install_requirements: bool = False
+    ) -> None:
+        self.storage = storage
+        self.store = self._store = store
         self._directory = directory
+        self._requirements = Requirements(directory.parent / "environments", install=install_requirements)
+        self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._builds: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.pipelines = Pipelines(store, self)
 
     # Packages
 
@@ -56,9 +104,17 @@ class Engine:
 
     # Requests
 
-    def submit(self, version: Version, request_id: str, *, express: bool, timeout: float) -> asyncio.Future[Outcome]:
-        """Queue a stored request; gives what tells how it ends."""
-        job = Job(request_id, express=express, timeout=timeout)
+    def submit(
+        self,
+        version: Version,
+        request_id: str,
+        *,
+        express: bool,
+        timeout: float,
+        request: DeploymentRequest | None = None,
+    ) -> asyncio.Future[Outcome]:
+        """Queue a stored request; gives what tells how it ends. A `request` at hand needn't be read again."""
+        job = Job(request_id, express=express, timeout=timeout, request=request)
         self._pool(version).submit(job)
         return job.done
 
@@ -77,16 +133,20 @@ class Engine:
         for version in versions:
             if version.id in self._pools:
                 self._pool(version).restart()
+            if version.minimum_instances and version.status == "available":
+                self._pool(version).keep_minimum()
 
     def forget(self, version_ids: Iterable[str]) -> None:
         """Stop the instances of versions that are being deleted."""
         for version_id in version_ids:
             pool = self._pools.pop(version_id, None)
             if pool is not None:
-                self._spawn(pool.close())
+                self.spawn(pool.close())
 
     def _pool(self, version: Version) -> Pool:
-        pool = self._pools.setdefault(version.id, Pool(self, version.id))
+        pool = self._pools.get(version.id)
+        if pool is None:
+            pool = self._pools[version.id] = Pool(self, version.id)
         pool.maximum_instances = version.maximum_instances
         pool.minimum_instances = version.minimum_instances
         pool.maximum_idle_time = version.maximum_idle_time
@@ -96,48 +156,119 @@ class Engine:
         """An instance that will run the active package of a version."""
         return Instance(partial(self._describe, version_id, None), self._log_of(version_id))
 
-    async def execute(self, instance: Instance, request_id: str) -> Outcome:
-        """Let an instance answer a stored request."""
+    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
+        """Let an instance answer a stored request, which is read where it isn't at hand."""
         with self._store.session() as session:
-            request = session.scalar(select(DeploymentRequest).where(DeploymentRequest.id == request_id))
+            request = request or session.scalar(_REQUEST, {"id": request_id})
             if request is None:
                 return Outcome("cancelled")
-            request.status = "processing"
-            request.time_started = now()
+            started = {"status": "processing", "time_started": now(), "delete_after": _delete_after(request)}
+            session.execute(_UPDATE, {"key": request_id, **started})
+            _take_over(request, started)
             data, deployment = request.data, request.version.deployment
             kind, fields = deployment.output_type, deployment.output_fields
-            log = self._log_of(request.version_id, request_id=request_id)
-            context = _request_context(request)
+            pipeline_version = find_pipeline_version(session, request)
+            log = self._log_of(request.version_id, request_id=request_id, **log_columns(request, pipeline_version))
+            context = _request_context(request, pipeline_version)
+            files = RequestFiles(self._store, self.storage, session, request)
         try:
-            result = await instance.run(data, context, log)
+            data = await files.fetch(data)
+            result = await files.keep(await self._run(instance, request_id, data, context, log))
             check_data(result, kind, fields, "output")
         except (PackageError, RequestError, DataError) as error:
-            return Outcome("failed", error_message=str(error))
-        return Outcome("completed", result=result)
+            return Outcome("failed", error_message=str(error), request=request)
+        finally:
+            files.clean()
+        return Outcome("completed", result=result, memory_peak=instance.memory_peak, request=request)
+
+    async def _run(
+        self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink
+    ) -> Any:
+        while True:
+            try:
+                return await instance.run(data, context, log)
+            except WorkerLostError as error:
+                if not self._count_retry(request_id):
+                    raise
+                log("error", [f"{error}; the request is restarted"])
+
+    def _count_retry(self, request_id: str) -> bool:
+        """Whether a request whose instance was lost is to run again, as its version says."""
+        with self._store.session() as session:
+            request = session.scalar(select(DeploymentRequest).where(DeploymentRequest.id == request_id))
+            if request is None or not request.version.restart_request_interruption:
+                return False
+            request.retries += 1
+            return request.retries <= _MOST_RETRIES
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         """Store how a request ended, as the retention mode of its version says."""
         with self._store.session() as session:
-            request = session.scalar(select(DeploymentRequest).where(DeploymentRequest.id == request_id))
+            request = outcome.request or session.scalar(_REQUEST, {"id": request_id})
             if request is None:
                 return
+            ended = {
+                "status": outcome.status,
+                "success": outcome.status == "completed",
+                "error_message": outcome.error_message,
+                "time_completed": now(),
+                "result": outcome.result,
+                "delete_after": request.delete_after or _delete_after(request),
+            }
             mode = request.version.request_retention_mode
-            if mode == "none":
-                session.delete(request)
+            kept = {**ended, "data": None, "result": None} if mode == "metadata" else ended
+            row = session.execute(_FINISH, {"key": request_id, **kept}).first()
+            if row is None:
+                # It was deleted while it ran.
                 return
-            request.status = outcome.status
-            request.success = outcome.status == "completed"
-            request.error_message = outcome.error_message
-            request.time_completed = now()
-            request.result = outcome.result
-            if mode == "metadata":
-                request.data = request.result = None
+            _take_over(request, {**ended, "notification_group": row.notification_group})
+            project_id = request.version.deployment.project_id
+            measure_request(session, request, project_id, outcome.memory_peak)
+            self._notify(session, request, project_id)
+            if mode == "none":
+                session.execute(_DELETE, {"key": request_id})
+
+    def _notify(self, session: Session, request: DeploymentRequest, project_id: str) -> None:
+        version = request.version
+        place = {"version_id": version.id, "request_id": request.id}
+        what = f"request {request.id} to the version {version.name} of the deployment {version.deployment.name}"
+        group = request.notification_group or version.default_notification_group
+        notify(session, project_id, group, f"The {what} is {request.status}", **place)
+        if request.status == "failed":
+            notify(session, project_id, version.monitoring, f"The {what} has failed", **place)
+
+    # Instances
+
+    def instance_started(self, version_id: str) -> str | None:
+        """Note that an instance came to life; gives what `instance_stopped` takes."""
+        with self._store.session() as session:
+            version = session.get(Version, version_id)
+            if version is None:
+                return None
+            run = InstanceRun(
+                project_id=version.deployment.project_id, version_id=version_id, instance_type=version.instance_type
+            )
+            session.add(run)
+            session.flush()
+            self.running.add(run.id)
+            return run.id
+
+    def instance_stopped(self, run_id: str | None) -> None:
+        """Note its end."""
+        if run_id is not None:
+            self.running.discard(run_id)
+            with self._store.session() as session:
+                session.execute(update(InstanceRun).where(InstanceRun.id == run_id).values(ended=now()))
+
+    def note_instances(self, session: Session) -> None:
+        """Note that the instances that run have lived until now."""
+        session.execute(update(InstanceRun).where(InstanceRun.id.in_(self.running)).values(ended=now()))
 
     # Builds
 
     def build(self, build_id: str, version_id: str) -> None:
         """Start a build; those of one version run one after the other."""
-        self._spawn(self._build(build_id, version_id))
+        self.spawn(self._build(build_id, version_id))
 
     async def _build(self, build_id: str, version_id: str) -> None:
         async with self._builds[version_id]:
@@ -160,8 +291,10 @@ class Engine:
 
     async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:
         await asyncio.to_thread(unpack, self.archive(revision_id), self._unpacked(revision_id))
-        self._set_status(build_id, "validating")
         describe = partial(self._describe, version_id, revision_id)
+        log = self._log_of(version_id, build_id=build_id, system=True)
+        await self._requirements.provide(describe().directory, log)
+        self._set_status(build_id, "validating")
         instance = Instance(describe, self._log_of(version_id, build_id=build_id))
         try:
             return await asyncio.wait_for(instance.start(), _BUILD_TIMEOUT)
@@ -190,6 +323,10 @@ class Engine:
             if build is not None:
                 build.status = "failed"
                 build.error_message = message[:1024]
+                version = build.version
+                text = f"The build {build_id} of the version {version.name} of the deployment {version.deployment.name}"
+                place = {"version_id": version.id, "build_id": build_id}
+                notify(session, version.deployment.project_id, version.monitoring, f"{text} has failed", **place)
 
     def _complete_build(self, build_id: str, methods: dict[str, bool]) -> None:
         with self._store.session() as session:
@@ -219,13 +356,24 @@ class Engine:
             variables = effective_variables(session, version)
             context = _init_context(version, variables)
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment |= {variable.name: variable.value for variable in variables}
-        root = find_root(self._unpacked(revision_id), main_file_name(environment))
+        own = {variable.name: variable.value for variable in variables}
+        root = find_root(self._unpacked(revision_id), main_file_name(own))
+        environment |= {**read_variables(root), **own}
+        installed = self._requirements.path(root)
+        if installed is not None:
+            search = [str(installed), environment.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
         secrets = [variable.value for variable in variables if variable.secret and variable.value]
         return Package(root, context, environment, secrets)
 
     def _log_of(
-        self, version_id: str, *, build_id: str | None = None, request_id: str | None = None, system: bool = False
+        self,
+        version_id: str,
+        *,
+        build_id: str | None = None,
+        request_id: str | None = None,
+        system: bool = False,
+        **columns: str | None,
     ) -> LogSink:
         def write(level: str, lines: list[str]) -> None:
             with self._store.session() as session:
@@ -241,6 +389,7 @@ class Engine:
                         level=level,
                         system=system,
                         log=line,
+                        **columns,
                     )
                     for line in lines
                 )
@@ -254,13 +403,18 @@ class Engine:
         with self._store.session() as session:
             for build in session.scalars(select(Build).where(Build.status.in_(["queued", "building", "validating"]))):
                 self.build(build.id, build.version_id)
+            self.pipelines.recover(session)
             unfinished = DeploymentRequest.status.in_(["pending", "processing", "cancelled_pending"])
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
                 self._take_up(request)
+            kept = Version.minimum_instances > 0
+            self.restart(session.scalars(select(Version).where(kept, Version.status == "available")))
 
     def _take_up(self, request: DeploymentRequest) -> None:
-        if request.express or request.status == "cancelled_pending":
-            request.status = "failed" if request.express else "cancelled"
+        # Batches to pipelines begin anew, with new requests to their deployments.
+        lost = request.express or request.pipeline_request_id is not None
+        if lost or request.status == "cancelled_pending":
+            request.status = "failed" if lost else "cancelled"
             request.success = False
             request.error_message = "The emulator was stopped while the request ran"
             request.time_completed = now()
@@ -271,6 +425,7 @@ class Engine:
     async def stop(self) -> None:
         """Stop all instances and builds; `recover` takes them up again."""
         pools, self._pools = list(self._pools.values()), {}
+        await self.pipelines.stop()
         for pool in pools:
             await pool.close()
         for task in self._tasks:
@@ -278,15 +433,18 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def clear(self) -> None:
-        """Stop everything and delete the packages."""
+        """Stop everything and delete the packages, files and blobs."""
         await self.stop()
+        self.storage.clear()
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something until it is done, or the engine stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]:
@@ -304,16 +462,28 @@ def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]
     }
 
 
+def _take_over(request: DeploymentRequest, values: dict[str, Any]) -> None:
+    """Let a request have values that are stored already, so that the session doesn't store them again."""
+    for name, value in values.items():
+        set_committed_value(request, name, value)
+
+
+def _delete_after(request: DeploymentRequest) -> str:
+    """When a request that starts or is cancelled now is old enough to be deleted."""
+    kept = timedelta(seconds=request.version.request_retention_time)
+    return timestamp(datetime.now(timezone.utc) + kept)
+
+
 def _plain_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": field["name"], "data_type": field["data_type"]} for field in fields]
 
 
-def _request_context(request: DeploymentRequest) -> dict[str, Any]:
+def _request_context(request: DeploymentRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
     return {
         "id": request.id,
         "request_mode": "express" if request.express else "batch",
-        "pipeline_id": None,
-        "pipeline_version_id": None,
-        "pipeline_object_id": None,
-        "pipeline_request_id": None,
+        "pipeline_id": pipeline_version.pipeline_id if pipeline_version is not None else None,
+        "pipeline_version_id": pipeline_version.id if pipeline_version is not None else None,
+        "pipeline_object_id": request.pipeline_object_id,
+        "pipeline_request_id": request.pipeline_request_id,
     }

@@ -48,9 +48,13 @@ class Instance:
     Args:
         describe: Tells what to run; asked at each start.
         log: Takes what the user's code writes.
+
+    Attributes:
+        memory_peak (int): Bytes of memory that the process had taken at most when it last answered.
     """
 
     def __init__(self, describe: Callable[[], Package], log: LogSink) -> None:
+        self.memory_peak = 0
         self._describe = describe
         self._log = log
         self._worker: _Worker | None = None
@@ -76,7 +80,8 @@ class Instance:
 
         Raises:
             PackageError: A new process couldn't load the package.
-            RequestError: The user's code failed, or its process was lost.
+            RequestError: The user's code failed.
+            WorkerLostError: The process ended instead.
         """
         previous, self._log = self._log, log
         try:
@@ -84,11 +89,12 @@ class Instance:
                 await self.start()
             assert self._worker is not None
             answer = await self._worker.exchange({"data": data, "context": context})
-        except _WorkerLostError:
+        except WorkerLostError:
             await self.stop()
             raise
         finally:
             self._log = previous
+        self.memory_peak = answer["memory_peak"]
         return answer["result"]
 
     def _write(self, level: str, lines: list[str]) -> None:
@@ -101,7 +107,7 @@ class Instance:
             await worker.kill()
 
 
-class _WorkerLostError(RequestError):
+class WorkerLostError(RequestError):
     """The process ended in the middle of an exchange."""
 
 
@@ -151,7 +157,7 @@ class _Worker:
 
         Raises:
             RequestError: The answer is an error.
-            _WorkerLostError: The process ended instead.
+            WorkerLostError: The process ended instead.
         """
         self._writer.write(json.dumps(message).encode() + b"\n")
         reading = asyncio.ensure_future(self._reader.readline())
@@ -168,7 +174,7 @@ class _Worker:
             output.finish()
         if not line:
             self._kill_group()
-            raise _WorkerLostError(f"The instance stopped unexpectedly ({_ending(await self._exited)})")
+            raise WorkerLostError(f"The instance stopped unexpectedly ({_ending(await self._exited)})")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RequestError(answer["error"])

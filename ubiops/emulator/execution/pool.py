@@ -6,21 +6,25 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ubiops.deployment_package import PackageError
 from ubiops.emulator.execution.instance import Instance
+from ubiops.emulator.store import DeploymentRequest
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: ``completed``, ``failed`` or ``cancelled``."""
+    """How a request ended: ``completed``, ``failed`` or ``cancelled``; ``request`` is what was read when it began."""
 
     status: str
     result: Any = None
     error_message: str | None = None
+    memory_peak: int = 0
+    request: DeploymentRequest | None = field(default=None, compare=False, repr=False)
 
 
 CANCELLED = Outcome("cancelled", error_message="The request was cancelled")
@@ -32,11 +36,17 @@ class Backend(Protocol):
     def new_instance(self, version_id: str) -> Instance:
         """An instance that will run the active package of a version."""
 
-    async def execute(self, instance: Instance, request_id: str) -> Outcome:
-        """Let an instance answer a stored request."""
+    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
+        """Let an instance answer a stored request, which is read where it isn't at hand."""
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         """Store how a request ended."""
+
+    def instance_started(self, version_id: str) -> str | None:
+        """Note that an instance came to life; gives what `instance_stopped` takes."""
+
+    def instance_stopped(self, run_id: str | None) -> None:
+        """Note its end."""
 
 
 class Job:
@@ -46,10 +56,14 @@ class Job:
         request_id: Id of the stored request.
         express: Whether someone waits for the result; such a request goes before those of a batch.
         timeout: Seconds that it may take: with the time in the queue if it is express, without otherwise.
+        request: The request itself, if it needn't be read again when it runs.
     """
 
-    def __init__(self, request_id: str, *, express: bool, timeout: float) -> None:
+    def __init__(
+        self, request_id: str, *, express: bool, timeout: float, request: DeploymentRequest | None = None
+    ) -> None:
         self.request_id = request_id
+        self.request = request
         self.express = express
         self.timeout = timeout
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -111,6 +125,11 @@ class Pool:
         while self._idle:
             self._idle.popleft().set_result(None)
 
+    def keep_minimum(self) -> None:
+        """Start as many instances as are to stay."""
+        while len(self._servers) < min(self.minimum_instances, self.maximum_instances) and not self._closed:
+            self._servers.add(asyncio.ensure_future(self._serve(None)))
+
     async def close(self) -> None:
         """Stop all instances at once; what isn't finished stays as it is stored."""
         self._closed = True
@@ -155,24 +174,37 @@ class Pool:
                 return
 
     async def _serve(self, job: Job | None) -> None:
-        """The life of an instance: from its first request until it is idle for too long, or out of date."""
+        """The life of an instance: from its first request until it is idle for too long, or out of date.
+
+        Without a request, it is started ahead of the first.
+        """
         generation = self._generation
         instance = self._backend.new_instance(self._version_id)
+        run_id = self._backend.instance_started(self._version_id)
         try:
+            if job is None:
+                await instance.start()
+                job = await self._next_or_idle() if generation == self._generation else None
             while job is not None:
                 await self._work(job, instance)
                 job = await self._next_or_idle() if generation == self._generation else None
+        except PackageError:
+            # Its traceback is in the log. It is not started again and again: the next request tries it again.
+            generation = self._generation
         finally:
             await instance.stop()
+            self._backend.instance_stopped(run_id)
             self._servers.remove(asyncio.current_task())  # type: ignore[arg-type]
             self._dispatch()
+            if generation != self._generation:
+                self.keep_minimum()
 
     async def _work(self, job: Job, instance: Instance) -> None:
         if job.done.done():
             return
         if not job.express:
             self._limit(job)
-        job.attempt = asyncio.ensure_future(self._backend.execute(instance, job.request_id))
+        job.attempt = asyncio.ensure_future(self._backend.execute(instance, job.request_id, job.request))
         try:
             outcome = await job.attempt
         except asyncio.CancelledError:

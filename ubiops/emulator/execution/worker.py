@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import queue
+import resource
 import signal
 import socket
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Channel:
@@ -53,7 +56,7 @@ def main() -> None:
     # The folder of this script would hide modules of the user; the one that holds ubiops comes last.
     sys.path[:1] = []
     sys.path.append(str(Path(__file__).resolve().parents[3]))
-    from ubiops.deployment_package import Deployment, PackageError, RequestError, load
+    from ubiops.deployment_package import Deployment, PackageError, RequestError, absolute_paths, load
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     channel = Channel(int(sys.argv.pop()))
@@ -61,7 +64,9 @@ def main() -> None:
 
     def answer(deployment: Deployment, work: dict[str, Any]) -> dict[str, Any]:
         try:
-            return {"result": deployment.run(work["data"], work["context"])}
+            result = deployment.run(work["data"], work["context"])
+            memory_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+            return {"result": absolute_paths(result, start["context"]["output_fields"]), "memory_peak": memory_peak}
         except RequestError as error:
             return {"error": str(error)}
 

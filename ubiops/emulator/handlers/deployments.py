@@ -6,18 +6,22 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from ubiops.emulator.audit import changes, record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.handlers.fields import Fields, check_fields, without_widgets
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version_of
+from ubiops.emulator.handlers.pipeline_objects import prune_attachments, rename_field
+from ubiops.emulator.handlers.references import pipelines_that_use, refuse_if_referenced
 from ubiops.emulator.handlers.rules import (
     check_description,
-    check_field_name,
     check_labels,
     check_name,
     has_label,
     parse_labels,
 )
-from ubiops.emulator.store import Deployment, Project, Version, now
+from ubiops.emulator.handlers.schedules import refuse_scheduled_deployment
+from ubiops.emulator.store import Deployment, PipelineVersion, Project, Version, now
 
 
 def deployments_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
     )
     context.session.add(deployment)
     context.session.flush()
+    _record(context, deployment, "create", f"Created deployment {deployment.name}")
     return _detail(deployment)
 
 
@@ -58,6 +63,7 @@ def deployments_update(
     context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project_name, deployment_name)
+    before = _audited(deployment)
     if data.get("name", deployment.name) != deployment.name:
         deployment.name = _free_name(context, deployment.project, data["name"])
     if "default_version" in data:
@@ -66,18 +72,37 @@ def deployments_update(
         deployment.description = check_description(data)
     if "labels" in data:
         deployment.labels = check_labels(data)
-    if "input_fields" in data:
-        deployment.input_fields = _check_fields(data, "input_fields", deployment.input_type)
-    if "output_fields" in data:
-        deployment.output_fields = _check_fields(data, "output_fields", deployment.output_type)
+    _update_fields(context, deployment, data)
     deployment.last_updated = now()
+    event = f"Updated deployment {deployment_name}{changes(before, _audited(deployment))}"
+    _record(context, deployment, "update", event)
     return _detail(deployment)
 
 
 def deployments_delete(context: Context, project_name: str, deployment_name: str) -> None:
     deployment = find_deployment(context, project_name, deployment_name)
+    refuse_if_referenced(context, deployment)
+    refuse_scheduled_deployment(context, deployment)
     context.engine.forget(context.session.scalars(select(Version.id).where(Version.deployment_id == deployment.id)))
+    _record(context, deployment, "delete", f"Deleted deployment {deployment.name}")
     context.session.delete(deployment)
+
+
+def _record(context: Context, deployment: Deployment, action: str, event: str) -> None:
+    record(
+        context,
+        deployment.project,
+        action,
+        event,
+        object_type="deployment",
+        object_name=deployment.name,
+        deployment=deployment,
+    )
+
+
+def _audited(deployment: Deployment) -> dict[str, Any]:
+    version = deployment.default_version
+    return {"name": deployment.name, "default version": version.name if version is not None else None}
 
 
 def _free_name(context: Context, project: Project, name: str) -> str:
@@ -94,24 +119,45 @@ def _available_version(context: Context, deployment: Deployment, name: str) -> V
     return version
 
 
-def _check_fields(data: dict[str, Any], key: str, kind: str) -> list[dict[str, Any]]:
-    fields = data.get(key) or []
-    if kind == "plain" and fields:
-        raise invalid(f"{key}: plain data has no fields; leave them out")
+def _check_fields(data: dict[str, Any], key: str, kind: str) -> Fields:
+    fields = check_fields(data, key, kind)
     if kind == "structured" and not fields:
         raise invalid(f"{key}: structured data needs at least one field")
-    names = [check_field_name(field["name"]) for field in fields]
-    for name in names:
-        if names.count(name) > 1:
-            raise invalid(f"{key}: the name '{name}' occurs more than once")
-    return [
-        {"name": field["name"], "data_type": field["data_type"], "widget": _widget(field.get("widget"))}
-        for field in fields
-    ]
+    return fields
 
 
-def _widget(widget: dict[str, Any] | None) -> dict[str, Any]:
-    return {"type": widget["type"], "configuration": widget.get("configuration") or {}} if widget else {}
+def _update_fields(context: Context, deployment: Deployment, data: dict[str, Any]) -> None:
+    sides = [side for side in ("input", "output") if f"{side}_fields" in data]
+    old = {side: getattr(deployment, f"{side}_fields") for side in sides}
+    new = {side: _check_fields(data, f"{side}_fields", getattr(deployment, f"{side}_type")) for side in sides}
+    versions = pipelines_that_use(context, deployment)
+    tied = versions or any(field["widget"] for side in sides for field in old[side])
+    if tied and sum(_count_changes(old[side], new[side]) for side in sides) > 1:
+        raise invalid("The fields of a deployment that is in a pipeline or has widgets are updated one at a time")
+    for side in sides:
+        setattr(deployment, f"{side}_fields", new[side])
+    for version in versions:
+        for side in sides:
+            _follow(version, deployment, side, old[side], new[side])
+        prune_attachments(version)
+
+
+def _follow(version: PipelineVersion, deployment: Deployment, side: str, old: Fields, new: Fields) -> None:
+    """Let the attachments of a pipeline version follow a field's new name."""
+    removed, added = _names(old) - _names(new), _names(new) - _names(old)
+    if len(removed) == len(added) == 1:
+        objects = [item.name for item in version.objects if item.deployment_id == deployment.id]
+        rename_field(version, objects, side, removed.pop(), added.pop())
+
+
+def _count_changes(old: Fields, new: Fields) -> int:
+    removed, added = _names(old) - _names(new), _names(new) - _names(old)
+    changed = [field for field in new if field["name"] not in added and field not in old]
+    return max(len(removed), len(added)) + len(changed)
+
+
+def _names(fields: Fields) -> set[str]:
+    return {field["name"] for field in fields}
 
 
 def _summary(deployment: Deployment) -> dict[str, Any]:
@@ -122,16 +168,12 @@ def _summary(deployment: Deployment) -> dict[str, Any]:
         "description": deployment.description,
         "input_type": deployment.input_type,
         "output_type": deployment.output_type,
-        "input_fields": _without_widgets(deployment.input_fields),
-        "output_fields": _without_widgets(deployment.output_fields),
+        "input_fields": without_widgets(deployment.input_fields),
+        "output_fields": without_widgets(deployment.output_fields),
         "labels": deployment.labels,
         "creation_date": deployment.creation_date,
         "last_updated": deployment.last_updated,
     }
-
-
-def _without_widgets(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"name": field["name"], "data_type": field["data_type"]} for field in fields]
 
 
 def _detail(deployment: Deployment) -> dict[str, Any]:

@@ -6,7 +6,12 @@ from sqlalchemy import select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import not_found
-from ubiops.emulator.store import Deployment, Organization, Project, Version
+from ubiops.emulator.store import Deployment, Organization, Pipeline, PipelineVersion, Project, User, Version
+
+
+def find_caller(context: Context) -> User:
+    """The user that makes the request."""
+    return context.session.scalars(select(User).where(User.email == context.user)).one()
 
 
 def find_organization(context: Context, name: str) -> Organization:
@@ -43,4 +48,25 @@ def find_version_of(context: Context, deployment: Deployment, name: str) -> Vers
     )
     if version is None:
         raise not_found(f"Deployment version was not found: '{name}' of the deployment '{deployment.name}'")
+    return version
+
+
+def find_pipeline(context: Context, project_name: str, name: str) -> Pipeline:
+    project = find_project(context, project_name)
+    pipeline = context.session.scalar(select(Pipeline).where(Pipeline.project_id == project.id, Pipeline.name == name))
+    if pipeline is None:
+        raise not_found(f"The pipeline '{name}' was not found in the project '{project_name}'")
+    return pipeline
+
+
+def find_pipeline_version(context: Context, project_name: str, pipeline_name: str, name: str) -> PipelineVersion:
+    return find_pipeline_version_of(context, find_pipeline(context, project_name, pipeline_name), name)
+
+
+def find_pipeline_version_of(context: Context, pipeline: Pipeline, name: str) -> PipelineVersion:
+    version = context.session.scalar(
+        select(PipelineVersion).where(PipelineVersion.pipeline_id == pipeline.id, PipelineVersion.name == name)
+    )
+    if version is None:
+        raise not_found(f"The pipeline version '{name}' was not found in the pipeline '{pipeline.name}'")
     return version

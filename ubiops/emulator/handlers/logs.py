@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import Select, select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_date
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
-from ubiops.emulator.store import Deployment, LogLine, Project, Version, timestamp
+from ubiops.emulator.store import Deployment, LogLine, Pipeline, PipelineVersion, Project, Version, timestamp
 
 _DEFAULT_RANGE = -21600
 _LONGEST_RANGE = 86400
@@ -28,8 +28,11 @@ _COLUMNS = {
     "deployment_request_id": LogLine.request_id,
     "system": LogLine.system,
     "level": LogLine.level,
+    "pipeline_name": Pipeline.name,
+    "pipeline_version": PipelineVersion.name,
+    "pipeline_object_name": LogLine.pipeline_object,
+    "pipeline_request_id": LogLine.pipeline_request_id,
 }
-_OF_PIPELINES = {"pipeline_name", "pipeline_version", "pipeline_object_name", "pipeline_request_id"}
 
 
 def projects_log_list(context: Context, project_name: str, data: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -40,17 +43,17 @@ def projects_log_list(context: Context, project_name: str, data: dict[str, Any] 
 
 
 def _filtered(project: Project, filters: dict[str, Any]) -> Select[LogLine]:
-    query = select(LogLine).join(LogLine.version).join(Version.deployment).where(LogLine.project_id == project.id)
+    query = select(LogLine).where(LogLine.project_id == project.id)
+    if filters.keys() & {"deployment_name", "deployment_version"}:
+        query = query.join(LogLine.version).join(Version.deployment)
+    if filters.keys() & {"pipeline_name", "pipeline_version"}:
+        query = query.join(LogLine.pipeline_version).join(PipelineVersion.pipeline)
     for name, value in filters.items():
-        if name not in _COLUMNS and name not in _OF_PIPELINES:
+        if name not in _COLUMNS:
             raise invalid(f"filters: there is no filter '{name}'")
         if name in _REQUIRES and _REQUIRES[name] not in filters:
             raise invalid(f"filters: {name} needs {_REQUIRES[name]} beside it")
-        if name in _OF_PIPELINES:
-            # There are no pipelines yet, so no line comes from one.
-            query = query.where(false())
-        else:
-            query = query.where(_COLUMNS[name] == (_boolean(value) if name == "system" else str(value)))
+        query = query.where(_COLUMNS[name] == (_boolean(value) if name == "system" else str(value)))
     return query
 
 
@@ -95,13 +98,17 @@ def _limit(data: dict[str, Any]) -> int:
 
 
 def _view(line: LogLine) -> dict[str, Any]:
-    assert line.version is not None
+    version, pipeline_version = line.version, line.pipeline_version
     view = {
         "id": f"{line.number:024x}",
         "log": line.log,
         "date": line.date,
-        "deployment_name": line.version.deployment.name,
-        "deployment_version": line.version.name,
+        "deployment_name": version and version.deployment.name,
+        "deployment_version": version and version.name,
+        "pipeline_name": pipeline_version and pipeline_version.pipeline.name,
+        "pipeline_version": pipeline_version and pipeline_version.name,
+        "pipeline_object_name": line.pipeline_object,
+        "pipeline_request_id": line.pipeline_request_id,
         "build_id": line.build_id,
         "deployment_request_id": line.request_id,
         "system": line.system,

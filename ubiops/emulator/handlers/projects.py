@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 
+from ubiops.emulator.access import ADMIN, welcome
+from ubiops.emulator.audit import changes, record
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, taken
-from ubiops.emulator.handlers.find import find_organization, find_project
+from ubiops.emulator.errors import ApiError, invalid, taken
+from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.rules import check_name
-from ubiops.emulator.store import Deployment, Project, Version, now
+from ubiops.emulator.store import (
+    Bucket,
+    Deployment,
+    Organization,
+    OrganizationUser,
+    Pipeline,
+    PipelineRequest,
+    PipelineVersion,
+    Project,
+    ProjectUser,
+    User,
+    Version,
+    now,
+)
 
 _MOST_CREDITS = 10**12
 
 
 def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     organization = find_organization(context, data["organization_name"])
+    _check_admin(context, organization)
     project = Project(
         organization=organization,
         name=_free_name(context, data["name"]),
@@ -24,13 +40,16 @@ def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
         credits=_check_credits(data.get("credits")),
         creation_date=now(),
     )
-    context.session.add(project)
-    context.session.flush()
+    context.session.add_all([project, Bucket(project=project, name="default")])
+    welcome(context.session, project)
+    _record(context, project, "create", f"Created project {project.name}")
     return _detail(project)
 
 
 def projects_list(context: Context, organization: str | None) -> list[dict[str, Any]]:
     query = select(Project).order_by(Project.creation_date)
+    if context.user != ADMIN:
+        query = query.where(_is_member(find_caller(context)))
     if organization is not None:
         query = query.where(Project.organization_id == find_organization(context, organization).id)
     return [_summary(project) for project in context.session.scalars(query)]
@@ -42,11 +61,13 @@ def projects_get(context: Context, project_name: str) -> dict[str, Any]:
 
 def projects_update(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
+    before = _audited(project)
     if data.get("name", project.name) != project.name:
         project.name = _free_name(context, data["name"])
     project.advanced_permissions = data.get("advanced_permissions", project.advanced_permissions)
     project.credits = _check_credits(data.get("credits", project.credits))
     project.suspended = data.get("suspend", project.suspended)
+    _record(context, project, "update", f"Updated project {project_name}{changes(before, _audited(project))}")
     return _detail(project)
 
 
@@ -54,7 +75,30 @@ def projects_delete(context: Context, project_name: str) -> None:
     project = find_project(context, project_name)
     versions = select(Version.id).join(Version.deployment).where(Deployment.project_id == project.id)
     context.engine.forget(context.session.scalars(versions))
+    context.engine.storage.forget(context.session, project)
+    requests = select(PipelineRequest.id).join(PipelineRequest.version).join(PipelineVersion.pipeline)
+    context.engine.pipelines.cancel(context.session.scalars(requests.where(Pipeline.project_id == project.id)))
     context.session.delete(project)
+
+
+def _check_admin(context: Context, organization: Organization) -> None:
+    if context.user != ADMIN:
+        member = context.session.get(OrganizationUser, (organization.id, find_caller(context).id))
+        if member is None or not member.admin:
+            raise ApiError(403, f"Only admins of the organization '{organization.name}' may create projects in it")
+
+
+def _is_member(user: User) -> ColumnElement[bool]:
+    memberships = select(ProjectUser.project_id).where(ProjectUser.user_id == user.id)
+    return or_(Project.id == user.project_id, Project.id.in_(memberships))
+
+
+def _record(context: Context, project: Project, action: str, event: str) -> None:
+    record(context, project, action, event, object_type="project", object_name=project.name)
+
+
+def _audited(project: Project) -> dict[str, Any]:
+    return {name: getattr(project, name) for name in ("name", "advanced_permissions", "credits", "suspended")}
 
 
 def _free_name(context: Context, name: str) -> str:

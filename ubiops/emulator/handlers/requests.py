@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.orm import contains_eager
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import ApiError, invalid, not_found
+from ubiops.emulator.execution.files import check_references
+from ubiops.emulator.execution.pipelines import find_pipeline_version
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
+from ubiops.emulator.handlers.notification_groups import find_notification_group
+from ubiops.emulator.handlers.pipeline_requests import summary
+from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.store import Deployment, DeploymentRequest, Version, now
+from ubiops.emulator.store import (
+    Deployment,
+    DeploymentRequest,
+    Pipeline,
+    PipelineRequest,
+    PipelineVersion,
+    Project,
+    Version,
+    new_id,
+    now,
+)
 
 _MAXIMUM_BATCH = 250
-_SHORTEST_TIMEOUT = 10
+_CREATED = ("id", "status", "time_created")
 _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 300, 3600
 _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
-_DEFAULT_LIMIT = 50
-_STATUSES = ("pending", "processing", "failed", "completed", "cancelled", "cancelled_pending")
 _FINISHED = ("failed", "completed", "cancelled")
+
+
+# Made once: every request goes through them, and past the session's bookkeeping.
+_INSERT = insert(DeploymentRequest.__table__)  # type: ignore[arg-type]
+_DEFAULT_VERSION = (
+    select(Version)
+    .join(Deployment, Deployment.default_version_id == Version.id)
+    .join(Deployment.project)
+    .where(Project.name == bindparam("project"), Deployment.name == bindparam("deployment"))
+    .options(contains_eager(Version.deployment).contains_eager(Deployment.project))
+)
 
 
 # To the default version
@@ -43,7 +66,7 @@ def batch_deployment_requests_create(
     notification_group: str | None,
 ) -> list[dict[str, Any]]:
     version = _default_version(context, project_name, deployment_name)
-    return _queue(context, version, data, timeout, notification_group)
+    return queue_requests(context, version, data, timeout, notification_group)
 
 
 def deployment_requests_list(
@@ -56,7 +79,7 @@ def deployment_requests_get(
     context: Context, project_name: str, deployment_name: str, request_id: str, metadata_only: bool | None
 ) -> dict[str, Any]:
     version = _default_version(context, project_name, deployment_name)
-    return _single_view(_find(context, version, request_id), metadata_only)
+    return _single_view(context, _find(context, version, request_id), metadata_only)
 
 
 def deployment_requests_update(
@@ -101,7 +124,7 @@ def batch_deployment_version_requests_create(
     notification_group: str | None,
 ) -> list[dict[str, Any]]:
     found = find_version(context, project_name, deployment_name, version)
-    return _queue(context, found, data, timeout, notification_group)
+    return queue_requests(context, found, data, timeout, notification_group)
 
 
 def deployment_version_requests_list(
@@ -119,7 +142,7 @@ def deployment_version_requests_get(
     metadata_only: bool | None,
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
-    return _single_view(_find(context, found, request_id), metadata_only)
+    return _single_view(context, _find(context, found, request_id), metadata_only)
 
 
 def deployment_version_requests_update(
@@ -151,21 +174,31 @@ def deployment_version_requests_batch_delete(
 
 
 def _default_version(context: Context, project_name: str, deployment_name: str) -> Version:
-    deployment = find_deployment(context, project_name, deployment_name)
-    if deployment.default_version is None:
+    version = context.session.scalar(_DEFAULT_VERSION, {"project": project_name, "deployment": deployment_name})
+    if version is None:
+        find_deployment(context, project_name, deployment_name)
         raise not_found(f"The deployment '{deployment_name}' has no default version; create a version")
-    return deployment.default_version
+    return version
 
 
 async def _run(context: Context, version: Version, data: Any, timeout: int | None) -> JsonResponse:
-    seconds = _check_timeout(timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
+    seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
     _check_input(version, data)
     _check_queue(context, version, 1, express=True)
-    request = DeploymentRequest(version=version, express=True, timeout=seconds, data=data, created_by=context.user)
-    context.session.add(request)
+    values = {
+        "id": new_id(),
+        "version_id": version.id,
+        "express": True,
+        "timeout": seconds,
+        "data": data,
+        "created_by": context.user,
+        "time_created": now(),
+    }
+    context.session.execute(_INSERT, values)
     context.session.commit()
-    outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds)
+    request = DeploymentRequest(**values, version=version)
+    outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
     return _direct_answer(version, request.id, outcome)
 
 
@@ -182,50 +215,42 @@ def _direct_answer(version: Version, request_id: str, outcome: Outcome) -> JsonR
     return JsonResponse(answer, 201 if success else 400)
 
 
-def _queue(
-    context: Context, version: Version, data: Any, timeout: int | None, notification_group: str | None
+def queue_requests(
+    context: Context,
+    version: Version,
+    data: Any,
+    timeout: int | None,
+    notification_group: str | None,
+    request_schedule: str | None = None,
 ) -> list[dict[str, Any]]:
-    seconds = _check_timeout(timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
+    """Queue a batch of requests, which a schedule may have made."""
+    seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
     if notification_group is not None:
-        raise not_found(f"The notification group '{notification_group}' was not found")
+        find_notification_group(context, version.deployment.project, notification_group)
     inputs = data if isinstance(data, list) else [data]
-    _check_batch_size(inputs, "requests")
+    check_size(inputs, _MAXIMUM_BATCH, "requests")
     _check_ready(version)
     for item in inputs:
         if isinstance(item, list):
             raise invalid("Each input of a batch is one request; a list of inputs goes to a direct request")
     _check_input(version, inputs)
     _check_queue(context, version, len(inputs), express=False)
-    created = now()
-    requests = [
-        DeploymentRequest(
-            version=version,
-            express=False,
-            timeout=seconds,
-            data=item,
-            created_by=context.user,
-            time_created=created,
-        )
-        for item in inputs
-    ]
-    context.session.add_all(requests)
-    context.session.flush()
+    common = {
+        "version_id": version.id,
+        "express": False,
+        "timeout": seconds,
+        "created_by": context.user,
+        "notification_group": notification_group,
+        "request_schedule": request_schedule,
+        "status": "pending",
+        "time_created": now(),
+    }
+    requests = [{**common, "id": new_id(), "data": item} for item in inputs]
+    context.session.execute(_INSERT, requests)
     for request in requests:
-        context.engine.submit(version, request.id, express=False, timeout=seconds)
-    return [_created_view(request) for request in requests]
-
-
-def _check_timeout(timeout: int | None, default: int, longest: int) -> int:
-    if timeout is None:
-        return default
-    if not _SHORTEST_TIMEOUT <= timeout <= longest:
-        raise invalid(f"timeout: it must be from {_SHORTEST_TIMEOUT} to {longest} seconds, not {timeout}")
-    return timeout
-
-
-def _check_batch_size(items: Sequence[Any], kind: str) -> None:
-    if not 1 <= len(items) <= _MAXIMUM_BATCH:
-        raise invalid(f"A batch takes from 1 to {_MAXIMUM_BATCH} {kind}, not {len(items)}")
+        context.engine.submit(version, request["id"], express=False, timeout=seconds)
+    place = {"deployment": version.deployment.name, "version": version.name}
+    return [{**place, **{name: request[name] for name in _CREATED}} for request in requests]
 
 
 def _check_ready(version: Version) -> None:
@@ -241,15 +266,9 @@ def _check_input(version: Version, data: Any) -> None:
         raise invalid("The list of inputs is empty")
     try:
         check_data(data, deployment.input_type, deployment.input_fields, "input")
+        check_references(data, deployment.input_fields)
     except DataError as error:
         raise invalid(str(error)) from error
-    _refuse_files(deployment)
-
-
-def _refuse_files(deployment: Deployment) -> None:
-    for field in (*deployment.input_fields, *deployment.output_fields):
-        if field["data_type"] in ("file", "blob"):
-            raise ApiError(501, f"The emulator doesn't pass files yet, as the field '{field['name']}' asks for")
 
 
 def _check_queue(context: Context, version: Version, number: int, *, express: bool) -> None:
@@ -281,13 +300,13 @@ def _find_all(context: Context, version: Version, ids: list[str]) -> list[Deploy
 
 
 def _collect(context: Context, version: Version, ids: list[str]) -> list[dict[str, Any]]:
-    _check_batch_size(ids, "ids")
+    check_size(ids, _MAXIMUM_BATCH, "ids")
     # Ordered by id, so that no program comes to rely on the order in which it asked.
     return [_full_view(request) for request in _find_all(context, version, ids)]
 
 
 def _delete(context: Context, version: Version, ids: list[str]) -> None:
-    _check_batch_size(ids, "ids")
+    check_size(ids, _MAXIMUM_BATCH, "ids")
     for request in _find_all(context, version, ids):
         context.engine.cancel(request)
         context.session.delete(request)
@@ -295,11 +314,15 @@ def _delete(context: Context, version: Version, ids: list[str]) -> None:
 
 def _update(context: Context, version: Version, request_id: str, data: dict[str, Any]) -> dict[str, Any]:
     request = _find(context, version, request_id)
-    if data.get("notification_group") is not None:
-        raise not_found(f"The notification group '{data['notification_group']}' was not found")
+    if "notification_group" in data:
+        request.notification_group = _check_group(context, version, data["notification_group"])
     if "status" in data:
         _cancel(context, request)
-    return {**_full_view(request), "notification_group": None}
+    return {**_full_view(request), "notification_group": request.notification_group}
+
+
+def _check_group(context: Context, version: Version, name: str | None) -> str | None:
+    return name and find_notification_group(context, version.deployment.project, name).name
 
 
 def _cancel(context: Context, request: DeploymentRequest) -> None:
@@ -311,7 +334,7 @@ def _cancel(context: Context, request: DeploymentRequest) -> None:
 
 def _list(context: Context, version: Version, **filters: Any) -> list[dict[str, Any]]:
     query = select(DeploymentRequest).where(DeploymentRequest.version_id == version.id)
-    return [_summary(request) for request in context.session.scalars(_filtered(query, **filters))]
+    return [_summary(request) for request in context.session.scalars(filtered(query, DeploymentRequest, **filters))]
 
 
 def project_requests_list(
@@ -320,57 +343,15 @@ def project_requests_list(
     project = find_project(context, project_name)
     if object_type not in ("deployment", "pipeline"):
         raise invalid(f"object_type: it must be deployment or pipeline, not '{object_type}'")
+    if object_type == "pipeline":
+        # Whether a request is part of a pipeline is asked of those to deployments.
+        del filters["pipeline"]
+        of_pipelines = select(PipelineRequest).join(PipelineRequest.version).join(PipelineVersion.pipeline)
+        of_pipelines = filtered(of_pipelines.where(Pipeline.project_id == project.id), PipelineRequest, **filters)
+        return [{**summary(request), "deployment": None} for request in context.session.scalars(of_pipelines)]
     query = select(DeploymentRequest).join(DeploymentRequest.version).join(Version.deployment)
-    query = _filtered(query.where(Deployment.project_id == project.id), **filters)
-    # There are no pipelines yet, so there are no requests to them.
-    requests = context.session.scalars(query) if object_type == "deployment" else ()
-    return [{**_summary(request), "pipeline": None} for request in requests]
-
-
-def _filtered(
-    query: Select[DeploymentRequest],
-    *,
-    status: str | None,
-    success: bool | None,
-    limit: int | None,
-    offset: int | None,
-    sort: str | None,
-    pipeline: bool | None,
-    start_date: str | None,
-    end_date: str | None,
-    search_id: str | None,
-) -> Select[DeploymentRequest]:
-    if status is not None:
-        query = query.where(DeploymentRequest.status == _one_of("status", status, _STATUSES))
-    if success is not None:
-        query = query.where(DeploymentRequest.success == success)
-    if start_date is not None:
-        query = query.where(DeploymentRequest.time_created >= parse_moment("start_date", start_date))
-    if end_date is not None:
-        query = query.where(DeploymentRequest.time_created <= parse_moment("end_date", end_date))
-    if search_id is not None:
-        query = query.where(DeploymentRequest.id.contains(search_id, autoescape=True))
-    if pipeline:
-        # There are no pipelines yet, so no request comes from one.
-        query = query.where(false())
-    number = DeploymentRequest.number
-    ascending = _one_of("sort", sort or "desc", ("asc", "desc")) == "asc"
-    query = query.order_by(number.asc() if ascending else number.desc())
-    return query.limit(_not_negative("limit", limit, _DEFAULT_LIMIT)).offset(_not_negative("offset", offset, 0))
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise invalid(f"{name}: it must be one of {', '.join(allowed)}, not '{value}'")
-    return value
-
-
-def _not_negative(name: str, value: int | None, default: int) -> int:
-    if value is None:
-        return default
-    if value < 0:
-        raise invalid(f"{name}: it must not be negative, as {value} is")
-    return value
+    query = filtered(query.where(Deployment.project_id == project.id), DeploymentRequest, **filters)
+    return [{**_summary(request), "pipeline": None} for request in context.session.scalars(query)]
 
 
 # Views
@@ -396,17 +377,28 @@ def _summary(request: DeploymentRequest) -> dict[str, Any]:
 
 
 def _metadata(request: DeploymentRequest) -> dict[str, Any]:
-    return {**_summary(request), "error_message": request.error_message, "retries": 0}
+    return {**_summary(request), "error_message": request.error_message, "retries": request.retries}
 
 
 def _full_view(request: DeploymentRequest) -> dict[str, Any]:
     return {**_metadata(request), "request_data": request.data, "result": request.result}
 
 
-def _single_view(request: DeploymentRequest, metadata_only: bool | None) -> dict[str, Any]:
+def _single_view(
+    context: Context, request: DeploymentRequest, metadata_only: bool | None
+) -> dict[str, Any]:
     return {
         **(_metadata(request) if metadata_only else _full_view(request)),
-        "notification_group": None,
-        "origin": {"deployment": request.version.deployment.name, "deployment_version": request.version.name},
+        "notification_group": request.notification_group,
+        "origin": _origin(context, request),
         "created_by": request.created_by,
     }
+
+
+def _origin(context: Context, request: DeploymentRequest) -> dict[str, Any]:
+    if request.request_schedule is not None:
+        return {"request_schedule": request.request_schedule}
+    pipeline_version = find_pipeline_version(context.session, request)
+    if pipeline_version is not None:
+        return {"pipeline": pipeline_version.pipeline.name, "pipeline_version": pipeline_version.name}
+    return {"deployment": request.version.deployment.name, "deployment_version": request.version.name}

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
+from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.handlers.find import find_version
@@ -44,7 +45,7 @@ async def revisions_file_upload(
         shutil.copyfile(context.engine.archive(_latest_revision(context, source).id), target)
     else:
         raise invalid("Give the package as the form field file, or source_deployment together with source_version")
-    return _create_revision(context, found, revision_id)
+    return create_revision(context, found, revision_id)
 
 
 def _keep(file: UploadFile, target: Path) -> None:
@@ -66,13 +67,15 @@ def _latest_revision(context: Context, version: Version) -> Revision:
     return revision
 
 
-def _create_revision(context: Context, version: Version, revision_id: str) -> dict[str, Any]:
+def create_revision(context: Context, version: Version, revision_id: str) -> dict[str, Any]:
+    """Take a kept archive for the new package of a version, and build it."""
     revision = Revision(id=revision_id, version=version, created_by=context.user)
     build = Build(id=new_id(), version=version, revision_id=revision_id, trigger="Deployment file upload")
     context.session.add_all([revision, build])
     version.latest_build_id = build.id
     version.last_file_uploaded = version.last_updated = now()
     context.session.flush()
+    _record(context, version, "Uploaded a package to")
     context.engine.build(build.id, version.id)
     return {"success": True, "revision": revision.id, "build": build.id}
 
@@ -93,6 +96,7 @@ def revisions_file_download(
     context: Context, project_name: str, deployment_name: str, version: str, revision_id: str
 ) -> FileResponse:
     revision = _find(context, project_name, deployment_name, version, revision_id)
+    _record(context, revision.version, "Downloaded a package of")
     return FileResponse(
         context.engine.archive(revision.id),
         media_type="application/octet-stream",
@@ -107,6 +111,19 @@ def _find(context: Context, project_name: str, deployment_name: str, version: st
     if revision is None:
         raise not_found(f"The revision '{revision_id}' was not found in the version '{version}'")
     return revision
+
+
+def _record(context: Context, version: Version, done: str) -> None:
+    deployment = version.deployment
+    record(
+        context,
+        deployment.project,
+        "info",
+        f"{done} version {version.name} of deployment {deployment.name}",
+        object_type="deployment",
+        object_name=deployment.name,
+        deployment=deployment,
+    )
 
 
 def _view(revision: Revision) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from ubiops.emulator.errors import invalid
 
 _MAXIMUM_NAME = 64
+_MAXIMUM_EMAIL = 254
 _MAXIMUM_DESCRIPTION = 400
 
 
@@ -37,6 +38,13 @@ def _check(name: str, kind: str, form: str, words: str) -> str:
     if not re.fullmatch(form, name) or len(name) > _MAXIMUM_NAME:
         raise invalid(f"The {kind} name '{name}' is not valid: it takes up to {_MAXIMUM_NAME} {words}")
     return name
+
+
+def check_email(email: str) -> str:
+    """An email address, roughly."""
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email) or len(email) > _MAXIMUM_EMAIL:
+        raise invalid(f"email: '{email}' is no email address of up to {_MAXIMUM_EMAIL} characters")
+    return email
 
 
 def check_description(data: Mapping[str, Any]) -> str:

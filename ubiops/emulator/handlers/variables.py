@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ubiops.emulator.audit import changes, record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found, taken
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version, find_version_of
@@ -45,7 +46,7 @@ def deployment_environment_variables_create(
 def deployment_environment_variables_list(
     context: Context, project_name: str, deployment_name: str
 ) -> list[dict[str, Any]]:
-    return _list(context, find_deployment(context, project_name, deployment_name))
+    return inherited_variables(context, find_deployment(context, project_name, deployment_name))
 
 
 def deployment_environment_variables_get(
@@ -80,7 +81,7 @@ def deployment_version_environment_variables_create(
 def deployment_version_environment_variables_list(
     context: Context, project_name: str, deployment_name: str, version: str
 ) -> list[dict[str, Any]]:
-    return _list(context, find_version(context, project_name, deployment_name, version))
+    return inherited_variables(context, find_version(context, project_name, deployment_name, version))
 
 
 def deployment_version_environment_variables_get(
@@ -117,11 +118,13 @@ def _create(context: Context, owner: Owner, data: dict[str, Any]) -> dict[str, A
     )
     context.session.add(variable)
     context.session.flush()
+    _record(context, owner, "create", f"Created environment variable {variable.name}")
     _restart(context, owner)
     return _view(variable)
 
 
-def _list(context: Context, owner: Owner) -> list[dict[str, Any]]:
+def inherited_variables(context: Context, owner: Owner) -> list[dict[str, Any]]:
+    """The variables that hold for an owner, as the API shows them."""
     return [_inherited_view(variable, owner) for variable in effective_variables(context.session, owner)]
 
 
@@ -134,18 +137,23 @@ def _find(context: Context, owner: Owner, id: str) -> Variable:
 
 def _update(context: Context, owner: Owner, id: str, data: dict[str, Any]) -> dict[str, Any]:
     variable = _find(context, owner, id)
+    old_name = variable.name
     if variable.secret and not data["secret"]:
         raise invalid("secret: a secret variable stays secret; delete it and create another")
     if data["name"] != variable.name:
         variable.name = _free_name(context, owner, data["name"])
     variable.value = _value(data)
-    variable.secret = data["secret"]
+    before, variable.secret = {"name": old_name, "secret": variable.secret}, data["secret"]
+    changed = changes(before, {"name": variable.name, "secret": variable.secret})
+    _record(context, owner, "update", f"Updated environment variable {old_name}", changed)
     _restart(context, owner)
     return _view(variable)
 
 
 def _delete(context: Context, owner: Owner, id: str) -> None:
-    context.session.delete(_find(context, owner, id))
+    variable = _find(context, owner, id)
+    _record(context, owner, "delete", f"Deleted environment variable {variable.name}")
+    context.session.delete(variable)
     _restart(context, owner)
 
 
@@ -165,8 +173,29 @@ def _copy(context: Context, source: Owner, target: Owner) -> list[dict[str, Any]
         copies.append(copy)
     context.session.add_all(copies)
     context.session.flush()
+    if copies:
+        names = ", ".join(copy.name for copy in copies)
+        _record(context, target, "create", f"Copied environment variables {names} from {source.name}")
     _restart(context, target)
     return [_inherited_view(copy, target) for copy in copies]
+
+
+def _record(context: Context, owner: Owner, action: str, event: str, changed: str = "") -> None:
+    if isinstance(owner, Project):
+        place = f"project {owner.name}"
+        record(context, owner, action, f"{event} for {place}{changed}", object_type="project", object_name=owner.name)
+        return
+    deployment = owner.deployment if isinstance(owner, Version) else owner
+    of_version = f"version {owner.name} of " if isinstance(owner, Version) else ""
+    record(
+        context,
+        deployment.project,
+        action,
+        f"{event} for {of_version}deployment {deployment.name}{changed}",
+        object_type="deployment",
+        object_name=deployment.name,
+        deployment=deployment,
+    )
 
 
 def _free_name(context: Context, owner: Owner, name: str) -> str:

@@ -6,10 +6,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ubiops.emulator.audit import changes, record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, taken
 from ubiops.emulator.handlers.find import find_deployment, find_version
 from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, choose_instance_type
+from ubiops.emulator.handlers.notification_groups import check_notification_groups
+from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -17,6 +20,7 @@ from ubiops.emulator.handlers.rules import (
     has_label,
     parse_labels,
 )
+from ubiops.emulator.handlers.schedules import refuse_scheduled_version
 from ubiops.emulator.store import Build, Deployment, Version, now
 
 _PYTHONS = [f"python3.{minor}" for minor in range(6, 11)]
@@ -60,10 +64,12 @@ def deployment_versions_create(
         **{name: data.get(name, default) for name, default in _DEFAULTS.items()},
     )
     _check_settings(version)
+    check_notification_groups(context, deployment.project, version)
     context.session.add(version)
     context.session.flush()
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
+    _record(context, version, "create", f"Created version {version.name}")
     return _summary(version)
 
 
@@ -84,6 +90,7 @@ def deployment_versions_update(
     context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
+    before = _audited(found)
     if data.get("version", found.name) != found.name:
         found.name = _free_name(context, found.deployment, data["version"])
     if "description" in data:
@@ -94,7 +101,9 @@ def deployment_versions_update(
     for name in _DEFAULTS.keys() & data.keys():
         setattr(found, name, data[name])
     _check_settings(found)
+    check_notification_groups(context, found.deployment.project, found)
     found.last_updated = now()
+    _record(context, found, "update", f"Updated version {version}", changes(before, _audited(found)))
     if _RESTARTING & data.keys():
         context.engine.restart([found])
     return _detail(context, found)
@@ -102,8 +111,30 @@ def deployment_versions_update(
 
 def deployment_versions_delete(context: Context, project_name: str, deployment_name: str, version: str) -> None:
     found = find_version(context, project_name, deployment_name, version)
+    refuse_if_referenced(context, found)
+    refuse_scheduled_version(context, found)
     context.engine.forget([found.id])
+    _record(context, found, "delete", f"Deleted version {found.name}")
     context.session.delete(found)
+
+
+def _record(context: Context, version: Version, action: str, event: str, changed: str = "") -> None:
+    deployment = version.deployment
+    record(
+        context,
+        deployment.project,
+        action,
+        f"{event} {'of' if action == 'update' else 'for'} deployment {deployment.name}{changed}",
+        object_type="deployment",
+        object_name=deployment.name,
+        deployment=deployment,
+    )
+
+
+def _audited(version: Version) -> dict[str, Any]:
+    return {"name": version.name, "instance_type": version.instance_type} | {
+        name: getattr(version, name) for name in _DEFAULTS
+    }
 
 
 def _free_name(context: Context, deployment: Deployment, name: str) -> str:
@@ -127,10 +158,6 @@ def _check_settings(version: Version) -> None:
         value = getattr(version, name)
         if not least <= value <= most:
             raise invalid(f"{name}: it must be from {least} to {most}, not {value}")
-    for name in ("monitoring", "default_notification_group"):
-        group = getattr(version, name)
-        if group is not None:
-            raise invalid(f"{name}: the notification group '{group}' does not exist")
 
 
 def _summary(version: Version) -> dict[str, Any]:

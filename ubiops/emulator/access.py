@@ -1,0 +1,327 @@
+"""Who may do what: tokens tell who calls, roles what is allowed."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy.orm import Session
+
+from ubiops.emulator import permissions
+from ubiops.emulator.errors import ApiError
+from ubiops.emulator.store import (
+    AccessToken,
+    Base,
+    Organization,
+    OrganizationUser,
+    Project,
+    ProjectUser,
+    Role,
+    RoleAssignment,
+    Schedule,
+    Store,
+    User,
+    now,
+    timestamp,
+)
+
+ADMIN = "admin@emulator.local"
+"""Whose token the emulator starts with; it may do everything."""
+
+_OPEN_TO_ALL = {"oauth_sign_in", "authorize", "user_create"}
+_OPEN_TO_CALLERS = {"service_status", "user_get", "permissions_list", "projects_list", "expressions_evaluate"}
+_OPEN_TO_PEOPLE = {"organizations_create", "organizations_list", "projects_create", "user_delete"}
+_FOR_MEMBERS = {
+    "organization_users_list",
+    "organizations_get",
+    "organizations_resource_usage",
+    "organizations_usage_get",
+}
+_FOR_ORGANIZATION_ADMINS = {"project_users_create", "project_users_delete"}
+_SIGNED_IN = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request.
+
+    Attributes:
+        email: Email address.
+        id: Id of the user; empty for the one with the token that the emulator starts with.
+        project_id: The project of a service user; None for people.
+        origins: Origins whose web pages may use the token.
+    """
+
+    email: str
+    id: str = ""
+    project_id: str | None = None
+    origins: tuple[str, ...] = ()
+
+
+class Access:
+    """Checks the credentials and permissions of requests.
+
+    Args:
+        store: Where users and roles are.
+        token: What ``Authorization`` holds for the administrator of the emulator: ``Token ...``.
+    """
+
+    def __init__(self, store: Store, token: str) -> None:
+        self._store = store
+        self._token = token.encode()
+        self._administrator = Caller(ADMIN)
+
+    def authenticate(self, operation: str, given: str) -> Caller:
+        """Who calls, by the header ``Authorization``.
+
+        Raises:
+            ApiError: 401: there is no token, or one that is not or no longer valid.
+        """
+        if secrets.compare_digest(given.encode(), self._token):
+            return self._administrator
+        if operation in _OPEN_TO_ALL:
+            return Caller("")
+        if not given:
+            raise ApiError(401, "The header Authorization is missing; it must hold 'Token <token>'")
+        kind, _, token = given.partition(" ")
+        if " " in token:
+            raise ApiError(401, "The API token should not contain spaces; is 'Token' in front of it twice?")
+        with self._store.new_session() as session:
+            if kind == "Token":
+                return _service_user(session, token)
+            if kind == "Bearer":
+                return _signed_in(session, token)
+        raise ApiError(401, "The API token is not valid: the header Authorization must hold 'Token <token>'")
+
+    def authorize(self, caller: Caller, operation: str, arguments: Mapping[str, str]) -> None:
+        """Check that the caller may do what a path says.
+
+        Raises:
+            ApiError: 403, with the permission that is missing.
+        """
+        if caller is self._administrator or operation in _OPEN_TO_ALL or operation in _OPEN_TO_CALLERS:
+            return
+        if operation in _OPEN_TO_PEOPLE:
+            _refuse_service_users(caller)
+            return
+        with self._store.new_session() as session:
+            if "organization_name" in arguments:
+                _check_organization(session, caller, operation, arguments["organization_name"])
+            elif operation in _FOR_ORGANIZATION_ADMINS:
+                _refuse_service_users(caller)
+                project = _project(session, arguments)
+                if project is not None:
+                    _check_admin(session, caller, project.organization)
+            elif operation != "request_schedules_create":
+                needed = permissions.required(operation)
+                if "schedule_name" in arguments:
+                    needed, arguments = _of_schedule(session, needed, arguments)
+                self._check(session, caller, needed, arguments)
+
+    def authorize_body(self, caller: Caller, operation: str, arguments: Mapping[str, Any]) -> None:
+        """Check that the caller may do what a body says, where it names more than the path does.
+
+        Raises:
+            ApiError: 403, with the permission that is missing.
+        """
+        needed = None if caller is self._administrator else _named_in_body(operation, arguments)
+        if needed is not None:
+            permission, place = needed
+            with self._store.new_session() as session:
+                self._check(session, caller, (permission,), {"project_name": arguments["project_name"], **place})
+
+    def _check(self, session: Session, caller: Caller, needed: tuple[str, ...], arguments: Mapping[str, str]) -> None:
+        project = _project(session, arguments)
+        if project is None:
+            # The handler says that it isn't there.
+            return
+        if not _granted(session, caller, project, arguments).intersection(needed):
+            raise ApiError(403, f"You don't have the permission {' or '.join(needed)} that this needs")
+
+    def allows_origin(self, origin: str) -> bool:
+        """Whether web pages of an origin may use the token of some service user."""
+        with self._store.new_session() as session:
+            service_users = session.scalars(select(User).where(User.project_id.is_not(None)))
+            return any(origin in user.allowed_cors_origins for user in service_users)
+
+
+def _service_user(session: Session, token: str) -> Caller:
+    user = session.scalar(select(User).where(User.token == digest(token)))
+    if user is None:
+        raise ApiError(401, "The API token is not valid")
+    if user.expiry_date is not None and user.expiry_date <= now():
+        raise ApiError(401, f"The API token has expired on {user.expiry_date}")
+    return Caller(user.email, user.id, user.project_id, tuple(user.allowed_cors_origins))
+
+
+def _signed_in(session: Session, token: str) -> Caller:
+    found = session.get(AccessToken, digest(token))
+    if found is None or found.expiry_date <= now():
+        raise ApiError(401, "The Bearer token is not valid or has expired; sign in again")
+    return Caller(found.user.email, found.user.id)
+
+
+def _refuse_service_users(caller: Caller) -> None:
+    if caller.project_id is not None:
+        raise ApiError(403, "Service users have no access to organizations, users and roles")
+
+
+def _check_organization(session: Session, caller: Caller, operation: str, name: str) -> None:
+    _refuse_service_users(caller)
+    organization = session.scalar(select(Organization).where(Organization.name == name))
+    if organization is None:
+        return
+    if operation not in _FOR_MEMBERS:
+        _check_admin(session, caller, organization)
+    elif session.get(OrganizationUser, (organization.id, caller.id)) is None:
+        raise ApiError(403, f"You are no member of the organization '{name}'")
+
+
+def _check_admin(session: Session, caller: Caller, organization: Organization) -> None:
+    membership = session.get(OrganizationUser, (organization.id, caller.id))
+    if membership is None or not membership.admin:
+        raise ApiError(403, f"Only admins of the organization '{organization.name}' may do this")
+
+
+def _project(session: Session, arguments: Mapping[str, str]) -> Project | None:
+    return session.scalar(select(Project).where(Project.name == arguments["project_name"]))
+
+
+_NAMED = {"deployment_name": "deployment", "pipeline_name": "pipeline", "bucket_name": "bucket"}
+
+
+def _granted(session: Session, caller: Caller, project: Project, arguments: Mapping[str, str]) -> set[str]:
+    """The permissions that a caller has in a project, and on the object in it that the arguments name."""
+    if caller.project_id is not None and caller.project_id != project.id:
+        return set()
+    places: list[ColumnElement[bool]] = [RoleAssignment.resource_type == "project"]
+    for argument, kind in _NAMED.items():
+        if argument in arguments:
+            object_id = find_object(session, project, kind, arguments[argument])
+            places.append(and_(RoleAssignment.resource_type == kind, RoleAssignment.resource_id == object_id))
+    query = select(RoleAssignment.role_id).where(
+        RoleAssignment.project_id == project.id,
+        RoleAssignment.assignee_id == caller.id,
+        or_(*places),
+    )
+    granted: set[str] = set()
+    for role_id in session.scalars(query):
+        granted.update(permissions_of(session, role_id))
+    if caller.project_id is not None:
+        granted = {name for name in granted if not permissions.closed_to_service_users(name)}
+    return granted
+
+
+def _of_schedule(
+    session: Session, needed: tuple[str, ...], arguments: Mapping[str, str]
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """What a schedule needs is needed on the object that its requests go to."""
+    project = _project(session, arguments)
+    query = select(Schedule).where(Schedule.name == arguments["schedule_name"])
+    schedule = session.scalar(query.where(Schedule.project_id == project.id)) if project is not None else None
+    if schedule is None:
+        return needed, arguments
+    kind = schedule.object_type
+    name = name_of(session, kind, schedule.object_id) or ""
+    return tuple(name for name in needed if name.startswith(f"{kind}s.")), {**arguments, f"{kind}_name": name}
+
+
+def permissions_of(session: Session, role_id: str) -> Iterable[str]:
+    """What a role permits."""
+    if role_id in permissions.DEFAULT_ROLE_NAMES:
+        return permissions.DEFAULT_ROLES[permissions.DEFAULT_ROLE_NAMES[role_id]]
+    role = session.scalar(select(Role).where(Role.id == role_id))
+    return role.permissions if role is not None else ()
+
+
+def find_object(session: Session, project: Project, kind: str, name: str) -> str | None:
+    """The id of a deployment, pipeline or bucket."""
+    table = Base.metadata.tables[kind]
+    found: str | None = session.scalar(select(table.c.id).where(table.c.project_id == project.id, table.c.name == name))
+    return found
+
+
+def name_of(session: Session, kind: str, id: str) -> str | None:
+    """The name of a deployment, pipeline or bucket; None where it is gone."""
+    table = Base.metadata.tables[kind]
+    found: str | None = session.scalar(select(table.c.name).where(table.c.id == id))
+    return found
+
+
+def _named_in_body(operation: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, str]] | None:
+    """The permission that a body needs, and the object that it is needed on."""
+    data: Mapping[str, Any] = arguments.get("data") or {}
+    if operation == "revisions_file_upload" and arguments["source_deployment"]:
+        return "deployments.versions.revisions.get", {"deployment_name": arguments["source_deployment"]}
+    if operation in ("deployment_environment_variables_copy", "deployment_version_environment_variables_copy"):
+        resource = "deployments.versions" if data.get("source_version") else "deployments"
+        return f"{resource}.environment-variables.list", {"deployment_name": data["source_deployment"]}
+    if operation == "request_schedules_create":
+        kind = data.get("object_type", "deployment")
+        if kind in ("deployment", "pipeline"):
+            return f"{kind}s.versions.requests.create", {f"{kind}_name": data["object_name"]}
+    return None
+
+
+# Tokens and passwords
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_hex(20)
+
+
+def digest(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def sign_in(session: Session, user: User) -> str:
+    """A Bearer token for a person."""
+    session.execute(delete(AccessToken).where(AccessToken.expiry_date <= now()))
+    token = new_token()
+    expiry = datetime.now(timezone.utc) + _SIGNED_IN
+    session.add(AccessToken(token=digest(token), user_id=user.id, expiry_date=timestamp(expiry)))
+    return token
+
+
+def hash_password(password: str) -> str:
+    """What is kept of a password."""
+    salt = secrets.token_bytes(16)
+    return f"{salt.hex()}:{_scrypt(password, salt)}"
+
+
+def is_password(password: str, kept: str | None) -> bool:
+    """Whether a password is the one that is kept."""
+    salt, _, expected = (kept or ":").partition(":")
+    return bool(expected) and secrets.compare_digest(_scrypt(password, bytes.fromhex(salt)), expected)
+
+
+def _scrypt(password: str, salt: bytes) -> str:
+    return hashlib.scrypt(password.encode(), salt=salt, n=2**13, r=8, p=1).hex()
+
+
+# Membership
+
+
+def welcome(session: Session, project: Project) -> None:
+    """Make the admins of its organization admins of a new project."""
+    session.flush()
+    query = select(OrganizationUser).filter_by(organization_id=project.organization_id, admin=True)
+    for member in session.scalars(query):
+        session.add(ProjectUser(project_id=project.id, user_id=member.user_id))
+        session.add(
+            RoleAssignment(
+                project_id=project.id,
+                role_id=permissions.default_role_id("project-admin"),
+                assignee_id=member.user_id,
+                assignee_type="user",
+                resource_id=project.id,
+                resource_type="project",
+            )
+        )

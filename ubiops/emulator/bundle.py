@@ -1,0 +1,205 @@
+"""The zip of an export or import: what is in it as one dictionary, and the packages beside it.
+
+The dictionary has ``deployments``, ``pipelines`` and ``environment_variables`` by name, as a confirmation of an import
+has them. A ``zip`` in a version is the path of its package in the file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ubiops.emulator.store import now
+
+_FORMAT = "v1.0"
+_ROOT = "export"
+_LARGEST_DESCRIPTION = 10 * 2**20
+_LARGEST_PACKAGE = 2 * 2**30
+_CHUNK = 2**20
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, UnicodeDecodeError, yaml.YAMLError)
+
+_PREFIXED = ("name", "description", "labels", "environment_variables")
+"""What the files name after the kind: ``deployment_labels``, ``version_labels``."""
+
+_REQUIRED = {
+    "deployment": ("name", "input_type", "output_type"),
+    "pipeline": ("name", "input_type", "output_type"),
+    "version": ("name",),
+}
+
+Contents = dict[str, Any]
+
+
+class BundleError(Exception):
+    """A file that can't be imported; the message says why."""
+
+
+# Writing
+
+
+def write_bundle(path: Path, contents: Contents, packages: Mapping[str, Path]) -> None:
+    """Write a zip.
+
+    Args:
+        path: Where to.
+        contents: What goes into it.
+        packages: The files of the packages, by the ``zip`` of their versions.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+
+        def write(name: str, data: Any) -> None:
+            bundle.writestr(f"{_ROOT}/{name}", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+        write("info.yaml", {"format_spec": _FORMAT, "metadata": {"export_date": now()}})
+        if contents["environment_variables"]:
+            write("environment_variables.yaml", _to_list(contents["environment_variables"]))
+        for kind in ("deployment", "pipeline"):
+            for name, item in contents[f"{kind}s"].items():
+                write(f"{directory(kind, name)}/{kind}_{name}.yaml", _to_file(kind, name, item))
+                for version, settings in item["versions"].items():
+                    write(f"{version_path(kind, name, version)}.yaml", _to_file("version", version, settings))
+        for name, package in packages.items():
+            bundle.write(package, f"{_ROOT}/{name}", zipfile.ZIP_STORED)
+
+
+def directory(kind: str, name: str) -> str:
+    """Where a deployment or pipeline is in the zip."""
+    return f"{kind}s/{kind}_{name}"
+
+
+def version_path(kind: str, name: str, version: str) -> str:
+    """Where a version and its package are in the zip, without the ending."""
+    return f"{directory(kind, name)}/versions/{kind}_{name}_version_{version}"
+
+
+def _to_file(kind: str, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    file = {f"{kind}_name": name}
+    for key, value in item.items():
+        if key == "environment_variables":
+            file[f"{kind}_{key}"] = _to_list(value)
+        elif key not in ("versions", "zip"):
+            file[f"{kind}_{key}" if key in _PREFIXED else key] = value
+    return file
+
+
+def _to_list(variables: Mapping[str, Any]) -> Any:
+    return [{"name": name, **variable} for name, variable in variables.items()]
+
+
+# Reading
+
+
+def read_bundle(path: Path) -> Contents:
+    """What is in a zip.
+
+    Raises:
+        BundleError: The zip is broken, or not laid out as it must be.
+    """
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return _read(bundle)
+    except _BROKEN as error:
+        raise BundleError(f"The file can't be read: {error}") from error
+
+
+def extract_package(path: Path, name: str, target: Path) -> None:
+    """Take a package out of a zip.
+
+    Args:
+        path: The zip.
+        name: The ``zip`` of the version.
+        target: Where the package goes.
+
+    Raises:
+        BundleError: It isn't there, or can't be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            entry = bundle.getinfo(_root(bundle) + name)
+            if entry.file_size > _LARGEST_PACKAGE:
+                raise BundleError(f"The package {name} is larger than {_LARGEST_PACKAGE // 2**30} GB")
+            with bundle.open(entry) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _CHUNK)
+    except KeyError:
+        raise BundleError(f"The file has no package {name}") from None
+    except _BROKEN as error:
+        raise BundleError(f"The package {name} can't be read: {error}") from error
+
+
+def _root(bundle: zipfile.ZipFile) -> str:
+    """The directory that holds everything, with a slash; empty where there is none."""
+    roots = [name.removesuffix("info.yaml") for name in bundle.namelist() if re.fullmatch(r"([^/]+/)?info\.yaml", name)]
+    if len(roots) != 1:
+        raise BundleError("The file must have an info.yaml in the one directory at its top")
+    return roots[0]
+
+
+def _read(bundle: zipfile.ZipFile) -> Contents:
+    root = _root(bundle)
+    paths = [name.removeprefix(root) for name in bundle.namelist() if name.startswith(root)]
+
+    def load(path: str) -> Any:
+        entry = bundle.getinfo(root + path)
+        if entry.file_size > _LARGEST_DESCRIPTION:
+            raise BundleError(f"{path} is larger than {_LARGEST_DESCRIPTION // 2**20} MB")
+        return yaml.safe_load(bundle.read(entry).decode())
+
+    info = load("info.yaml")
+    if not isinstance(info, dict) or info.get("format_spec") != _FORMAT:
+        raise BundleError(f"info.yaml must have the format_spec {_FORMAT}")
+    contents: Contents = {"deployments": {}, "pipelines": {}, "environment_variables": {}}
+    if "environment_variables.yaml" in paths:
+        file = "environment_variables.yaml"
+        contents["environment_variables"] = _from_list(file, load(file))
+    for kind in ("deployment", "pipeline"):
+        for path in paths:
+            if match := re.fullmatch(rf"({kind}s/[^/]+)/[^/]+\.ya?ml", path):
+                name, item = _from_file(kind, path, load(path))
+                item["versions"] = {}
+                for version_file in paths:
+                    if re.fullmatch(rf"{re.escape(match[1])}/versions/[^/]+\.ya?ml", version_file):
+                        version, settings = _from_file("version", version_file, load(version_file))
+                        package = re.sub(r"\.ya?ml$", ".zip", version_file)
+                        if kind == "deployment" and package in paths:
+                            settings["zip"] = package
+                        _add(item["versions"], version, settings, version_file)
+                _add(contents[f"{kind}s"], name, item, path)
+    return contents
+
+
+def _add(items: dict[str, Any], name: str, item: Any, path: str) -> None:
+    if name in items:
+        raise BundleError(f"{path}: the name '{name}' occurs more than once")
+    items[name] = item
+
+
+def _from_file(kind: str, path: str, file: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(file, dict):
+        raise BundleError(f"{path} must hold a dictionary")
+    item = {}
+    for key, value in file.items():
+        name = str(key).removeprefix(f"{kind}_")
+        item[name if name in _PREFIXED else str(key)] = value
+    missing = [name for name in _REQUIRED[kind] if not isinstance(item.get(name), str)]
+    if missing:
+        raise BundleError(f"{path} lacks {', '.join(f'{kind}_name' if name == 'name' else name for name in missing)}")
+    item["environment_variables"] = _from_list(path, item.get("environment_variables") or [])
+    if kind == "pipeline" or "objects" in item:
+        del item["environment_variables"]
+    return str(item.pop("name")), item
+
+
+def _from_list(path: str, variables: Any) -> dict[str, Any]:
+    if not isinstance(variables, list) or not all(
+        isinstance(variable, dict) and isinstance(variable.get("name"), str) for variable in variables
+    ):
+        raise BundleError(f"{path}: environment variables must be a list of dictionaries with a name")
+    return {
+        variable["name"]: {key: value for key, value in variable.items() if key != "name"} for variable in variables
+    }

@@ -1,0 +1,186 @@
+"""Files in requests: what user code reads is fetched before it runs, what it returns is kept afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from ubiops.deployment_package import DataError, map_files
+from ubiops.emulator.errors import ApiError
+from ubiops.emulator.storage import Storage, check_file_name, find_blob, find_bucket, find_file
+from ubiops.emulator.store import Blob, DeploymentRequest, Store, new_id
+from ubiops.emulator.variables import effective_variables
+
+SCHEME = "ubiops-file://"
+
+_LONGEST_NAME = 255
+_KEYS = {"file", "bucket", "bucket_file"}
+
+
+def check_references(data: Any, fields: Sequence[dict[str, Any]]) -> None:
+    """Check that the file fields of an input hold what can be the URI of a file or the id of a blob.
+
+    Raises:
+        DataError: One holds something else.
+    """
+
+    def check(place: str, value: Any) -> None:
+        if not (isinstance(value, str) and (_parts(value) or _is_uuid(value))):
+            raise DataError(f"The input field '{place}' must be {SCHEME}bucket/file or the id of a blob, not {value!r}")
+
+    map_files(data, fields, check)
+
+
+def _parts(uri: str) -> tuple[str, str] | None:
+    match = re.fullmatch(f"{SCHEME}([^/]+)/(.+)", uri, re.DOTALL)
+    return (match[1], match[2]) if match else None
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+class RequestFiles:
+    """The files of a request that is about to run.
+
+    Args:
+        store: The database.
+        storage: The contents of files.
+        session: What `request` was read with.
+        request: The request.
+    """
+
+    def __init__(self, store: Store, storage: Storage, session: Session, request: DeploymentRequest) -> None:
+        deployment = request.version.deployment
+        self._store = store
+        self._storage = storage
+        self._project_id = deployment.project_id
+        self._request_id = request.id
+        self._user = request.created_by
+        self._input_fields = _of_files(deployment.input_fields)
+        self._output_fields = _of_files(deployment.output_fields)
+        self._types = {field["name"]: field["data_type"] for field in self._output_fields}
+        self._directory = storage.work_directory(request.id)
+        self._bucket = "default"
+        if self._output_fields:
+            variables = {variable.name: variable.value for variable in effective_variables(session, request.version)}
+            self._bucket = variables.get("SYS_DEFAULT_BUCKET") or self._bucket
+
+    async def fetch(self, data: Any) -> Any:
+        """The input with paths of local copies in its file fields.
+
+        Raises:
+            DataError: A file isn't there.
+        """
+        wanted: list[tuple[str, Path]] = []
+
+        def plan(place: str, value: str) -> str:
+            content_id, name = self._find(f"The input field '{place}' can't be read", value)
+            target = self._directory / str(len(wanted)) / name
+            wanted.append((content_id, target))
+            return str(target)
+
+        data = map_files(data, self._input_fields, plan)
+        with ExitStack() as held:
+            sources = [held.enter_context(self._storage.hold(content_id)) for content_id, _ in wanted]
+            for source, (_, target) in zip(sources, wanted, strict=True):
+                await asyncio.to_thread(_copy, source, target)
+        return data
+
+    def _find(self, refusal: str, value: str) -> tuple[str, str]:
+        parts = _parts(value)
+        with _explained(refusal), self._store.session() as session:
+            if parts is None:
+                blob = find_blob(session, self._project_id, value)
+                return blob.content_id, _last_part(blob.filename)
+            file = find_file(session, find_bucket(session, self._project_id, parts[0]), parts[1])
+            return file.id, _last_part(parts[1])
+
+    async def keep(self, result: Any) -> Any:
+        """The output with URIs (or ids of blobs) of what the user's code wrote, in place of the local paths.
+
+        Raises:
+            DataError: A path leads to no file, or its target isn't there.
+        """
+        returned: dict[str, Any] = {}
+        map_files(result, self._output_fields, returned.setdefault)
+        kept = {place: await self._keep(place, value) for place, value in returned.items()}
+        return map_files(result, self._output_fields, lambda place, _: kept[place])
+
+    async def _keep(self, place: str, value: Any) -> Any:
+        if not isinstance(value, (str, dict)):
+            # The check of the output will say what it must be.
+            return value
+        target = {"file": value} if isinstance(value, str) else value
+        if "file" not in target or target.keys() - _KEYS or not all(isinstance(text, str) for text in target.values()):
+            raise DataError(f"The output field '{place}' must be a path, or a dictionary of file, bucket, bucket_file")
+        if target["file"].startswith(SCHEME):
+            self._find(f"The output field '{place}' can't be kept", target["file"])
+            return target["file"]
+        path = Path(target["file"])
+        if not path.is_file():
+            raise DataError(
+                f"The output field '{place}' must be the path of a file; there is no file {target['file']!r}"
+            )
+        return await self._keep_file(place, path, target)
+
+    async def _keep_file(self, place: str, path: Path, target: dict[str, str]) -> str:
+        bucket_name = target.get("bucket") or self._bucket
+        name = target.get("bucket_file") or f"deployment_requests/{self._request_id}/{place}/{path.name}"
+        # A name on disk may be no text.
+        name = name.encode(errors="replace").decode()
+        try:
+            content = await self._storage.copy(path)
+        except OSError as error:
+            raise DataError(f"The output field '{place}' can't be kept: {error}") from error
+        with (
+            self._storage.unless_failed(content),
+            _explained(f"The output field '{place}' can't be kept"),
+            self._store.session() as session,
+        ):
+            if self._types[place.rpartition("/")[2]] == "blob":
+                blob = Blob(id=new_id(), project_id=self._project_id, created_by=self._user)
+                self._storage.put_blob(session, blob, path.name, content)
+                return blob.id
+            bucket = find_bucket(session, self._project_id, bucket_name)
+            self._storage.put(session, bucket, check_file_name(name), content)
+        return f"{SCHEME}{bucket_name}/{name}"
+
+    def clean(self) -> None:
+        """Delete the local copies."""
+        if self._input_fields:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _of_files(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [field for field in fields if field["data_type"] in ("file", "blob")]
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True)
+    shutil.copyfile(source, target)
+
+
+def _last_part(name: str) -> str:
+    last = PurePosixPath(name).name
+    # Names in a bucket may be longer than a file system takes; the end, which says the type, is kept.
+    return "file" if last in ("", "..") else last.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        raise DataError(f"{what}: {error.message}") from error

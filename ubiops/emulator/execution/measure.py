@@ -1,0 +1,87 @@
+"""Measurements of what runs, summed up by the minute as it ends, so that metrics outlive the requests."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
+
+from ubiops.emulator.store import DeploymentRequest, Measurement
+
+_TABLE: Any = Measurement.__table__
+_KEY = {column.name for column in _TABLE.primary_key}
+VALUES = [column.name for column in _TABLE.columns if column.name not in _KEY]
+"""Columns that are measured."""
+
+
+def _add_up() -> Any:
+    statement = insert(_TABLE)
+    sums = {name: _TABLE.c[name] + statement.excluded[name] for name in VALUES}
+    sums["memory_peak"] = func.max(_TABLE.c.memory_peak, statement.excluded.memory_peak)
+    return statement.on_conflict_do_update(index_elements=sorted(_KEY), set_=sums)
+
+
+_ADD = _add_up()
+_ZERO = dict.fromkeys(VALUES, 0)
+
+
+def add_measurement(
+    session: Session, *, project_id: str, object_type: str, object_id: str, user: str, moment: str, **values: float
+) -> None:
+    """Add values to those of a minute.
+
+    Args:
+        session: What they are written with.
+        project_id: Project that it ran in.
+        object_type: ``deployment_version`` or ``pipeline_version``.
+        object_id: Id of the version.
+        user: Email address of who made the request.
+        moment: When it ended.
+        **values: Columns of `Measurement`; all are summed up but ``memory_peak``, of which the largest stays.
+    """
+    key = {"project_id": project_id, "object_type": object_type, "object_id": object_id, "user": user}
+    session.execute(_ADD, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
+
+
+def measure_request(session: Session, request: DeploymentRequest, project_id: str, memory_peak: int) -> None:
+    """Add a deployment request that has ended to the measurements of its version.
+
+    Args:
+        session: What they are written with.
+        request: The request, with its data and result still there.
+        project_id: Project of its version.
+        memory_peak: Bytes of memory that the instance had taken at most.
+    """
+    assert request.time_completed is not None
+    kind = "express" if request.express else "batch"
+    started = request.time_started or request.time_completed
+    add_measurement(
+        session,
+        project_id=project_id,
+        object_type="deployment_version",
+        object_id=request.version_id,
+        user=request.created_by,
+        moment=request.time_completed,
+        memory_peak=memory_peak,
+        requests=1,
+        failed_requests=int(request.status == "failed"),
+        input_volume=volume(request.data),
+        output_volume=volume(request.result),
+        outputs=(len(request.result) if isinstance(request.result, list) else 1) if request.success else 0,
+        seconds=seconds_between(started, request.time_completed),
+        **{f"{kind}_requests": 1, f"{kind}_wait": seconds_between(request.time_created, started)},
+    )
+
+
+def volume(data: Any) -> int:
+    """Bytes that data takes as JSON; none take none."""
+    return 0 if data is None else len(json.dumps(data))
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one moment to another."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

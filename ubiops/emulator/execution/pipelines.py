@@ -1,0 +1,568 @@
+"""Running pipelines: objects in topological order, data going from one to the next as the attachments say.
+
+What goes along an attachment is a flow: values with the path of subrequests that each belongs to. An undivided request
+is the one value with the empty path; ``one-to-many`` adds a number to the path of each part, ``many-to-one`` takes it
+off. An object that isn't reached has an empty flow, and so has all that depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ubiops.deployment_package import DataError, check_data
+from ubiops.emulator.execution.expressions import ExpressionError, evaluate
+from ubiops.emulator.execution.measure import add_measurement, seconds_between, volume
+from ubiops.emulator.execution.notify import notify
+from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
+from ubiops.emulator.store import (
+    Deployment,
+    DeploymentRequest,
+    Pipeline,
+    PipelineObject,
+    PipelineRequest,
+    PipelineVersion,
+    Store,
+    Version,
+    now,
+    timestamp,
+)
+
+if TYPE_CHECKING:
+    from ubiops.emulator.execution.engine import Engine
+
+_logger = logging.getLogger(__name__)
+
+_AT_ONCE = 20
+"""How many batch requests to a pipeline version run at a time; the others are pending."""
+
+_STOPPED = "The emulator was stopped while the request ran"
+
+Path = tuple[int, ...]
+Flow = list[tuple[Path, Any]]
+
+
+class PipelineError(Exception):
+    """Ends a pipeline request; the message is meant for whoever made it."""
+
+
+@dataclass
+class PipelineOutcome:
+    """How a pipeline request ended.
+
+    Attributes:
+        status: ``completed``, ``failed`` or ``cancelled``.
+        result: What arrived at the end; None if nothing did.
+        error_message: Why it failed.
+        deployment_requests: Those that its objects made, as the API shows them in the answer to a direct request.
+    """
+
+    status: str
+    result: Any = None
+    error_message: str | None = None
+    deployment_requests: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Pipelines:
+    """Runs the pipeline requests of the store.
+
+    Args:
+        store: Where they are.
+        engine: What runs the deployments.
+    """
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        self.store = store
+        self.engine = engine
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+
+    def submit(self, request: PipelineRequest) -> asyncio.Future[PipelineOutcome]:
+        """Run a stored request, once the present transaction is committed; gives what tells how it ends."""
+        done: asyncio.Future[PipelineOutcome] = asyncio.get_running_loop().create_future()
+        task = self.engine.spawn(self._serve(request.id, request.version_id, request.express, done))
+        self._tasks[request.id] = task
+        task.add_done_callback(lambda _task, id=request.id: self._tasks.pop(id, None))  # type: ignore[misc]
+        return done
+
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        """Stop requests that are being deleted, and what their objects have begun."""
+        for request_id in request_ids:
+            if request_id in self._tasks:
+                self._tasks[request_id].cancel()
+
+    def recover(self, session: Session) -> None:
+        """Take up what an earlier process left: batches run again from the start, all others have failed."""
+        unfinished = PipelineRequest.status.in_(["pending", "processing"])
+        for request in session.scalars(select(PipelineRequest).where(unfinished, PipelineRequest.parent_id.is_(None))):
+            if request.express:
+                _close(request, PipelineOutcome("failed", error_message=_STOPPED))
+                continue
+            delete_parts(session, request.id)
+            request.status, request.time_started = "pending", None
+            self.submit(request)
+        session.flush()
+        for request in session.scalars(
+            select(PipelineRequest).where(unfinished, PipelineRequest.parent_id.is_not(None))
+        ):
+            _close(request, PipelineOutcome("failed", error_message=_STOPPED))
+
+    async def stop(self) -> None:
+        """Stop all requests; `recover` takes them up again."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(
+        self, request_id: str, version_id: str, express: bool, done: asyncio.Future[PipelineOutcome]
+    ) -> None:
+        outcome = PipelineOutcome("failed", error_message="The request was stopped before it ended")
+        try:
+            async with contextlib.nullcontext() if express else self._slots[version_id]:
+                outcome = await self.run(request_id)
+        except Exception:
+            _logger.exception("Pipeline request %s failed inside the emulator", request_id)
+            outcome = PipelineOutcome("failed", error_message="The emulator failed to run it; its log says why")
+            self.finish(request_id, outcome)
+        finally:
+            if not done.done():
+                done.set_result(outcome)
+
+    async def run(self, request_id: str) -> PipelineOutcome:
+        """Run a stored request and store how it ended."""
+        with self.store.session() as session:
+            request = session.scalar(select(PipelineRequest).where(PipelineRequest.id == request_id))
+            if request is None:
+                return PipelineOutcome("cancelled")
+            request.status = "processing"
+            request.time_started = now()
+            request.delete_after = _delete_after(request)
+            run = _Run(self, request)
+            timeout = request.timeout
+        outcome = PipelineOutcome("failed", deployment_requests=run.deployment_requests)
+        try:
+            outcome.result = await asyncio.wait_for(run.execute(), timeout)
+            outcome.status = "completed"
+        except asyncio.TimeoutError:
+            outcome.error_message = f"The pipeline request timed out after {timeout:g} seconds"
+        except (PipelineError, DataError, ExpressionError) as error:
+            outcome.error_message = str(error)
+        except asyncio.CancelledError:
+            if run.is_part:
+                # Of a request that has failed or timed out, or is deleted.
+                self.finish(request_id, PipelineOutcome("cancelled", error_message="The request above it has ended"))
+            raise
+        self.finish(request_id, outcome)
+        return outcome
+
+    def finish(self, request_id: str, outcome: PipelineOutcome) -> None:
+        """Store how a request ended, as the retention mode of its version says."""
+        with self.store.session() as session:
+            request = session.scalar(select(PipelineRequest).where(PipelineRequest.id == request_id))
+            if request is None:
+                return
+            version = request.version
+            _close(request, outcome)
+            _measure(session, request, outcome)
+            _notify(session, request)
+            if version.request_retention_mode == "none":
+                session.delete(request)
+            elif version.request_retention_mode == "metadata":
+                request.data = request.result = None
+
+
+def _close(request: PipelineRequest, outcome: PipelineOutcome) -> None:
+    request.status = outcome.status
+    request.success = outcome.status == "completed"
+    request.result = outcome.result
+    request.error_message = outcome.error_message
+    request.time_completed = now()
+    request.delete_after = request.delete_after or _delete_after(request)
+
+
+def _delete_after(request: PipelineRequest) -> str:
+    kept = timedelta(seconds=request.version.request_retention_time)
+    return timestamp(datetime.now(timezone.utc) + kept)
+
+
+def _measure(session: Session, request: PipelineRequest, outcome: PipelineOutcome) -> None:
+    assert request.time_completed is not None
+    add_measurement(
+        session,
+        project_id=request.version.pipeline.project_id,
+        object_type="pipeline_version",
+        object_id=request.version_id,
+        user=request.created_by,
+        moment=request.time_completed,
+        requests=1,
+        failed_requests=int(request.status == "failed"),
+        input_volume=volume(request.data),
+        output_volume=volume(request.result),
+        seconds=seconds_between(request.time_started or request.time_completed, request.time_completed),
+        object_requests=len(outcome.deployment_requests),
+        object_failed_requests=sum(not part["success"] for part in outcome.deployment_requests),
+    )
+
+
+def _notify(session: Session, request: PipelineRequest) -> None:
+    version = request.version
+    project_id = version.pipeline.project_id
+    what = f"request {request.id} to the version {version.name} of the pipeline {version.pipeline.name}"
+    group = request.notification_group or version.default_notification_group
+    place = {"pipeline_version_id": version.id, "pipeline_request_id": request.id}
+    notify(session, project_id, group, f"The {what} is {request.status}", **place)
+    if request.status == "failed":
+        notify(session, project_id, version.monitoring, f"The {what} has failed", **place)
+
+
+def find_pipeline_version(session: Session, request: DeploymentRequest) -> PipelineVersion | None:
+    """The pipeline version that a deployment request was made for; None for one of its own."""
+    if request.pipeline_request_id is None:
+        return None
+    query = select(PipelineVersion).join(PipelineRequest, PipelineRequest.version_id == PipelineVersion.id)
+    return session.scalar(query.where(PipelineRequest.id == request.pipeline_request_id))
+
+
+def log_columns(request: DeploymentRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
+    """The columns that place the log lines of a deployment request in the pipeline that it is part of."""
+    return {
+        "pipeline_version_id": pipeline_version.id if pipeline_version is not None else None,
+        "pipeline_request_id": request.pipeline_request_id,
+        "pipeline_object": request.pipeline_object,
+    }
+
+
+def delete_parts(session: Session, request_id: str) -> list[DeploymentRequest]:
+    """Delete the deployment and pipeline requests that the objects of a request made; gives the former."""
+    parts = list(session.scalars(select(DeploymentRequest).where(DeploymentRequest.pipeline_request_id == request_id)))
+    for child in session.scalars(select(PipelineRequest).where(PipelineRequest.parent_id == request_id)).all():
+        parts += delete_parts(session, child.id)
+        session.delete(child)
+    for part in parts:
+        session.delete(part)
+    return parts
+
+
+class _Run:
+    """One request on its way through the objects of its pipeline version."""
+
+    def __init__(self, pipelines: Pipelines, request: PipelineRequest) -> None:
+        version = request.version
+        self.deployment_requests: list[dict[str, Any]] = []
+        self.is_part = request.parent_id is not None
+        self._pipelines = pipelines
+        self._request = request
+        self._objects = {item.name: item for item in version.objects}
+        self._shapes = shapes_of(version)
+        self._attachments: defaultdict[str, list[list[dict[str, Any]]]] = defaultdict(list)
+        for attachment in version.attachments:
+            self._attachments[attachment["destination_name"]].append(attachment["sources"])
+        self._flows: dict[str, Flow] = {START: [((), request.data)]}
+        self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._reached[START].set()
+
+    async def execute(self) -> Any:
+        """What arrives at the end of the pipeline.
+
+        Raises:
+            PipelineError: An object failed. All others were stopped.
+        """
+        async with _together(self._reach(name) for name in (*self._objects, END)) as tasks:
+            await asyncio.gather(*tasks)
+        return self._result()
+
+    async def _reach(self, name: str) -> None:
+        """Run an object once all that it depends on has run, for every value that arrives."""
+        arrivals: Flow = []
+        for sources in self._attachments[name]:
+            for source in sources:
+                await self._reached[source["source_name"]].wait()
+            arrivals += self._arrivals(name, sources)
+        arrivals.sort(key=lambda arrival: arrival[0])
+        if name in self._objects:
+            self._flows[name] = await self._pass(self._objects[name], arrivals)
+        else:
+            self._flows[name] = arrivals
+        self._reached[name].set()
+
+    def _result(self) -> Any:
+        arrived = self._flows[END]
+        if not arrived:
+            return None
+        # Subrequests that nothing collected arrive as a list.
+        result = arrived[0][1] if [path for path, _ in arrived] == [()] else [value for _, value in arrived]
+        shape = self._shapes[END]
+        assert shape.input_type is not None
+        check_data(result, shape.input_type, shape.input_fields, "output")
+        return result
+
+    # From object to object
+
+    def _arrivals(self, name: str, sources: Sequence[Mapping[str, Any]]) -> Flow:
+        shape, item = self._shapes[name], self._objects.get(name)
+        joined = _join([self._flows[source["source_name"]] for source in sources])
+        if item is not None and item.operator == "count-many":
+            return [(path, values[0]) for path, values in joined]
+        given = [self._shapes[source["source_name"]] for source in sources]
+        mappings = [source["mapping"] for source in sources]
+        return [(path, _feed(name, shape, given, mappings, values)) for path, values in joined]
+
+    async def _pass(self, item: PipelineObject, arrivals: Flow) -> Flow:
+        if item.operator == "pipeline-variable" and not self._attachments[item.name]:
+            # It depends on nothing, so it is there from the start.
+            arrivals = [((), {})]
+        if item.operator is not None:
+            try:
+                return _OPERATORS[item.operator](item.configuration, arrivals)
+            except (DataError, ExpressionError) as error:
+                raise PipelineError(f"The operator '{item.name}' failed: {error}") from error
+        work = self._request_deployment if item.deployment is not None else self._request_pipeline
+        async with _together(work(item, value) for _, value in arrivals) as tasks:
+            results = await asyncio.gather(*tasks)
+        return [(path, result) for (path, _), result in zip(arrivals, results, strict=True)]
+
+    # Objects
+
+    async def _request_deployment(self, item: PipelineObject, data: Any) -> Any:
+        engine, request = self._pipelines.engine, self._request
+        with self._pipelines.store.session() as session:
+            deployment, version = self._deployment_of(session, item)
+            view: dict[str, Any] = {
+                "id": None,
+                "pipeline_object": item.name,
+                "deployment": deployment.name,
+                "version": version.name if version is not None else None,
+                "success": False,
+                "error_message": None,
+            }
+            self.deployment_requests.append(view)
+            try:
+                if version is None or version.status != "available":
+                    raise DataError(f"The deployment '{deployment.name}' has no version that is available")
+                check_data(data, deployment.input_type, deployment.input_fields, "input")
+            except DataError as error:
+                view["error_message"] = str(error)
+                raise self._failure(item) from error
+            part = DeploymentRequest(
+                version=version,
+                express=request.express,
+                timeout=request.deployment_timeout,
+                data=data,
+                created_by=request.created_by,
+                pipeline_request_id=request.id,
+                pipeline_object=item.name,
+                pipeline_object_id=item.id,
+            )
+            session.add(part)
+            session.flush()
+            view["id"] = part.id
+            done = engine.submit(version, part.id, express=part.express, timeout=part.timeout)
+        try:
+            outcome = await done
+        except asyncio.CancelledError:
+            engine.cancel(part)
+            raise
+        view["success"] = outcome.status == "completed"
+        view["error_message"] = outcome.error_message
+        if not view["success"]:
+            raise self._failure(item)
+        return outcome.result
+
+    def _deployment_of(self, session: Session, item: PipelineObject) -> tuple[Deployment, Version | None]:
+        # Looked up anew: versions and their status may have changed since the request began.
+        deployment = session.get(Deployment, item.deployment_id)
+        version = session.get(Version, item.version_id) if item.version_id is not None else None
+        if deployment is None:
+            raise PipelineError(f"The deployment of the object '{item.name}' was deleted")
+        return deployment, version or deployment.default_version
+
+    def _pipeline_version_of(self, session: Session, item: PipelineObject) -> PipelineVersion:
+        pipeline = session.get(Pipeline, item.subpipeline_id)
+        version = session.get(PipelineVersion, item.subversion_id) if item.subversion_id is not None else None
+        version = version or (pipeline.default_version if pipeline is not None else None)
+        if version is None:
+            raise PipelineError(f"The pipeline of the object '{item.name}' has no version")
+        return version
+
+    def _failure(self, item: PipelineObject) -> PipelineError:
+        return PipelineError(f"Error while processing a deployment request: the object '{item.name}' failed")
+
+    async def _request_pipeline(self, item: PipelineObject, data: Any) -> Any:
+        request = self._request
+        with self._pipelines.store.session() as session:
+            version = self._pipeline_version_of(session, item)
+            try:
+                check_data(data, version.pipeline.input_type, version.pipeline.input_fields, "input")
+            except DataError as error:
+                raise PipelineError(f"The object '{item.name}' failed: {error}") from error
+            part = PipelineRequest(
+                version=version,
+                parent_id=request.id,
+                express=request.express,
+                timeout=request.timeout,
+                deployment_timeout=request.deployment_timeout,
+                data=data,
+                created_by=request.created_by,
+            )
+            session.add(part)
+            session.flush()
+        outcome = await self._pipelines.run(part.id)
+        if outcome.status != "completed":
+            raise PipelineError(f"The object '{item.name}' failed: {outcome.error_message}")
+        return outcome.result
+
+
+@contextlib.asynccontextmanager
+async def _together(work: Iterable[Any]) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Tasks that end with the block: those left when it ends are cancelled."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _join(flows: Sequence[Flow]) -> list[tuple[Path, list[Any]]]:
+    """What belongs together of several flows: values whose paths are the same, or lead one to the other."""
+    joined: list[tuple[Path, list[Any]]] = [((), [])]
+    for flow in flows:
+        within: defaultdict[Path, Flow] = defaultdict(list)
+        exactly: defaultdict[Path, Flow] = defaultdict(list)
+        for path, value in flow:
+            exactly[path].append((path, value))
+            for length in range(len(path) + 1):
+                within[path[:length]].append((path, value))
+        joined = [
+            (max(path, other, key=len), [*values, value])
+            for path, values in joined
+            for other, value in (
+                *within[path],
+                *(entry for length in range(len(path)) for entry in exactly[path[:length]]),
+            )
+        ]
+    return joined
+
+
+def _feed(
+    name: str, shape: Shape, sources: Sequence[Shape], mappings: Sequence[list[dict[str, str]]], values: Sequence[Any]
+) -> Any:
+    """What an object gets of the values that its sources gave."""
+    if shape.input_type == "plain":
+        plain = [value for source, value in zip(sources, values, strict=True) if source.output_type == "plain"]
+        if not plain:
+            raise PipelineError(f"The object '{name}' takes plain data, and none is attached to it")
+        return plain[0]
+    # A source without a mapping only starts the object.
+    mapped = [_mapped(mapping, value) for mapping, value in zip(mappings, values, strict=True) if mapping]
+    lengths = {len(part) for part in mapped if isinstance(part, list)}
+    if len(lengths) > 1:
+        raise PipelineError(f"The object '{name}' gets lists of different lengths: {sorted(lengths)}")
+    if not lengths:
+        return _merged(mapped)
+    return [
+        _merged([part[index] if isinstance(part, list) else part for part in mapped]) for index in range(lengths.pop())
+    ]
+
+
+def _mapped(mapping: list[dict[str, str]], value: Any) -> Any:
+    if isinstance(value, list):
+        return [_mapped(mapping, item) for item in value]
+    return {pair["destination_field_name"]: value[pair["source_field_name"]] for pair in mapping}
+
+
+def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for part in parts for name, value in part.items()}
+
+
+# Operators: from what arrives to what goes on
+
+Configuration = Mapping[str, Any]
+
+
+def _function(configuration: Configuration, arrivals: Flow) -> Flow:
+    def apply(value: Any) -> Any:
+        if isinstance(value, list):
+            return [apply(item) for item in value]
+        _check_structured(value, configuration["input_fields"], "input")
+        output = {"output": evaluate(configuration["expression"], value)}
+        _check_structured(output, configuration["output_fields"], "output")
+        return output
+
+    return [(path, apply(value)) for path, value in arrivals]
+
+
+def _if_condition(configuration: Configuration, arrivals: Flow) -> Flow:
+    handed_on = [output["name"] for output in configuration["output_fields"]]
+    passed: Flow = []
+    for path, value in arrivals:
+        if isinstance(value, list):
+            raise DataError("It decides on single requests, not on a list; put a one-to-many in front")
+        _check_structured(value, configuration["input_fields"], "input")
+        if evaluate(configuration["expression"], value):
+            passed.append((path, {name: value[name] for name in handed_on}))
+    return passed
+
+
+def _check_structured(value: Any, fields: Fields, what: str) -> None:
+    check_data(value, "structured", fields, what)
+
+
+def _raise_error(configuration: Configuration, arrivals: Flow) -> Flow:
+    if arrivals:
+        raise PipelineError(configuration["error_message"])
+    return []
+
+
+def _one_to_many(configuration: Configuration, arrivals: Flow) -> Flow:
+    parts: Flow = []
+    size = configuration["batch_size"]
+    for path, value in arrivals:
+        items = value if isinstance(value, list) else [value]
+        chunks = [items[start : start + size] for start in range(0, len(items), size)] if size else items
+        parts += [((*path, index), chunk) for index, chunk in enumerate(chunks)]
+    return parts
+
+
+def _grouped(arrivals: Flow) -> dict[Path, list[Any]]:
+    """All items that arrived, in order, by the request that they are subrequests of."""
+    groups: dict[Path, list[Any]] = {}
+    for path, value in arrivals:
+        groups.setdefault(path[:-1], []).extend(value if isinstance(value, list) else [value])
+    return groups
+
+
+def _many_to_one(_configuration: Configuration, arrivals: Flow) -> Flow:
+    return list(_grouped(arrivals).items())
+
+
+def _count_many(configuration: Configuration, arrivals: Flow) -> Flow:
+    name = configuration["output_fields"][0]["name"]
+    return [(path, {name: len(items)}) for path, items in _grouped(arrivals).items()]
+
+
+def _pipeline_variable(configuration: Configuration, arrivals: Flow) -> Flow:
+    values = {pair["name"]: pair["value"] for pair in configuration["output_values"]}
+    return [(path, values) for path, _ in arrivals]
+
+
+_OPERATORS: dict[str, Callable[[Configuration, Flow], Flow]] = {
+    "function": _function,
+    "if-condition": _if_condition,
+    "raise-error": _raise_error,
+    "one-to-many": _one_to_many,
+    "many-to-one": _many_to_one,
+    "count-many": _count_many,
+    "pipeline-variable": _pipeline_variable,
+}

@@ -1,0 +1,120 @@
+"""Faults on demand, so that programs can test how they handle them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+_SCHEMA = Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {
+            "method": {"enum": ["*", "GET", "PUT", "POST", "PATCH", "DELETE"]},
+            "path": {"type": "string", "minLength": 1},
+            "times": {"type": "integer", "minimum": 1},
+            "latency": {"type": "number", "minimum": 0, "maximum": 3600},
+            "status": {"enum": [None, *range(400, 600)]},
+            "retry_after": {"type": ["integer", "null"], "minimum": 0},
+            "drop": {"type": "boolean"},
+            "truncate": {"type": "boolean"},
+        },
+        "additionalProperties": False,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with the requests that match. A request that is truncated or only late is carried out.
+
+    Attributes:
+        method: Method that a request must have; ``*`` for any.
+        path: Path that it must have, from the first slash on; ``*`` stands for any characters.
+        times: How many requests it hits.
+        latency: Seconds before anything else happens.
+        status: Status of the answer, from 400 to 599; None for that of the emulator.
+        retry_after: Seconds that the header ``Retry-After`` of such an answer asks for; None for no header.
+        drop: Whether the connection is closed without an answer.
+        truncate: Whether the connection is closed after half of the answer's body.
+
+    Raises:
+        ValueError: A value is not of its type or out of bounds, or the values exclude each other.
+    """
+
+    method: str = "*"
+    path: str = "*"
+    times: int = 1
+    latency: float = 0
+    status: int | None = None
+    retry_after: int | None = None
+    drop: bool = False
+    truncate: bool = False
+
+    def __post_init__(self) -> None:
+        _check(vars(self))
+        if (self.status is not None) + self.drop + self.truncate > 1:
+            raise ValueError("a fault has one of status, drop and truncate, not several")
+        if self.retry_after is not None and self.status is None:
+            raise ValueError("retry_after: it needs a status beside it")
+        if not (self.latency or self.status or self.drop or self.truncate):
+            raise ValueError("a fault needs a latency, a status, drop or truncate")
+
+    @classmethod
+    def from_json(cls, data: Any) -> Fault:
+        """The fault that a JSON object describes.
+
+        Raises:
+            ValueError: It is no object, or has other keys or values than the attributes above.
+        """
+        _check(data)
+        return cls(**data)
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it hits a request."""
+        return self.method in ("*", method) and fnmatchcase(path, self.path)
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    error = best_match(_SCHEMA.iter_errors(data))
+    if error is not None:
+        raise ValueError(": ".join([*map(str, error.absolute_path), error.message]))
+
+
+class Faults:
+    """The faults that are set. Any thread may set them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: list[tuple[Fault, int]] = []
+
+    def add(self, fault: Fault) -> None:
+        """Set a fault; of several that match a request, the first that was set hits it."""
+        with self._lock:
+            self._left.append((fault, fault.times))
+
+    def clear(self) -> None:
+        """Take all faults back."""
+        with self._lock:
+            self._left.clear()
+
+    def left(self) -> list[dict[str, Any]]:
+        """What is set, each with the ``times`` that are left of it."""
+        with self._lock:
+            return [{**vars(fault), "times": times} for fault, times in self._left]
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The fault that hits a request, which is then used up by one."""
+        if not self._left:
+            return None
+        with self._lock:
+            for index, (fault, times) in enumerate(self._left):
+                if fault.matches(method, path):
+                    self._left[index : index + 1] = [(fault, times - 1)] if times > 1 else []
+                    return fault
+        return None

@@ -1,0 +1,121 @@
+"""Blobs: files that live for a while and are known by their ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from starlette.datastructures import UploadFile
+
+from ubiops.emulator.audit import record
+from ubiops.emulator.context import Context
+from ubiops.emulator.dates import parse_moment
+from ubiops.emulator.errors import invalid
+from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.storage import BLOB_TTL, ContentResponse, find_blob
+from ubiops.emulator.store import Blob, Project, new_id, now
+
+_DEFAULT_RANGE = -50
+_LONGEST_TTL = 100 * 365 * 86400
+
+
+async def blobs_create(
+    context: Context, project_name: str, file: UploadFile | str | None, blob_ttl: int | None
+) -> dict[str, Any]:
+    ttl = _check_ttl(blob_ttl)
+    find_project(context, project_name)
+    upload = _check_file(file)
+    context.session.commit()
+    content = await context.engine.storage.copy(upload.file)
+    with context.engine.storage.unless_failed(content):
+        project = find_project(context, project_name)
+        blob = Blob(id=new_id(), project_id=project.id, created_by=context.user)
+        return _put(context, project, blob, upload, content, ttl, "create")
+
+
+async def blobs_update(
+    context: Context, project_name: str, blob_id: str, file: UploadFile | str | None, blob_ttl: int | None
+) -> dict[str, Any]:
+    ttl = _check_ttl(blob_ttl)
+    find_blob(context.session, find_project(context, project_name).id, blob_id)
+    upload = _check_file(file)
+    context.session.commit()
+    content = await context.engine.storage.copy(upload.file)
+    with context.engine.storage.unless_failed(content):
+        project = find_project(context, project_name)
+        blob = find_blob(context.session, project.id, blob_id)
+        return _put(context, project, blob, upload, content, ttl, "update")
+
+
+def blobs_list(
+    context: Context, project_name: str, range: int | None, creation_date: str | None
+) -> list[dict[str, Any]]:
+    project = find_project(context, project_name)
+    number = _DEFAULT_RANGE if range is None else range
+    query = select(Blob).where(Blob.project_id == project.id, Blob.expires > now()).limit(abs(number))
+    forward = number > 0
+    if creation_date is not None:
+        moment = parse_moment("creation_date", creation_date)
+        query = query.where(Blob.creation_date >= moment if forward else Blob.creation_date <= moment)
+    query = query.order_by(Blob.number.asc() if forward else Blob.number.desc())
+    return [_view(blob) for blob in context.session.scalars(query)]
+
+
+def blobs_get(context: Context, project_name: str, blob_id: str) -> ContentResponse:
+    project = find_project(context, project_name)
+    blob = find_blob(context.session, project.id, blob_id)
+    _record(context, project, "info", f"Downloaded blob '{blob.filename}'", blob)
+    return ContentResponse(context.engine.storage, blob.content_id, filename=blob.filename)
+
+
+def blobs_delete(context: Context, project_name: str, blob_id: str) -> None:
+    project = find_project(context, project_name)
+    blob = find_blob(context.session, project.id, blob_id)
+    _record(context, project, "delete", f"Deleted blob '{blob.filename}'", blob)
+    context.engine.storage.remove_blobs(context.session, select(Blob).where(Blob.id == blob_id))
+
+
+def _put(
+    context: Context,
+    project: Project,
+    blob: Blob,
+    upload: UploadFile,
+    content: tuple[str, int],
+    ttl: int,
+    action: str,
+) -> dict[str, Any]:
+    assert upload.filename
+    context.engine.storage.put_blob(context.session, blob, upload.filename, content, ttl)
+    context.session.flush()
+    _record(context, project, action, f"{action.capitalize()}d blob '{blob.filename}'", blob)
+    return _view(blob)
+
+
+def _record(context: Context, project: Project, action: str, event: str, blob: Blob) -> None:
+    record(context, project, action, event, object_type="blob", object_name=blob.id)
+
+
+def _check_file(file: UploadFile | str | None) -> UploadFile:
+    if not isinstance(file, UploadFile) or not file.filename:
+        raise invalid("Give the file as the form field file, with its name")
+    return file
+
+
+def _check_ttl(ttl: int | None) -> int:
+    if ttl is None:
+        return BLOB_TTL
+    if not 1 <= ttl <= _LONGEST_TTL:
+        raise invalid(f"blob-ttl: it must be from 1 to {_LONGEST_TTL} seconds, not {ttl}")
+    return ttl
+
+
+def _view(blob: Blob) -> dict[str, Any]:
+    return {
+        "id": blob.id,
+        "created_by": blob.created_by,
+        "creation_date": blob.creation_date,
+        "last_updated": blob.last_updated,
+        "filename": blob.filename,
+        "size": blob.size,
+        "ttl": blob.ttl,
+    }

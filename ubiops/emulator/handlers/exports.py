@@ -1,0 +1,258 @@
+"""Exports: parts of a project as a zip."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from starlette.responses import FileResponse
+
+from ubiops.emulator.audit import record
+from ubiops.emulator.bundle import Contents, version_path, write_bundle
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import ApiError, invalid, not_found
+from ubiops.emulator.execution.engine import Engine
+from ubiops.emulator.handlers.deployments import deployments_get
+from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
+from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
+from ubiops.emulator.handlers.pipelines import pipelines_get
+from ubiops.emulator.handlers.versions import deployment_versions_get
+from ubiops.emulator.store import Project, Transfer
+from ubiops.emulator.variables import Owner, own_variables
+
+_logger = logging.getLogger(__name__)
+
+STATUSES = {
+    "export": ("pending", "processing", "completed", "failed"),
+    "import": ("pending", "scanning", "confirmation", "confirmation_pending", "processing", "completed", "failed"),
+}
+_LONGEST_ERROR = 1024
+_CONTENTS = ("deployments", "pipelines", "environment_variables")
+OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
+"""What an export takes of a deployment or a pipeline."""
+VERSION_SETTINGS = (
+    *("description", "labels", "language", "instance_type", "memory_allocation", "maximum_instances"),
+    *("minimum_instances", "maximum_idle_time", "request_retention_mode", "request_retention_time"),
+    *("maximum_queue_size_express", "maximum_queue_size_batch", "static_ip", "restart_request_interruption"),
+)
+"""What it takes of a deployment version."""
+PIPELINE_VERSION_SETTINGS = (
+    *("description", "labels", "objects", "attachments", "request_retention_mode", "request_retention_time"),
+)
+"""What it takes of a pipeline version."""
+_OBJECT_KEYS = ("name", "reference_type", "reference_name", "configuration")
+
+
+def exports_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    contents, _ = _collect(context, project, data)
+    transfer = Transfer(kind="export", project=project, created_by=context.user, contents=contents)
+    context.session.add(transfer)
+    context.session.flush()
+    record_transfer(context, transfer, "create", "Created")
+    context.engine.spawn(run_export(context.engine, transfer.id))
+    return view(transfer)
+
+
+def exports_list(context: Context, project_name: str, status: str | None) -> list[dict[str, Any]]:
+    return list_transfers(context, project_name, "export", status)
+
+
+def exports_get(context: Context, project_name: str, export_id: str) -> dict[str, Any]:
+    return detail(find_transfer(context, project_name, "export", export_id))
+
+
+def exports_download(context: Context, project_name: str, export_id: str) -> FileResponse:
+    return download(context, find_transfer(context, project_name, "export", export_id))
+
+
+def exports_delete(context: Context, project_name: str, export_id: str) -> None:
+    delete(context, find_transfer(context, project_name, "export", export_id))
+
+
+# What exports and imports have in common
+
+
+def find_transfer(context: Context, project_name: str, kind: str, id: str) -> Transfer:
+    """The export or import of an id.
+
+    Raises:
+        ApiError: 404: there is none.
+    """
+    project = find_project(context, project_name)
+    found = context.session.scalar(select(Transfer).filter_by(project_id=project.id, kind=kind, id=id))
+    if found is None:
+        raise not_found(f"The {kind} '{id}' was not found in the project '{project_name}'")
+    return found
+
+
+def list_transfers(context: Context, project_name: str, kind: str, status: str | None) -> list[dict[str, Any]]:
+    """The exports or imports of a project, the oldest first."""
+    project = find_project(context, project_name)
+    query = select(Transfer).filter_by(project_id=project.id, kind=kind).order_by(Transfer.number)
+    if status is not None:
+        if status not in STATUSES[kind]:
+            raise invalid(f"status: it must be one of {', '.join(STATUSES[kind])}, not '{status}'")
+        query = query.where(Transfer.status == status)
+    return [view(transfer) for transfer in context.session.scalars(query)]
+
+
+def download(context: Context, transfer: Transfer) -> FileResponse:
+    """The zip of an export or import."""
+    path = context.engine.archive(transfer.id)
+    if transfer.size is None or not path.is_file():
+        raise invalid(f"The {transfer.kind} is {transfer.status} and has no file to download")
+    record_transfer(context, transfer, "info", "Downloaded")
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{transfer.kind}_{transfer.id}.zip")
+
+
+def delete(context: Context, transfer: Transfer) -> None:
+    """Delete an export or import and its zip."""
+    record_transfer(context, transfer, "delete", "Deleted")
+    context.engine.archive(transfer.id).unlink(missing_ok=True)
+    context.session.delete(transfer)
+
+
+def record_transfer(context: Context, transfer: Transfer, action: str, verb: str) -> None:
+    """Write an audit event about an export or import."""
+    event = f"{verb} {transfer.kind} {transfer.id}"
+    record(context, transfer.project, action, event, object_type=transfer.kind, object_name=transfer.id)
+
+
+def view(transfer: Transfer) -> dict[str, Any]:
+    """An export or import as a list has it."""
+    return {
+        "id": transfer.id,
+        f"{transfer.kind}ed_by": transfer.created_by,
+        "creation_date": transfer.creation_date,
+        "status": transfer.status,
+        "error_message": transfer.error_message,
+        "size": transfer.size,
+    }
+
+
+def detail(transfer: Transfer) -> dict[str, Any]:
+    """An export or import with its contents."""
+    return {**view(transfer), **{name: transfer.contents.get(name, {}) for name in _CONTENTS}}
+
+
+def change(engine: Engine, id: str, **values: Any) -> bool:
+    """Change an export or import while it is worked on; false: it was deleted."""
+    with engine.store.session() as session:
+        transfer = session.scalar(select(Transfer).filter_by(id=id))
+        for name, value in values.items():
+            setattr(transfer, name, value)
+        return transfer is not None
+
+
+def fail(engine: Engine, id: str, message: str) -> None:
+    """Note why an export or import failed."""
+    change(engine, id, status="failed", error_message=message[:_LONGEST_ERROR])
+
+
+# Making the zip
+
+
+async def run_export(engine: Engine, id: str) -> None:
+    """Write the zip of an export."""
+    try:
+        with engine.store.session() as session:
+            transfer = session.scalar(select(Transfer).filter_by(id=id))
+            if transfer is None:
+                return
+            transfer.status = "processing"
+            # Collected anew, for what it names may have changed since it was asked for.
+            context = Context(session, engine, transfer.created_by)
+            contents, packages = _collect(context, transfer.project, transfer.contents)
+        path = engine.archive(id)
+        await asyncio.to_thread(write_bundle, path, contents, packages)
+        if not change(engine, id, status="completed", contents=contents, size=path.stat().st_size):
+            path.unlink()
+    except ApiError as error:
+        fail(engine, id, error.message)
+    except Exception:
+        _logger.exception("The export %s failed inside the emulator", id)
+        fail(engine, id, "The emulator failed to write the export; its log says why")
+
+
+def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[Contents, dict[str, Path]]:
+    """What an export asks for, and the files of the packages by their paths in the zip."""
+    packages: dict[str, Path] = {}
+    deployments = {
+        name: _deployment(context, project, name, item, packages) for name, item in _items(data, "deployments")
+    }
+    pipelines = {name: _pipeline(context, project, name, item) for name, item in _items(data, "pipelines")}
+    variables = _variables(context, project, data)
+    return {"deployments": deployments, "pipelines": pipelines, "environment_variables": variables}, packages
+
+
+def _items(data: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    items = data.get(key) or {}
+    if not isinstance(items, dict) or not all(isinstance(item, dict) for item in items.values()):
+        raise invalid(f"{key}: it must be a dictionary of dictionaries")
+    return list(items.items())
+
+
+def _deployment(
+    context: Context, project: Project, name: str, data: dict[str, Any], packages: dict[str, Path]
+) -> dict[str, Any]:
+    deployment = find_deployment(context, project.name, name)
+    versions = {}
+    for version_name, item in _items(data, "versions"):
+        version = find_version(context, project.name, name, version_name)
+        read = deployment_versions_get(context, project.name, name, version_name)
+        settings = {key: read[key] for key in VERSION_SETTINGS}
+        revision_id = version.active_revision_id
+        if revision_id is not None:
+            settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
+            packages[settings["zip"]] = context.engine.archive(revision_id)
+        versions[version_name] = {**settings, "environment_variables": _variables(context, version, item)}
+    read = deployments_get(context, project.name, name)
+    return {
+        **_settings(read, versions),
+        "versions": versions,
+        "environment_variables": _variables(context, deployment, data),
+    }
+
+
+def _pipeline(context: Context, project: Project, name: str, data: dict[str, Any]) -> dict[str, Any]:
+    read = pipelines_get(context, project.name, name)
+    versions = {}
+    for version_name, _item in _items(data, "versions"):
+        version = pipeline_versions_get(context, project.name, name, version_name)
+        settings = {key: version[key] for key in PIPELINE_VERSION_SETTINGS}
+        settings["objects"] = [_object(item) for item in version["objects"]]
+        versions[version_name] = settings
+    return {**_settings(read, versions), "versions": versions}
+
+
+def _object(item: dict[str, Any]) -> dict[str, Any]:
+    # An empty version is the default one.
+    exported = {key: item[key] for key in _OBJECT_KEYS if item.get(key) is not None}
+    return {**exported, "reference_version": item.get("version") or ""}
+
+
+def _settings(read: dict[str, Any], versions: dict[str, Any]) -> dict[str, Any]:
+    settings = {key: read[key] for key in OBJECT_SETTINGS}
+    for side in ("input_fields", "output_fields"):
+        settings[side] = [{key: value for key, value in field.items() if value != {}} for field in settings[side]]
+    if read.get("default_version") in versions:
+        settings["default_version"] = read["default_version"]
+    return settings
+
+
+def _variables(context: Context, owner: Owner, data: dict[str, Any]) -> dict[str, Any]:
+    own = {variable.name: variable for variable in own_variables(context.session, owner)}
+    exported: dict[str, Any] = {}
+    for name, item in _items(data, "environment_variables"):
+        if name not in own:
+            raise not_found(f"The environment variable '{name}' was not found on '{owner.name}'")
+        variable = own[name]
+        exported[name] = {"secret": variable.secret}
+        # The value of a secret never leaves the project.
+        if not variable.secret and item.get("include_value", "value" in item):
+            exported[name]["value"] = variable.value
+    return exported

@@ -1,0 +1,144 @@
+"""Files in buckets. Their contents go over signed URLs, which the storage serves itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from sqlalchemy import Select
+
+from ubiops.emulator.audit import record
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import invalid
+from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.storage import LAST, check_file_name, files_of, find_bucket, find_file
+from ubiops.emulator.store import Bucket, File
+
+_DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 1000
+
+
+def files_upload(context: Context, project_name: str, bucket_name: str, file: str, data: Any) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    check_file_name(bucket.prefix + file)
+    _record(context, bucket, file, "info", f"Uploaded file '{file}' to bucket '{bucket_name}'")
+    return _signed(context, "PUT", bucket, file)
+
+
+def files_download(context: Context, project_name: str, bucket_name: str, file: str) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    find_file(context.session, bucket, file)
+    _record(context, bucket, file, "info", f"Downloaded file '{file}' from bucket '{bucket_name}'")
+    return _signed(context, "GET", bucket, file)
+
+
+def files_get(context: Context, project_name: str, bucket_name: str, file: str) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    return _view(bucket, find_file(context.session, bucket, file))
+
+
+def files_delete(context: Context, project_name: str, bucket_name: str, file: str) -> None:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    found = find_file(context.session, bucket, file)
+    _record(context, bucket, file, "delete", f"Deleted file '{file}' from bucket '{bucket_name}'")
+    context.engine.storage.remove_files(context.session, files_of(bucket).where(File.id == found.id))
+
+
+def files_list(
+    context: Context,
+    project_name: str,
+    bucket_name: str,
+    prefix: str | None,
+    delimiter: str | None,
+    continuation_token: str | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    listing = _Listing(context, bucket, bucket.prefix + (prefix or ""), delimiter)
+    after = "" if continuation_token is None else _read_token(continuation_token)
+    last = listing.read(after, _check_limit(limit))
+    return {
+        "files": [_view(bucket, file) for file in listing.files],
+        "prefixes": [found.removeprefix(bucket.prefix) for found in listing.prefixes],
+        "continuation_token": None if last is None else _write_token(last),
+    }
+
+
+class _Listing:
+    """A page of files and, with a delimiter, of the folders that hold the rest; in the order of their names."""
+
+    def __init__(self, context: Context, bucket: Bucket, prefix: str, delimiter: str | None) -> None:
+        self.files: list[File] = []
+        self.prefixes: list[str] = []
+        self._context = context
+        self._prefix = prefix
+        self._delimiter = delimiter
+        self._query: Select[File] = files_of(bucket).where(File.name >= prefix, File.name < prefix + LAST)
+
+    def read(self, after: str, limit: int) -> str | None:
+        """Read a page of what comes after a name; gives where the next one begins, or None at the end."""
+        room = limit
+        while True:
+            # One more than the page takes tells whether there is another page.
+            query = self._query.where(File.name > after).order_by(File.name).limit(room + 1)
+            found = self._context.session.scalars(query).all()
+            for file in found:
+                if not room:
+                    return after
+                room -= 1
+                folder = self._folder(file.name)
+                if folder is not None:
+                    self.prefixes.append(folder)
+                    after = folder + LAST
+                    # The rest of the folder is passed over in the index, however much it holds.
+                    break
+                self.files.append(file)
+                after = file.name
+            else:
+                return None
+
+    def _folder(self, name: str) -> str | None:
+        if self._delimiter is None:
+            return None
+        end = name.find(self._delimiter, len(self._prefix))
+        return None if end < 0 else name[: end + len(self._delimiter)]
+
+
+def _check_limit(limit: int | None) -> int:
+    if limit is None:
+        return _DEFAULT_LIMIT
+    if limit < 1:
+        raise invalid(f"limit: it must be 1 or more, not {limit}")
+    return min(limit, _LARGEST_LIMIT)
+
+
+def _write_token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _read_token(token: str) -> str:
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error) as error:
+        raise invalid(f"continuation_token: '{token}' is no token of an earlier page") from error
+
+
+def _find_bucket(context: Context, project_name: str, name: str) -> Bucket:
+    return find_bucket(context.session, find_project(context, project_name).id, name)
+
+
+def _record(context: Context, bucket: Bucket, file: str, action: str, event: str) -> None:
+    record(context, bucket.project, action, event, object_type="file", object_name=f"{bucket.name}/{file}")
+
+
+def _signed(context: Context, method: str, bucket: Bucket, name: str) -> dict[str, Any]:
+    url = context.engine.storage.url(context.origin, method, bucket, name)
+    return {"url": url, "provider": bucket.provider}
+
+
+def _view(bucket: Bucket, file: File) -> dict[str, Any]:
+    return {
+        "file": file.name.removeprefix(bucket.prefix),
+        "size": file.size,
+        "time_created": file.time_created,
+    }

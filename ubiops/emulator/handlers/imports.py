@@ -1,0 +1,378 @@
+"""Imports: what is in a zip becomes part of a project, once it is confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import shutil
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sqlalchemy import select
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse
+
+from ubiops.emulator.bundle import BundleError, Contents, extract_package, read_bundle
+from ubiops.emulator.context import Context
+from ubiops.emulator.document import load_document
+from ubiops.emulator.errors import ApiError, invalid
+from ubiops.emulator.execution.engine import Engine
+from ubiops.emulator.handlers.deployments import deployments_create
+from ubiops.emulator.handlers.exports import (
+    OBJECT_SETTINGS,
+    PIPELINE_VERSION_SETTINGS,
+    VERSION_SETTINGS,
+    change,
+    delete,
+    detail,
+    download,
+    fail,
+    find_transfer,
+    list_transfers,
+    record_transfer,
+    run_export,
+    view,
+)
+from ubiops.emulator.handlers.find import (
+    find_deployment,
+    find_pipeline,
+    find_pipeline_version_of,
+    find_project,
+    find_version_of,
+)
+from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_create
+from ubiops.emulator.handlers.pipelines import pipelines_create
+from ubiops.emulator.handlers.revisions import create_revision
+from ubiops.emulator.handlers.variables import (
+    deployment_environment_variables_create,
+    deployment_version_environment_variables_create,
+    project_environment_variables_create,
+)
+from ubiops.emulator.handlers.versions import deployment_versions_create
+from ubiops.emulator.store import Transfer, new_id
+
+_logger = logging.getLogger(__name__)
+
+_CHUNK = 2**20
+_LARGEST_FILE = 8 * 2**30
+_LINK_TIMEOUT = 30
+_LABEL = "import"
+
+
+async def imports_create(
+    context: Context,
+    project_name: str,
+    file: UploadFile | str | None,
+    import_link: str | None,
+    export_id: str | None,
+    skip_confirmation: str | None,
+) -> dict[str, Any]:
+    find_project(context, project_name)
+    if sum(1 for source in (file, import_link, export_id) if source) != 1:
+        raise invalid("Give exactly one of file, import_link and export_id")
+    skip = _read_boolean(skip_confirmation)
+    id = new_id()
+    target = context.engine.archive(id)
+    if export_id:
+        export = find_transfer(context, project_name, "export", export_id)
+        if export.status != "completed":
+            raise invalid(f"export_id: the export is {export.status}; only a completed one can be imported")
+        context.session.commit()
+        await asyncio.to_thread(shutil.copyfile, context.engine.archive(export.id), target)
+    elif isinstance(file, UploadFile):
+        context.session.commit()
+        await asyncio.to_thread(_keep, file.file, target)
+    elif import_link:
+        _check_link(import_link)
+    else:
+        raise invalid("file: it must be an uploaded file, not a text")
+    transfer = Transfer(
+        id=id,
+        kind="import",
+        project=find_project(context, project_name),
+        created_by=context.user,
+        size=None if import_link else target.stat().st_size,
+        link=import_link or None,
+        contents={},
+        skip_confirmation=skip,
+    )
+    context.session.add(transfer)
+    context.session.flush()
+    record_transfer(context, transfer, "create", "Created")
+    context.engine.spawn(run_import(context.engine, id))
+    return view(transfer)
+
+
+def imports_list(context: Context, project_name: str, status: str | None) -> list[dict[str, Any]]:
+    return list_transfers(context, project_name, "import", status)
+
+
+def imports_get(context: Context, project_name: str, import_id: str) -> dict[str, Any]:
+    return detail(find_transfer(context, project_name, "import", import_id))
+
+
+def imports_update(context: Context, project_name: str, import_id: str, data: dict[str, Any]) -> dict[str, Any]:
+    transfer = find_transfer(context, project_name, "import", import_id)
+    if transfer.status != "confirmation":
+        raise invalid(f"The import is {transfer.status}; only one whose status is confirmation can be confirmed")
+    contents = _chosen(transfer.contents, data)
+    _check_values(contents)
+    transfer.contents = contents
+    transfer.status = "confirmation_pending"
+    record_transfer(context, transfer, "update", "Confirmed")
+    context.engine.spawn(run_import(context.engine, transfer.id))
+    return detail(transfer)
+
+
+def imports_download(context: Context, project_name: str, import_id: str) -> FileResponse:
+    return download(context, find_transfer(context, project_name, "import", import_id))
+
+
+def imports_delete(context: Context, project_name: str, import_id: str) -> None:
+    delete(context, find_transfer(context, project_name, "import", import_id))
+
+
+# Where the zip comes from
+
+
+def _read_boolean(text: str | None) -> bool:
+    if (text or "false").lower() not in ("true", "false"):
+        raise invalid(f"skip_confirmation: it must be true or false, not '{text}'")
+    return (text or "").lower() == "true"
+
+
+def _keep(source: BinaryIO, target: Path) -> None:
+    source.seek(0)
+    with target.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _CHUNK)
+
+
+def _check_link(link: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(link)
+        addresses = {info[4][0] for info in socket.getaddrinfo(parts.hostname, parts.port or 80)}
+    except (OSError, ValueError) as error:
+        raise invalid(f"import_link: '{link}' is no link that can be followed: {error}") from error
+    is_near = all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+    if parts.scheme not in ("http", "https") or not is_near:
+        raise invalid("import_link: the emulator follows links to this machine only, such as those of its own buckets")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: Any) -> None:
+        """Follow none, for it could lead off this machine."""
+
+
+def _fetch(link: str, target: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+    try:
+        with opener.open(link, timeout=_LINK_TIMEOUT) as response, target.open("wb") as copy:
+            while chunk := response.read(_CHUNK):
+                copy.write(chunk)
+                if copy.tell() > _LARGEST_FILE:
+                    raise BundleError(f"The file behind the link is larger than {_LARGEST_FILE // 2**30} GB")
+    except OSError as error:
+        raise BundleError(f"The file behind the link can't be fetched: {error}") from error
+
+
+# What of it is wanted
+
+
+def _chosen(contents: Contents, data: dict[str, Any]) -> Contents:
+    """The contents that a confirmation names, with its changes; what it leaves out is left out."""
+    chosen: Contents = {"environment_variables": _merged(contents, data, "environment_variables")}
+    for kind in ("deployments", "pipelines"):
+        chosen[kind] = _merged(contents, data, kind)
+        for name, item in chosen[kind].items():
+            found, given = contents[kind][name], data[kind][name]
+            item["versions"] = _merged(found, given, "versions")
+            if kind == "deployments":
+                item["environment_variables"] = _merged(found, given, "environment_variables")
+                for version, settings in item["versions"].items():
+                    settings["environment_variables"] = _merged(
+                        found["versions"][version], given["versions"][version], "environment_variables"
+                    )
+    return chosen
+
+
+def _merged(found: dict[str, Any], given: dict[str, Any], key: str) -> dict[str, Any]:
+    items = given.get(key) or {}
+    if not isinstance(items, dict) or not all(isinstance(item, dict) for item in items.values()):
+        raise invalid(f"{key}: it must be a dictionary of dictionaries")
+    known = found.get(key, {})
+    # Variables may be added at will: they need nothing of the file.
+    unknown = [name for name in items if name not in known and key != "environment_variables"]
+    if unknown:
+        raise invalid(f"{key}: the import has no '{unknown[0]}'")
+    return {name: {**known.get(name, {}), **item} for name, item in items.items()}
+
+
+def _check_values(contents: Contents) -> None:
+    owners = [contents]
+    for deployment in contents["deployments"].values():
+        owners += [deployment, *deployment["versions"].values()]
+    for owner in owners:
+        for name, variable in owner.get("environment_variables", {}).items():
+            if variable.get("value") is None:
+                raise invalid(f"environment_variables: '{name}' has no value in the file; give it when you confirm")
+
+
+# Bringing it in
+
+
+async def run_import(engine: Engine, id: str) -> None:
+    """Take an import as far as it goes: until it must be confirmed, or is over."""
+    try:
+        await _advance(engine, id)
+    except (ApiError, BundleError) as error:
+        fail(engine, id, str(error))
+    except CycleError:
+        fail(engine, id, "The pipelines contain each other")
+    except Exception:
+        _logger.exception("The import %s failed inside the emulator", id)
+        fail(engine, id, "The emulator failed to import the file; its log says why")
+
+
+async def _advance(engine: Engine, id: str) -> None:
+    with engine.store.session() as session:
+        transfer = session.scalar(select(Transfer).filter_by(id=id))
+        if transfer is None:
+            return
+        status, link, skip = transfer.status, transfer.link, transfer.skip_confirmation
+        contents: Contents = transfer.contents
+    path = engine.archive(id)
+    if status in ("pending", "scanning"):
+        change(engine, id, status="scanning")
+        if link is not None:
+            await asyncio.to_thread(_fetch, link, path)
+        contents = await asyncio.to_thread(read_bundle, path)
+        status = "processing" if skip else "confirmation"
+        if not change(engine, id, contents=contents, size=path.stat().st_size, status=status):
+            path.unlink()
+            return
+    if status != "confirmation":
+        change(engine, id, status="processing")
+        _check_values(contents)
+        await _bring_in(engine, id, contents)
+
+
+async def _bring_in(engine: Engine, id: str, contents: Contents) -> None:
+    revisions = {
+        settings["zip"]: new_id()
+        for deployment in contents["deployments"].values()
+        for settings in deployment["versions"].values()
+        if settings.get("zip")
+    }
+    try:
+        for name, revision_id in revisions.items():
+            await asyncio.to_thread(extract_package, engine.archive(id), name, engine.archive(revision_id))
+        with engine.store.session() as session:
+            transfer = session.scalar(select(Transfer).filter_by(id=id))
+            if transfer is not None:
+                _Creation(Context(session, engine, transfer.created_by), transfer, revisions).run()
+                transfer.status = "completed"
+    except BaseException:
+        for revision_id in revisions.values():
+            engine.archive(revision_id).unlink(missing_ok=True)
+        raise
+
+
+class _Creation:
+    """Creates what is in an import as its user would, by the same functions."""
+
+    def __init__(self, context: Context, transfer: Transfer, revisions: dict[str, str]) -> None:
+        self._context = context
+        self._project = transfer.project.name
+        self._contents = transfer.contents
+        self._label = {_LABEL: transfer.id}
+        self._revisions = revisions
+
+    def run(self) -> None:
+        """Create everything."""
+        self._create_variables(project_environment_variables_create, [], self._contents)
+        for name, item in self._contents["deployments"].items():
+            self._create_deployment(name, item)
+        for name, item in self._contents["pipelines"].items():
+            self._call(pipelines_create, [], self._body("name", name, item, OBJECT_SETTINGS))
+        self._create_pipeline_versions()
+
+    def _call(self, create: Callable[..., Any], names: list[str], body: dict[str, Any]) -> None:
+        schema = load_document().operations[create.__name__].body
+        assert schema is not None
+        try:
+            schema.check(body)
+            create(self._context, self._project, *names, data=body)
+        except ApiError as error:
+            what = "/".join([*names, str(body.get("version", body.get("name")))])
+            raise ApiError(error.status, f"{what}: {error.message}") from error
+
+    def _body(self, key: str, name: str, item: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
+        body = {setting: item[setting] for setting in settings if item.get(setting) is not None}
+        labels = body.get("labels", {})
+        return {**body, key: name, "labels": {**labels, **self._label} if isinstance(labels, dict) else labels}
+
+    def _create_variables(self, create: Callable[..., Any], names: list[str], owner: dict[str, Any]) -> None:
+        for name, variable in owner.get("environment_variables", {}).items():
+            body = {"name": name, "value": variable["value"], "secret": variable.get("secret", False)}
+            self._call(create, names, body)
+
+    def _create_deployment(self, name: str, item: dict[str, Any]) -> None:
+        self._call(deployments_create, [], self._body("name", name, item, OBJECT_SETTINGS))
+        self._create_variables(deployment_environment_variables_create, [name], item)
+        deployment = find_deployment(self._context, self._project, name)
+        for version, settings in item["versions"].items():
+            self._call(deployment_versions_create, [name], self._body("version", version, settings, VERSION_SETTINGS))
+            self._create_variables(deployment_version_environment_variables_create, [name, version], settings)
+            if settings.get("zip"):
+                created = find_version_of(self._context, deployment, version)
+                create_revision(self._context, created, self._revisions[settings["zip"]])
+        if item.get("default_version") in item["versions"]:
+            default = find_version_of(self._context, deployment, item["default_version"])
+            deployment.default_version_id = default.id
+
+    def _create_pipeline_versions(self) -> None:
+        pipelines = self._contents["pipelines"]
+        order = TopologicalSorter({name: _subpipelines(item) & pipelines.keys() for name, item in pipelines.items()})
+        for name in order.static_order():
+            pipeline = find_pipeline(self._context, self._project, name)
+            for version, settings in pipelines[name]["versions"].items():
+                body = self._body("version", version, settings, PIPELINE_VERSION_SETTINGS)
+                body["objects"] = [_object(item) for item in body.get("objects", [])]
+                self._call(pipeline_versions_create, [name], body)
+            if pipelines[name].get("default_version") in pipelines[name]["versions"]:
+                default = find_pipeline_version_of(self._context, pipeline, pipelines[name]["default_version"])
+                pipeline.default_version_id = default.id
+
+
+def _subpipelines(pipeline: dict[str, Any]) -> set[str]:
+    """The pipelines that the versions of a pipeline contain."""
+    return {
+        item["reference_name"]
+        for settings in pipeline["versions"].values()
+        for item in settings.get("objects") or []
+        if isinstance(item, dict) and item.get("reference_type") == "pipeline"
+    }
+
+
+def _object(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    # As files have it; an empty version is the default one.
+    version = item.get("reference_version")
+    body = {key: value for key, value in item.items() if key != "reference_version"}
+    return {**body, "version": version} if version else body
+
+
+def resume_transfers(engine: Engine) -> None:
+    """Go on with the exports and imports that an earlier process left."""
+    unfinished = Transfer.status.in_(["pending", "scanning", "confirmation_pending", "processing"])
+    with engine.store.session() as session:
+        for transfer in session.scalars(select(Transfer).where(unfinished)):
+            run = run_export if transfer.kind == "export" else run_import
+            engine.spawn(run(engine, transfer.id))

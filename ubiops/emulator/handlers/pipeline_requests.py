@@ -1,0 +1,337 @@
+"""Requests to pipelines: direct ones, batches, and what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from ubiops.deployment_package import DataError, check_data
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.execution.files import check_references
+from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
+from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
+from ubiops.emulator.handlers.notification_groups import find_notification_group
+from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
+from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.store import DeploymentRequest, PipelineRequest, PipelineVersion, now
+
+_MAXIMUM_BATCH = 100
+_DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 3600, 7200
+_DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT = 300, 3600
+_BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
+
+
+# To the default version
+
+
+async def pipeline_requests_create(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    data: Any,
+    pipeline_timeout: int | None,
+    deployment_timeout: int | None,
+) -> JsonResponse:
+    version = _default_version(context, project_name, pipeline_name)
+    return await _run(context, version, data, pipeline_timeout, deployment_timeout)
+
+
+def batch_pipeline_requests_create(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    data: Any,
+    timeout: int | None,
+    notification_group: str | None,
+) -> list[dict[str, Any]]:
+    version = _default_version(context, project_name, pipeline_name)
+    return queue_pipeline_requests(context, version, data, timeout=timeout, notification_group=notification_group)
+
+
+def pipeline_requests_list(
+    context: Context, project_name: str, pipeline_name: str, **filters: Any
+) -> list[dict[str, Any]]:
+    return _list(context, _default_version(context, project_name, pipeline_name), **filters)
+
+
+def pipeline_requests_get(
+    context: Context, project_name: str, pipeline_name: str, request_id: str, metadata_only: bool | None
+) -> dict[str, Any]:
+    version = _default_version(context, project_name, pipeline_name)
+    return _single_view(context, version, request_id, metadata_only)
+
+
+def pipeline_requests_delete(context: Context, project_name: str, pipeline_name: str, request_id: str) -> None:
+    _delete(context, _default_version(context, project_name, pipeline_name), [request_id])
+
+
+def pipeline_requests_batch_get(
+    context: Context, project_name: str, pipeline_name: str, data: list[str]
+) -> list[dict[str, Any]]:
+    return _collect(context, _default_version(context, project_name, pipeline_name), data)
+
+
+def pipeline_requests_batch_delete(
+    context: Context, project_name: str, pipeline_name: str, data: list[str]
+) -> dict[str, Any]:
+    _delete(context, _default_version(context, project_name, pipeline_name), data)
+    return {}
+
+
+# To a version
+
+
+async def pipeline_version_requests_create(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    version: str,
+    data: Any,
+    pipeline_timeout: int | None,
+    deployment_timeout: int | None,
+) -> JsonResponse:
+    found = find_pipeline_version(context, project_name, pipeline_name, version)
+    return await _run(context, found, data, pipeline_timeout, deployment_timeout)
+
+
+def batch_pipeline_version_requests_create(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    version: str,
+    data: Any,
+    timeout: int | None,
+    notification_group: str | None,
+) -> list[dict[str, Any]]:
+    found = find_pipeline_version(context, project_name, pipeline_name, version)
+    return queue_pipeline_requests(context, found, data, timeout=timeout, notification_group=notification_group)
+
+
+def pipeline_version_requests_list(
+    context: Context, project_name: str, pipeline_name: str, version: str, **filters: Any
+) -> list[dict[str, Any]]:
+    return _list(context, find_pipeline_version(context, project_name, pipeline_name, version), **filters)
+
+
+def pipeline_version_requests_get(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    version: str,
+    request_id: str,
+    metadata_only: bool | None,
+) -> dict[str, Any]:
+    found = find_pipeline_version(context, project_name, pipeline_name, version)
+    return _single_view(context, found, request_id, metadata_only)
+
+
+def pipeline_version_requests_delete(
+    context: Context, project_name: str, pipeline_name: str, version: str, request_id: str
+) -> None:
+    _delete(context, find_pipeline_version(context, project_name, pipeline_name, version), [request_id])
+
+
+def pipeline_version_requests_batch_get(
+    context: Context, project_name: str, pipeline_name: str, version: str, data: list[str]
+) -> list[dict[str, Any]]:
+    return _collect(context, find_pipeline_version(context, project_name, pipeline_name, version), data)
+
+
+def pipeline_version_requests_batch_delete(
+    context: Context, project_name: str, pipeline_name: str, version: str, data: list[str]
+) -> dict[str, Any]:
+    _delete(context, find_pipeline_version(context, project_name, pipeline_name, version), data)
+    return {}
+
+
+# Making requests
+
+
+def _default_version(context: Context, project_name: str, pipeline_name: str) -> PipelineVersion:
+    pipeline = find_pipeline(context, project_name, pipeline_name)
+    if pipeline.default_version is None:
+        raise not_found(f"The pipeline '{pipeline_name}' has no default version; create a version")
+    return pipeline.default_version
+
+
+async def _run(
+    context: Context, version: PipelineVersion, data: Any, timeout: int | None, deployment_timeout: int | None
+) -> JsonResponse:
+    _check_input(version, data)
+    request = PipelineRequest(
+        version=version,
+        express=True,
+        timeout=check_timeout("pipeline_timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT),
+        deployment_timeout=check_timeout(
+            "deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT
+        ),
+        data=data,
+        created_by=context.user,
+    )
+    context.session.add(request)
+    context.session.commit()
+    pipeline = version.pipeline
+    names = {"project": pipeline.project.name, "pipeline": pipeline.name, "version": version.name}
+    return _direct_answer(request.id, names, await context.engine.pipelines.submit(request))
+
+
+def _direct_answer(request_id: str, names: dict[str, str], outcome: PipelineOutcome) -> JsonResponse:
+    success = outcome.status == "completed"
+    answer = {
+        "id": request_id,
+        **names,
+        "success": success,
+        "error_message": outcome.error_message,
+        "deployment_requests": outcome.deployment_requests,
+        "result": outcome.result,
+    }
+    return JsonResponse(answer, 201 if success else 400)
+
+
+def queue_pipeline_requests(
+    context: Context,
+    version: PipelineVersion,
+    data: Any,
+    *,
+    timeout: int | None = None,
+    notification_group: str | None = None,
+    request_schedule: str | None = None,
+) -> list[dict[str, Any]]:
+    """Queue a batch of requests, which a schedule may have made."""
+    seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
+    if notification_group is not None:
+        find_notification_group(context, version.pipeline.project, notification_group)
+    inputs = data if isinstance(data, list) else [data]
+    check_size(inputs, _MAXIMUM_BATCH, "requests")
+    for item in inputs:
+        if isinstance(item, list):
+            raise invalid("Each input of a batch is one request; a list of inputs goes to a direct request")
+    _check_input(version, inputs)
+    created = now()
+    requests = [
+        PipelineRequest(
+            version=version,
+            express=False,
+            timeout=seconds,
+            deployment_timeout=_BATCH_TIMEOUT,
+            data=item,
+            created_by=context.user,
+            notification_group=notification_group,
+            request_schedule=request_schedule,
+            time_created=created,
+        )
+        for item in inputs
+    ]
+    context.session.add_all(requests)
+    context.session.flush()
+    for request in requests:
+        context.engine.pipelines.submit(request)
+    return [_created_view(request) for request in requests]
+
+
+def _check_input(version: PipelineVersion, data: Any) -> None:
+    pipeline = version.pipeline
+    if data == []:
+        raise invalid("The list of inputs is empty")
+    try:
+        check_data(data, pipeline.input_type, pipeline.input_fields, "input")
+        check_references(data, pipeline.input_fields)
+    except DataError as error:
+        raise invalid(str(error)) from error
+
+
+# Reading and deleting them
+
+
+def _find_all(context: Context, version: PipelineVersion, ids: Sequence[str]) -> list[PipelineRequest]:
+    query = select(PipelineRequest).where(PipelineRequest.version_id == version.id, PipelineRequest.id.in_(ids))
+    found = list(context.session.scalars(query.order_by(PipelineRequest.id)))
+    missing = set(ids) - {request.id for request in found}
+    if missing:
+        raise not_found(f"The requests {', '.join(sorted(missing))} were not found in the version '{version.name}'")
+    return found
+
+
+def _collect(context: Context, version: PipelineVersion, ids: list[str]) -> list[dict[str, Any]]:
+    check_size(ids, _MAXIMUM_BATCH, "ids")
+    # Ordered by id, so that no program comes to rely on the order in which it asked.
+    return [_full_view(context, request) for request in _find_all(context, version, ids)]
+
+
+def _delete(context: Context, version: PipelineVersion, ids: list[str]) -> None:
+    check_size(ids, _MAXIMUM_BATCH, "ids")
+    for request in _find_all(context, version, ids):
+        context.engine.pipelines.cancel([request.id])
+        for part in delete_parts(context.session, request.id):
+            context.engine.cancel(part)
+        context.session.delete(request)
+
+
+def _list(context: Context, version: PipelineVersion, **filters: Any) -> list[dict[str, Any]]:
+    query = select(PipelineRequest).where(PipelineRequest.version_id == version.id)
+    return [summary(request) for request in context.session.scalars(filtered(query, PipelineRequest, **filters))]
+
+
+# Views
+
+
+def _created_view(request: PipelineRequest) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "pipeline": request.version.pipeline.name,
+        "version": request.version.name,
+        "status": request.status,
+        "time_created": request.time_created,
+    }
+
+
+def summary(request: PipelineRequest) -> dict[str, Any]:
+    """A request as lists show it."""
+    return {
+        **_created_view(request),
+        "success": request.success,
+        "time_started": request.time_started,
+        "time_completed": request.time_completed,
+    }
+
+
+def _metadata(context: Context, request: PipelineRequest) -> dict[str, Any]:
+    query = select(DeploymentRequest).where(DeploymentRequest.pipeline_request_id == request.id)
+    parts = context.session.scalars(query.order_by(DeploymentRequest.number))
+    return {
+        **summary(request),
+        "deployment_requests": [_part_view(part) for part in parts],
+        "error_message": request.error_message,
+    }
+
+
+def _part_view(part: DeploymentRequest) -> dict[str, Any]:
+    return {
+        "id": part.id,
+        "pipeline_object": part.pipeline_object,
+        "deployment": part.version.deployment.name,
+        "version": part.version.name,
+    }
+
+
+def _full_view(context: Context, request: PipelineRequest) -> dict[str, Any]:
+    return {**_metadata(context, request), "request_data": request.data, "result": request.result}
+
+
+def _single_view(
+    context: Context, version: PipelineVersion, request_id: str, metadata_only: bool | None
+) -> dict[str, Any]:
+    request = _find_all(context, version, [request_id])[0]
+    pipeline_version = request.version
+    origin = {"pipeline": pipeline_version.pipeline.name, "pipeline_version": pipeline_version.name}
+    if request.request_schedule is not None:
+        origin = {"request_schedule": request.request_schedule}
+    return {
+        **(_metadata(context, request) if metadata_only else _full_view(context, request)),
+        "notification_group": request.notification_group,
+        "origin": origin,
+        "created_by": request.created_by,
+    }

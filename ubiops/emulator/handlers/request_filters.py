@@ -1,0 +1,80 @@
+"""What requests to deployments and to pipelines have in common: bounds, and the filters of their lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from ubiops.emulator.dates import parse_moment
+from ubiops.emulator.errors import invalid
+from ubiops.emulator.store import DeploymentRequest, PipelineRequest
+
+_SHORTEST_TIMEOUT = 10
+_DEFAULT_LIMIT = 50
+_STATUSES = ("pending", "processing", "failed", "completed", "cancelled", "cancelled_pending")
+
+
+def check_timeout(name: str, timeout: int | None, default: int, longest: int) -> int:
+    """A timeout in seconds, or the default."""
+    if timeout is None:
+        return default
+    if not _SHORTEST_TIMEOUT <= timeout <= longest:
+        raise invalid(f"{name}: it must be from {_SHORTEST_TIMEOUT} to {longest} seconds, not {timeout}")
+    return timeout
+
+
+def check_size(items: Sequence[Any], most: int, kind: str) -> None:
+    """Refuse a batch that is empty or too large."""
+    if not 1 <= len(items) <= most:
+        raise invalid(f"A batch takes from 1 to {most} {kind}, not {len(items)}")
+
+
+def filtered(
+    query: Select[Any],
+    table: type[DeploymentRequest] | type[PipelineRequest],
+    *,
+    status: str | None,
+    success: bool | None,
+    limit: int | None,
+    offset: int | None,
+    sort: str | None,
+    start_date: str | None,
+    end_date: str | None,
+    search_id: str | None,
+    pipeline: bool | None = None,
+) -> Select[Any]:
+    """A query of requests with the filters, the order and the page that a list was asked for."""
+    if status is not None:
+        query = query.where(table.status == _one_of("status", status, _STATUSES))
+    if success is not None:
+        query = query.where(table.success == success)
+    if start_date is not None:
+        query = query.where(table.time_created >= parse_moment("start_date", start_date))
+    if end_date is not None:
+        query = query.where(table.time_created <= parse_moment("end_date", end_date))
+    if search_id is not None:
+        query = query.where(table.id.contains(search_id, autoescape=True))
+    if pipeline is not None and table is DeploymentRequest:
+        query = query.where(table.pipeline_request_id.is_not(None) == pipeline)
+    ascending = _one_of("sort", sort or "desc", ("asc", "desc")) == "asc"
+    order = table.number.asc() if ascending else table.number.desc()
+    # The page is found in the index alone, so that an offset reads nothing of the requests that it skips.
+    page = query.with_only_columns(table.number, maintain_column_froms=True).order_by(order)
+    page = page.limit(_not_negative("limit", limit, _DEFAULT_LIMIT)).offset(_not_negative("offset", offset, 0))
+    return select(table).where(table.number.in_(page)).order_by(order)
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise invalid(f"{name}: it must be one of {', '.join(allowed)}, not '{value}'")
+    return value
+
+
+def _not_negative(name: str, value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if value < 0:
+        raise invalid(f"{name}: it must not be negative, as {value} is")
+    return value

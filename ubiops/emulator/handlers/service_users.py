@@ -1,0 +1,133 @@
+"""Service users: the accounts of programs, and their API tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, select
+
+from ubiops.emulator.access import digest, new_token
+from ubiops.emulator.audit import record
+from ubiops.emulator.context import Context
+from ubiops.emulator.dates import parse_moment
+from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.store import Project, RoleAssignment, User, new_id, now
+
+_MAXIMUM_NAME = 256
+_DOMAIN = "serviceuser.emulator.local"
+
+
+def service_users_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    token, id = new_token(), new_id()
+    user = User(
+        id=id,
+        email=_email(id, data.get("name")),
+        name=_check_name(data.get("name")),
+        project_id=project.id,
+        token=digest(token),
+        allowed_cors_origins=_check_origins(data.get("allowed_cors_origins", [])),
+        expiry_date=_check_expiry(data.get("expiry_date")),
+        creation_date=now(),
+    )
+    context.session.add(user)
+    context.session.flush()
+    _record(context, project, "create", f"Created service user {user.email}", user)
+    return {**_view(user), "token": token}
+
+
+def service_users_list(context: Context, project_name: str) -> list[dict[str, Any]]:
+    project = find_project(context, project_name)
+    query = select(User).where(User.project_id == project.id).order_by(User.number)
+    return [_view(user) for user in context.session.scalars(query)]
+
+
+def service_users_get(context: Context, project_name: str, service_user_id: str) -> dict[str, Any]:
+    return _view(_find(context, find_project(context, project_name), service_user_id))
+
+
+def service_users_update(
+    context: Context, project_name: str, service_user_id: str, data: dict[str, Any]
+) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    user = _find(context, project, service_user_id)
+    if "name" in data:
+        user.name = _check_name(data["name"])
+    if "allowed_cors_origins" in data:
+        user.allowed_cors_origins = _check_origins(data["allowed_cors_origins"])
+    if "expiry_date" in data:
+        user.expiry_date = _check_expiry(data["expiry_date"])
+    _record(context, project, "update", f"Updated service user {user.email}", user)
+    return _view(user)
+
+
+def service_users_delete(context: Context, project_name: str, service_user_id: str) -> None:
+    project = find_project(context, project_name)
+    user = _find(context, project, service_user_id)
+    _record(context, project, "delete", f"Deleted service user {user.email}", user)
+    context.session.execute(delete(RoleAssignment).where(RoleAssignment.assignee_id == user.id))
+    context.session.delete(user)
+
+
+def service_users_token(context: Context, project_name: str, service_user_id: str, data: Any) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    user = _find(context, project, service_user_id)
+    token = new_token()
+    user.token = digest(token)
+    _record(context, project, "update", f"Reset the token of service user {user.email}", user)
+    return {"token": token}
+
+
+def _email(id: str, name: str | None) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", (name or "").lower())[:64].strip("-")
+    return f"{readable or 'service-user'}.{id[:8]}@{_DOMAIN}"
+
+
+def _check_name(name: str | None) -> str | None:
+    if name is not None and len(name) > _MAXIMUM_NAME:
+        raise invalid(f"name: it takes up to {_MAXIMUM_NAME} characters, not {len(name)}")
+    return name
+
+
+def _check_origins(origins: list[str]) -> list[str]:
+    for origin in origins:
+        if not _is_origin(origin):
+            raise invalid(f"allowed_cors_origins: '{origin}' is no origin, such as https://example.com:8080")
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and text == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        return False
+
+
+def _check_expiry(text: str | None) -> str | None:
+    return parse_moment("expiry_date", text) if text is not None else None
+
+
+def _find(context: Context, project: Project, id: str) -> User:
+    user = context.session.scalar(select(User).where(User.project_id == project.id, User.id == id))
+    if user is None:
+        raise not_found(f"The service user '{id}' was not found in the project '{project.name}'")
+    return user
+
+
+def _record(context: Context, project: Project, action: str, event: str, user: User) -> None:
+    record(context, project, action, event, object_type="service_user", object_name=user.email)
+
+
+def _view(user: User) -> dict[str, Any]:
+    view = {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "creation_date": user.creation_date,
+        "allowed_cors_origins": user.allowed_cors_origins,
+    }
+    return {**view, "expiry_date": user.expiry_date} if user.expiry_date is not None else view

@@ -1,0 +1,423 @@
+"""Files of buckets and blobs: their contents on disk, and the signed URLs that lead to them.
+
+A content is written once, under an id of its own, and never changed: what replaces a file gets a new one. So a
+download that runs, or a crash in the middle of an upload, never sees half of anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote, urlencode
+
+from sqlalchemy import Select, delete, event, select
+from sqlalchemy.orm import Session
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ubiops.emulator.errors import ApiError, invalid, not_found
+from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.store import Blob, Bucket, File, Project, Store, new_id, now, timestamp
+
+_logger = logging.getLogger(__name__)
+
+PATH = "/_emulator/storage"
+"""Where the signed URLs lead to."""
+
+URL_LIFETIME = 3600
+"""Seconds that a signed URL can be used."""
+
+BLOB_TTL = 86400
+"""Seconds that a blob is kept, unless its uploader says otherwise."""
+
+LAST = "\U0010ffff"
+"""The last of all characters: what begins with a text sorts before the text with this behind it."""
+
+_BLOCK = 2**20
+
+
+class Storage:
+    """The contents of files and blobs.
+
+    Args:
+        store: Knows which content belongs to what.
+        directory: Where the contents are kept; made if it isn't there.
+    """
+
+    def __init__(self, store: Store, directory: Path) -> None:
+        self._store = store
+        self._contents = directory / "contents"
+        self._incoming = directory / "incoming"
+        self._work = directory / "work"
+        self._held: Counter[str] = Counter()
+        self._dropped: set[str] = set()
+        for path in (self._contents, self._incoming, self._work):
+            path.mkdir(parents=True, exist_ok=True)
+        self._key = _signing_key(directory / "signing.key")
+
+    # Contents
+
+    def path(self, content_id: str) -> Path:
+        """Where a content is."""
+        return self._contents / content_id
+
+    async def receive(self, blocks: AsyncIterator[bytes]) -> tuple[str, int]:
+        """Keep what is streamed; gives the id of the content and its size in bytes."""
+        content_id = new_id()
+        incoming = self._incoming / content_id
+        try:
+            with incoming.open("wb", buffering=0) as file:
+                async for block in _gathered(blocks):
+                    await asyncio.to_thread(_write, file, block)
+                size = file.tell()
+            incoming.replace(self.path(content_id))
+        finally:
+            incoming.unlink(missing_ok=True)
+        return content_id, size
+
+    async def copy(self, source: BinaryIO | Path) -> tuple[str, int]:
+        """Keep a copy of a file; gives the id of the content and its size in bytes."""
+        content_id = new_id()
+        incoming = self._incoming / content_id
+        try:
+            await asyncio.to_thread(_copy, source, incoming)
+            size = incoming.stat().st_size
+            incoming.replace(self.path(content_id))
+        finally:
+            incoming.unlink(missing_ok=True)
+        return content_id, size
+
+    @contextmanager
+    def unless_failed(self, content: tuple[str, int]) -> Iterator[None]:
+        """Delete a new content if what gives it a name fails."""
+        try:
+            yield
+        except BaseException:
+            self._drop([content[0]])
+            raise
+
+    @contextmanager
+    def hold(self, content_id: str) -> Iterator[Path]:
+        """The file of a content, which stays as long as it is held."""
+        self._held[content_id] += 1
+        try:
+            yield self.path(content_id)
+        finally:
+            self._held[content_id] -= 1
+            if not self._held[content_id]:
+                del self._held[content_id]
+                if content_id in self._dropped:
+                    self._drop([content_id])
+
+    def drop(self, session: Session, content_ids: Iterable[str]) -> None:
+        """Delete contents once the present transaction is committed and nobody reads them any more."""
+        dropped = list(content_ids)
+        if dropped:
+            event.listen(session, "after_commit", lambda _: self._drop(dropped), once=True)
+
+    def _drop(self, content_ids: Iterable[str]) -> None:
+        for content_id in content_ids:
+            if content_id in self._held:
+                self._dropped.add(content_id)
+            else:
+                self._dropped.discard(content_id)
+                self.path(content_id).unlink(missing_ok=True)
+
+    # Files and blobs
+
+    def put(self, session: Session, bucket: Bucket, name: str, content: tuple[str, int]) -> None:
+        """Give a content a name in a bucket, in place of the file that has it."""
+        self.remove_files(session, files_of(bucket).where(File.name == bucket.prefix + name))
+        content_id, size = content
+        session.add(File(id=content_id, place=bucket.place, name=bucket.prefix + name, size=size))
+
+    def put_blob(
+        self, session: Session, blob: Blob, filename: str, content: tuple[str, int], ttl: int = BLOB_TTL
+    ) -> None:
+        """Give a blob a content, in place of the one it may have, and so many seconds to live from now."""
+        if blob.content_id is not None:
+            self.drop(session, [blob.content_id])
+        moment = datetime.now(timezone.utc)
+        blob.content_id, blob.size = content
+        blob.filename, blob.ttl = filename, ttl
+        blob.last_updated, blob.expires = timestamp(moment), timestamp(moment + timedelta(seconds=ttl))
+        blob.creation_date = blob.creation_date or blob.last_updated
+        session.add(blob)
+
+    def remove_files(self, session: Session, files: Select[File]) -> None:
+        """Delete files, and their contents."""
+        ids = files.with_only_columns(File.id)
+        self.drop(session, session.scalars(ids))
+        session.execute(delete(File).where(File.id.in_(ids)))
+
+    def remove_blobs(self, session: Session, blobs: Select[Blob]) -> None:
+        """Delete blobs, and their contents."""
+        self.drop(session, session.scalars(blobs.with_only_columns(Blob.content_id)))
+        session.execute(delete(Blob).where(Blob.id.in_(blobs.with_only_columns(Blob.id))))
+
+    def forget(self, session: Session, project: Project) -> None:
+        """Delete the files and blobs of a project that is being deleted; those of other providers stay."""
+        for bucket in session.scalars(select(Bucket).where(Bucket.project_id == project.id)):
+            self.forget_bucket(session, bucket)
+        self.remove_blobs(session, select(Blob).where(Blob.project_id == project.id))
+
+    def forget_bucket(self, session: Session, bucket: Bucket) -> None:
+        """Delete the files of a bucket that is being deleted, unless another provider has them."""
+        if bucket.provider == "ubiops":
+            self.remove_files(session, files_of(bucket))
+
+    # Local files of a request
+
+    def work_directory(self, request_id: str) -> Path:
+        """Where the input files of a request lie while it runs."""
+        return self._work / request_id
+
+    # Signed URLs
+
+    def url(self, origin: str, method: str, bucket: Bucket, name: str) -> str:
+        """An absolute URL that lets its holder do one thing, for a while.
+
+        Args:
+            origin: Scheme, host and port that the caller reached the emulator by.
+            method: ``GET`` or ``PUT``.
+            bucket: Bucket of the file.
+            name: Name of the file in the bucket.
+        """
+        expires = int(time.time()) + URL_LIFETIME
+        query = urlencode({"expires": expires, "signature": self._sign(method, bucket.id, name, str(expires))})
+        return f"{origin}{PATH}/{bucket.id}/{quote(name, safe='')}?{query}"
+
+    def check(self, method: str, bucket_id: str, name: str, expires: str, signature: str) -> None:
+        """Check a signed URL.
+
+        Raises:
+            ApiError: 403: it was tampered with, is for another method, or has expired.
+        """
+        expected = self._sign(method, bucket_id, name, expires)
+        if not secrets.compare_digest(signature.encode(), expected.encode()):
+            raise ApiError(403, f"The signature of the URL is not valid for {method}; ask the API for a new URL")
+        if int(expires) < time.time():
+            raise ApiError(403, "The URL has expired; ask the API for a new one")
+
+    def _sign(self, *parts: str) -> str:
+        return hmac.new(self._key, "&".join(map(quote, parts)).encode(), hashlib.sha256).hexdigest()
+
+    # Keeping house
+
+    def expire(self) -> None:
+        """Delete what has outlived its time to live; nobody sees it any more, but it takes room."""
+        with self._store.session() as session:
+            self.remove_blobs(session, select(Blob).where(Blob.expires <= now()))
+            for bucket in session.scalars(select(Bucket).where(Bucket.ttl.is_not(None))):
+                self.remove_files(session, _all_files_of(bucket).where(File.time_created <= _oldest(bucket)))
+
+    def recover(self) -> None:
+        """Delete what an earlier process left behind when it was killed, which nobody can name any more."""
+        for directory in (self._incoming, self._work):
+            _empty(directory)
+        with self._store.session() as session:
+            known = {*session.scalars(select(File.id)), *session.scalars(select(Blob.content_id))}
+        for name in set(os.listdir(self._contents)) - known:
+            self.path(name).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Delete everything."""
+        for directory in (self._contents, self._incoming, self._work):
+            _empty(directory)
+
+
+def _signing_key(path: Path) -> bytes:
+    # Kept with the contents, so that URLs outlive a restart.
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+async def _gathered(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
+    """The same bytes in larger blocks: each costs a way to the disk."""
+    gathered = bytearray()
+    async for block in blocks:
+        gathered += block
+        if len(gathered) >= _BLOCK:
+            yield gathered
+            gathered = bytearray()
+    if gathered:
+        yield gathered
+
+
+def _write(file: Any, block: bytearray) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _copy(source: BinaryIO | Path, target: Path) -> None:
+    if isinstance(source, Path):
+        shutil.copyfile(source, target)
+        return
+    with target.open("wb") as file:
+        shutil.copyfileobj(source, file, _BLOCK)
+
+
+def _empty(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(exist_ok=True)
+
+
+# What is there
+
+
+def files_of(bucket: Bucket) -> Select[File]:
+    """The files of a bucket that have not expired."""
+    query = _all_files_of(bucket)
+    return query if bucket.ttl is None else query.where(File.time_created > _oldest(bucket))
+
+
+def _all_files_of(bucket: Bucket) -> Select[File]:
+    query = select(File).where(File.place == bucket.place)
+    return query.where(File.name >= bucket.prefix, File.name < bucket.prefix + LAST) if bucket.prefix else query
+
+
+def _oldest(bucket: Bucket) -> str:
+    assert bucket.ttl is not None
+    return timestamp(datetime.now(timezone.utc) - timedelta(seconds=bucket.ttl))
+
+
+def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
+    """A bucket by its name.
+
+    Raises:
+        ApiError: 404: there is none.
+    """
+    bucket = session.scalar(select(Bucket).where(Bucket.project_id == project_id, Bucket.name == name))
+    if bucket is None:
+        raise not_found(f"The bucket '{name}' was not found")
+    return bucket
+
+
+def find_file(session: Session, bucket: Bucket, name: str) -> File:
+    """A file by its name in a bucket.
+
+    Raises:
+        ApiError: 404: there is none, or it has expired.
+    """
+    file = session.scalar(files_of(bucket).where(File.name == bucket.prefix + name))
+    if file is None:
+        raise not_found(f"The file '{name}' was not found in the bucket '{bucket.name}'")
+    return file
+
+
+def find_blob(session: Session, project_id: str, blob_id: str) -> Blob:
+    """A blob by its id.
+
+    Raises:
+        ApiError: 404: there is none, or it has expired.
+    """
+    query = select(Blob).where(Blob.project_id == project_id, Blob.id == blob_id, Blob.expires > now())
+    blob = session.scalar(query)
+    if blob is None:
+        raise not_found(f"The blob '{blob_id}' was not found")
+    return blob
+
+
+def check_file_name(name: str) -> str:
+    """Check the name of a file in a bucket: up to 1024 bytes, slashes included.
+
+    Raises:
+        ApiError: 400: it is no name.
+    """
+    if not name or len(name.encode(errors="replace")) > 1024 or name in (".", "..") or {"\0", LAST} & {*name}:
+        raise invalid(f"The file name '{name[:100]}' is not valid: it takes from 1 to 1024 bytes, and not '.' or '..'")
+    return name
+
+
+# Transfers
+
+
+class ContentResponse(FileResponse):
+    """A content, streamed; ranges are served. It stays on disk until the last byte is sent."""
+
+    chunk_size = _BLOCK
+
+    def __init__(self, storage: Storage, content_id: str, *, filename: str | None = None) -> None:
+        super().__init__(storage.path(content_id), media_type="application/octet-stream", filename=filename)
+        self._storage = storage
+        self._content_id = content_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._storage.hold(self._content_id):
+            await super().__call__(scope, receive, send)
+
+
+class StorageEndpoint:
+    """Answers the signed URLs, as the storage of a cloud does: without a token.
+
+    Args:
+        store: The database.
+        storage: The contents.
+    """
+
+    def __init__(self, store: Store, storage: Storage) -> None:
+        self._store = store
+        self._storage = storage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ApiError as error:
+            response = JsonResponse({"error": error.message}, error.status)
+        except ClientDisconnect:
+            return
+        except Exception:
+            _logger.exception("%s %s failed inside the emulator", request.method, request.url.path)
+            response = JsonResponse({"error": "The emulator failed; its log says why"}, 500)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in ("GET", "PUT"):
+            raise ApiError(405, f"The method {method} is not allowed here; use GET or PUT, as the URL was asked for")
+        bucket_id, _, name = request.scope["raw_path"].decode("ascii", "replace")[len(PATH) + 1 :].partition("/")
+        name, query = unquote(name), request.query_params
+        self._storage.check(method, bucket_id, name, query.get("expires", ""), query.get("signature", ""))
+        return self._send(bucket_id, name) if method == "GET" else await self._receive(request, bucket_id, name)
+
+    def _send(self, bucket_id: str, name: str) -> Response:
+        with self._store.session() as session:
+            return ContentResponse(self._storage, find_file(session, _bucket(session, bucket_id), name).id)
+
+    async def _receive(self, request: Request, bucket_id: str, name: str) -> Response:
+        with self._store.session() as session:
+            azure = _bucket(session, bucket_id).provider == "azure_blob_storage"
+        if azure and request.headers.get("x-ms-blob-type") != "BlockBlob":
+            raise invalid("Azure takes an upload only with the header x-ms-blob-type: BlockBlob")
+        content = await self._storage.receive(request.stream())
+        with self._storage.unless_failed(content), self._store.session() as session:
+            self._storage.put(session, _bucket(session, bucket_id), name, content)
+        return Response(status_code=201 if azure else 200)
+
+
+def _bucket(session: Session, bucket_id: str) -> Bucket:
+    bucket = session.get(Bucket, bucket_id)
+    if bucket is None:
+        raise not_found("The bucket was deleted")
+    return bucket
