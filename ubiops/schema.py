@@ -166,8 +166,9 @@ def checker(type_name: str) -> Callable[[Any], None]:
     items = item_type(type_name)
     if items is not None:
         return _list_checker(type_name, checker(items))
-    if value_type(type_name) is not None:
-        return _check_dict
+    values = value_type(type_name)
+    if values is not None:
+        return _check_dict if is_free(values) else _dict_checker(checker(values))
     return model_class(type_name).check
 
 
@@ -237,6 +238,18 @@ def _list_checker(type_name: str, check: Callable[[Any], None]) -> Callable[[Any
                 raise error.under(index) from None
 
     return check_list
+
+
+def _dict_checker(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    def check_dict(value: Any) -> None:
+        _check_dict(value)
+        for key, item in value.items():
+            try:
+                check(item)
+            except Invalid as error:
+                raise error.under(key) from None
+
+    return check_dict
 
 
 _CHECKERS: dict[str, Callable[[Any], None]] = {
