@@ -119,7 +119,8 @@ class _Endpoint:
         if operation.body is not None:
             arguments |= await _read_body(request, operation.body)
         self._access.authorize_body(caller, operation.id, arguments)
-        return _respond(operation, await self._call(self._handlers[operation.id], caller.email, _origin(request), arguments))
+        handler = self._handlers[operation.id]
+        return _respond(operation, await self._call(handler, caller.email, _origin(request), arguments))
 
     def _preflight(self, origin: str) -> Response:
         """What a browser asks before a web page's request; the token comes only with the request itself."""
