@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from test.benchmarks import calls, imports, models, threads, transfers
+from test.benchmarks import calls, emulator, imports, models, threads, transfers
 from test.benchmarks.measure import Figure
 from test.benchmarks.server import serving
 
@@ -17,6 +17,7 @@ _GROUPS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "models": models.figures,
     "transfers": transfers.figures,
     "threads": threads.figures,
+    "emulator": emulator.figures,
 }
 
 
