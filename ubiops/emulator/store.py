@@ -162,9 +162,7 @@ class Pipeline(Base):
         ForeignKey("pipeline_version.id", ondelete="SET NULL", use_alter=True)
     )
     project: Mapped[Project] = relationship()
-    default_version: Mapped[PipelineVersion | None] = relationship(
-        foreign_keys=[default_version_id], post_update=True
-    )
+    default_version: Mapped[PipelineVersion | None] = relationship(foreign_keys=[default_version_id], post_update=True)
 
 
 class PipelineVersion(Base):

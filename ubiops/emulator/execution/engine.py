@@ -80,9 +80,7 @@ class Engine:
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
 
-    def __init__(
-        self, store: Store, directory: Path, storage: Storage, *, install_requirements: bool = False
-    ) -> None:
+    def __init__(self, store: Store, directory: Path, storage: Storage, *, install_requirements: bool = False) -> None:
         self.storage = storage
         self.store = self._store = store
         self._directory = directory
@@ -181,9 +179,7 @@ class Engine:
             files.clean()
         return Outcome("completed", result=result, memory_peak=instance.memory_peak, request=request)
 
-    async def _run(
-        self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink
-    ) -> Any:
+    async def _run(self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink) -> Any:
         while True:
             try:
                 return await instance.run(data, context, log)

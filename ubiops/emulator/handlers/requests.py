@@ -384,9 +384,7 @@ def _full_view(request: DeploymentRequest) -> dict[str, Any]:
     return {**_metadata(request), "request_data": request.data, "result": request.result}
 
 
-def _single_view(
-    context: Context, request: DeploymentRequest, metadata_only: bool | None
-) -> dict[str, Any]:
+def _single_view(context: Context, request: DeploymentRequest, metadata_only: bool | None) -> dict[str, Any]:
     return {
         **(_metadata(request) if metadata_only else _full_view(request)),
         "notification_group": request.notification_group,
