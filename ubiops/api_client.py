@@ -56,6 +56,10 @@ class ApiClient:
         header_value: Value of that header.
         cookie: Cookie to send with every request.
         pool_threads: Number of threads for calls with ``async_req=True``.
+
+    Raises:
+        ApiTypeError: The configuration is none.
+        ApiValueError: A setting for TLS can't be used.
     """
 
     PRIMITIVE_TYPES = (float, bool, bytes, str, int)
@@ -78,6 +82,11 @@ class ApiClient:
         cookie: str | None = None,
         pool_threads: int = 1,
     ) -> None:
+        # No isinstance: tests of programs pass a double.
+        if configuration is not None and not hasattr(configuration, "host"):
+            raise ApiTypeError(
+                f"Invalid value for `configuration` of ApiClient, must be Configuration, not {configuration!r}"
+            )
         self.configuration = configuration or Configuration()
         self.pool_threads = pool_threads
         self.rest_client = RESTClientObject(self.configuration)

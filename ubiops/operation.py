@@ -360,6 +360,9 @@ class Api:
 
     Args:
         api_client: The client; by default a new one with the default configuration.
+
+    Raises:
+        ApiTypeError: It is no client.
     """
 
     def __init__(self, api_client: ApiClient | None = None) -> None:
@@ -367,6 +370,11 @@ class Api:
             from ubiops.api_client import ApiClient
 
             api_client = ApiClient()
+        # No isinstance: tests of programs pass a double.
+        if not hasattr(api_client, "configuration"):
+            raise ApiTypeError(
+                f"Invalid value for `api_client` of {type(self).__name__}, must be ApiClient, not {api_client!r}"
+            )
         self.api_client = api_client
 
     def __init_subclass__(cls) -> None:

@@ -338,3 +338,13 @@ def test_odd_server_timeout_is_left_to_the_server(timeout: int, wire: Server, wi
         wire_api.deployment_requests_create("p", "d", {}, timeout=timeout)
     assert wire.last.query == {"timeout": str(timeout)}
     wire.requests.clear()
+
+
+def test_what_is_no_client_is_refused() -> None:
+    with pytest.raises(ubiops.ApiTypeError, match="`api_client` of CoreApi, must be ApiClient, not 'Token x'"):
+        ubiops.CoreApi("Token x")  # type: ignore[arg-type]
+
+
+def test_what_is_no_configuration_is_refused() -> None:
+    with pytest.raises(ubiops.ApiTypeError, match="`configuration` of ApiClient, must be Configuration, not 'Token x'"):
+        ubiops.ApiClient("Token x")  # type: ignore[arg-type]
