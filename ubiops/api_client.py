@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset({"authorization", "cookie"})
 # Shorter ones, as in tests, are no secret, and masking them would garble the text.
-_SHORTEST_TOKEN = 8
+_SHORTEST_TOKEN = 6
 
 
 class ApiClient:
