@@ -204,6 +204,8 @@ def test_an_upload_names_one_source(bare: TestProject, tmp_path: Path) -> None:
         api.revisions_file_upload("lab", "model", "v1", source_deployment="model")
     with pytest.raises(ubiops.exceptions.NotFoundError, match="'v1' has no package to copy"):
         api.revisions_file_upload("lab", "model", "v1", source_deployment="model", source_version="v1")
+    with pytest.raises(ubiops.exceptions.NotFoundError, match="The template 't1' was not found"):
+        api.revisions_file_upload("lab", "model", "v1", template_deployment_id="t1")
     text = tmp_path / "package.zip"
     text.write_text("no zip")
     with pytest.raises(ubiops.exceptions.BadRequestError, match="The file is no zip"):

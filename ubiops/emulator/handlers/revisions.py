@@ -14,7 +14,7 @@ from starlette.responses import FileResponse
 
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import ApiError, invalid, not_found
+from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.store import Build, Revision, Version, new_id, now
 
@@ -35,7 +35,9 @@ async def revisions_file_upload(
     revision_id = new_id()
     target = context.engine.archive(revision_id)
     if template_deployment_id:
-        raise ApiError(501, "The emulator has no template deployments; give file, or a source to copy from")
+        raise not_found(
+            f"The template '{template_deployment_id}' was not found: the emulator has none; give file or a source"
+        )
     if isinstance(file, UploadFile):
         context.session.commit()
         await asyncio.to_thread(_keep, file, target)
