@@ -10,7 +10,6 @@ import datetime
 import enum
 import json
 import math
-import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -190,14 +189,31 @@ def _is_uuid(value: Any) -> bool:
     return uuid is not None and isinstance(value, uuid.UUID)
 
 
+def _is_integral(value: Any) -> bool:
+    if isinstance(value, int):
+        return True
+    # What is no number of Python's is rare, and the module takes a while to load.
+    from numbers import Integral
+
+    return isinstance(value, Integral)
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, (int, float)):
+        return True
+    from numbers import Real
+
+    return isinstance(value, Real)
+
+
 def _check_int(value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(_value_of(value), numbers.Integral):
+    if isinstance(value, bool) or not _is_integral(_value_of(value)):
         raise _wrong_type("int", value)
 
 
 def _check_float(value: Any) -> None:
     number = _value_of(value)
-    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+    if isinstance(number, bool) or not _is_real(number):
         raise _wrong_type("float", value)
     if not math.isfinite(number):
         raise Invalid(f"must be a finite number, not {value!r}: JSON has no form for it")
@@ -384,9 +400,9 @@ def write_special(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     # The scalars of NumPy and its like; those of Python never come here.
-    if isinstance(value, numbers.Integral):
+    if _is_integral(value):
         return int(value)
-    if isinstance(value, numbers.Real):
+    if _is_real(value):
         return float(value)
     raise TypeError(f"JSON has no form for {type(value).__name__}")
 
