@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from ubiops.exceptions import ApiValueError
-from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, reader, value_type
+from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, nearest_hint, reader, value_type
 
 if TYPE_CHECKING:
     import inspect
@@ -252,11 +252,8 @@ def _keep_unknown(self: Model, unknown: dict[str, Any], *, warn: bool = True) ->
         return
     self.additional_properties = kept
     if warn:
-        from difflib import get_close_matches
-
         for name in kept:
-            near = get_close_matches(str(name), type(self).fields, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
+            hint = nearest_hint(str(name), type(self).fields)
             warnings.warn(
                 f"{type(self).__name__} has no field `{name}`: it is sent as it is{hint}", stacklevel=_caller_level()
             )

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
 from ubiops.files import Multipart, Stream, Upload
-from ubiops.schema import Invalid, Spec, is_free, item_type, model_class, reader, write_json, write_text
+from ubiops.schema import Invalid, Spec, is_free, item_type, model_class, nearest_hint, reader, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -313,11 +313,8 @@ class Operation(Generic[T]):
         return request
 
     def _unknown(self, option: str) -> ApiTypeError:
-        from difflib import get_close_matches
-
         known = [*(parameter.name for parameter in self.parameters), *CallOptions.__annotations__]
-        near = get_close_matches(option, known, 1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        hint = nearest_hint(option, known)
         return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
 
 

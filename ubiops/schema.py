@@ -11,7 +11,7 @@ import enum
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -129,6 +129,14 @@ class Spec:
             raise Invalid(f"length must be greater than or equal to `{self.min_length}`, not {length}")
         if self.max_length is not None and length > self.max_length:
             raise Invalid(f"length must be less than or equal to `{self.max_length}`, not {length}")
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """What to append to a message about an unknown name: the known one that is nearest, if any is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 @cache
