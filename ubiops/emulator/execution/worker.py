@@ -6,6 +6,7 @@ messages are JSON, one a line; the standard streams belong to the user's code.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -30,7 +31,8 @@ class Channel:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        with self._socket.makefile("rb") as lines:
+        # Killed before it read all that was sent, the emulator leaves a reset connection, not the end of one.
+        with contextlib.suppress(ConnectionError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._incoming.put(line)
         # The emulator is gone. The user's code may be busy, and may have started processes: all end with it.
