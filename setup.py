@@ -19,6 +19,14 @@ EMULATOR = [
     "packaging>=23.0",
 ]
 
+EXTRAS = {
+    "emulator": EMULATOR,
+    "deploy": ["pathspec>=0.12", "pyyaml>=6.0"],
+    "progress": ["tqdm>=4.66"],
+    "pandas": ["pandas>=2.0"],
+    "matplotlib": ["matplotlib>=3.8"],
+}
+
 setup(
     name="ubiops",
     version=VERSION[1],
@@ -30,7 +38,7 @@ setup(
     packages=find_packages(include=["ubiops", "ubiops.*"]),
     package_data={"ubiops": ["openapi.yaml", "py.typed"]},
     install_requires=(ROOT / "requirements.txt").read_text().split(),
-    extras_require={"emulator": EMULATOR},
+    extras_require={**EXTRAS, "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra})},
     entry_points={"pytest11": ["ubiops = ubiops.pytest_plugin"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -15,11 +15,12 @@ import pytest
 import ubiops
 import ubiops.api
 import ubiops.models
+import ubiops.utils
 from codegen import VERSION
 from ubiops import exceptions
 
 ROOT = Path(__file__).parents[2]
-LAZY = [ubiops, ubiops.api, ubiops.models]
+LAZY = [ubiops, ubiops.api, ubiops.models, ubiops.utils]
 
 
 def statically_imported(module: ModuleType) -> dict[str, str]:
@@ -34,7 +35,7 @@ def statically_imported(module: ModuleType) -> dict[str, str]:
 @pytest.mark.parametrize("module", LAZY)
 def test_lazy_and_static_imports_agree(module: ModuleType) -> None:
     seen = statically_imported(module)
-    submodules = {name for name, source in seen.items() if source == "ubiops"}
+    submodules = {name for name, source in seen.items() if source == module.__name__}
     assert {name: source for name, source in seen.items() if name not in submodules} == module.__dict__["_MODULES"]
     assert set(module.__all__) - {"__version__"} == set(module.__dict__["_MODULES"])
     for name in module.__all__:

@@ -6,15 +6,15 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Upload, last_part, write_file
 from ubiops.rest import blocks_of
+from ubiops.utils.client import core_api
 
 if TYPE_CHECKING:
-    from ubiops.api_client import ApiClient
     from ubiops.files import FileLike
     from ubiops.models import FileUploadResponse
+    from ubiops.utils.client import Client
 
 __all__ = ["download_file", "upload_file"]
 
@@ -23,7 +23,7 @@ _AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
 
 
 def upload_file(
-    client: ApiClient | CoreApi,
+    client: Client,
     project_name: str,
     file_path: FileLike,
     bucket_name: str = "default",
@@ -45,7 +45,7 @@ def upload_file(
         ApiFileError: The file is missing, unreadable or a folder; nothing was sent.
         ApiException: The API or the storage refused the upload.
     """
-    api = _core_api(client)
+    api = core_api(client)
     try:
         file = Upload(file_path)
     except ApiFileError as error:
@@ -61,7 +61,7 @@ def upload_file(
 
 
 def download_file(
-    client: ApiClient | CoreApi,
+    client: Client,
     project_name: str,
     bucket_name: str = "default",
     file_name: str | None = None,
@@ -90,7 +90,7 @@ def download_file(
             nothing was sent.
         ApiException: The API or the storage refused the download, or it broke off.
     """
-    api = _core_api(client)
+    api = core_api(client)
     if file_uri is not None:
         bucket_name, file_name = _parts(file_uri)
     if not file_name:
@@ -101,10 +101,6 @@ def download_file(
     with closing(response):
         write_file(blocks_of(response), path)
     return path
-
-
-def _core_api(client: Any) -> CoreApi:
-    return client if isinstance(client, CoreApi) else CoreApi(client)
 
 
 def _signed_url(answer: FileUploadResponse | None) -> str:

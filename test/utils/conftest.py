@@ -1,0 +1,5 @@
+"""The emulator that the helpers are tested against, and a project in it."""
+
+from test.emulator.conftest import _checked, api, callers, emulator, project
+
+__all__ = ["_checked", "api", "callers", "emulator", "project"]

@@ -1,0 +1,94 @@
+"""What can go wrong in the helpers beyond what the API answers; all are `ubiops.OpenApiException`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ubiops.exceptions import ApiValueError, OpenApiException
+
+__all__ = [
+    "BuildFailed",
+    "InvalidPackage",
+    "MissingExtra",
+    "RequestFailed",
+    "TransferFailed",
+    "WaitError",
+    "WaitTimeout",
+]
+
+
+class WaitError(OpenApiException):
+    """Something that was waited for and didn't end well.
+
+    Args:
+        message: What was waited for, and what became of it.
+        last: The object as it was last seen.
+        logs: The last lines of its log, oldest first, where it is a build.
+
+    Attributes:
+        last (Model | None): The same; None where it was never seen.
+        logs (list[str]): The same.
+    """
+
+    def __init__(self, message: str, last: Any = None, logs: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.last = last
+        self.logs = list(logs)
+
+    def __reduce__(self) -> tuple[type[WaitError], tuple[Any, ...]]:
+        return type(self), (str(self.args[0]), self.last, self.logs)
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.args[0]), *(f"  {line}" for line in self.logs)])
+
+
+class WaitTimeout(WaitError, TimeoutError):
+    """It had not ended when the time was over. It goes on at the server."""
+
+
+class BuildFailed(WaitError):
+    """A build failed: the message is the build's, ``last`` the build, ``logs`` what it wrote last."""
+
+
+class RequestFailed(WaitError):
+    """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request."""
+
+
+class TransferFailed(WaitError):
+    """An export or an import failed: the message is its ``error_message``, ``last`` the export or import."""
+
+
+class InvalidPackage(ApiValueError):
+    """A deployment package that its build would refuse.
+
+    Args:
+        problems: What is wrong, each with its place and what to do.
+
+    Attributes:
+        problems (list[str]): The same.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("The package can't be deployed: " + "; ".join(problems))
+        self.problems = list(problems)
+
+    def __reduce__(self) -> tuple[type[InvalidPackage], tuple[list[str]]]:
+        return type(self), (self.problems,)
+
+
+class MissingExtra(OpenApiException, ImportError):
+    """A library is needed that ``pip install ubiops`` doesn't bring.
+
+    Args:
+        library: Name of the library.
+        extra: The extra of ubiops that brings it.
+        purpose: What needs it.
+    """
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}: pip install 'ubiops[{extra}]'")
+        self._arguments = (library, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        return type(self), self._arguments

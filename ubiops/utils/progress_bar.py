@@ -1,0 +1,97 @@
+"""Progress of what takes long: a bar in a terminal or notebook, else one line in the log per step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Progress", "progress"]
+
+_logger = logging.getLogger("ubiops.utils")
+_enabled: bool | None = None
+
+
+def progress(enabled: bool | None = None) -> bool:
+    """Switch progress bars on or off for the whole program; without an argument, tell whether they are on.
+
+    They are on by default, unless the environment says ``UBIOPS_PROGRESS=0``. They need the extra
+    ``ubiops[progress]``, and show only in a terminal or a notebook, never in a pipe.
+
+    Args:
+        enabled: Whether to show them.
+
+    Returns:
+        Whether they are on now.
+    """
+    global _enabled
+    if enabled is not None:
+        _enabled = enabled
+    return os.environ.get("UBIOPS_PROGRESS") != "0" if _enabled is None else _enabled
+
+
+class Progress:
+    """How far a task is; a context manager. Threads may share it.
+
+    Args:
+        description: What is done, such as ``Uploading cars.csv``.
+        total: How much there is to do; None where that isn't known.
+        unit: What is counted; ``B`` for bytes, shown in KiB, MiB and so on.
+        shown: Whether to show it at all: what the caller of a helper asked for.
+    """
+
+    def __init__(self, description: str, total: int | None = None, unit: str = "it", *, shown: bool = True) -> None:
+        self._description = description
+        self._lock = threading.Lock()
+        self._bar = _make_bar(description, total, unit) if shown and progress() and _watched() else None
+        self._logged = shown and self._bar is None
+
+    def __enter__(self) -> Progress:
+        self._log("started")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._log("finished" if error is None else f"ended by {type(error).__name__}")
+
+    def advance(self, amount: int = 1) -> None:
+        """Count what was done."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.update(amount)
+
+    def step(self, state: str) -> None:
+        """Say what is going on now, such as the status of a build."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.set_postfix_str(state)
+        self._log(state)
+
+    def _log(self, state: str) -> None:
+        if self._logged:
+            _logger.info("%s: %s", self._description, state)
+
+
+def _watched() -> bool:
+    """Whether someone sees a bar: in a terminal, or in a notebook, whose kernel shows widgets."""
+    if "ipykernel" in sys.modules:
+        return True
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        # A program without a console, or one that has closed it.
+        return False
+
+
+def _make_bar(description: str, total: int | None, unit: str) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(desc=description, total=total, unit=unit, unit_scale=unit == "B", unit_divisor=1024, leave=False)
