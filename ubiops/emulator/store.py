@@ -5,13 +5,16 @@ One thread, the server's, uses the store. A session is never held across an ``aw
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, create_engine, event, true
+from sqlalchemy import JSON, Connection, ForeignKey, Index, create_engine, event, text, true
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
@@ -21,6 +24,14 @@ Labels = dict[str, str]
 def new_id() -> str:
     """A fresh UUID."""
     return str(uuid.uuid4())
+
+
+def new_ids(number: int) -> list[str]:
+    """Fresh UUIDs that begin with the present millisecond (version 7), so that an index takes them side by side."""
+    head, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10 * number).hex()
+    start = f"{head[:8]}-{head[8:]}-7"
+    parts = (noise[index : index + 20] for index in range(0, len(noise), 20))
+    return [f"{start}{part[:3]}-{'89ab'[int(part[3], 16) % 4]}{part[4:7]}-{part[7:19]}" for part in parts]
 
 
 def timestamp(moment: datetime) -> str:
@@ -246,14 +257,20 @@ class Build(Base):
 
 class DeploymentRequest(Base):
     __tablename__ = "deployment_request"
-    __table_args__ = (Index("request_order", "version_id", "number"),)
+    # A batch is written at once: an index that says nothing of its requests yet doesn't hold them.
+    __table_args__ = (
+        Index("request_order", "version_id", "number"),
+        Index("unfinished_request", "status", sqlite_where=text("time_completed IS NULL")),
+        Index("request_deletion", "delete_after", sqlite_where=text("delete_after IS NOT NULL")),
+        Index("request_of_pipeline", "pipeline_request_id", sqlite_where=text("pipeline_request_id IS NOT NULL")),
+    )
 
     number: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(unique=True, default=new_id)
     version_id: Mapped[str] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"))
     express: Mapped[bool]
     timeout: Mapped[int]
-    status: Mapped[str] = mapped_column(default="pending", index=True)
+    status: Mapped[str] = mapped_column(default="pending")
     success: Mapped[bool | None]
     time_created: Mapped[str] = mapped_column(default=now)
     time_started: Mapped[str | None]
@@ -265,8 +282,8 @@ class DeploymentRequest(Base):
     notification_group: Mapped[str | None]
     request_schedule: Mapped[str | None]
     retries: Mapped[int] = mapped_column(default=0)
-    delete_after: Mapped[str | None] = mapped_column(index=True)
-    pipeline_request_id: Mapped[str | None] = mapped_column(index=True)
+    delete_after: Mapped[str | None]
+    pipeline_request_id: Mapped[str | None]
     pipeline_object: Mapped[str | None]
     pipeline_object_id: Mapped[str | None]
     version: Mapped[Version] = relationship()
@@ -589,22 +606,53 @@ class AuditEvent(Base):
     object_name: Mapped[str]
 
 
+_EVENTS = {
+    table.__tablename__ for table in (DeploymentRequest, PipelineRequest, Measurement, InstanceRun, LogLine, AuditEvent)
+}
+"""Tables of what happens, which is written all the time; the others hold what was set up."""
+
+
 class Store:
     """The database.
 
     Args:
         path: File of the database; made if it isn't there.
+
+    Attributes:
+        changes (int): Counts the changes of what was set up. What was read of it while this stays the same still holds.
     """
 
     def __init__(self, path: Path) -> None:
+        self.changes = 0
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "before_cursor_execute", self._notice)
+        event.listen(self._engine, "commit", self._count)
+        event.listen(self._engine, "rollback", self._count)
         Base.metadata.create_all(self._engine)
         self.new_session = sessionmaker(self._engine, expire_on_commit=False)
+        self._connection = self._engine.connect()
 
     def session(self) -> AbstractContextManager[Session]:
         """A session that is committed when its block ends, and rolled back if it raises."""
         return self.new_session.begin()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction without a session's bookkeeping, for what every request does; ended as a session is."""
+        with self._connection.begin():
+            yield self._connection
+
+    def _notice(self, connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
+        verb, _, target = statement.partition(" ")
+        if verb != "SELECT" and target.removeprefix("INTO ").removeprefix("FROM ").partition(" ")[0] not in _EVENTS:
+            connection.info["changed"] = True
+            self.changes += 1
+
+    def _count(self, connection: Connection) -> None:
+        # Who read in the middle of the transaction saw what was there before it.
+        if connection.info.pop("changed", False):
+            self.changes += 1
 
     def clear(self) -> None:
         """Forget everything."""
@@ -614,6 +662,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connections; the file stays."""
+        self._connection.close()
         self._engine.dispose()
 
 

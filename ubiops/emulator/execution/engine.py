@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.orm import Session, joinedload
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, PackageError, RequestError, check_data, find_root, main_file_name
 from ubiops.emulator.execution.files import RequestFiles
@@ -39,12 +38,16 @@ from ubiops.emulator.store import (
     now,
     timestamp,
 )
+from ubiops.emulator.targets import Targets
 from ubiops.emulator.variables import effective_variables
 
 _logger = logging.getLogger(__name__)
 
 _BUILD_TIMEOUT = 600.0
 """Seconds that a package may take to be imported and initialized in its build."""
+
+_NOTICED = 0.05
+"""Seconds after which it is stored that a request runs; one that ends sooner is stored once."""
 
 _MOST_RETRIES = 3
 """How often a request is restarted whose instance was lost, so that code which kills it doesn't do so for ever."""
@@ -54,11 +57,8 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SS
 
 # What every request runs is made once, and goes past the session's bookkeeping.
 _REQUESTS: Any = DeploymentRequest.__table__
-_REQUEST = (
-    select(DeploymentRequest)
-    .where(DeploymentRequest.id == bindparam("id"))
-    .options(joinedload(DeploymentRequest.version).joinedload(Version.deployment))
-)
+_REQUEST = select(_REQUESTS).where(_REQUESTS.c.id == bindparam("id"))
+_STARTED = ("status", "time_started", "delete_after")
 _UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 _FINISH = _UPDATE.returning(_REQUESTS.c.notification_group)
 _DELETE = delete(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
@@ -76,6 +76,7 @@ class Engine:
     Attributes:
         store (Store): The same.
         storage (Storage): The same.
+        targets (Targets): The versions that requests go to.
         pipelines (Pipelines): Runs pipeline requests.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
@@ -83,6 +84,7 @@ class Engine:
     def __init__(self, store: Store, directory: Path, storage: Storage, *, install_requirements: bool = False) -> None:
         self.storage = storage
         self.store = self._store = store
+        self.targets = Targets(store)
         self._directory = directory
         self._requirements = Requirements(directory.parent / "environments", install=install_requirements)
         self.running: set[str] = set()
@@ -115,6 +117,10 @@ class Engine:
         job = Job(request_id, express=express, timeout=timeout, request=request)
         self._pool(version).submit(job)
         return job.done
+
+    def queue(self, version: Version, request_ids: Iterable[str], timeout: float) -> None:
+        """Queue the stored requests of a batch."""
+        self._pool(version).submit(*(Job(id, express=False, timeout=timeout) for id in request_ids))
 
     def queued(self, version: Version, *, express: bool) -> int:
         """How many requests of a kind wait for an instance."""
@@ -156,19 +162,18 @@ class Engine:
 
     async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
         """Let an instance answer a stored request, which is read where it isn't at hand."""
-        with self._store.session() as session:
-            request = request or session.scalar(_REQUEST, {"id": request_id})
-            if request is None:
-                return Outcome("cancelled")
-            started = {"status": "processing", "time_started": now(), "delete_after": _delete_after(request)}
-            session.execute(_UPDATE, {"key": request_id, **started})
-            _take_over(request, started)
-            data, deployment = request.data, request.version.deployment
-            kind, fields = deployment.output_type, deployment.output_fields
-            pipeline_version = find_pipeline_version(session, request)
-            log = self._log_of(request.version_id, request_id=request_id, **log_columns(request, pipeline_version))
-            context = _request_context(request, pipeline_version)
-            files = RequestFiles(self._store, self.storage, session, request)
+        request = request or self._read(request_id)
+        if request is None:
+            return Outcome("cancelled")
+        _take_over(request, _started(request.version))
+        # Most end before anybody could ask.
+        begin = asyncio.get_running_loop().call_later(_NOTICED, self._begin, request)
+        data, deployment = request.data, request.version.deployment
+        kind, fields = deployment.output_type, deployment.output_fields
+        pipeline_version = self._pipeline_version(request)
+        log = self._log_of(request.version_id, request_id=request_id, **log_columns(request, pipeline_version))
+        context = _request_context(request, pipeline_version)
+        files = RequestFiles(self._store, self.storage, request)
         try:
             data = await files.fetch(data)
             result = await files.keep(await self._run(instance, request_id, data, context, log))
@@ -176,8 +181,27 @@ class Engine:
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
         finally:
+            begin.cancel()
             files.clean()
         return Outcome("completed", result=result, memory_peak=instance.memory_peak, request=request)
+
+    def _read(self, request_id: str) -> DeploymentRequest | None:
+        """A stored request, apart from any session; None where it was deleted."""
+        with self._store.transaction() as connection:
+            row = connection.execute(_REQUEST, {"id": request_id}).first()
+        version = self.targets.find(row.version_id) if row is not None else None
+        return DeploymentRequest(**row._mapping, version=version) if row is not None and version is not None else None
+
+    def _pipeline_version(self, request: DeploymentRequest) -> PipelineVersion | None:
+        if request.pipeline_request_id is None:
+            return None
+        with self._store.session() as session:
+            return find_pipeline_version(session, request)
+
+    def _begin(self, request: DeploymentRequest) -> None:
+        """Store that a request runs."""
+        with self._store.transaction() as connection:
+            connection.execute(_UPDATE, {"key": request.id, **{name: getattr(request, name) for name in _STARTED}})
 
     async def _run(self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink) -> Any:
         while True:
@@ -199,39 +223,43 @@ class Engine:
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         """Store how a request ended, as the retention mode of its version says."""
-        with self._store.session() as session:
-            request = outcome.request or session.scalar(_REQUEST, {"id": request_id})
-            if request is None:
-                return
-            ended = {
-                "status": outcome.status,
-                "success": outcome.status == "completed",
-                "error_message": outcome.error_message,
-                "time_completed": now(),
-                "result": outcome.result,
-                "delete_after": request.delete_after or _delete_after(request),
-            }
-            mode = request.version.request_retention_mode
-            kept = {**ended, "data": None, "result": None} if mode == "metadata" else ended
-            row = session.execute(_FINISH, {"key": request_id, **kept}).first()
+        request = outcome.request or self._read(request_id)
+        if request is None:
+            return
+        ended = {
+            "status": outcome.status,
+            "success": outcome.status == "completed",
+            "error_message": outcome.error_message,
+            "time_started": request.time_started,
+            "time_completed": now(),
+            "result": outcome.result,
+            "delete_after": request.delete_after or _delete_after(request.version),
+        }
+        mode = request.version.request_retention_mode
+        kept = {**ended, "data": None, "result": None} if mode == "metadata" else ended
+        project_id = request.version.deployment.project_id
+        with self._store.transaction() as connection:
+            row = connection.execute(_FINISH, {"key": request_id, **kept}).first()
             if row is None:
                 # It was deleted while it ran.
                 return
             _take_over(request, {**ended, "notification_group": row.notification_group})
-            project_id = request.version.deployment.project_id
-            measure_request(session, request, project_id, outcome.memory_peak)
-            self._notify(session, request, project_id)
+            measure_request(connection, request, project_id, outcome.memory_peak)
             if mode == "none":
-                session.execute(_DELETE, {"key": request_id})
+                connection.execute(_DELETE, {"key": request_id})
+        self._notify(request, project_id)
 
-    def _notify(self, session: Session, request: DeploymentRequest, project_id: str) -> None:
+    def _notify(self, request: DeploymentRequest, project_id: str) -> None:
         version = request.version
+        group = request.notification_group or version.default_notification_group
+        monitoring = version.monitoring if request.status == "failed" else None
+        if group is None and monitoring is None:
+            return
         place = {"version_id": version.id, "request_id": request.id}
         what = f"request {request.id} to the version {version.name} of the deployment {version.deployment.name}"
-        group = request.notification_group or version.default_notification_group
-        notify(session, project_id, group, f"The {what} is {request.status}", **place)
-        if request.status == "failed":
-            notify(session, project_id, version.monitoring, f"The {what} has failed", **place)
+        with self._store.session() as session:
+            notify(session, project_id, group, f"The {what} is {request.status}", **place)
+            notify(session, project_id, monitoring, f"The {what} has failed", **place)
 
     # Instances
 
@@ -416,7 +444,7 @@ class Engine:
             request.time_completed = now()
             return
         request.status = "pending"
-        self.submit(request.version, request.id, express=False, timeout=request.timeout)
+        self.queue(request.version, [request.id], request.timeout)
 
     async def stop(self) -> None:
         """Stop all instances and builds; `recover` takes them up again."""
@@ -459,15 +487,19 @@ def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]
 
 
 def _take_over(request: DeploymentRequest, values: dict[str, Any]) -> None:
-    """Let a request have values that are stored already, so that the session doesn't store them again."""
+    """Let a request that was read have values that were stored since."""
     for name, value in values.items():
-        set_committed_value(request, name, value)
+        setattr(request, name, value)
 
 
-def _delete_after(request: DeploymentRequest) -> str:
+def _started(version: Version) -> dict[str, Any]:
+    """What a request to a version gets when it starts."""
+    return {"status": "processing", "time_started": now(), "delete_after": _delete_after(version)}
+
+
+def _delete_after(version: Version) -> str:
     """When a request that starts or is cancelled now is old enough to be deleted."""
-    kept = timedelta(seconds=request.version.request_retention_time)
-    return timestamp(datetime.now(timezone.utc) + kept)
+    return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
 
 
 def _plain_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,8 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from ubiops.deployment_package import DataError, map_files
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.storage import Storage, check_file_name, find_blob, find_bucket, find_file
@@ -57,11 +55,10 @@ class RequestFiles:
     Args:
         store: The database.
         storage: The contents of files.
-        session: What `request` was read with.
         request: The request.
     """
 
-    def __init__(self, store: Store, storage: Storage, session: Session, request: DeploymentRequest) -> None:
+    def __init__(self, store: Store, storage: Storage, request: DeploymentRequest) -> None:
         deployment = request.version.deployment
         self._store = store
         self._storage = storage
@@ -74,7 +71,8 @@ class RequestFiles:
         self._directory = storage.work_directory(request.id)
         self._bucket = "default"
         if self._output_fields:
-            variables = {variable.name: variable.value for variable in effective_variables(session, request.version)}
+            with store.session() as session:
+                variables = {item.name: item.value for item in effective_variables(session, request.version)}
             self._bucket = variables.get("SYS_DEFAULT_BUCKET") or self._bucket
 
     async def fetch(self, data: Any) -> Any:

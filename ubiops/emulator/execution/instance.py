@@ -124,6 +124,8 @@ class _Worker:
         self._reader, self._writer = streams
         self._outputs = outputs
         self._exited = asyncio.ensure_future(process.wait())
+        # A process that the user's code forked may hold the socket open, so its end alone would tell nothing.
+        self._exited.add_done_callback(lambda _: self._writer.transport.abort())
 
     @classmethod
     async def start(cls, package: Package, log: LogSink) -> _Worker:
@@ -160,19 +162,14 @@ class _Worker:
             WorkerLostError: The process ended instead.
         """
         self._writer.write(json.dumps(message).encode() + b"\n")
-        reading = asyncio.ensure_future(self._reader.readline())
         try:
-            # A process that the user's code forked may hold the socket open, so its end alone tells nothing.
-            await asyncio.wait({reading, self._exited}, return_when=asyncio.FIRST_COMPLETED)
-            line = reading.result() if reading.done() else b""
+            line = await self._reader.readline()
         except OSError:
             line = b""
-        finally:
-            reading.cancel()
         # The worker flushed its streams before it answered, so what it wrote is all there.
         for output in self._outputs:
             output.finish()
-        if not line:
+        if not line.endswith(b"\n"):
             self._kill_group()
             raise WorkerLostError(f"The instance stopped unexpectedly ({_ending(await self._exited)})")
         answer: dict[str, Any] = json.loads(line)

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import Connection, func
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,14 @@ _ZERO = dict.fromkeys(VALUES, 0)
 
 
 def add_measurement(
-    session: Session, *, project_id: str, object_type: str, object_id: str, user: str, moment: str, **values: float
+    session: Session | Connection,
+    *,
+    project_id: str,
+    object_type: str,
+    object_id: str,
+    user: str,
+    moment: str,
+    **values: float,
 ) -> None:
     """Add values to those of a minute.
 
@@ -47,7 +54,9 @@ def add_measurement(
     session.execute(_ADD, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
 
 
-def measure_request(session: Session, request: DeploymentRequest, project_id: str, memory_peak: int) -> None:
+def measure_request(
+    session: Session | Connection, request: DeploymentRequest, project_id: str, memory_peak: int
+) -> None:
     """Add a deployment request that has ended to the measurements of its version.
 
     Args:

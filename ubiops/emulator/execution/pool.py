@@ -59,6 +59,8 @@ class Job:
         request: The request itself, if it needn't be read again when it runs.
     """
 
+    __slots__ = ("_done", "attempt", "express", "request", "request_id", "settled", "timeout", "timer", "verdict")
+
     def __init__(
         self, request_id: str, *, express: bool, timeout: float, request: DeploymentRequest | None = None
     ) -> None:
@@ -66,17 +68,26 @@ class Job:
         self.request = request
         self.express = express
         self.timeout = timeout
-        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.attempt: asyncio.Task[Outcome] | None = None
         self.verdict: Outcome | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.settled = False
+        self._done: asyncio.Future[Outcome] | None = None
+
+    @property
+    def done(self) -> asyncio.Future[Outcome]:
+        """Tells whoever waits how it ends; to be asked for before it does."""
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+        return self._done
 
     def settle(self, outcome: Outcome) -> None:
         """Tell whoever waits."""
+        self.settled = True
         if self.timer is not None:
             self.timer.cancel()
-        if not self.done.done():
-            self.done.set_result(outcome)
+        if self._done is not None and not self._done.done():
+            self._done.set_result(outcome)
 
 
 class Pool:
@@ -106,12 +117,13 @@ class Pool:
         """How many requests of a kind wait for an instance."""
         return len(self._express if express else self._batch)
 
-    def submit(self, job: Job) -> None:
-        """Queue a request."""
-        self._jobs[job.request_id] = job
-        (self._express if job.express else self._batch).append(job)
-        if job.express:
-            self._limit(job)
+    def submit(self, *jobs: Job) -> None:
+        """Queue requests."""
+        for job in jobs:
+            self._jobs[job.request_id] = job
+            (self._express if job.express else self._batch).append(job)
+            if job.express:
+                self._limit(job)
         self._dispatch()
 
     def cancel(self, request_id: str) -> None:
@@ -200,7 +212,7 @@ class Pool:
                 self.keep_minimum()
 
     async def _work(self, job: Job, instance: Instance) -> None:
-        if job.done.done():
+        if job.settled:
             return
         if not job.express:
             self._limit(job)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
-from sqlalchemy.orm import contains_eager
+from sqlalchemy import insert, select
+from sqlalchemy.dialects import sqlite
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
@@ -24,14 +25,12 @@ from ubiops.emulator.store import (
     Pipeline,
     PipelineRequest,
     PipelineVersion,
-    Project,
     Version,
-    new_id,
+    new_ids,
     now,
 )
 
 _MAXIMUM_BATCH = 250
-_CREATED = ("id", "status", "time_created")
 _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 300, 3600
 _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
 _FINISHED = ("failed", "completed", "cancelled")
@@ -39,13 +38,11 @@ _FINISHED = ("failed", "completed", "cancelled")
 
 # Made once: every request goes through them, and past the session's bookkeeping.
 _INSERT = insert(DeploymentRequest.__table__)  # type: ignore[arg-type]
-_DEFAULT_VERSION = (
-    select(Version)
-    .join(Deployment, Deployment.default_version_id == Version.id)
-    .join(Deployment.project)
-    .where(Project.name == bindparam("project"), Deployment.name == bindparam("deployment"))
-    .options(contains_eager(Version.deployment).contains_eager(Deployment.project))
+_BATCH_COLUMNS = (
+    *("id", "version_id", "express", "timeout", "status", "time_created", "data", "created_by", "retries"),
+    *("notification_group", "request_schedule"),
 )
+_INSERT_BATCH = str(_INSERT.compile(dialect=sqlite.dialect(paramstyle="named"), column_keys=_BATCH_COLUMNS))
 
 
 # To the default version
@@ -111,7 +108,7 @@ def deployment_requests_batch_delete(
 async def deployment_version_requests_create(
     context: Context, project_name: str, deployment_name: str, version: str, data: Any, timeout: int | None
 ) -> JsonResponse:
-    return await _run(context, find_version(context, project_name, deployment_name, version), data, timeout)
+    return await _run(context, _version(context, project_name, deployment_name, version), data, timeout)
 
 
 def batch_deployment_version_requests_create(
@@ -123,14 +120,14 @@ def batch_deployment_version_requests_create(
     timeout: int | None,
     notification_group: str | None,
 ) -> list[dict[str, Any]]:
-    found = find_version(context, project_name, deployment_name, version)
+    found = _version(context, project_name, deployment_name, version)
     return queue_requests(context, found, data, timeout, notification_group)
 
 
 def deployment_version_requests_list(
     context: Context, project_name: str, deployment_name: str, version: str, **filters: Any
 ) -> list[dict[str, Any]]:
-    return _list(context, find_version(context, project_name, deployment_name, version), **filters)
+    return _list(context, _version(context, project_name, deployment_name, version), **filters)
 
 
 def deployment_version_requests_get(
@@ -141,32 +138,32 @@ def deployment_version_requests_get(
     request_id: str,
     metadata_only: bool | None,
 ) -> dict[str, Any]:
-    found = find_version(context, project_name, deployment_name, version)
+    found = _version(context, project_name, deployment_name, version)
     return _single_view(context, _find(context, found, request_id), metadata_only)
 
 
 def deployment_version_requests_update(
     context: Context, project_name: str, deployment_name: str, version: str, request_id: str, data: dict[str, Any]
 ) -> dict[str, Any]:
-    return _update(context, find_version(context, project_name, deployment_name, version), request_id, data)
+    return _update(context, _version(context, project_name, deployment_name, version), request_id, data)
 
 
 def deployment_version_requests_delete(
     context: Context, project_name: str, deployment_name: str, version: str, request_id: str
 ) -> None:
-    _delete(context, find_version(context, project_name, deployment_name, version), [request_id])
+    _delete(context, _version(context, project_name, deployment_name, version), [request_id])
 
 
 def deployment_version_requests_batch_get(
     context: Context, project_name: str, deployment_name: str, version: str, data: list[str]
 ) -> list[dict[str, Any]]:
-    return _collect(context, find_version(context, project_name, deployment_name, version), data)
+    return _collect(context, _version(context, project_name, deployment_name, version), data)
 
 
 def deployment_version_requests_batch_delete(
     context: Context, project_name: str, deployment_name: str, version: str, data: list[str]
 ) -> dict[str, Any]:
-    _delete(context, find_version(context, project_name, deployment_name, version), data)
+    _delete(context, _version(context, project_name, deployment_name, version), data)
     return {}
 
 
@@ -174,11 +171,16 @@ def deployment_version_requests_batch_delete(
 
 
 def _default_version(context: Context, project_name: str, deployment_name: str) -> Version:
-    version = context.session.scalar(_DEFAULT_VERSION, {"project": project_name, "deployment": deployment_name})
+    version = context.engine.targets.find_default(project_name, deployment_name)
     if version is None:
         find_deployment(context, project_name, deployment_name)
         raise not_found(f"The deployment '{deployment_name}' has no default version; create a version")
     return version
+
+
+def _version(context: Context, project_name: str, deployment_name: str, name: str) -> Version:
+    version = context.engine.targets.find_named(project_name, deployment_name, name)
+    return version or find_version(context, project_name, deployment_name, name)
 
 
 async def _run(context: Context, version: Version, data: Any, timeout: int | None) -> JsonResponse:
@@ -187,7 +189,7 @@ async def _run(context: Context, version: Version, data: Any, timeout: int | Non
     _check_input(version, data)
     _check_queue(context, version, 1, express=True)
     values = {
-        "id": new_id(),
+        "id": new_ids(1)[0],
         "version_id": version.id,
         "express": True,
         "timeout": seconds,
@@ -195,8 +197,8 @@ async def _run(context: Context, version: Version, data: Any, timeout: int | Non
         "created_by": context.user,
         "time_created": now(),
     }
-    context.session.execute(_INSERT, values)
-    context.session.commit()
+    with context.engine.store.transaction() as connection:
+        connection.execute(_INSERT, values)
     request = DeploymentRequest(**values, version=version)
     outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
     return _direct_answer(version, request.id, outcome)
@@ -239,18 +241,24 @@ def queue_requests(
         "version_id": version.id,
         "express": False,
         "timeout": seconds,
-        "created_by": context.user,
-        "notification_group": notification_group,
-        "request_schedule": request_schedule,
         "status": "pending",
         "time_created": now(),
+        "created_by": context.user,
+        "retries": 0,
+        "notification_group": notification_group,
+        "request_schedule": request_schedule,
     }
-    requests = [{**common, "id": new_id(), "data": item} for item in inputs]
-    context.session.execute(_INSERT, requests)
-    for request in requests:
-        context.engine.submit(version, request["id"], express=False, timeout=seconds)
-    place = {"deployment": version.deployment.name, "version": version.name}
-    return [{**place, **{name: request[name] for name in _CREATED}} for request in requests]
+    ids = new_ids(len(inputs))
+    rows = [{**common, "id": id, "data": json.dumps(item)} for id, item in zip(ids, inputs, strict=True)]
+    context.session.connection().exec_driver_sql(_INSERT_BATCH, rows)
+    context.engine.queue(version, ids, seconds)
+    created = {
+        "deployment": version.deployment.name,
+        "version": version.name,
+        "status": common["status"],
+        "time_created": common["time_created"],
+    }
+    return [{"id": id, **created} for id in ids]
 
 
 def _check_ready(version: Version) -> None:
@@ -292,7 +300,7 @@ def _find(context: Context, version: Version, request_id: str) -> DeploymentRequ
 
 def _find_all(context: Context, version: Version, ids: list[str]) -> list[DeploymentRequest]:
     query = select(DeploymentRequest).where(DeploymentRequest.version_id == version.id, DeploymentRequest.id.in_(ids))
-    found = list(context.session.scalars(query.order_by(DeploymentRequest.id)))
+    found = list(context.session.scalars(query))
     missing = set(ids) - {request.id for request in found}
     if missing:
         raise not_found(f"The requests {', '.join(sorted(missing))} were not found in the version '{version.name}'")
@@ -301,8 +309,9 @@ def _find_all(context: Context, version: Version, ids: list[str]) -> list[Deploy
 
 def _collect(context: Context, version: Version, ids: list[str]) -> list[dict[str, Any]]:
     check_size(ids, _MAXIMUM_BATCH, "ids")
-    # Ordered by id, so that no program comes to rely on the order in which it asked.
-    return [_full_view(request) for request in _find_all(context, version, ids)]
+    # In no order, so that no program comes to rely on the one in which it asked.
+    requests = sorted(_find_all(context, version, ids), key=lambda request: request.id[::-1])
+    return [_full_view(request) for request in requests]
 
 
 def _delete(context: Context, version: Version, ids: list[str]) -> None:

@@ -1,0 +1,57 @@
+"""The deployment versions that requests go to, at hand for each of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import contains_eager
+
+from ubiops.emulator.store import Deployment, Project, Store, Version
+
+_VERSION = (
+    select(Version)
+    .join(Version.deployment)
+    .join(Deployment.project)
+    .options(contains_eager(Version.deployment).contains_eager(Deployment.project))
+)
+_BY_ID = _VERSION.where(Version.id == bindparam("id"))
+_OF_DEPLOYMENT = _VERSION.where(Project.name == bindparam("project"), Deployment.name == bindparam("deployment"))
+_DEFAULT = _OF_DEPLOYMENT.where(Deployment.default_version_id == Version.id)
+_NAMED = _OF_DEPLOYMENT.where(Version.name == bindparam("version"))
+
+
+class Targets:
+    """Versions with their deployments and projects, read again only when something that was set up has changed.
+
+    They belong to no session: they are for reading.
+
+    Args:
+        store: Where they are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changes = store.changes
+        self._known: dict[tuple[str, ...], Version | None] = {}
+
+    def find(self, version_id: str) -> Version | None:
+        """The version of an id."""
+        return self._find(_BY_ID, id=version_id)
+
+    def find_default(self, project: str, deployment: str) -> Version | None:
+        """The default version of a deployment, both given by name."""
+        return self._find(_DEFAULT, project=project, deployment=deployment)
+
+    def find_named(self, project: str, deployment: str, version: str) -> Version | None:
+        """A version, given by names."""
+        return self._find(_NAMED, project=project, deployment=deployment, version=version)
+
+    def _find(self, query: Select[Version], **values: str) -> Version | None:
+        if self._changes != self._store.changes:
+            self._known.clear()
+            self._changes = self._store.changes
+        # Ids, deployments and versions are told apart by how many values there are.
+        key = tuple(values.values())
+        if key not in self._known:
+            with self._store.session() as session:
+                self._known[key] = session.scalar(query, values)
+        return self._known[key]
