@@ -188,6 +188,11 @@ def test_a_public_error_message_reaches_the_caller(project: TestProject) -> None
         ("return {'y': float('nan')}", "The output can't be written as JSON"),
         ("return {'y': object()}", "The output can't be written as JSON"),
         ("import os; os._exit(9)", "The instance stopped unexpectedly (exit code 9)"),
+        # The child holds the socket to the emulator open.
+        (
+            "import os, time; os.fork() or time.sleep(60); os._exit(9)",
+            "The instance stopped unexpectedly (exit code 9)",
+        ),
         ("import sys; sys.exit(1)", "The instance stopped unexpectedly (exit code 1)"),
         ("import os; os.kill(os.getpid(), 9)", "The instance stopped unexpectedly (SIGKILL)"),
     ],
