@@ -20,6 +20,7 @@ import pytest
 import urllib3
 
 import ubiops
+from test.emulator import pipelines
 from test.emulator.project import TestProject, make_zip, wait_until
 
 ROOT = Path(ubiops.__file__).parents[1]
@@ -63,6 +64,7 @@ class Accepted:
     """What the emulator has said that it keeps."""
 
     batches: list[str] = field(default_factory=list)
+    pipeline_batches: list[str] = field(default_factory=list)
     direct: dict[str, float] = field(default_factory=dict)
     revisions: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -71,6 +73,10 @@ class Accepted:
     def post_batch(self, project: TestProject) -> None:
         requests = project.api.batch_deployment_requests_create("lab", "model", [{"x": x} for x in range(5)])
         self.batches += [request.id for request in requests]
+
+    def post_pipeline_batch(self, project: TestProject) -> None:
+        requests = project.api.batch_pipeline_requests_create("lab", "line", [{"x": x} for x in range(3)])
+        self.pipeline_batches += [request.id for request in requests]
 
     def post_direct(self, project: TestProject) -> None:
         x = len(self.direct)
@@ -97,7 +103,8 @@ class Accepted:
         self.log_lines |= {line.id for line in lines}
 
     def works(self) -> list[Callable[[TestProject], None]]:
-        return [self.post_batch, self.post_direct, self.upload_revision, self.upload_file, self.read_log]
+        batches = [self.post_batch, self.post_pipeline_batch]
+        return [*batches, self.post_direct, self.upload_revision, self.upload_file, self.read_log]
 
     def load(self, process: subprocess.Popen[str], project: TestProject, seconds: float) -> None:
         """Do all at once, for some seconds, then kill the emulator in the middle of it."""
@@ -125,9 +132,9 @@ class Accepted:
         assert not failures, failures
 
 
-def in_parts(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), 250):
-        yield ids[start : start + 250]
+def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills processes")
@@ -136,6 +143,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     with running(tmp_path) as (_, project):
         project.deploy(DEPLOYMENT)
         project.create_version("v2")
+        pipelines.make_line(project)
     for _ in range(KILLS):
         with running(tmp_path) as (process, project):
             accepted.load(process, project, random.uniform(0.05, 1))
@@ -143,10 +151,12 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         check(project, accepted)
     print(
         f"{KILLS} kills; kept: {len(accepted.batches)} requests of batches, {len(accepted.direct)} direct ones, "
+        f"{len(accepted.pipeline_batches)} to a pipeline, "
         f"{len(accepted.revisions)} revisions and builds, {len(accepted.files)} files, "
         f"{len(accepted.log_lines)} log lines that were read"
     )
-    assert all([accepted.batches, accepted.direct, accepted.revisions, accepted.files, accepted.log_lines])
+    assert all([accepted.batches, accepted.pipeline_batches, accepted.direct])
+    assert all([accepted.revisions, accepted.files, accepted.log_lines])
 
 
 def check(project: TestProject, accepted: Accepted) -> None:
@@ -158,11 +168,15 @@ def check(project: TestProject, accepted: Accepted) -> None:
     for ids in in_parts(accepted.batches):
         for request in project.finished(ids).values():
             assert (request.status, request.result) == ("completed", {"y": request.request_data["x"] * 2})
+    for ids in in_parts(accepted.pipeline_batches, 100):
+        for request in pipelines.finished(project, ids).values():
+            assert (request.status, request.result) == ("completed", {"y": request.request_data["x"] * 2})
     for ids in in_parts(list(accepted.direct)):
         for id, request in project.finished(ids).items():
             assert (request.status, request.result) == ("completed", {"y": accepted.direct[id]})
     for unfinished in ("pending", "processing", "cancelled_pending"):
         wait_until(partial(api.deployment_requests_list, "lab", "model", status=unfinished), operator.not_)
+        wait_until(partial(api.pipeline_requests_list, "lab", "line", status=unfinished), operator.not_)
     for request in api.deployment_requests_list("lab", "model", status="failed", limit=10_000):
         # Direct requests whose answer was never sent.
         assert api.deployment_requests_get("lab", "model", request.id).error_message
