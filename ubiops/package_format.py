@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ubiops.deployment_package import PackageError
+
 __all__ = [
     "FIELD_NAME",
     "MAXIMUM_UNPACKED_SIZE",
@@ -19,8 +21,9 @@ __all__ = [
     "REQUIREMENTS_FILE",
     "SETTINGS_FILE",
     "leads_out",
-    "parse_settings",
+    "read_settings",
     "read_text",
+    "read_variables",
     "requirement_lines",
 ]
 
@@ -73,23 +76,36 @@ def requirement_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
-def parse_settings(text: str) -> tuple[dict[str, str], list[str]]:
-    """The environment variables that a ``ubiops.yaml`` sets, and what is wrong with it.
+def read_variables(root: Path) -> dict[str, str]:
+    """The environment variables that the ``ubiops.yaml`` of a package sets.
 
     Raises:
-        ImportError: pyyaml isn't installed.
+        PackageError: The file is not as it must be.
+        ImportError: There is one, and pyyaml isn't installed.
     """
+    variables, problems = read_settings(root / SETTINGS_FILE)
+    if problems:
+        raise PackageError(problems[0])
+    return variables
+
+
+def read_settings(file: Path) -> tuple[dict[str, str], list[str]]:
+    """The environment variables that a ``ubiops.yaml`` sets, and all that is wrong with it.
+
+    Raises:
+        ImportError: There is one, and pyyaml isn't installed.
+    """
+    if not file.is_file():
+        return {}, []
     import yaml
 
     try:
-        settings: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        settings: Any = yaml.safe_load(read_text(file)) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         return {}, [f"{SETTINGS_FILE} can't be read: {error}"]
-    settings = {} if settings is None else settings
     lines = (settings.get("environment_variables") or []) if isinstance(settings, dict) else None
     if not isinstance(lines, list):
-        form = "must be a dictionary whose environment_variables are a list of NAME=value"
-        return {}, [f"{SETTINGS_FILE} {form}"]
+        return {}, [f"{SETTINGS_FILE} must be a dictionary whose environment_variables are a list of NAME=value"]
     variables, problems = {}, []
     for line in lines:
         name, equals, value = str(line).partition("=")
