@@ -101,7 +101,7 @@ def read_settings(file: Path) -> tuple[dict[str, str], list[str]]:
 
     try:
         settings: Any = yaml.safe_load(read_text(file)) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         return {}, [f"{SETTINGS_FILE} can't be read: {error}"]
     lines = (settings.get("environment_variables") or []) if isinstance(settings, dict) else None
     if not isinstance(lines, list):

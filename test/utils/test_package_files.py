@@ -21,18 +21,11 @@ import pytest
 
 import ubiops
 from test.emulator.project import DOUBLE, TestProject
+from test.utils.packages import write
 from ubiops import utils
 from ubiops.utils import package_files
 
 OUTSIDE = "../outside.txt"
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
-    return folder
 
 
 @pytest.fixture
