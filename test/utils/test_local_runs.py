@@ -395,7 +395,6 @@ def test_files_are_found_from_where_the_program_is(tmp_path: Path, monkeypatch: 
     """
     root = write(tmp_path / "model", {"deployment.py": code})
     write(tmp_path, {"in.txt": "content"})
-    monkeypatch.chdir(tmp_path)
     fields = {
         f"{kind}_fields": [{"name": name, "data_type": "file"}] for kind, name in (("input", "x"), ("output", "y"))
     }
