@@ -395,10 +395,10 @@ def test_files_are_found_from_where_the_program_is(tmp_path: Path, monkeypatch: 
     """
     root = write(tmp_path / "model", {"deployment.py": code})
     write(tmp_path, {"in.txt": "content"})
-    fields = {
-        f"{kind}_fields": [{"name": name, "data_type": "file"}] for kind, name in (("input", "x"), ("output", "y"))
-    }
-    result = utils.run_local("model", {"x": "in.txt"}, fields)
+    x, y = ([{"name": name, "data_type": "file"}] for name in "xy")
+    with monkeypatch.context() as within:
+        within.chdir(tmp_path)
+        result = utils.run_local("model", {"x": "in.txt"}, {"input_fields": x, "output_fields": y})
     assert result == {"y": str(root / "copy.txt")}
     assert (root / "copy.txt").read_text() == "content"
 
