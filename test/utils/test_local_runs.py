@@ -63,7 +63,6 @@ def test_it_runs_as_on_the_server(tmp_path: Path) -> None:
     assert (result["word"], result["file"], result["directory"]) == ("a", "b", str(root))
     assert result["path"] == [str(root), str(root / "libraries")]
     assert result["init"]["base_directory"] == str(root)
-    assert list(root.glob("**/__pycache__")) == []
 
 
 def test_the_contexts_have_what_the_server_gives(tmp_path: Path, project: TestProject) -> None:
@@ -145,12 +144,16 @@ def test_two_packages_with_modules_of_the_same_name_are_kept_apart(tmp_path: Pat
     assert loaded & sys.modules.keys() == set()
 
 
-def test_an_edited_package_runs_as_it_is_now(tmp_path: Path) -> None:
+def test_an_edited_package_runs_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = package(tmp_path)
-    for letter in "abcd":
-        # Within a second and of the same length, which bytecode on disk wouldn't tell apart.
-        (root / "helper.py").write_text(f"WORD = '{letter}'")
-        assert utils.run_local(root, 1)["word"] == letter
+    with monkeypatch.context() as within:
+        # Whatever the environment says.
+        within.setattr(sys, "dont_write_bytecode", False)
+        for letter in "abcd":
+            # Within a second and of the same length, which bytecode on disk wouldn't tell apart.
+            (root / "helper.py").write_text(f"WORD = '{letter}'")
+            assert utils.run_local(root, 1)["word"] == letter
+    assert list(root.glob("**/__pycache__")) == []
 
 
 def test_modules_of_the_program_give_way_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,16 +169,29 @@ def test_modules_of_the_program_give_way_and_come_back(tmp_path: Path, monkeypat
 
 def test_the_standard_library_and_the_program_itself_stay(tmp_path: Path) -> None:
     code = """
-        import __main__, random, sys
+        import __main__, pytest, random
 
         class Deployment:
             def request(self, data):
-                return [random.__file__, __main__.__name__, hasattr(random, "Random")]
+                return [id(module) for module in (__main__, pytest, random)]
     """
-    main, modules = sys.modules["__main__"], dict(sys.modules)
+    modules = dict(sys.modules)
+    # A folder without __init__.py is a package only where there is no other of its name.
     root = write(tmp_path, {"deployment.py": code, "random.py": "", "__main__.py": "", "pytest/data.txt": ""})
-    assert utils.run_local(root, 1) == [random.__file__, main.__name__, True]
+    assert utils.run_local(root, 1) == [id(module) for module in (sys.modules["__main__"], pytest, random)]
     assert all(sys.modules[name] is module for name, module in modules.items())
+
+
+def test_a_module_that_is_new_is_found(tmp_path: Path) -> None:
+    root = write(tmp_path, {"deployment.py": "from helper import WORD"})
+    before = os.stat(root)
+    with pytest.raises(utils.InvalidPackage, match="No module named 'helper'"):
+        utils.run_local(root, 1)
+    write(root, {"helper.py": "WORD = 1"})
+    # As on a file system that counts in seconds.
+    os.utime(root, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(utils.InvalidPackage, match="no class Deployment"):
+        utils.run_local(root, 1)
 
 
 def test_what_a_package_brings_from_a_virtual_environment_in_it_stays_loaded(tmp_path: Path) -> None:

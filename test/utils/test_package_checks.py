@@ -321,6 +321,8 @@ def test_loading_runs_the_code_as_the_build_does(tmp_path: Path) -> None:
     helper = "class Base:\n    def requests(self, data): ..."
     package = write(tmp_path / "model", {"deployment.py": code, "helper.py": helper})
     write(package, {"ubiops.yaml": "environment_variables: [FROM_FILE=file, GIVEN=file]"})
+    # Of the names of modules that are loaded before the package is.
+    write(package, {"json.py": "1 / 0", "traceback.py": "1 / 0"})
     os.environ["NOT_GIVEN"] = "1"
     try:
         variables = {"GIVEN": "given"}
@@ -328,7 +330,13 @@ def test_loading_runs_the_code_as_the_build_does(tmp_path: Path) -> None:
     finally:
         del os.environ["NOT_GIVEN"]
     assert (info.has_request_method, info.has_requests_method) == (False, True)
-    assert sorted(path.name for path in package.iterdir()) == ["deployment.py", "helper.py", "ubiops.yaml"]
+    assert sorted(path.name for path in package.iterdir()) == [
+        "deployment.py",
+        "helper.py",
+        "json.py",
+        "traceback.py",
+        "ubiops.yaml",
+    ]
 
 
 @pytest.mark.parametrize(

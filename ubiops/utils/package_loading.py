@@ -22,12 +22,14 @@ from ubiops.utils.package_folder import PackageFolder
 __all__ = ["load_apart"]
 
 _LOADER = """
-import json, sys, traceback
+import sys
+# Nothing of the package is imported before its turn; what holds ubiops comes last, so that it hides nothing.
+sys.path = [folder for folder in sys.path if folder]
+import json, traceback
 from pathlib import Path
 
 start = json.load(sys.stdin)
-# The working directory is found as the package's; what holds ubiops comes last, so that it hides nothing.
-sys.path = [*filter(None, sys.path), start["library"]]
+sys.path.append(start["library"])
 from ubiops.deployment_package import PackageError, load
 
 try:
