@@ -10,7 +10,6 @@ import inspect
 import math
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +23,9 @@ __all__ = [
     "absolute_paths",
     "check_data",
     "find_root",
+    "inherited_environment",
     "load",
+    "main_file_name",
     "map_files",
 ]
 
@@ -43,6 +44,19 @@ class RequestError(Exception):
 
 class DataError(ValueError):
     """Input or output that doesn't fit the fields of its deployment; the message names the field."""
+
+
+# Where the code runs
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "PYTHONHOME")
+
+
+def inherited_environment() -> dict[str, str]:
+    """The variables of this process that user code gets in a process of its own.
+
+    Not all of them: code must not work here for want of isolation.
+    """
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 # Finding the code
@@ -83,7 +97,8 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
         environment: Variables of the version.
 
     Raises:
-        PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize.
+        PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize. Where the
+            user's code raised an exception, that is the cause.
     """
     sys.path[:0] = [str(root), str(root / "libraries")]
     file = root / main_file_name(environment)
@@ -94,7 +109,6 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
     except PackageError:
         raise
     except Exception as error:
-        traceback.print_exc()
         raise PackageError(f"Failed to initialize deployment: {_public_message(error) or _one_line(error)}") from error
 
 
@@ -110,7 +124,6 @@ def _import(file: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        traceback.print_exc()
         raise PackageError(f"Failed to load deployment package: {_one_line(error)}") from error
     return module
 
@@ -157,12 +170,11 @@ class Deployment:
         ``request``, or else to ``requests`` as a list of one.
 
         Raises:
-            RequestError: The user's code raised an exception. Its traceback went to stderr.
+            RequestError: The user's code raised an exception, which is the cause of this one.
         """
         try:
             return self._dispatch(data, context)
         except Exception as error:
-            traceback.print_exc()
             raise RequestError(_public_message(error) or GENERAL_ERROR) from error
 
     def _dispatch(self, data: Any, context: Mapping[str, Any]) -> Any:

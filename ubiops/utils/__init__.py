@@ -9,13 +9,23 @@ _MODULES = {
     "BuildFailed": "ubiops.utils.errors",
     "InvalidPackage": "ubiops.utils.errors",
     "MissingExtra": "ubiops.utils.errors",
+    "PackageInfo": "ubiops.utils.package_checks",
+    "PackageZip": "ubiops.utils.package_files",
     "RequestFailed": "ubiops.utils.errors",
     "TransferFailed": "ubiops.utils.errors",
     "WaitError": "ubiops.utils.errors",
     "WaitTimeout": "ubiops.utils.errors",
+    "default_zip_name": "ubiops.utils.package_files",
     "download_file": "ubiops.utils.file_operations",
+    "files_present_in_dir": "ubiops.utils.package_files",
+    "list_files": "ubiops.utils.package_files",
     "progress": "ubiops.utils.progress_bar",
+    "run_local": "ubiops.utils.local_runs",
     "upload_file": "ubiops.utils.file_operations",
+    "validate_package": "ubiops.utils.package_checks",
+    "validate_requirements_file": "ubiops.utils.package_checks",
+    "zip_dir": "ubiops.utils.package_files",
+    "zip_package": "ubiops.utils.package_files",
 }
 _SUBMODULES = ("file_operations",)
 
@@ -23,13 +33,23 @@ __all__ = [
     "BuildFailed",
     "InvalidPackage",
     "MissingExtra",
+    "PackageInfo",
+    "PackageZip",
     "RequestFailed",
     "TransferFailed",
     "WaitError",
     "WaitTimeout",
+    "default_zip_name",
     "download_file",
+    "files_present_in_dir",
+    "list_files",
     "progress",
+    "run_local",
     "upload_file",
+    "validate_package",
+    "validate_requirements_file",
+    "zip_dir",
+    "zip_package",
 ]
 
 if TYPE_CHECKING:
@@ -44,6 +64,16 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from ubiops.utils.file_operations import download_file, upload_file
+    from ubiops.utils.local_runs import run_local
+    from ubiops.utils.package_checks import PackageInfo, validate_package, validate_requirements_file
+    from ubiops.utils.package_files import (
+        PackageZip,
+        default_zip_name,
+        files_present_in_dir,
+        list_files,
+        zip_dir,
+        zip_package,
+    )
     from ubiops.utils.progress_bar import progress
 else:
 

@@ -52,7 +52,10 @@ class BuildFailed(WaitError):
 
 
 class RequestFailed(WaitError):
-    """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request."""
+    """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request.
+
+    Of a local run, the message is what the package's code raised, which is the ``__cause__``, and ``last`` is None.
+    """
 
 
 class TransferFailed(WaitError):

@@ -16,7 +16,15 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from ubiops.deployment_package import DataError, PackageError, RequestError, check_data, find_root, main_file_name
+from ubiops.deployment_package import (
+    DataError,
+    PackageError,
+    RequestError,
+    check_data,
+    find_root,
+    inherited_environment,
+    main_file_name,
+)
 from ubiops.emulator.execution.files import RequestFiles
 from ubiops.emulator.execution.instance import Instance, LogSink, Package, WorkerLostError
 from ubiops.emulator.execution.measure import measure_request
@@ -24,7 +32,7 @@ from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.package import unpack
 from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
-from ubiops.emulator.execution.requirements import Requirements, read_variables
+from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.storage import Storage
 from ubiops.emulator.store import (
     Build,
@@ -40,6 +48,7 @@ from ubiops.emulator.store import (
 )
 from ubiops.emulator.targets import Targets
 from ubiops.emulator.variables import effective_variables
+from ubiops.package_format import read_variables
 
 _logger = logging.getLogger(__name__)
 
@@ -51,9 +60,6 @@ _NOTICED = 0.05
 
 _MOST_RETRIES = 3
 """How often a request is restarted whose instance was lost, so that code which kills it doesn't do so for ever."""
-
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "PYTHONHOME")
-"""Variables of this process that user code gets. Not all of them: code must not work here for want of isolation."""
 
 # What every request runs is made once, and goes past the session's bookkeeping.
 _REQUESTS: Any = DeploymentRequest.__table__
@@ -379,7 +385,7 @@ class Engine:
             assert revision_id is not None
             variables = effective_variables(session, version)
             context = _init_context(version, variables)
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        environment = inherited_environment()
         own = {variable.name: variable.value for variable in variables}
         root = find_root(self._unpacked(revision_id), main_file_name(own))
         environment |= {**read_variables(root), **own}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ubiops.deployment_package import PackageError
-
-_MAXIMUM_SIZE = 8 * 2**30
-"""Bytes that a package may take when unpacked: a zip of 2 GB that holds more is a bomb."""
+from ubiops.package_format import MAXIMUM_UNPACKED_SIZE, leads_out
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 """What zipfile raises for zips that are damaged, encrypted, of an unknown method, or with impossible names."""
@@ -34,8 +32,7 @@ def unpack(archive: Path, directory: Path) -> None:
 
 def _check(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
+        if leads_out(entry.filename):
             raise PackageError(f"The package has an entry that leads out of it: {entry.filename}")
-    if sum(entry.file_size for entry in entries) > _MAXIMUM_SIZE:
-        raise PackageError(f"The package takes more than {_MAXIMUM_SIZE // 2**30} GiB when unpacked")
+    if sum(entry.file_size for entry in entries) > MAXIMUM_UNPACKED_SIZE:
+        raise PackageError(f"The package takes more than {MAXIMUM_UNPACKED_SIZE // 2**30} GiB when unpacked")

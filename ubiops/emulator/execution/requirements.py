@@ -1,28 +1,24 @@
-"""What a package asks for beside its code: Python packages, and the settings in its ``ubiops.yaml``."""
+"""The Python packages that a package asks for."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import shutil
 import sys
 import sysconfig
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.execution.instance import LogSink
+from ubiops.package_format import REQUIREMENTS_FILE, read_text, requirement_lines
 
-_FILE = "requirements.txt"
 _PROVIDED = "ubiops"
 """What instances find even where it runs from its sources."""
-_VARIABLE = r"[A-Z_][A-Z0-9_]*"
 
 
 class Requirements:
@@ -47,22 +43,22 @@ class Requirements:
         Raises:
             PackageError: Something is missing, or can't be installed.
         """
-        if not (root / _FILE).is_file():
+        if not (root / REQUIREMENTS_FILE).is_file():
             return
         if not self._install:
-            _check(root / _FILE, log)
+            _check(root / REQUIREMENTS_FILE, log)
         elif not self._target(root).is_dir():
             await self._pip(root, log)
 
     def path(self, root: Path) -> Path | None:
         """The directory of what was installed for a package, if anything was."""
-        if not self._install or not (root / _FILE).is_file():
+        if not self._install or not (root / REQUIREMENTS_FILE).is_file():
             return None
         return self._target(root)
 
     def _target(self, root: Path) -> Path:
         platform = f"{sysconfig.get_platform()} {sys.version}".encode()
-        return self._directory / hashlib.sha256((root / _FILE).read_bytes() + platform).hexdigest()[:32]
+        return self._directory / hashlib.sha256((root / REQUIREMENTS_FILE).read_bytes() + platform).hexdigest()[:32]
 
     async def _pip(self, root: Path, log: LogSink) -> None:
         self._directory.mkdir(exist_ok=True)
@@ -72,7 +68,7 @@ class Requirements:
             log("info", ["Installing requirements.txt"])
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-                *("--target", str(target), "--requirement", _FILE),
+                *("--target", str(target), "--requirement", REQUIREMENTS_FILE),
                 cwd=root,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -110,41 +106,16 @@ def _check(file: Path, log: LogSink) -> None:
 
 def _read(file: Path) -> list[Requirement]:
     """The requirements that hold for this Python; options, paths and links are pip's alone to understand."""
-    text = file.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
+    try:
+        text = read_text(file)
+    except UnicodeDecodeError as error:
+        raise PackageError(f"{REQUIREMENTS_FILE} can't be read: {error}") from error
     requirements = []
-    for line in text.splitlines():
+    for _, line in requirement_lines(text):
         try:
-            requirement = Requirement(re.sub(r"(^|\s)#.*| --hash=.*", "", line).strip())
+            requirement = Requirement(line)
         except InvalidRequirement:
             continue
         if requirement.marker is None or requirement.marker.evaluate():
             requirements.append(requirement)
     return requirements
-
-
-def read_variables(root: Path) -> dict[str, str]:
-    """The environment variables in the ``ubiops.yaml`` of a package.
-
-    Raises:
-        PackageError: The file is not as it must be.
-    """
-    file = root / "ubiops.yaml"
-    if not file.is_file():
-        return {}
-    try:
-        settings: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PackageError(f"ubiops.yaml can't be read: {error}") from error
-    lines = (settings.get("environment_variables") or []) if isinstance(settings, dict) else None
-    if not isinstance(lines, list):
-        raise PackageError("ubiops.yaml must be a dictionary whose environment_variables are a list of NAME=value")
-    variables = {}
-    for line in lines:
-        name, equals, value = str(line).partition("=")
-        if not equals or not re.fullmatch(_VARIABLE, name):
-            raise PackageError(
-                f"ubiops.yaml: the environment variable '{line}' must be NAME=value, the name in upper case letters, "
-                "digits and underscores"
-            )
-        variables[name] = value
-    return variables

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def _encode(message: dict[str, Any]) -> bytes:
         return json.dumps({"error": f"The output can't be written as JSON: {error}"}).encode()
 
 
+def _report(error: Exception) -> None:
+    """Write what the user's code raised to the log."""
+    if error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+
+
 def main() -> None:
     # The folder of this script would hide modules of the user; the one that holds ubiops comes last.
     sys.path[:1] = []
@@ -70,11 +77,13 @@ def main() -> None:
             memory_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
             return {"result": absolute_paths(result, start["context"]["output_fields"]), "memory_peak": memory_peak}
         except RequestError as error:
+            _report(error)
             return {"error": str(error)}
 
     try:
         deployment = load(Path(start["directory"]), start["context"])
     except PackageError as error:
+        _report(error)
         channel.send({"error": str(error)})
         return
     channel.send(

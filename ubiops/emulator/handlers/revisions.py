@@ -17,8 +17,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.store import Build, Revision, Version, new_id, now
-
-_MAXIMUM_SIZE = 2 * 2**30
+from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
 
 async def revisions_file_upload(
@@ -54,8 +53,8 @@ def _keep(file: UploadFile, target: Path) -> None:
     if not zipfile.is_zipfile(file.file):
         raise invalid("The file is no zip; upload a zip of the package's directory")
     size = file.file.seek(0, 2)
-    if size > _MAXIMUM_SIZE:
-        raise invalid(f"The file is larger than {_MAXIMUM_SIZE // 2**30} GB")
+    if size > MAXIMUM_ZIP_SIZE:
+        raise invalid(f"The file is larger than {MAXIMUM_ZIP_SIZE // 2**30} GB")
     file.file.seek(0)
     with target.open("wb") as kept:
         shutil.copyfileobj(file.file, kept, 2**20)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ubiops.emulator.errors import invalid
+from ubiops.package_format import FIELD_NAME
 
 _MAXIMUM_NAME = 64
 _MAXIMUM_EMAIL = 254
@@ -25,7 +26,7 @@ def check_version_name(name: str) -> str:
 
 def check_field_name(name: str) -> str:
     """The rule of input and output fields."""
-    return _check(name, "field", r"[A-Za-z0-9_-]+", "letters, digits, underscores and dashes")
+    return _check(name, "field", *FIELD_NAME)
 
 
 def check_variable_name(name: str) -> str:

@@ -1,0 +1,263 @@
+"""What the build of a deployment package would refuse, told before it is uploaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ubiops.deployment_package import main_file_name
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
+from ubiops.models import DeploymentInputFieldCreate
+from ubiops.package_format import (
+    FIELD_NAME,
+    MAXIMUM_UNPACKED_SIZE,
+    MAXIMUM_ZIP_SIZE,
+    REQUIREMENTS_FILE,
+    SETTINGS_FILE,
+    read_settings,
+)
+from ubiops.schema import nearest_hint
+from ubiops.utils.errors import InvalidPackage, MissingExtra
+from ubiops.utils.local_runs import local_context, plain_fields
+from ubiops.utils.package_code import PackageCode
+from ubiops.utils.package_files import check_folder, zipped
+from ubiops.utils.package_folder import IGNORE_FILENAME, PackageFolder
+from ubiops.utils.package_loading import load_apart
+from ubiops.utils.package_requirements import RequirementsFile
+
+if TYPE_CHECKING:
+    from ubiops.utils.client import Client
+    from ubiops.utils.package_files import StrPath
+
+__all__ = ["PackageInfo", "validate_package", "validate_requirements_file"]
+
+
+@dataclass(frozen=True)
+class PackageInfo:
+    """A deployment package that was found valid.
+
+    Attributes:
+        directory: Absolute path of the folder.
+        main_file: Name of the file that holds the class ``Deployment``.
+        has_request_method: Whether that has ``request``, for one input; None where only running the code could tell.
+        has_requests_method: Whether that has ``requests``, for a list of inputs; None likewise.
+        files: Number of files in the zip.
+        size: Bytes that they have together, unpacked.
+        requirements: What its ``requirements.txt`` asks for.
+        warnings: What is worth knowing: files that are left out of the zip though no rule ignores them, and checks
+            that couldn't be made.
+    """
+
+    directory: str
+    main_file: str
+    has_request_method: bool | None
+    has_requests_method: bool | None
+    files: int
+    size: int
+    requirements: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def validate_package(
+    directory: StrPath,
+    input_fields: Any = None,
+    output_fields: Any = None,
+    *,
+    environment_variables: Mapping[str, str] | None = None,
+    ignore_filename: str = IGNORE_FILENAME,
+    load: bool = False,
+    timeout: float = 600.0,
+) -> PackageInfo:
+    """Check a deployment package before it is uploaded: what its build would refuse is told at once, all of it.
+
+    Checked are the files that `zip_package` would zip. There must be a main file with a class ``Deployment`` that has
+    ``request`` or ``requests``; it and the modules of the package that it imports must be Python of this version. Each
+    line of ``requirements.txt`` must be a requirement, ``ubiops.yaml`` must be well-formed, the zip must have at most
+    2 GB (a package that is larger unpacked is zipped for that). None of the package's code is run, unless `load` says
+    so.
+
+    Args:
+        directory: The folder that holds ``deployment.py``.
+        input_fields: Input fields of the deployment, dictionaries or models with name and data type; None for none.
+        output_fields: Output fields likewise.
+        environment_variables: Variables of the version; ``SYS_DEPLOYMENT_FILE_NAME`` names another main file.
+        ignore_filename: Name of the ignore files; an empty one for none.
+        load: Whether to import the package and make its ``Deployment`` too, in a process of its own on a copy of its
+            files, as the build does, but with what is installed here in place of its requirements.
+        timeout: Seconds that this may take; the server allows some minutes.
+
+    Returns:
+        What was found.
+
+    Raises:
+        InvalidPackage: The build would refuse it; ``problems`` has all the reasons.
+        ApiTypeError: `directory` is no path, or `environment_variables` no dictionary.
+        MissingExtra: There is an ignore file, and pathspec isn't installed. Without pyyaml and packaging, all in the
+            extra ``ubiops[deploy]``, ``ubiops.yaml`` and ``requirements.txt`` aren't checked: ``warnings`` say so.
+    """
+    variables = _checked_variables(environment_variables)
+    problems = [
+        *_problems_of_fields("input_fields", input_fields),
+        *_problems_of_fields("output_fields", output_fields),
+    ]
+    try:
+        root = check_folder(directory, "directory", "validate_package")
+    except ApiValueError as error:
+        raise InvalidPackage([*problems, str(error)]) from None
+    package = _Package(PackageFolder(root, ignore_filename), variables)
+    problems += package.problems
+    if problems:
+        raise InvalidPackage(problems)
+    methods = package.methods
+    if load:
+        fields = {"input_fields": plain_fields(input_fields or []), "output_fields": plain_fields(output_fields or [])}
+        context = local_context({**fields, "environment_variables": package.variables})
+        methods = load_apart(package.folder, context, timeout)
+    return PackageInfo(
+        directory=root,
+        main_file=package.main_file,
+        has_request_method=methods[0],
+        has_requests_method=methods[1],
+        files=len(package.folder.files),
+        size=package.folder.size,
+        requirements=tuple(package.requirements),
+        warnings=tuple(package.warnings),
+    )
+
+
+def validate_requirements_file(file_path: StrPath, client: Client | None = None) -> list[str]:
+    """Check that pip would understand a ``requirements.txt``; nothing is installed or looked up.
+
+    Each line must be a requirement, a URL, the path of a file or folder that is there, or an option that pip takes in
+    such files. Files that it names with ``-r`` and ``-c`` are checked too. It needs the extra ``ubiops[deploy]``.
+
+    Args:
+        file_path: Path of the file.
+        client: Accepted for programs of newer clients: nothing is asked of the API.
+
+    Returns:
+        What it asks for: requirements, URLs and paths, without options and comments, in their order, with what the
+        files that it names with ``-r`` ask for.
+
+    Raises:
+        ApiFileError: The file is missing, or no file.
+        InvalidPackage: ``problems`` has the lines that pip wouldn't understand, as ``file:line: what is wrong``.
+        MissingExtra: packaging isn't installed.
+    """
+    function = "validate_requirements_file"
+    try:
+        path = os.path.abspath(os.fsdecode(file_path))
+    except TypeError as error:
+        raise ApiTypeError(f"Invalid value for `file_path` when calling `{function}`, {error}") from None
+    if not os.path.isfile(path):
+        raise ApiFileError(f"Invalid value for `file_path` when calling `{function}`, there is no file {path!r}")
+    checked = RequirementsFile(*os.path.split(path))
+    if checked.problems:
+        raise InvalidPackage(checked.problems)
+    return checked.requirements
+
+
+# The checks
+
+
+def _checked_variables(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
+        raise ApiTypeError(
+            "Invalid value for `environment_variables` when calling `validate_package`, must be a dictionary of strings"
+        )
+    return dict(given)
+
+
+def _problems_of_fields(argument: str, fields: Any) -> Iterator[str]:
+    try:
+        plain = plain_fields([] if fields is None else fields)
+    except ApiTypeError as error:
+        yield f"{argument}: {error}"
+        return
+    pattern, words = FIELD_NAME
+    seen = set()
+    for index, field in enumerate(plain):
+        place, name = f"{argument}[{index}]", field["name"]
+        try:
+            DeploymentInputFieldCreate(**field)
+        except (ApiTypeError, ApiValueError) as error:
+            yield f"{place}: {error}"
+            continue
+        if not re.fullmatch(pattern, name):
+            yield f"{place}: the name {name!r} may consist of {words} only"
+        if name in seen:
+            yield f"{place}: the name {name!r} occurs more than once"
+        seen.add(name)
+
+
+class _Package:
+    """A package and what the checks find, one after the other."""
+
+    def __init__(self, folder: PackageFolder, variables: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.main_file = main_file_name(variables)
+        self.problems = list(folder.problems)
+        self.warnings = list(folder.skipped)
+        self.requirements: list[str] = []
+        self.variables = dict(variables)
+        self.methods: tuple[bool | None, bool | None] = (None, None)
+        self._check_code()
+        self._check_settings()
+        self._check_requirements()
+        self._check_size()
+
+    def _check_code(self) -> None:
+        if self.main_file in self.folder.files:
+            code = PackageCode(self.folder, self.main_file)
+            self.problems += code.problems
+            self.methods = (code.has_request_method, code.has_requests_method)
+        else:
+            self.problems.append(self._why_no_main_file())
+
+    def _why_no_main_file(self) -> str:
+        name, files = self.main_file, self.folder.files
+        if os.path.lexists(self.folder.path(name)):
+            reasons = (reason for reason in self.folder.skipped if reason.startswith(f"{name}: "))
+            return next(reasons, f"{name} isn't in the zip: an ignore file says so")
+        holders = [folder for folder, _, file in (path.partition("/") for path in files) if file == name]
+        hint = f": give its folder {holders[0]!r}, which has one" if holders else nearest_hint(name, files)
+        return f"{self.folder.root} has no {name}{hint}"
+
+    def _check_settings(self) -> None:
+        if SETTINGS_FILE in self.folder.files:
+            try:
+                variables, problems = read_settings(Path(self.folder.path(SETTINGS_FILE)))
+            except ImportError:
+                self.warnings.append(str(MissingExtra("pyyaml", "deploy", f"Checking {SETTINGS_FILE}")))
+            else:
+                self.problems += problems
+                self.variables = {**variables, **self.variables}
+
+    def _check_requirements(self) -> None:
+        if REQUIREMENTS_FILE in self.folder.files:
+            try:
+                file = RequirementsFile(self.folder.root, REQUIREMENTS_FILE, self._has)
+            except MissingExtra as error:
+                self.warnings.append(str(error))
+            else:
+                self.problems += file.problems
+                self.requirements = file.requirements
+
+    def _has(self, path: str) -> bool:
+        return path == "." or any(name == path or name.startswith(f"{path}/") for name in self.folder.files)
+
+    def _check_size(self) -> None:
+        if self.folder.size > MAXIMUM_UNPACKED_SIZE:
+            self.problems.append(f"the package has more than {MAXIMUM_UNPACKED_SIZE // 2**30} GiB of files")
+        elif self.folder.size > MAXIMUM_ZIP_SIZE and not self.folder.problems:
+            try:
+                for _ in zipped(self.folder):
+                    pass
+            except InvalidPackage as error:
+                self.problems += error.problems

@@ -1,0 +1,340 @@
+"""The zip of a deployment package: streamed, and the same bytes for the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import posixpath
+import stat
+import zipfile
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
+from ubiops.files import BLOCK, save, write_file
+from ubiops.package_format import MAXIMUM_ZIP_SIZE
+from ubiops.utils.errors import InvalidPackage
+from ubiops.utils.package_folder import IGNORE_FILENAME, PackageFolder
+from ubiops.utils.progress_bar import Progress
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+    StrPath = str | os.PathLike[str]
+
+__all__ = [
+    "PackageZip",
+    "check_folder",
+    "default_zip_name",
+    "files_present_in_dir",
+    "list_files",
+    "zip_dir",
+    "zip_package",
+    "zipped",
+]
+
+_logger = logging.getLogger("ubiops.utils")
+
+_PACKAGE_DIRECTORY = "deployment_package"
+_LINUX = 3
+
+
+class PackageZip(str):
+    """The path of a zip that was written.
+
+    Attributes:
+        sha256 (str): Digest of its bytes, in hexadecimal: the same files give the same one.
+        size (int): Its size in bytes.
+        skipped (list[str]): What was left out of it though no rule ignores it, each with the reason.
+    """
+
+    sha256: str
+    size: int
+    skipped: list[str]
+
+    def __new__(cls, path: str, sha256: str, size: int, skipped: list[str]) -> PackageZip:
+        self = super().__new__(cls, path)
+        self.sha256, self.size, self.skipped = sha256, size, skipped
+        return self
+
+    def __reduce__(self) -> tuple[type[PackageZip], tuple[str, str, int, list[str]]]:
+        return PackageZip, (str(self), self.sha256, self.size, self.skipped)
+
+
+def zip_package(
+    directory: StrPath, output_path: StrPath | None = None, *, ignore_filename: str = IGNORE_FILENAME
+) -> PackageZip:
+    """Zip a deployment package, as ``revisions_file_upload`` takes it.
+
+    The same files give the same bytes, wherever and whenever they are zipped (with the same zlib): names are sorted,
+    times and permissions are fixed. Files are streamed, so memory doesn't grow with their size. Everything goes into
+    one folder ``deployment_package``; empty folders are left out.
+
+    What a ``.ubiops-ignore`` names is left out: its rules are those of a ``.gitignore``, and folders in the package may
+    have one of their own. It needs the extra ``ubiops[deploy]``. Never zipped are ``.git``, ``__pycache__``, ``*.pyc``,
+    virtual environments, the ignore files and the zip itself. A link is followed where it leads to a file or folder of
+    the package that isn't ignored. One that leads out of the package, nowhere, or to a folder that it is in is
+    skipped, as are sockets, pipes and devices: ``skipped`` and the log name them.
+
+    Args:
+        directory: The folder that holds ``deployment.py``.
+        output_path: File to write, which may replace an older zip, or folder to write to under the name of
+            `directory`; by default a new private file in the system's folder for temporary files, for you to delete.
+        ignore_filename: Name of the ignore files; an empty one for none.
+
+    Returns:
+        The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``. The zip is there once
+        it is complete; where something fails, or Ctrl-C is pressed, nothing is left.
+
+    Raises:
+        ApiValueError: There is no such folder, or no file in it; or `output_path` is a file that is no zip.
+        InvalidPackage: A file or folder can't be read or has a name that no zip can hold, an ignore file can't be
+            understood, or the zip would be larger than the 2 GB that a package may have.
+        ApiFileError: A file can't be read to its end, or the zip can't be written, such as to a full disk.
+        MissingExtra: There is an ignore file, and pathspec isn't installed.
+    """
+    function = "zip_package"
+    root = check_folder(directory, "directory", function)
+    target = None if output_path is None else _target(output_path, f"{_name_of(root)}.zip", function)
+    if target is not None and os.path.lexists(target) and not zipfile.is_zipfile(target):
+        raise _bad("output_path", function, f"{target!r} is there already and is no zip: delete it or choose another")
+    return _write(PackageFolder(root, ignore_filename, target), target, _PACKAGE_DIRECTORY)
+
+
+def zip_dir(
+    directory: StrPath,
+    output_path: StrPath,
+    ignore_filename: str = IGNORE_FILENAME,
+    prefix: str | None = None,
+    force: bool = False,
+    package_directory: str | None = _PACKAGE_DIRECTORY,
+) -> PackageZip:
+    """Zip a folder as `zip_package` does, to a path that isn't taken.
+
+    Args:
+        directory: The folder to zip.
+        output_path: File to write, or folder to write to under a `default_zip_name`.
+        ignore_filename: Name of the ignore files; an empty one for none.
+        prefix: What that default name begins with; by default the name of `directory`.
+        force: Whether a file that is there already is replaced.
+        package_directory: Name of the one folder in the zip that holds everything; None or an empty one for none.
+
+    Returns:
+        The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``.
+
+    Raises:
+        ApiValueError: There is no such folder, or no file in it; `output_path` is there already; or
+            `package_directory` is no name.
+        InvalidPackage, ApiFileError, MissingExtra: As for `zip_package`.
+    """
+    function = "zip_dir"
+    root = check_folder(directory, "directory", function)
+    inner = package_directory or ""
+    if inner in (".", "..") or "/" in inner or "\\" in inner:
+        raise _bad("package_directory", function, f"must be the name of a folder, not {package_directory!r}")
+    target = _target(output_path, default_zip_name(prefix or _name_of(root)), function)
+    if os.path.lexists(target) and not force:
+        raise _bad("output_path", function, f"{target!r} is there already: force=True replaces it")
+    return _write(PackageFolder(root, ignore_filename, target), target, inner)
+
+
+def list_files(directory: StrPath, ignore_filename: str = IGNORE_FILENAME) -> list[str]:
+    """The files of a folder that `zip_package` and `zip_dir` zip.
+
+    Args:
+        directory: The folder.
+        ignore_filename: Name of the ignore files; an empty one for none.
+
+    Returns:
+        Their paths below the folder, sorted, with ``/`` between the parts on every system.
+
+    Raises:
+        ApiValueError: There is no such folder.
+        InvalidPackage: A file or folder can't be read or has a name that no zip can hold, or an ignore file can't be
+            understood.
+        MissingExtra: There is an ignore file, and pathspec isn't installed.
+    """
+    return _listed(directory, ignore_filename, "list_files")
+
+
+def files_present_in_dir(
+    files: Iterable[StrPath], directory: StrPath, ignore_filename: str = IGNORE_FILENAME
+) -> list[str]:
+    """Those of some files that are in a folder and would be zipped.
+
+    Args:
+        files: Paths below the folder.
+        directory: The folder.
+        ignore_filename: Name of the ignore files; an empty one for none.
+
+    Returns:
+        The paths that are there, as they were given and in that order; an empty list where none is.
+
+    Raises:
+        ApiTypeError: `files` is a single path.
+        ApiValueError, InvalidPackage, MissingExtra: As for `list_files`.
+    """
+    function = "files_present_in_dir"
+    if isinstance(files, (str, os.PathLike)):
+        raise ApiTypeError(f"Invalid value for `files` when calling `{function}`, must be a list of paths, not a path")
+    there = set(_listed(directory, ignore_filename, function))
+    names = [os.fspath(name) for name in files]
+    return [name for name in names if posixpath.normpath(name.replace(os.sep, "/")) in there]
+
+
+def default_zip_name(prefix: str | None) -> str:
+    """A name for a new zip: a prefix and the present time (UTC), as in ``model_2022-11-30_09-30-00-123456.zip``.
+
+    Args:
+        prefix: What it begins with; ``package`` where it is None or empty.
+    """
+    return f"{prefix or 'package'}_{datetime.now(timezone.utc):%Y-%m-%d_%H-%M-%S-%f}.zip"
+
+
+def _listed(directory: StrPath, ignore_filename: str, function: str) -> list[str]:
+    folder = PackageFolder(check_folder(directory, "directory", function), ignore_filename)
+    if folder.problems:
+        raise InvalidPackage(folder.problems)
+    return folder.files
+
+
+# Arguments
+
+
+def check_folder(directory: Any, argument: str, function: str) -> str:
+    """The absolute path of a folder that the caller gave.
+
+    Raises:
+        ApiTypeError: It is no path.
+        ApiValueError: There is no such folder.
+    """
+    try:
+        path = os.path.abspath(os.fsdecode(directory))
+    except TypeError as error:
+        raise ApiTypeError(f"Invalid value for `{argument}` when calling `{function}`, {error}") from None
+    if not os.path.isdir(path):
+        problem = f"must be a folder, {path!r} is a file" if os.path.exists(path) else f"there is no folder {path!r}"
+        raise _bad(argument, function, problem)
+    return path
+
+
+def _target(output_path: Any, name: str, function: str) -> str:
+    try:
+        path = os.path.abspath(os.fsdecode(output_path))
+    except TypeError as error:
+        raise ApiTypeError(f"Invalid value for `output_path` when calling `{function}`, {error}") from None
+    if os.path.isdir(path):
+        return os.path.join(path, name)
+    if not os.path.isdir(os.path.dirname(path)):
+        raise _bad("output_path", function, f"there is no folder {os.path.dirname(path)!r}: create it first")
+    return path
+
+
+def _name_of(root: str) -> str:
+    return os.path.basename(root) or "package"
+
+
+def _bad(argument: str, function: str, problem: str) -> ApiValueError:
+    return ApiValueError(f"Invalid value for `{argument}` when calling `{function}`, {problem}")
+
+
+# The zip
+
+
+def _write(folder: PackageFolder, target: str | None, inner: str) -> PackageZip:
+    if folder.problems:
+        raise InvalidPackage(folder.problems)
+    if not folder.files:
+        raise ApiValueError(f"There is no file to zip in {folder.root!r}: it is empty, or all is ignored")
+    for reason in folder.skipped:
+        _logger.warning("Not zipped: %s", reason)
+    digest, size = hashlib.sha256(), 0
+
+    def measured(blocks: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal size
+        for block in blocks:
+            digest.update(block)
+            size += len(block)
+            yield block
+
+    # Closed here, so that no file stays open where writing fails.
+    with closing(zipped(folder, inner)) as blocks:
+        try:
+            if target is None:
+                target = str(save(measured(blocks), None, f"{_name_of(folder.root)}.zip"))
+            else:
+                write_file(measured(blocks), target)
+        except ApiFileError:
+            raise
+        except OSError as error:
+            place = target or "in the folder for temporary files"
+            raise ApiFileError(f"The zip can't be written {place}: {error.strerror}") from error
+    return PackageZip(target, digest.hexdigest(), size, folder.skipped)
+
+
+def zipped(folder: PackageFolder, inner: str = _PACKAGE_DIRECTORY) -> Generator[bytes, None, None]:
+    """The zip of a folder, block by block.
+
+    Args:
+        folder: What to zip.
+        inner: Name of the one folder in the zip that holds everything; an empty one for none.
+
+    Raises:
+        ApiFileError: A file can't be read to its end.
+        InvalidPackage: The zip is larger than a package may be.
+    """
+    output: Any = _Output()
+    buffer = memoryview(bytearray(BLOCK))
+    with (
+        Progress(f"Zipping {_name_of(folder.root)}", folder.size, "B") as progress,
+        zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in folder.files:
+            path = folder.path(name)
+            try:
+                with open(path, "rb", buffering=0) as file, archive.open(_entry(file, inner, name), "w") as entry:
+                    while count := file.readinto(buffer):
+                        entry.write(buffer[:count])
+                        progress.advance(count)
+                        yield from output.take()
+            except OSError as error:
+                raise ApiFileError(f"The file {path!r} could not be read to its end: {error.strerror}") from error
+    yield from output.take()
+
+
+def _entry(file: FileIO, inner: str, name: str) -> zipfile.ZipInfo:
+    # The time is the first that a zip can hold.
+    entry = zipfile.ZipInfo(f"{inner}/{name}" if inner else name)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = _LINUX
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    # Decides whether the entry has room for the size of a large file.
+    entry.file_size = os.fstat(file.fileno()).st_size
+    return entry
+
+
+class _Output:
+    """What a zip is written to as to a pipe: nothing is changed afterwards, so it can be sent or hashed at once."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MAXIMUM_ZIP_SIZE:
+            limit = MAXIMUM_ZIP_SIZE // 2**30
+            raise InvalidPackage([f"the zip would be larger than {limit} GB: ignore what the deployment doesn't need"])
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def take(self) -> list[bytes]:
+        """What was written since the last time."""
+        parts, self._parts = self._parts, []
+        return [part for part in parts if part]
