@@ -21,7 +21,7 @@ EMULATOR = [
 
 EXTRAS = {
     "emulator": EMULATOR,
-    "deploy": ["pathspec>=0.12", "pyyaml>=6.0"],
+    "deploy": ["pathspec>=0.12", "pyyaml>=6.0", "packaging>=23.0"],
     "progress": ["tqdm>=4.66"],
     "pandas": ["pandas>=2.0"],
     "matplotlib": ["matplotlib>=3.8"],

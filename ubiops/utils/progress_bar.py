@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -91,7 +92,10 @@ def _watched() -> bool:
 
 def _make_bar(description: str, total: int | None, unit: str) -> Any:
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # A notebook without widgets gets a bar of text, which needs no warning.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
     return tqdm(desc=description, total=total, unit=unit, unit_scale=unit == "B", unit_divisor=1024, leave=False)
