@@ -7,35 +7,46 @@ TYPE_CHECKING = False
 
 _MODULES = {
     "BuildFailed": "ubiops.utils.errors",
+    "IncompleteTransfer": "ubiops.utils.errors",
     "InvalidPackage": "ubiops.utils.errors",
     "MissingExtra": "ubiops.utils.errors",
     "RequestFailed": "ubiops.utils.errors",
     "TransferFailed": "ubiops.utils.errors",
+    "UbiOpsFile": "ubiops.utils.file_uri",
     "WaitError": "ubiops.utils.errors",
     "WaitTimeout": "ubiops.utils.errors",
     "download_file": "ubiops.utils.file_operations",
+    "download_files": "ubiops.utils.file_operations",
+    "handle_file_input": "ubiops.utils.file_operations",
     "progress": "ubiops.utils.progress_bar",
     "upload_file": "ubiops.utils.file_operations",
+    "upload_files": "ubiops.utils.file_operations",
 }
 _SUBMODULES = ("file_operations",)
 
 __all__ = [
     "BuildFailed",
+    "IncompleteTransfer",
     "InvalidPackage",
     "MissingExtra",
     "RequestFailed",
     "TransferFailed",
+    "UbiOpsFile",
     "WaitError",
     "WaitTimeout",
     "download_file",
+    "download_files",
+    "handle_file_input",
     "progress",
     "upload_file",
+    "upload_files",
 ]
 
 if TYPE_CHECKING:
     from ubiops.utils import file_operations as file_operations
     from ubiops.utils.errors import (
         BuildFailed,
+        IncompleteTransfer,
         InvalidPackage,
         MissingExtra,
         RequestFailed,
@@ -43,7 +54,14 @@ if TYPE_CHECKING:
         WaitError,
         WaitTimeout,
     )
-    from ubiops.utils.file_operations import download_file, upload_file
+    from ubiops.utils.file_operations import (
+        download_file,
+        download_files,
+        handle_file_input,
+        upload_file,
+        upload_files,
+    )
+    from ubiops.utils.file_uri import UbiOpsFile
     from ubiops.utils.progress_bar import progress
 else:
 
