@@ -728,16 +728,21 @@ def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawRespons
     return response  # type: ignore[return-value]
 
 
-def blocks_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iterator[bytes]:
     """The body in blocks of at most 1 MiB; the connection is given back at the end, closed where it comes early.
+
+    Args:
+        response: The answer, unread.
+        at_once: Whether to give what has come, instead of waiting for a whole block, which is lost where it breaks off.
 
     Raises:
         ApiConnectionError: The connection broke before the promised length.
         ApiTimeoutError: The call's time is over, or the server fell silent.
     """
+    read = response.read1 if at_once else response.read
     with closing(response):
         try:
-            while block := response.read(BLOCK):
+            while block := read(BLOCK):
                 yield block
         except HTTPError as error:
             raise _broken(error) from error

@@ -252,7 +252,7 @@ class TestDownload:
     ) -> None:
         responses: list[Any] = []
 
-        def blocks_of(response: Any) -> Iterator[bytes]:
+        def blocks_of(response: Any, at_once: bool) -> Iterator[bytes]:
             responses.append(response)
             yield b"block"
 

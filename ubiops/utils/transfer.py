@@ -197,7 +197,7 @@ class Download:
 
     def _read(self, response: Any) -> None:
         with closing(response):
-            for block in blocks_of(response):
+            for block in blocks_of(response, at_once=True):
                 self._content.write(block)
                 self._received += len(block)
                 self._report(len(block))
