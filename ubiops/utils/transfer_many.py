@@ -95,7 +95,7 @@ class _Threads:
 
     def run(self, parallel: int) -> None:
         for _ in range(min(parallel, self._count)):
-            thread = threading.Thread(target=self._transfer, daemon=True)
+            thread = threading.Thread(target=self._transfer, name="ubiops-transfer", daemon=True)
             thread.start()
             self._threads.append(thread)
         for thread in self._threads:
