@@ -1,12 +1,15 @@
-"""A storage that misbehaves as it is told to, beside an API that signs its URLs."""
+"""A storage that misbehaves as it is told to, beside an API that signs its URLs; and the files of a folder."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+import pytest
 
 from test.server import Answer, Behaviour, Recorded, Server
 
@@ -89,3 +92,35 @@ class Signer:
             listed = [(name, len(content)) for name, content in sorted(self._storage.files.items())]
         files = [{"file": name, "size": size} for name, size in listed]
         return Answer(200, json.dumps({"files": files, "prefixes": [], "continuation_token": None}).encode())
+
+
+@pytest.fixture
+def storage() -> Iterator[Storage]:
+    storage = Storage()
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def signer(server: Server, storage: Storage) -> Signer:
+    return Signer(server, storage)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(folder: Path, *names: str) -> None:
+    """Files that hold their own names."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def below(folder: Path) -> dict[str, str]:
+    """The files below a folder, and what they hold."""
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,9 @@ import pytest
 
 import ubiops
 from test.server import Answer, Server
-from test.utils.storage import Signer, Storage
+from test.utils.storage import Signer, Storage, below, make
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.utils import IncompleteTransfer, download_files, file_names, upload_files
-
-
-@pytest.fixture
-def storage() -> Iterator[Storage]:
-    storage = Storage()
-    yield storage
-    storage.close()
-
-
-@pytest.fixture
-def signer(server: Server, storage: Storage) -> Signer:
-    return Signer(server, storage)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def make(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-
-
-def below(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.usefixtures("signer")

@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,7 @@ import urllib3
 import ubiops
 import ubiops.rest
 import ubiops.utils.transfer
-from test.server import Answer, Recorded, Server
+from test.server import Answer, Recorded
 from test.utils.storage import ETAG, Signer, Storage
 from ubiops.exceptions import ApiConnectionError, ApiException, ForbiddenError, NotFoundError
 from ubiops.files import Upload
@@ -34,17 +33,9 @@ EXPIRED = [
 ]
 
 
-@pytest.fixture
-def storage() -> Iterator[Storage]:
-    storage = Storage()
+@pytest.fixture(autouse=True)
+def _content(storage: Storage) -> None:
     storage.files = {"x": CONTENT}
-    yield storage
-    storage.close()
-
-
-@pytest.fixture
-def signer(server: Server, storage: Storage) -> Signer:
-    return Signer(server, storage)
 
 
 @pytest.fixture
@@ -55,12 +46,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         clock = SimpleNamespace(**{**vars(module.time), "sleep": waits.append})
         monkeypatch.setattr(module, "time", clock)
     return waits
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def download(client: ubiops.ApiClient, folder: Path) -> bytes:

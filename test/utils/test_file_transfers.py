@@ -21,7 +21,7 @@ import ubiops
 from test.emulator.callers import Callers
 from test.emulator.project import TestProject
 from test.server import Answer, Recorded, Server
-from test.utils.storage import Signer, Storage
+from test.utils.storage import Signer, Storage, below, make
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
 from ubiops.emulator.handlers import files
@@ -46,12 +46,6 @@ READ = """
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(autouse=True)
 def _threads_end_with_their_test() -> Iterator[None]:
     yield
@@ -62,17 +56,6 @@ def _threads_end_with_their_test() -> Iterator[None]:
 
 def transferring() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "ubiops-transfer"]
-
-
-def make(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-
-
-def below(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 class TestEmulator:
@@ -220,18 +203,6 @@ class TestInput:
     def test_a_prefix_that_is_none(self, client: ubiops.ApiClient) -> None:
         with pytest.raises(ApiValueError, match="`file_prefix` when calling `handle_file_input`"):
             handle_file_input(client, "p", io.BytesIO(), file_prefix=7)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def storage() -> Iterator[Storage]:
-    storage = Storage()
-    yield storage
-    storage.close()
-
-
-@pytest.fixture
-def signer(server: Server, storage: Storage) -> Signer:
-    return Signer(server, storage)
 
 
 @pytest.fixture
