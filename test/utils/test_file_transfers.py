@@ -13,7 +13,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,6 +37,10 @@ from ubiops.utils import (
     upload_file,
     upload_files,
 )
+from ubiops.utils.transfer_many import Transfer
+
+if TYPE_CHECKING:
+    from ubiops.utils.transfer import Report
 
 READ = """
     class Deployment:
@@ -49,13 +53,17 @@ READ = """
 @pytest.fixture(autouse=True)
 def _threads_end_with_their_test() -> Iterator[None]:
     yield
-    for thread in transferring():
-        thread.join(30)
-        assert not thread.is_alive()
+    wait_for_threads()
 
 
 def transferring() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "ubiops-transfer"]
+
+
+def wait_for_threads() -> None:
+    for thread in transferring():
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 class TestEmulator:
@@ -241,7 +249,6 @@ class TestFailure:
         assert error.__cause__ is error.failed["b"]
         assert str(error).startswith(f"{len(error.completed)} of 6 files were uploaded. 1 failed: 'b': ")
         assert "quota exceeded" in str(error)
-        assert transferring() == []
 
     def test_nothing_is_begun_after_a_failure(self, hurried: ubiops.ApiClient, storage: Storage, folder: Path) -> None:
         make(folder, *"abcd")
@@ -381,11 +388,21 @@ class TestCtrlC:
             download_files(hurried, "p", parallel_downloads=2)
         left = transferring()
         assert len(left) == 2
+        # So that the program can end without them.
+        assert all(thread.daemon for thread in left)
         interrupted.set()
-        for thread in left:
-            thread.join(30)
-        assert transferring() == []
+        wait_for_threads()
         assert os.listdir(folder) == []
+
+    def test_who_runs_is_stopped_at_the_next_block(self) -> None:
+        def work(transfer: Transfer, report: Report) -> str:
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                report(0)
+
+        with pytest.raises(KeyboardInterrupt):
+            transfer_many.transfer_all([Transfer("a", "b", 1)], work, 1, "upload", False)
+        wait_for_threads()
 
     def test_a_single_download_leaves_no_part(
         self, hurried: ubiops.ApiClient, storage: Storage, folder: Path, silence: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,36 +89,37 @@ class _Threads:
         self._work = work
         self._bar = bar
         self._lock = threading.Lock()
+        self._running = 0
+        self._ended = threading.Event()
         self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def run(self, parallel: int) -> None:
-        for _ in range(min(parallel, self._count)):
-            thread = threading.Thread(target=self._transfer, name="ubiops-transfer", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        for thread in self._threads:
-            while thread.is_alive():
-                # On Windows a Ctrl-C doesn't interrupt a wait without an end.
-                thread.join(1.0)
+        threads = min(parallel, self._count)
+        self._running = threads
+        for _ in range(threads):
+            threading.Thread(target=self._transfer, name="ubiops-transfer", daemon=True).start()
+        # No join: before Python 3.13 a Ctrl-C during one takes a running thread for ended, and on Windows it doesn't
+        # interrupt a wait without an end.
+        while not self._ended.wait(1.0):
+            pass
 
     def stop(self) -> None:
         self._stopped.set()
-        end = time.monotonic() + _GRACE
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        self._ended.wait(_GRACE)
 
     def _transfer(self) -> None:
         while (transfer := self._next()) is not None:
             try:
-                result = self._patiently(transfer)
+                self.completed[transfer] = self._patiently(transfer)
+                self._bar.step(f"{len(self.completed)} of {self._count} files")
             except _StoppedError:
-                return
+                break
             except BaseException as error:
                 self.failed[transfer] = error
-            else:
-                self.completed[transfer] = result
-                self._bar.step(f"{len(self.completed)} of {self._count} files")
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._ended.set()
 
     def _patiently(self, transfer: Transfer) -> str:
         backoff = Backoff(_PATIENCE)
