@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     FileLike = str | os.PathLike[str] | BinaryIO
     """What an upload takes: a path, or an object open for reading bytes."""
 
-__all__ = ["DownloadedFile", "FileLike", "Multipart", "Stream", "Upload", "filename_of", "replacing", "save"]
+__all__ = [
+    "DownloadedFile",
+    "FileLike",
+    "Multipart",
+    "Stream",
+    "Upload",
+    "filename_of",
+    "replacing",
+    "save",
+    "write_file",
+]
 
 BLOCK = 1 << 20
 
@@ -279,6 +289,12 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
                 path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
             else:
                 return DownloadedFile(path, name)
+
+
+def write_file(blocks: Iterable[bytes], path: str) -> None:
+    """Write blocks to a path of the caller's; what is there is replaced when they are complete."""
+    with replacing(path) as file:
+        file.writelines(blocks)
 
 
 @contextmanager

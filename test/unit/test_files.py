@@ -14,7 +14,7 @@ import sys
 import tempfile
 import textwrap
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import ubiops.files
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer, writing
 from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, NotFoundError
-from ubiops.files import DownloadedFile, Multipart, Upload, filename_of, replacing
+from ubiops.files import DownloadedFile, Multipart, Upload, filename_of
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -39,11 +39,6 @@ def folder(configuration: ubiops.Configuration, tmp_path: Path) -> Path:
 
 def attachment(body: bytes, disposition: str | None = 'attachment; filename="data.bin"') -> Answer:
     return Answer(200, body, {} if disposition is None else {"Content-Disposition": disposition})
-
-
-def write_file(blocks: Iterable[bytes], path: str) -> None:
-    with replacing(path) as file:
-        file.writelines(blocks)
 
 
 def form_of(server: Server) -> dict[str, tuple[str | None, str, bytes]]:
@@ -311,7 +306,7 @@ def test_a_file_is_private_and_bears_another_name_until_it_is_complete(tmp_path:
     mask = os.umask(0)
     try:
         ubiops.files.save(blocks(), str(tmp_path), "data.bin")
-        write_file(blocks(), str(tmp_path / "other.bin"))
+        ubiops.files.write_file(blocks(), str(tmp_path / "other.bin"))
     finally:
         os.umask(mask)
     parts = [name for name, _ in seen if name.endswith(".part")]
@@ -531,7 +526,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path: Path) -> None:
 
     for write in (
         lambda: ubiops.files.save(blocks(), str(tmp_path), "data.bin"),
-        lambda: write_file(blocks(), str(tmp_path / "data.bin")),
+        lambda: ubiops.files.write_file(blocks(), str(tmp_path / "data.bin")),
     ):
         with pytest.raises(KeyboardInterrupt):
             write()
@@ -567,13 +562,13 @@ def test_a_path_of_the_callers_is_replaced_when_the_file_is_complete(tmp_path: P
             raise ApiException(0, "broken")
 
     with pytest.raises(ApiException):
-        write_file(blocks(broken=True), str(path))
+        ubiops.files.write_file(blocks(broken=True), str(path))
     assert path.read_bytes() == b"old"
-    write_file(blocks(broken=False), str(path))
+    ubiops.files.write_file(blocks(broken=False), str(path))
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     with pytest.raises(OSError, match="director"):
-        write_file([b"new"], str(tmp_path))
+        ubiops.files.write_file([b"new"], str(tmp_path))
     assert [one.name for one in tmp_path.iterdir()] == ["data.bin"]
 
 
@@ -581,7 +576,7 @@ def test_a_download_to_a_path_in_the_current_folder(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     mask = os.umask(0o027)
     try:
-        write_file([b"content"], "data.bin")
+        ubiops.files.write_file([b"content"], "data.bin")
     finally:
         os.umask(mask)
     assert (tmp_path / "data.bin").read_bytes() == b"content"
