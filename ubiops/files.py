@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     FileLike = str | os.PathLike[str] | BinaryIO
     """What an upload takes: a path, or an object open for reading bytes."""
 
-__all__ = ["DownloadedFile", "FileLike", "Multipart", "Stream", "Upload", "filename_of", "save", "write_file"]
+__all__ = [
+    "DownloadedFile",
+    "FileLike",
+    "Multipart",
+    "Stream",
+    "Upload",
+    "filename_of",
+    "replacing",
+    "save",
+    "write_file",
+]
 
 BLOCK = 1 << 20
 
@@ -269,10 +279,12 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
     name = name or f"ubiops-{secrets.token_hex(8)}"
     stem, extension = os.path.splitext(name)
     path = os.path.join(folder, name)
-    with _written(blocks, folder) as part:
+    with _part_file(folder) as part:
+        part.writelines(blocks)
+        part.close()
         while True:
             try:
-                _move_to_free_name(part, path)
+                _move_to_free_name(part.name, path)
             except FileExistsError:
                 path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
             else:
@@ -280,24 +292,42 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
 
 
 def write_file(blocks: Iterable[bytes], path: str) -> None:
-    """Write an answer's body to a path of the caller's; what is there is replaced when the body is complete."""
-    with _written(blocks, os.path.dirname(path) or ".") as part:
-        os.chmod(part, _mode_for(path, f"{part}.mode"))
-        os.replace(part, path)
+    """Write blocks to a path of the caller's; what is there is replaced when they are complete."""
+    with replacing(path) as file:
+        file.writelines(blocks)
 
 
 @contextmanager
-def _written(blocks: Iterable[bytes], folder: str) -> Iterator[str]:
-    """A body in a private file of a temporary name, to be moved; nothing is left of it where something fails."""
-    part = os.path.join(folder, f".ubiops-{secrets.token_hex(8)}.part")
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of what is at a path of the caller's when the block ends well."""
     try:
-        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.writelines(blocks)
-        yield part
+        with _part_file(os.path.dirname(path) or ".") as part:
+            yield part
+            part.close()
+            os.chmod(part.name, _mode_for(path, f"{part.name}.mode"))
+            os.replace(part.name, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            # Python names no file where writing fails, as on a full disk.
+            error.filename = path
+        raise
+
+
+@contextmanager
+def _part_file(folder: str) -> Iterator[BinaryIO]:
+    """A private file of a temporary name, to be moved; nothing is left of it where something fails."""
+    path = os.path.join(folder, f".ubiops-{secrets.token_hex(8)}.part")
+    try:
+        with open(path, "xb", opener=_open_private) as file:
+            yield file
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(part)
+            os.unlink(path)
         raise
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _move_to_free_name(part: str, path: str) -> None:

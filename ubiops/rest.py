@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -244,7 +244,7 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class _Rules:
+class Rules:
     """When a request is sent again, and how many seconds later; None for never."""
 
     def __init__(self, retries: int) -> None:
@@ -263,6 +263,11 @@ class _Rules:
         pause = self._pause()
         return pause if asked is None or pause is None else asked
 
+    def after_break(self, error: ApiConnectionError) -> float | None:
+        """The same for the answer to a GET that broke off while it was read."""
+        cause = error.__cause__
+        return self.after_error("GET", cause if isinstance(cause, HTTPError) else ProtocolError(str(error)))
+
     def _pause(self) -> float | None:
         if self._left < 1:
             return None
@@ -272,7 +277,7 @@ class _Rules:
         return wait * random.uniform(0.5, 1)
 
 
-class _RulesOfProgram(_Rules):
+class _RulesOfProgram(Rules):
     """The same, as a `urllib3.Retry` of the program's has it."""
 
     def __init__(self, retry: urllib3.Retry) -> None:
@@ -385,6 +390,7 @@ class RESTClientObject:
         body: bytes | Stream | None = None,
         deadline: Deadline | None = None,
         stream: bool = False,
+        renew: Callable[[], str] | None = None,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         """Send a request, again where that is safe, and follow a redirect of a GET within the same origin.
 
@@ -395,6 +401,8 @@ class RESTClientObject:
             body: The body, if any.
             deadline: The timeouts; by default 10 s to connect and 300 s to wait for data.
             stream: Whether to leave a successful answer's body unread.
+            renew: Asks for the URL anew, where it is a signed one that expires: before each repetition, and once where
+                the answer says that it has expired.
 
         Returns:
             The response and its body; the body is empty where it is left unread.
@@ -407,7 +415,7 @@ class RESTClientObject:
         """
         deadline = deadline or Deadline()
         for _ in range(_REDIRECTS):
-            response, data = self._send_repeatedly(method, url, headers, body, deadline, stream)
+            response, data = self._send_repeatedly(method, url, headers, body, deadline, stream, renew)
             if 200 <= response.status <= 299:
                 return response, data
             target = _location(url, response)
@@ -426,8 +434,10 @@ class RESTClientObject:
         body: bytes | Stream | None,
         deadline: Deadline,
         stream: bool,
+        renew: Callable[[], str] | None,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        rules = self._rules(body)
+        rules = self.rules(body)
+        may_renew = renew is not None and _can_be_sent_again(body)
         while True:
             try:
                 response, data = self._attempt(method, url, headers, body, deadline, stream)
@@ -439,22 +449,27 @@ class RESTClientObject:
             else:
                 problem = str(response.status)
                 pause = None if 200 <= response.status <= 299 else rules.after_answer(method, response)
+                if may_renew and _has_expired(response, data):
+                    may_renew, pause = False, 0.0
                 if pause is None or pause >= deadline.left():
                     return response, data
             logger.debug("%s %s: %s, again in %.1f s", method, _without_secrets(url), problem, pause)
             time.sleep(pause)
+            if renew is not None:
+                url = renew()
 
-    def _rules(self, body: bytes | Stream | None) -> _Rules:
+    def rules(self, body: bytes | Stream | None = None, default: int = RETRIES) -> Rules:
+        """When a request with this body is sent again; `default` is how often, where the program doesn't say."""
         retries = self.configuration.retries
-        if not (body is None or isinstance(body, bytes) or (isinstance(body, Stream) and body.rewindable)):
-            return _Rules(0)
+        if not _can_be_sent_again(body):
+            return Rules(0)
         if isinstance(retries, urllib3.Retry):
             return _RulesOfProgram(retries)
         if retries is not None and (not isinstance(retries, int) or retries < 0):
             raise ApiValueError(
                 f"configuration.retries must be a number of retries (0 for none) or a urllib3.Retry, not {retries!r}"
             )
-        return _Rules(RETRIES if retries is None else retries)
+        return Rules(default if retries is None else retries)
 
     def _attempt(
         self,
@@ -713,19 +728,33 @@ def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawRespons
     return response  # type: ignore[return-value]
 
 
-def blocks_of(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iterator[bytes]:
     """The body in blocks of at most 1 MiB; the connection is given back at the end, closed where it comes early.
+
+    Args:
+        response: The answer, unread.
+        at_once: Whether to give what has come, instead of waiting for a whole block, which is lost where it breaks off.
 
     Raises:
         ApiConnectionError: The connection broke before the promised length.
         ApiTimeoutError: The call's time is over, or the server fell silent.
     """
+    read = response.read1 if at_once else response.read
     with closing(response):
         try:
-            while block := response.read(BLOCK):
+            while block := read(BLOCK):
                 yield block
         except HTTPError as error:
             raise _broken(error) from error
+
+
+def _can_be_sent_again(body: Any) -> bool:
+    return body is None or isinstance(body, bytes) or (isinstance(body, Stream) and body.rewindable)
+
+
+def _has_expired(response: urllib3.BaseHTTPResponse, data: bytes) -> bool:
+    """Whether this is how a storage refuses a signed URL whose time is over; Google's answers 400."""
+    return response.status == 403 or (response.status == 400 and b"ExpiredToken" in data)
 
 
 def _may_repeat_after_error(method: str, error: HTTPError) -> bool:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from test.benchmarks import calls, emulator, imports, models, packages, threads, transfers
+from test.benchmarks import calls, emulator, imports, many_files, models, packages, threads, transfers
 from test.benchmarks.measure import Figure
 from test.benchmarks.server import serving
 
@@ -16,6 +16,7 @@ _GROUPS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "calls": calls.figures,
     "models": models.figures,
     "transfers": transfers.figures,
+    "many_files": many_files.figures,
     "threads": threads.figures,
     "emulator": emulator.figures,
     "packages": packages.figures,

@@ -10,6 +10,8 @@ DEPLOYMENT_PATH = "/projects/project/deployments/deployment"
 REQUESTS_PATH = f"{DEPLOYMENT_PATH}/requests"
 BLOB_PATH = "/projects/project/blobs/blob"
 BLOBS_PATH = "/projects/project/blobs"
+FILES_PATH = "/projects/project/buckets/default/files"
+STORAGE_PATH = "/storage/file"
 REVISIONS_PATH = f"{DEPLOYMENT_PATH}/versions/v1/revisions"
 
 DEPLOYMENT = {

@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 import urllib3
 
 import ubiops
-from test.benchmarks.data import BLOB_PATH, BLOBS_PATH, CREDENTIALS, REVISIONS_PATH
+from test.benchmarks.data import BLOB_PATH, BLOBS_PATH, CREDENTIALS, REVISIONS_PATH, STORAGE_PATH
 from test.benchmarks.measure import MIB, Figure, cpu_time, in_fresh_process, ratio, resident_growth
 from test.benchmarks.server import SIZE
+from ubiops.utils import download_file, upload_file
 
 _ROUNDS = 5
 
@@ -28,7 +29,7 @@ def figures(url: str) -> Iterator[Figure]:
         # Sparse: it reads as 1 GiB of zeros and takes no space.
         os.truncate(source, SIZE)
         for name, transfer in _TRANSFERS.items():
-            reference = _download if name == "blobs_get" else partial(_upload, path=_PATHS[name])
+            reference = partial(_upload, path=_PATHS[name]) if name in _PATHS else _download
             taken = ratio(
                 partial(_with_client, transfer, url, source, downloads),
                 partial(reference, url, source, downloads),
@@ -85,12 +86,24 @@ def _blobs_get(api: ubiops.CoreApi, source: Path) -> None:
     assert os.path.getsize(path) == SIZE
 
 
+def _upload_file(api: ubiops.CoreApi, source: Path) -> None:
+    upload_file(api, "project", source)
+
+
+def _download_file(api: ubiops.CoreApi, source: Path) -> None:
+    folder = str(api.api_client.configuration.temp_folder_path)
+    path = download_file(api, "project", file_name="file", output_path=folder)
+    assert os.path.getsize(path) == SIZE
+
+
 _TRANSFERS: dict[str, _Transfer] = {
     "blobs_create": _blobs_create,
     "revisions_file_upload": _revisions_file_upload,
+    "upload_file": _upload_file,
     "blobs_get": _blobs_get,
+    "download_file": _download_file,
 }
-_PATHS = {"blobs_create": BLOBS_PATH, "revisions_file_upload": REVISIONS_PATH}
+_PATHS = {"blobs_create": BLOBS_PATH, "revisions_file_upload": REVISIONS_PATH, "upload_file": STORAGE_PATH}
 
 
 def _upload(url: str, source: Path, downloads: Path, path: str) -> None:

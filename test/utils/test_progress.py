@@ -53,6 +53,17 @@ def test_a_bar_shows_in_a_terminal(monkeypatch: pytest.MonkeyPatch, log: pytest.
     assert log.messages == []
 
 
+def test_a_total_may_be_known_later_and_what_was_done_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = terminal(monkeypatch)
+    with Progress("Downloading cars.csv", None, "B") as bar:
+        bar.expect(2048)
+        bar.advance(2048)
+        bar.advance(-1024)
+        bar.step("again")
+    assert "0.00/2.00k" in stderr.getvalue()
+    assert "1.00k/2.00k" in stderr.getvalue().rpartition("again")[0]
+
+
 def test_a_pipe_gets_no_bar_and_the_log_a_line_per_step(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,7 @@ class TestDownload:
         self, storage: Server, client: ubiops.ApiClient, tmp_path: Path
     ) -> None:
         (tmp_path / "x").write_bytes(b"before")
+        client.configuration.retries = 0
         storage.default = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
         with pytest.raises(ubiops.ApiConnectionError):
             download_file(client, "p", file_name="x", output_path="x")
@@ -233,18 +235,36 @@ class TestDownload:
         written = download_file(client, "p", file_name="..\\..\\x", output_path="folder")
         assert Path(written).parent == Path("folder")
 
-    def test_folder_that_may_not_be_written_to_leaves_no_connection_open(
-        self, client: ubiops.ApiClient, monkeypatch: pytest.MonkeyPatch
+    def test_folder_that_may_not_be_written_to_is_found_before_anything_is_sent(
+        self, server: Server, client: ubiops.ApiClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A folder that exists and can't be written to needs another user than the tests may run as.
-        responses: list[Any] = []
-
-        def refuse(blocks: Any, path: str) -> None:
+        def refuse(path: str) -> None:
             raise PermissionError(path)
 
-        monkeypatch.setattr("ubiops.utils.file_operations.write_file", refuse)
-        monkeypatch.setattr("ubiops.utils.file_operations.blocks_of", responses.append)
+        monkeypatch.setattr("ubiops.utils.file_operations.replacing", refuse)
         with pytest.raises(PermissionError):
+            download_file(client, "p", file_name="x")
+        assert server.requests == []
+
+    def test_disk_that_is_full_leaves_no_connection_open(
+        self, client: ubiops.ApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        responses: list[Any] = []
+
+        def blocks_of(response: Any, at_once: bool) -> Iterator[bytes]:
+            responses.append(response)
+            yield b"block"
+
+        @contextmanager
+        def full(path: str) -> Iterator[Any]:
+            with open("/dev/full", "wb", buffering=0) as file:
+                yield file
+
+        # Replaced: a file system that is full would have to be mounted.
+        monkeypatch.setattr("ubiops.utils.file_operations.replacing", full)
+        monkeypatch.setattr("ubiops.utils.transfer.blocks_of", blocks_of)
+        with pytest.raises(OSError, match="No space left"):
             download_file(client, "p", file_name="x")
         assert [response.closed for response in responses] == [True]
 

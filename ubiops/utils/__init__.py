@@ -7,21 +7,26 @@ TYPE_CHECKING = False
 
 _MODULES = {
     "BuildFailed": "ubiops.utils.errors",
+    "IncompleteTransfer": "ubiops.utils.errors",
     "InvalidPackage": "ubiops.utils.errors",
     "MissingExtra": "ubiops.utils.errors",
     "PackageInfo": "ubiops.utils.package_checks",
     "PackageZip": "ubiops.utils.package_files",
     "RequestFailed": "ubiops.utils.errors",
     "TransferFailed": "ubiops.utils.errors",
+    "UbiOpsFile": "ubiops.utils.file_uri",
     "WaitError": "ubiops.utils.errors",
     "WaitTimeout": "ubiops.utils.errors",
     "default_zip_name": "ubiops.utils.package_files",
     "download_file": "ubiops.utils.file_operations",
+    "download_files": "ubiops.utils.file_operations",
     "files_present_in_dir": "ubiops.utils.package_files",
+    "handle_file_input": "ubiops.utils.file_operations",
     "list_files": "ubiops.utils.package_files",
     "progress": "ubiops.utils.progress_bar",
     "run_local": "ubiops.utils.local_runs",
     "upload_file": "ubiops.utils.file_operations",
+    "upload_files": "ubiops.utils.file_operations",
     "validate_package": "ubiops.utils.package_checks",
     "validate_requirements_file": "ubiops.utils.package_checks",
     "zip_dir": "ubiops.utils.package_files",
@@ -31,21 +36,26 @@ _SUBMODULES = ("file_operations",)
 
 __all__ = [
     "BuildFailed",
+    "IncompleteTransfer",
     "InvalidPackage",
     "MissingExtra",
     "PackageInfo",
     "PackageZip",
     "RequestFailed",
     "TransferFailed",
+    "UbiOpsFile",
     "WaitError",
     "WaitTimeout",
     "default_zip_name",
     "download_file",
+    "download_files",
     "files_present_in_dir",
+    "handle_file_input",
     "list_files",
     "progress",
     "run_local",
     "upload_file",
+    "upload_files",
     "validate_package",
     "validate_requirements_file",
     "zip_dir",
@@ -56,6 +66,7 @@ if TYPE_CHECKING:
     from ubiops.utils import file_operations as file_operations
     from ubiops.utils.errors import (
         BuildFailed,
+        IncompleteTransfer,
         InvalidPackage,
         MissingExtra,
         RequestFailed,
@@ -63,7 +74,8 @@ if TYPE_CHECKING:
         WaitError,
         WaitTimeout,
     )
-    from ubiops.utils.file_operations import download_file, upload_file
+    from ubiops.utils.file_operations import download_file, download_files, handle_file_input, upload_file, upload_files
+    from ubiops.utils.file_uri import UbiOpsFile
     from ubiops.utils.local_runs import run_local
     from ubiops.utils.package_checks import PackageInfo, validate_package, validate_requirements_file
     from ubiops.utils.package_files import (

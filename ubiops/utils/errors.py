@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ubiops.exceptions import ApiValueError, OpenApiException
 
 __all__ = [
     "BuildFailed",
+    "IncompleteTransfer",
     "InvalidPackage",
     "MissingExtra",
     "RequestFailed",
@@ -60,6 +61,40 @@ class RequestFailed(WaitError):
 
 class TransferFailed(WaitError):
     """An export or an import failed: the message is its ``error_message``, ``last`` the export or import."""
+
+
+class IncompleteTransfer(OpenApiException):
+    """Of many files that were to be uploaded or downloaded, not all were.
+
+    A file is named by what it was: a local path where it was to be uploaded, a name in the bucket where it was to be
+    downloaded. The error of the first file that failed is the ``__cause__``; a Ctrl-C has this error as its cause.
+
+    Args:
+        message: What happened.
+        completed: What was transferred, and where to: a URI, or a local path.
+        failed: What wasn't, and why.
+        remaining: What was not begun, or given up half way.
+
+    Attributes:
+        completed (dict[str, str]): The same.
+        failed (dict[str, BaseException]): The same.
+        remaining (list[str]): The same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        completed: Mapping[str, str],
+        failed: Mapping[str, BaseException],
+        remaining: Sequence[str],
+    ) -> None:
+        super().__init__(message)
+        self.completed = dict(completed)
+        self.failed = dict(failed)
+        self.remaining = list(remaining)
+
+    def __reduce__(self) -> tuple[type[IncompleteTransfer], tuple[Any, ...]]:
+        return type(self), (str(self), self.completed, self.failed, self.remaining)
 
 
 class InvalidPackage(ApiValueError):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
-from ubiops.files import Upload, last_part, write_file
-from ubiops.rest import blocks_of
+from ubiops.files import Upload, last_part, replacing
 from ubiops.utils.client import core_api
+from ubiops.utils.file_names import prefixed, to_download, to_upload
+from ubiops.utils.file_uri import SCHEME, UbiOpsFile, parse
+from ubiops.utils.progress_bar import Progress
+from ubiops.utils.transfer import Download, upload
+from ubiops.utils.transfer_many import check_parallel, transfer_all
 
 if TYPE_CHECKING:
+    from ubiops.api.core_api import CoreApi
     from ubiops.files import FileLike
-    from ubiops.models import FileUploadResponse
+    from ubiops.models import FileItem
     from ubiops.utils.client import Client
+    from ubiops.utils.transfer import Report
+    from ubiops.utils.transfer_many import Transfer
 
-__all__ = ["download_file", "upload_file"]
-
-_SCHEME = "ubiops-file://"
-_AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
+__all__ = ["UbiOpsFile", "download_file", "download_files", "handle_file_input", "upload_file", "upload_files"]
 
 
 def upload_file(
@@ -28,8 +33,12 @@ def upload_file(
     file_path: FileLike,
     bucket_name: str = "default",
     file_name: str | None = None,
+    _progress_bar: bool = True,
 ) -> str:
     """Upload a file to a bucket; it is streamed, so memory doesn't grow with its size.
+
+    What breaks off begins anew, twice unless ``Configuration.retries`` says otherwise, each time with a fresh URL. A
+    file of that name is replaced when the new one is complete. Calls `files_upload`.
 
     Args:
         client: The client to use.
@@ -37,27 +46,72 @@ def upload_file(
         file_path: Path of the file, or an object open for reading bytes.
         bucket_name: Name of the bucket.
         file_name: Name to give it in the bucket, ``/`` included; by default the last part of the path.
+        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
 
     Returns:
         The file's URI, ``ubiops-file://bucket/name``, as a request takes it.
 
     Raises:
-        ApiFileError: The file is missing, unreadable or a folder; nothing was sent.
-        ApiException: The API or the storage refused the upload.
+        ApiFileError: The file is missing, unreadable or a folder; nothing was sent. Or it couldn't be read to its end.
+        ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
     api = core_api(client)
+    content = _content(file_path, "file_path", "upload_file")
+    return _upload(api, project_name, content, bucket_name, file_name or content.name, _progress_bar)
+
+
+def upload_files(
+    client: Client,
+    project_name: str,
+    file_paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    bucket_name: str = "default",
+    file_prefix: str | None = None,
+    parallel_uploads: int = 5,
+    _progress_bar: bool = True,
+) -> list[str]:
+    """Upload files and folders to a bucket, several at a time.
+
+    A file gets the last part of its path as its name: ``data/cars.csv`` becomes ``cars.csv``. A folder gives what lies
+    in it, at any depth and hidden or not, named by its path below the folder: of ``data``, the file
+    ``data/2022/cars.csv`` becomes ``2022/cars.csv``. The prefix goes in front: with ``file_prefix="raw"`` these are
+    ``raw/cars.csv`` and ``raw/2022/cars.csv``. Links are followed; empty folders below a folder are left out.
+
+    Each file is sent as `upload_file` does it. Where the API's rate limit is used up, it waits for up to two minutes.
+    After the first failure no other file is begun, and those on their way are finished. A Ctrl-C gives up what is on
+    its way; an `IncompleteTransfer` as its cause says what was uploaded. Calls `files_upload` for each file.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        file_paths: Path of a file or folder, or several of them.
+        bucket_name: Name of the bucket.
+        file_prefix: Folder in the bucket to put them in; slashes around it don't matter.
+        parallel_uploads: Number of uploads at a time, 1 or more.
+        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+
+    Returns:
+        The URIs, ``ubiops-file://bucket/name``, in the order of the paths; those of a folder sorted by their names.
+
+    Raises:
+        ApiFileError: A path leads to nothing, to what can't be read or is no file, to an empty folder or a dead link,
+            or two files would get the same name; nothing was sent.
+        ApiValueError: Another argument can't be used; nothing was sent.
+        IncompleteTransfer: Some files failed; it says which, why, and what was uploaded.
+    """
+    api = core_api(client)
+    check_parallel(parallel_uploads, "parallel_uploads", "upload_files")
+    _check_prefix(file_prefix, "upload_files")
     try:
-        file = Upload(file_path)
+        transfers = to_upload(file_paths, file_prefix)
     except ApiFileError as error:
-        raise ApiFileError(f"Invalid value for `file_path` when calling `upload_file`, {error}") from error
-    name = file_name or file.name
-    target = api.files_upload(project_name, bucket_name, name)
-    url = _signed_url(target)
-    headers = {"Content-Length": str(file.length)} if file.length is not None else {}
-    if target.provider == "azure_blob_storage":
-        headers.update(_AZURE_HEADERS)
-    api.api_client.rest_client.send("PUT", url, headers, file)
-    return f"{_SCHEME}{bucket_name}/{name}"
+        raise _bad_file("file_paths", "upload_files", error) from error
+
+    def work(transfer: Transfer, report: Report) -> str:
+        file = UbiOpsFile(bucket_name, transfer.target)
+        upload(api, project_name, file, Upload(transfer.source), report)
+        return str(file)
+
+    return transfer_all(transfers, work, parallel_uploads, "upload", _progress_bar)
 
 
 def download_file(
@@ -69,18 +123,25 @@ def download_file(
     output_path: str | os.PathLike[str] = ".",
     stream: bool = True,
     chunk_size: int = 8192,
+    _progress_bar: bool = True,
 ) -> str:
     """Download a file from a bucket; it is streamed to disk and there only once it is complete.
+
+    Until then it has a temporary name in the same folder. What breaks off goes on from there, with a fresh URL; if the
+    file has changed meanwhile, or the storage can't tell, it begins anew. It is given up after five attempts in a row
+    that bring less than 1 MiB, or as many as ``Configuration.retries`` says. Calls `files_download`.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         bucket_name: Name of the bucket.
         file_name: Name of the file in the bucket.
-        file_uri: Bucket and name in one, ``ubiops-file://bucket/name``, instead of the two.
-        output_path: File to write, or folder to write to under the last part of the file's name.
+        file_uri: Bucket and name in one, ``ubiops-file://bucket/name`` or a `UbiOpsFile`, instead of the two.
+        output_path: File to write, or folder to write to under the last part of the file's name. What is there is
+            replaced.
         stream: Accepted for programs of the older client: a download is always streamed.
         chunk_size: Accepted likewise: blocks are of 1 MiB.
+        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
 
     Returns:
         The path of the downloaded file.
@@ -89,49 +150,206 @@ def download_file(
         ApiValueError: Neither `file_name` nor a valid `file_uri` was given, or there is no such folder to write to;
             nothing was sent.
         ApiException: The API or the storage refused the download, or it broke off.
+        OSError: It couldn't be written, as on a full disk; nothing is left of it.
     """
     api = core_api(client)
     if file_uri is not None:
-        bucket_name, file_name = _parts(file_uri)
-    if not file_name:
+        file = parse(file_uri, "download_file")
+    elif file_name:
+        file = UbiOpsFile(bucket_name, file_name)
+    else:
         raise ApiValueError("Missing the required parameter `file_name` or `file_uri` when calling `download_file`")
-    path = _path_to_write(output_path, file_name)
-    url = _signed_url(api.files_download(project_name, bucket_name, file_name))
-    response, _ = api.api_client.rest_client.send("GET", url, {}, stream=True)
-    with closing(response):
-        write_file(blocks_of(response), path)
+    path = _path_to_write(output_path, file.file)
+    with replacing(path) as content, Progress(f"Downloading {file.file}", None, "B", shown=_progress_bar) as bar:
+        Download(api, project_name, file, content, bar.advance, bar.expect).run()
     return path
 
 
-def _signed_url(answer: FileUploadResponse | None) -> str:
-    url = answer.url if answer is not None else None
-    if not isinstance(url, str):
-        raise ApiException(reason=f"The API gave no URL of the file, but {url!r}")
-    return url
+def download_files(
+    client: Client,
+    project_name: str,
+    bucket_name: str = "default",
+    prefix: str | None = None,
+    output_path: str | os.PathLike[str] = ".",
+    stream: bool = True,
+    chunk_size: int = 8192,
+    parallel_downloads: int = 5,
+    _progress_bar: bool = True,
+) -> list[str]:
+    """Download the files of a bucket whose names begin with a prefix, several at a time.
+
+    A file is written below the output folder at the path that its whole name spells: ``2022/cars.csv`` goes to
+    ``output_path/2022/cars.csv``, whatever the prefix. Each file is downloaded as `download_file` does it, and its size
+    is compared with that in the list. What is on disk under the same name is replaced.
+
+    No name leads out of the output folder. Before anything is downloaded, names are refused that hold a backslash, NUL
+    or more than 255 bytes between two slashes, that begin with a slash or a drive, that have an empty part, ``.`` or
+    ``..`` between their slashes, that would take the place of a folder, go below a file or through a link that leads
+    outside, or that differ in nothing but their case on a disk that ignores it.
+
+    Where the API's rate limit is used up, it waits for up to two minutes. After the first failure no other file is
+    begun, and those on their way are finished. A Ctrl-C gives up what is on its way; an `IncompleteTransfer` as its
+    cause says what was downloaded. Calls `files_list`, and `files_download` for each file.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        bucket_name: Name of the bucket.
+        prefix: What the names begin with, such as ``2022/``; by default all files.
+        output_path: Folder to write to; it is made if it isn't there.
+        stream: Accepted for programs of the older client: a download is always streamed.
+        chunk_size: Accepted likewise: blocks are of 1 MiB.
+        parallel_downloads: Number of downloads at a time, 1 or more.
+        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+
+    Returns:
+        The paths of the downloaded files, sorted by their names in the bucket as the API sorts; an empty list where no
+        name begins with the prefix.
+
+    Raises:
+        ApiValueError: An argument can't be used; nothing was sent.
+        ApiException: The API refused the list of files.
+        IncompleteTransfer: Names were refused, and nothing was downloaded; or some files failed. It says which, why,
+            and what was downloaded.
+    """
+    api = core_api(client)
+    check_parallel(parallel_downloads, "parallel_downloads", "download_files")
+    folder = _output_path(output_path, "download_files")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise _bad("output_path", "download_files", f"must be a folder, {folder!r} is none")
+    found = list(_list_files(api, project_name, bucket_name, prefix))
+    if not found:
+        return []
+    os.makedirs(folder, exist_ok=True)
+    transfers = to_download(found, folder)
+    parts: set[str] = set()
+
+    def work(transfer: Transfer, report: Report) -> str:
+        report(0)
+        os.makedirs(os.path.dirname(transfer.target), exist_ok=True)
+        file = UbiOpsFile(bucket_name, transfer.source)
+        with replacing(transfer.target) as content:
+            parts.add(content.name)
+            size = Download(api, project_name, file, content, report).run()
+            if size is not None and transfer.size is not None and size != transfer.size:
+                _check_present_size(api, project_name, file, size)
+        parts.discard(content.name)
+        return transfer.target
+
+    try:
+        return transfer_all(transfers, work, parallel_downloads, "download", _progress_bar)
+    finally:
+        # Those of threads that still wait for the storage, after a Ctrl-C.
+        for part in parts.copy():
+            with suppress(OSError):
+                os.unlink(part)
 
 
-def _path_to_write(output_path: Any, file_name: str) -> str:
+def handle_file_input(
+    client: Client,
+    project_name: str,
+    file: FileLike,
+    bucket_name: str = "default",
+    file_prefix: str | None = None,
+    file_name: str | None = None,
+    _progress_bar: bool = True,
+) -> str:
+    """The URI of a file for a field of a request: what has none yet is uploaded.
+
+    A file of the same name in the bucket is replaced; with a `file_prefix` of its own, each request keeps its file.
+    Uploads as `upload_file` does.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        file: A ``ubiops-file://`` URI or `UbiOpsFile`, whose form is checked, and no more; or what to upload: the
+            path of a file, or an object open for reading bytes.
+        bucket_name: Name of the bucket to upload to.
+        file_prefix: Folder in the bucket to put it in; slashes around it don't matter.
+        file_name: Name to give it there; by default the last part of the path.
+        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+
+    Returns:
+        The file's URI, ``ubiops-file://bucket/name``.
+
+    Raises:
+        ApiValueError: It is a URI, but not of a file in a bucket; nothing was sent.
+        ApiFileError: The file to upload is missing, unreadable or a folder; nothing was sent.
+        ApiException: The API or the storage refused the upload, or couldn't be reached.
+    """
+    api = core_api(client)
+    if isinstance(file, str) and file.startswith(SCHEME):
+        return str(parse(file, "handle_file_input"))
+    _check_prefix(file_prefix, "handle_file_input")
+    content = _content(file, "file", "handle_file_input")
+    name = prefixed(file_prefix, file_name or content.name)
+    return _upload(api, project_name, content, bucket_name, name, _progress_bar)
+
+
+def _upload(api: CoreApi, project_name: str, content: Upload, bucket_name: str, name: str, shown: bool) -> str:
+    file = UbiOpsFile(bucket_name, name)
+    with Progress(f"Uploading {name}", content.length, "B", shown=shown) as bar:
+        upload(api, project_name, file, content, bar.advance)
+    return str(file)
+
+
+def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str | None) -> Iterator[FileItem]:
+    token: str | None = None
+    while True:
+        page = api.files_list(project_name, bucket_name, prefix=prefix, continuation_token=token)
+        yield from page.files or ()
+        if page.continuation_token is None:
+            return
+        if page.continuation_token == token:
+            raise ApiException(reason=f"The list of files in {bucket_name!r} doesn't end: {token!r} leads to itself")
+        token = page.continuation_token
+
+
+def _check_present_size(api: CoreApi, project_name: str, file: UbiOpsFile, size: int) -> None:
+    """Check a size that isn't the listed one: the file may have been replaced since it was listed."""
+    present = api.files_get(project_name, file.bucket, file.file).size
+    if present != size:
+        raise ApiException(reason=f"{size} bytes came of {file}, which has {present} according to the API")
+
+
+def _content(file: Any, argument: str, function: str) -> Upload:
+    try:
+        return Upload(file)
+    except ApiFileError as error:
+        raise _bad_file(argument, function, error) from error
+
+
+def _check_prefix(file_prefix: Any, function: str) -> None:
+    if file_prefix is not None and not isinstance(file_prefix, str):
+        raise _bad("file_prefix", function, f"must be a string, not {file_prefix!r}")
+
+
+def _output_path(output_path: Any, function: str) -> str:
     try:
         path = os.fsdecode(output_path)
     except TypeError as error:
-        raise _bad("output_path", str(error)) from None
-    if os.path.isdir(path):
-        name = last_part(file_name.rstrip("/"))
-        if name is None:
-            raise _bad("output_path", f"must be a file: {file_name!r} names none")
-        return os.path.join(path, name)
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise _bad("output_path", f"there is no folder {folder!r}: create it first")
+        raise _bad("output_path", function, str(error)) from None
+    if not path or "\0" in path:
+        raise _bad("output_path", function, f"must be a path, not {path!r}")
     return path
 
 
-def _parts(file_uri: Any) -> tuple[str, str]:
-    bucket, _, name = str(file_uri).removeprefix(_SCHEME).partition("/")
-    if not str(file_uri).startswith(_SCHEME) or not bucket or not name:
-        raise _bad("file_uri", f"must be {_SCHEME}bucket/name, not {file_uri!r}")
-    return bucket, name
+def _path_to_write(output_path: Any, file_name: str) -> str:
+    path = _output_path(output_path, "download_file")
+    if os.path.isdir(path):
+        name = last_part(file_name.rstrip("/"))
+        if name is None:
+            raise _bad("output_path", "download_file", f"must be a file: {file_name!r} names none")
+        return os.path.join(path, name)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise _bad("output_path", "download_file", f"there is no folder {folder!r}: create it first")
+    return path
 
 
-def _bad(argument: str, problem: str) -> ApiValueError:
-    return ApiValueError(f"Invalid value for `{argument}` when calling `download_file`, {problem}")
+def _bad(argument: str, function: str, problem: str) -> ApiValueError:
+    return ApiValueError(f"Invalid value for `{argument}` when calling `{function}`, {problem}")
+
+
+def _bad_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
+    return ApiFileError(f"Invalid value for `{argument}` when calling `{function}`, {error}")

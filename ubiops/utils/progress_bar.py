@@ -61,8 +61,15 @@ class Progress:
             self._bar.close()
         self._log("finished" if error is None else f"ended by {type(error).__name__}")
 
+    def expect(self, total: int) -> None:
+        """Say how much there is to do, where that wasn't known at the start."""
+        if self._bar is not None:
+            with self._lock:
+                self._bar.total = total
+                self._bar.refresh()
+
     def advance(self, amount: int = 1) -> None:
-        """Count what was done."""
+        """Count what was done; a negative amount takes back what must be done again."""
         if self._bar is not None:
             with self._lock:
                 self._bar.update(amount)

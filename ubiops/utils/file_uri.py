@@ -1,0 +1,100 @@
+"""The URI by which requests name a file of a bucket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ubiops.exceptions import ApiValueError
+
+__all__ = ["SCHEME", "UbiOpsFile", "parse"]
+
+SCHEME = "ubiops-file://"
+
+
+class UbiOpsFile(str):
+    """A file in a bucket. It is its URI, ``ubiops-file://bucket/name``, and goes wherever a string of that goes.
+
+    It can't be changed, and it equals and sorts as the URI does::
+
+        file = UbiOpsFile("default", "2022/cars.csv")
+        api.deployment_requests_create("lab", "count-cars", {"cars": file})
+
+    Args:
+        bucket: Name of the bucket.
+        file: Name of the file in the bucket, slashes included. It is written as it is, nothing is encoded.
+
+    Raises:
+        ApiValueError: The bucket's or the file's name is empty, or no string, or the bucket's holds a slash.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, bucket: str, file: str) -> UbiOpsFile:
+        if not isinstance(bucket, str) or not bucket or "/" in bucket:
+            raise ApiValueError(f"Invalid value for `bucket`, must be the name of a bucket, not {bucket!r}")
+        if not isinstance(file, str) or not file:
+            raise ApiValueError(f"Invalid value for `file`, must be the name of a file in the bucket, not {file!r}")
+        return super().__new__(cls, f"{SCHEME}{bucket}/{file}")
+
+    def __reduce__(self) -> tuple[type[UbiOpsFile], tuple[str, str]]:
+        return UbiOpsFile, (self.bucket, self.file)
+
+    def __repr__(self) -> str:
+        return f"UbiOpsFile({self.bucket!r}, {self.file!r})"
+
+    @property
+    def bucket(self) -> str:
+        """Name of the bucket."""
+        return self.remove_file_prefix(self).partition("/")[0]
+
+    @property
+    def file(self) -> str:
+        """Name of the file in the bucket."""
+        return self.remove_file_prefix(self).partition("/")[2]
+
+    @property
+    def file_uri(self) -> str:
+        """The URI as a plain string."""
+        return str(self)
+
+    @classmethod
+    def from_uri(cls, file_uri: str) -> UbiOpsFile:
+        """The file that a URI names.
+
+        Raises:
+            ApiValueError: It is no ``ubiops-file://bucket/name``.
+        """
+        return parse(file_uri, "UbiOpsFile.from_uri")
+
+    @staticmethod
+    def validate_uri(file_uri: str) -> str:
+        """Check the form of a URI, and give it back; the server isn't asked whether there is such a file.
+
+        Raises:
+            ApiValueError: It is no ``ubiops-file://bucket/name``.
+        """
+        return str(parse(file_uri, "UbiOpsFile.validate_uri"))
+
+    @staticmethod
+    def remove_file_prefix(file_uri: str) -> str:
+        """A URI without its ``ubiops-file://``: ``bucket/name``; what doesn't begin so is given back as it is."""
+        return file_uri.removeprefix(SCHEME)
+
+
+def parse(file_uri: Any, function: str) -> UbiOpsFile:
+    """The file that a URI names.
+
+    Args:
+        file_uri: The URI.
+        function: What the caller called, for the error.
+
+    Raises:
+        ApiValueError: It is no URI of a file.
+    """
+    if isinstance(file_uri, str) and file_uri.startswith(SCHEME):
+        bucket, _, name = UbiOpsFile.remove_file_prefix(file_uri).partition("/")
+        if bucket and name:
+            return UbiOpsFile(bucket, name)
+    raise ApiValueError(
+        f"Invalid value for `file_uri` when calling `{function}`, must be {SCHEME}bucket/name, not {file_uri!r}"
+    )

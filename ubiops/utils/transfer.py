@@ -1,0 +1,225 @@
+"""One file on its way to the storage or from it, over signed URLs: these need no credentials, and get none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ubiops.exceptions import ApiConnectionError, ApiException
+from ubiops.files import BLOCK, Stream
+from ubiops.rest import blocks_of
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from ubiops.api.core_api import CoreApi
+    from ubiops.files import Upload
+    from ubiops.models import FileUploadResponse
+    from ubiops.utils.file_uri import UbiOpsFile
+
+    Report = Callable[[int], None]
+    """Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.
+
+    What it raises ends the transfer.
+    """
+
+__all__ = ["Download", "Report", "upload"]
+
+_AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
+_RESUMPTIONS = 5
+"""How often a download goes on, in a row, without getting a block further; unless the program sets its own retries."""
+
+
+def upload(api: CoreApi, project_name: str, file: UbiOpsFile, content: Upload, report: Report) -> None:
+    """Send a file to a bucket.
+
+    The transport begins anew where the connection breaks off, each time with a fresh URL: what is sent to a signed
+    URL can't be resumed.
+
+    Raises:
+        ApiException: The API or the storage refused it.
+        ApiFileError: The file couldn't be read to its end.
+    """
+
+    def ask() -> FileUploadResponse:
+        return api.files_upload(project_name, file.bucket, file.file)
+
+    target = ask()
+    url = _url(target)
+    headers = {"Content-Length": str(content.length)} if content.length is not None else {}
+    if target.provider == "azure_blob_storage":
+        headers.update(_AZURE_HEADERS)
+    _send(api, "PUT", url, lambda: _url(ask()), headers, _Reported(content, report))
+
+
+class _Reported(Stream):
+    """A file whose sending is reported."""
+
+    def __init__(self, content: Upload, report: Report) -> None:
+        self.length = content.length
+        self.rewindable = content.rewindable
+        self._content = content
+        self._report = report
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._report(-self._sent)
+        self._sent = 0
+        for block in self._content:
+            yield block
+            self._sent += len(block)
+            self._report(len(block))
+
+
+class Download:
+    """A file on its way from a bucket to disk.
+
+    Where it breaks off it goes on from there, with ``Range`` and ``If-Range``. Only a strong ``ETag`` shows that the
+    file is still the same; without one, or with another, it begins anew.
+
+    Args:
+        api: The client.
+        project_name: Name of the project.
+        file: The file.
+        content: Where to write it.
+        report: Told how it goes on.
+        expect: Told the size in bytes, as soon as the storage says it.
+    """
+
+    def __init__(
+        self,
+        api: CoreApi,
+        project_name: str,
+        file: UbiOpsFile,
+        content: BinaryIO,
+        report: Report,
+        expect: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._api = api
+        self._project_name = project_name
+        self._file = file
+        self._content = content
+        self._report = report
+        self._expect = expect
+        self._received = 0
+        self._size: int | None = None
+        self._encoding: str | None = None
+        self._etag: str | None = None
+
+    def run(self) -> int | None:
+        """Download it.
+
+        Returns:
+            The number of bytes that the storage keeps; None where it sent them in another encoding.
+
+        Raises:
+            ApiException: The API or the storage refused it, or it broke off again and again.
+            OSError: It couldn't be written.
+        """
+        # What fails before the first byte has been repeated by the transport.
+        response = self._open()
+        rules, furthest = self._new_rules(), 0
+        while True:
+            try:
+                self._read(self._open() if response is None else response)
+                return self._received if self._encoding is None else None
+            except ApiConnectionError as error:
+                if self._received >= furthest + BLOCK:
+                    rules = self._new_rules()
+                furthest = max(furthest, self._received)
+                pause = rules.after_break(error)
+                if pause is None:
+                    raise
+            response = None
+            time.sleep(pause)
+            self._report(0)
+
+    def _new_rules(self) -> Any:
+        return self._api.api_client.rest_client.rules(default=_RESUMPTIONS)
+
+    def _open(self) -> Any:
+        """An answer whose body is what is missing, which may be all."""
+        headers = {}
+        if self._received and self._etag is not None:
+            headers = {"Range": f"bytes={self._received}-", "If-Range": self._etag}
+        try:
+            response = _send(self._api, "GET", self._ask(), self._ask, headers)
+        except ApiException as error:
+            if not headers or error.status != 416:
+                raise
+            self._begin(None)
+            return self._open()
+        if response.status == 200:
+            self._begin(response)
+            return response
+        if response.status == 206 and headers:
+            if self._goes_on(response):
+                return response
+            response.close()
+            self._begin(None)
+            return self._open()
+        response.close()
+        raise ApiException(response.status, f"{response.reason}: no answer to a request for a file")
+
+    def _ask(self) -> str:
+        return _url(self._api.files_download(self._project_name, self._file.bucket, self._file.file))
+
+    def _begin(self, response: Any) -> None:
+        """Forget what was received, and await what an answer promises."""
+        if self._received:
+            self._content.seek(0)
+            self._content.truncate()
+            self._report(-self._received)
+            self._received = 0
+        headers = {} if response is None else response.headers
+        self._encoding = headers.get("Content-Encoding")
+        length, etag = headers.get("Content-Length", ""), headers.get("ETag", "")
+        # What was decoded has another length, and no place to go on from.
+        plain = self._encoding is None
+        self._size = int(length) if plain and length.isdecimal() else None
+        self._etag = etag if plain and etag.startswith('"') else None
+        if self._size is not None:
+            self._expect(self._size)
+
+    def _goes_on(self, response: Any) -> bool:
+        """Whether a partial answer goes on where it broke off, in the same file."""
+        unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+        span, _, size = rest.partition("/")
+        return (
+            unit == "bytes"
+            and span.partition("-")[0] == str(self._received)
+            and size in (str(self._size), "*")
+            and response.headers.get("ETag") == self._etag
+        )
+
+    def _read(self, response: Any) -> None:
+        with closing(response):
+            for block in blocks_of(response, at_once=True):
+                self._content.write(block)
+                self._received += len(block)
+                self._report(len(block))
+        if self._size is not None and self._received != self._size:
+            raise ApiConnectionError(0, f"{self._received} bytes came of the {self._size} of {self._file}")
+
+
+def _send(
+    api: CoreApi, method: str, url: str, renew: Callable[[], str], headers: dict[str, str], body: Stream | None = None
+) -> Any:
+    try:
+        stream = body is None
+        return api.api_client.rest_client.send(method, url, headers, body, stream=stream, renew=renew)[0]
+    except ApiException as error:
+        if error.method is None:
+            # Without the query: that is the signature.
+            error.locate(None, method, urlsplit(url).path)
+        raise
+
+
+def _url(answer: FileUploadResponse | None) -> str:
+    url = answer.url if answer is not None else None
+    if not isinstance(url, str):
+        raise ApiException(reason=f"The API gave no URL of the file, but {url!r}")
+    return url
