@@ -15,6 +15,7 @@ _MODULES = {
     "WaitTimeout": "ubiops.utils.errors",
     "download_file": "ubiops.utils.file_operations",
     "progress": "ubiops.utils.progress_bar",
+    "to_dataframe": "ubiops.utils.frames",
     "upload_file": "ubiops.utils.file_operations",
 }
 _SUBMODULES = ("file_operations",)
@@ -29,6 +30,7 @@ __all__ = [
     "WaitTimeout",
     "download_file",
     "progress",
+    "to_dataframe",
     "upload_file",
 ]
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from ubiops.utils.file_operations import download_file, upload_file
+    from ubiops.utils.frames import to_dataframe
     from ubiops.utils.progress_bar import progress
 else:
 
