@@ -14,6 +14,8 @@ _MODULES = {
     "WaitError": "ubiops.utils.errors",
     "WaitTimeout": "ubiops.utils.errors",
     "download_file": "ubiops.utils.file_operations",
+    "plot_metrics": "ubiops.utils.plots",
+    "plot_pipeline": "ubiops.utils.pipeline_plot",
     "progress": "ubiops.utils.progress_bar",
     "to_dataframe": "ubiops.utils.frames",
     "upload_file": "ubiops.utils.file_operations",
@@ -29,6 +31,8 @@ __all__ = [
     "WaitError",
     "WaitTimeout",
     "download_file",
+    "plot_metrics",
+    "plot_pipeline",
     "progress",
     "to_dataframe",
     "upload_file",
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
     )
     from ubiops.utils.file_operations import download_file, upload_file
     from ubiops.utils.frames import to_dataframe
+    from ubiops.utils.pipeline_plot import plot_pipeline
+    from ubiops.utils.plots import plot_metrics
     from ubiops.utils.progress_bar import progress
 else:
 
