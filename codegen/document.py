@@ -48,7 +48,7 @@ RESERVED_ARGUMENTS = {"self", "options", "async_req"}
 RESERVED_FIELDS = {
     *("additional_properties", "attribute_map", "check", "compiled", "discriminator", "explicit_nulls", "field"),
     *("fields", "from_input", "from_wire", "given", "local_vars_configuration", "openapi_types", "read_only", "self"),
-    *("to_dict", "to_str", "to_wire", "unknown"),
+    *("repr_html_", "repr_pretty_", "to_dict", "to_str", "to_wire", "unknown"),
     *ANNOTATIONS,
 }
 

@@ -305,7 +305,9 @@ def reader(type_name: str) -> Callable[[Any], Any] | None:
     items, values = item_type(type_name), value_type(type_name)
     if items is not None:
         read_item = reader(items)
-        return None if read_item is None else _list_reader(read_item)
+        if read_item is None:
+            return None
+        return _list_reader(read_item) if is_free(items) else _models_reader(read_item)
     if values is not None:
         read_value = reader(values)
         return None if read_value is None else _dict_reader(read_value)
@@ -327,6 +329,18 @@ def _list_reader(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
             for index, item in enumerate(value):
                 value[index] = read_item(item)
         return value
+
+    return read
+
+
+def _models_reader(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    from ubiops.model import ModelList
+
+    read_list = _list_reader(read_item)
+
+    def read(value: Any) -> Any:
+        value = read_list(value)
+        return ModelList(value) if type(value) is list else value
 
     return read
 

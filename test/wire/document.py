@@ -233,7 +233,7 @@ def same(schema: Mapping[str, Any], value: Any, wire: Any) -> bool:
         )
     if kind(schema) == "array" and isinstance(wire, list):
         return (
-            type(value) is list
+            isinstance(value, list)
             and len(value) == len(wire)
             and all(same(schema["items"], one, other) for one, other in zip(value, wire, strict=True))
         )

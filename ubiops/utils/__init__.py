@@ -23,8 +23,11 @@ _MODULES = {
     "files_present_in_dir": "ubiops.utils.package_files",
     "handle_file_input": "ubiops.utils.file_operations",
     "list_files": "ubiops.utils.package_files",
+    "plot_metrics": "ubiops.utils.plots",
+    "plot_pipeline": "ubiops.utils.pipeline_plot",
     "progress": "ubiops.utils.progress_bar",
     "run_local": "ubiops.utils.local_runs",
+    "to_dataframe": "ubiops.utils.frames",
     "upload_file": "ubiops.utils.file_operations",
     "upload_files": "ubiops.utils.file_operations",
     "validate_package": "ubiops.utils.package_checks",
@@ -52,8 +55,11 @@ __all__ = [
     "files_present_in_dir",
     "handle_file_input",
     "list_files",
+    "plot_metrics",
+    "plot_pipeline",
     "progress",
     "run_local",
+    "to_dataframe",
     "upload_file",
     "upload_files",
     "validate_package",
@@ -76,6 +82,7 @@ if TYPE_CHECKING:
     )
     from ubiops.utils.file_operations import download_file, download_files, handle_file_input, upload_file, upload_files
     from ubiops.utils.file_uri import UbiOpsFile
+    from ubiops.utils.frames import to_dataframe
     from ubiops.utils.local_runs import run_local
     from ubiops.utils.package_checks import PackageInfo, validate_package, validate_requirements_file
     from ubiops.utils.package_files import (
@@ -86,6 +93,8 @@ if TYPE_CHECKING:
         zip_dir,
         zip_package,
     )
+    from ubiops.utils.pipeline_plot import plot_pipeline
+    from ubiops.utils.plots import plot_metrics
     from ubiops.utils.progress_bar import progress
 else:
 

@@ -1,0 +1,119 @@
+"""Models as pandas data frames."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ubiops.exceptions import ApiTypeError
+from ubiops.model import Model
+from ubiops.utils.errors import MissingExtra
+from ubiops.utils.masking import masked
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    Item = Model | Mapping[str, Any]
+
+__all__ = ["to_dataframe"]
+
+
+def to_dataframe(items: Item | Iterable[Item], *, flatten: Iterable[str] = ("request_data", "result")) -> DataFrame:
+    """A pandas data frame with a row for each model; needs the extra ``ubiops[pandas]``.
+
+    The columns are the fields, in the order of the API, then those that this client doesn't know. Dates become
+    ``datetime64`` in the zone that they came in, or in UTC where the zones of a column differ; what is None there
+    becomes ``NaT``. Other values are given as they are, nested models as dicts. Credentials (bucket credentials,
+    passwords, tokens, the values of secret environment variables, the signatures of URLs) show as ``***``; in dicts
+    they are known by the API's names for them.
+
+    Args:
+        items: Models or dicts, such as the answer of a list method or `paginate`; or a single one.
+        flatten: Fields whose dicts are spread over columns: the ``y`` of a ``result`` stands in the column
+            ``result.y``. By default the data and results of requests; ``()`` for none.
+
+    Returns:
+        The frame. It is empty, without columns, where there are no items.
+
+    Raises:
+        MissingExtra: pandas isn't installed.
+        ApiTypeError: There is something else than models and dicts.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise MissingExtra("pandas", "pandas", "to_dataframe") from None
+    given = list(_each(items))
+    rows = [masked(item) for item in given]
+    spread = {flatten} if isinstance(flatten, str) else set(flatten)
+    models = {type(item) for item in given if isinstance(item, Model)}
+    dates = {name for model in models for name, kind in model.openapi_types.items() if kind == "datetime"}
+    columns: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        columns.update(_flattened(name, values) if name in spread else {name: values})
+    series = {name: _series(values, name in dates) for name, values in columns.items()}
+    frame: DataFrame = pandas.DataFrame(series, index=range(len(rows)))
+    return frame
+
+
+def _each(items: Any) -> Iterator[Item]:
+    if isinstance(items, (Model, Mapping)):
+        yield items
+        return
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise _wrong("items", items, "a model, a dict or an iterable of them")
+    for index, item in enumerate(items):
+        if not isinstance(item, (Model, Mapping)):
+            raise _wrong(f"items[{index}]", item, "a model or a dict")
+        yield item
+
+
+def _wrong(place: str, value: Any, expected: str) -> ApiTypeError:
+    kind = type(value).__name__
+    return ApiTypeError(f"Invalid value for `{place}` when calling `to_dataframe`, must be {expected}, not {kind}")
+
+
+def _flattened(name: str, values: Sequence[Any]) -> dict[str, list[Any]]:
+    """The columns that the dicts among some values make; what is no dict stays in a column of the plain name."""
+    columns: dict[str, list[Any]] = {}
+    for index, value in enumerate(values):
+        for column, part in _leaves(name, value):
+            columns.setdefault(column, [None] * len(values))[index] = part
+    return columns or {name: list(values)}
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _leaves(f"{name}.{key}", part)
+    elif value is not None:
+        yield name, value
+
+
+def _series(values: list[Any], is_date: bool) -> Series[Any]:
+    """A column: of dates, where it holds nothing else."""
+    from pandas import Series
+    from pandas.errors import OutOfBoundsDatetime
+
+    given = [value for value in values if value is not None]
+    all_dates = all(isinstance(value, datetime.datetime) for value in given) and (given or is_date)
+    series: Series[Any]
+    try:
+        series = Series(values, dtype=_date_type(given) if all_dates else None)
+    except OutOfBoundsDatetime:
+        # Older versions of pandas count in nanoseconds, and know no year after 2262.
+        series = Series(values, dtype=object)
+    return series
+
+
+def _date_type(moments: Iterable[datetime.datetime]) -> Any:
+    """The type of a column of datetimes, in microseconds as they are."""
+    from pandas import DatetimeTZDtype
+
+    zones = {moment.tzinfo for moment in moments} or {datetime.timezone.utc}
+    if None in zones:
+        # Moments with and without a zone have no type in common.
+        return "datetime64[us]" if len(zones) == 1 else object
+    return DatetimeTZDtype("us", zones.pop() if len(zones) == 1 else datetime.timezone.utc)
