@@ -1,5 +1,13 @@
 """The emulator that the helpers are tested against, and a project in it."""
 
-from test.emulator.conftest import _checked, api, callers, emulator, project
+import pytest
 
-__all__ = ["_checked", "api", "callers", "emulator", "project"]
+from test.emulator.conftest import _checked, api, callers, emulator, project
+from test.utils.clock import Clock
+
+__all__ = ["_checked", "api", "callers", "clock", "emulator", "project"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
