@@ -229,6 +229,19 @@ def test_a_request_is_returned_with_its_result(project: TestProject, processing:
     assert (request.request_data, request.result) == ({"x": 1}, {"y": 2})
 
 
+def test_data_and_result_are_read_once(project: TestProject, processing: str, gate: Gate, clock: Clock) -> None:
+    asked = []
+
+    class Recording(ubiops.CoreApi):
+        def deployment_requests_get(self, *args: Any, **options: Any) -> Any:
+            asked.append(options.get("metadata_only"))
+            return super().deployment_requests_get(*args, **options)
+
+    clock.plan.extend([lambda: None, in_turn(gate.open, lambda: project.finished([processing]))])
+    wait_for_deployment_request(Recording(project.api.api_client), "lab", "model", processing)
+    assert asked == [True, True, True, None]
+
+
 def test_a_request_to_a_version(project: TestProject) -> None:
     project.deploy()
     project.deploy_version(version="v2")
@@ -367,7 +380,7 @@ def test_a_server_that_hangs_takes_no_longer(
         with pytest.raises(WaitTimeout, match=r"the server didn't answer in time, after 0\.3 s") as late:
             wait_for_deployment_request(client, "lab", "model", processing, timeout=0.3)
         assert late.value.last is None
-    emulator.faults.add(Fault(path=f"*/{processing}", latency=30, times=20))
+    emulator.faults.add(Fault(path=f"*/{processing}", latency=2, times=20))
     with pytest.raises(WaitTimeout, match="didn't answer in time") as late:
         wait_for_deployment_request(project.api, "lab", "model", processing, timeout=0.3)
     assert isinstance(late.value.__cause__, ApiTimeoutError)
@@ -488,7 +501,7 @@ def test_the_lines_of_a_build(
     assert capsys.readouterr().out.splitlines() == ["Build started", "building", "built", "Build finished"]
 
 
-def test_a_log_that_fails_costs_no_line(
+def test_a_log_that_fails_costs_no_line_and_holds_nothing_up(
     emulator: Emulator,
     project: TestProject,
     processing: str,
@@ -500,6 +513,9 @@ def test_a_log_that_fails_costs_no_line(
     clock.plan.append(in_turn(gate.open, lambda: project.finished([processing])))
     wait_for_deployment_request(project.api, "lab", "model", processing, stream_logs=True)
     assert capsys.readouterr().out == "one\ntwo\n"
+    emulator.faults.add(Fault(path="*/logs", status=503, times=1000))
+    wait_for_deployment_request(project.api, "lab", "model", processing, stream_logs=True)
+    assert len(clock.pauses) == 1
 
 
 @pytest.mark.parametrize("quiet", [False, True])

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ubiops.exceptions import ApiException, ApiTimeoutError, NotFoundError
+from ubiops.exceptions import ApiException, NotFoundError
 from ubiops.utils.arguments import check_seconds, utc
 from ubiops.utils.client import core_api
 from ubiops.utils.errors import BuildFailed, RequestFailed, TransferFailed, WaitError, WaitTimeout
@@ -537,9 +537,8 @@ class _Wait:
                     raise
                 raise WaitError(f"{self.what} is no longer there: it was deleted, or isn't kept", self._last) from error
             except PASSING as error:
+                self._outage.bear(error)
                 problem = error
-                if not (isinstance(error, ApiTimeoutError) and self._backoff.remaining == 0):
-                    self._outage.bear(error)
             if not self._backoff.pause():
                 raise self._timed_out(problem) from problem
 
