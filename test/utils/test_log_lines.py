@@ -45,14 +45,6 @@ def numbered(count: int, start: datetime, step: timedelta = timedelta(0)) -> lis
     return [(start + index * step, f"line {index}") for index in range(count)]
 
 
-@pytest.fixture
-def unreachable() -> Iterator[ubiops.CoreApi]:
-    """A client of a host that can't be reached: whoever asks something fails."""
-    with ubiops.ApiClient(ubiops.Configuration(host="http://127.0.0.1:1/v2.1")) as client:
-        client.configuration.retries = 0
-        yield ubiops.CoreApi(client)
-
-
 def test_it_begins_with_the_last_ten_lines(emulator: Emulator, project: TestProject) -> None:
     lines = numbered(12, ago(minutes=5), timedelta(seconds=1))
     write_log(emulator, lines)

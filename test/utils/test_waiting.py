@@ -390,12 +390,11 @@ def test_a_server_that_hangs_takes_no_longer(
     ("timeout", "kind"),
     [("60", ApiTypeError), (None, ApiTypeError), (True, ApiTypeError), (float("nan"), ApiValueError)],
 )
-def test_bad_timeouts_are_refused_before_anything_is_sent(timeout: Any, kind: type[Exception]) -> None:
-    with (
-        ubiops.ApiClient(ubiops.Configuration(host="http://127.0.0.1:1")) as client,
-        pytest.raises(kind, match="`timeout` when calling `wait_for_export`"),
-    ):
-        wait_for_export(client, "lab", "id", timeout=timeout)
+def test_bad_timeouts_are_refused_before_anything_is_sent(
+    unreachable: ubiops.CoreApi, timeout: Any, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match="`timeout` when calling `wait_for_export`"):
+        wait_for_export(unreachable, "lab", "id", timeout=timeout)
 
 
 # Trouble on the way
@@ -427,11 +426,9 @@ def test_but_not_for_ever(emulator: Emulator, project: TestProject, processing: 
     assert Outage.longest < sum(clock.pauses) <= Outage.longest + 10
 
 
-def test_an_address_that_is_wrong_is_an_error_at_once(clock: Clock) -> None:
-    configuration = ubiops.Configuration(host="http://127.0.0.1:1/v2.1")
-    configuration.retries = 0
-    with ubiops.ApiClient(configuration) as client, pytest.raises(ApiConnectionError):
-        wait_for_export(client, "lab", "id")
+def test_an_address_that_is_wrong_is_an_error_at_once(unreachable: ubiops.CoreApi, clock: Clock) -> None:
+    with pytest.raises(ApiConnectionError):
+        wait_for_export(unreachable, "lab", "id")
     assert clock.pauses == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -89,8 +89,7 @@ def paginate(  # type: ignore[misc]
         pages = _by_token(ask, arguments, _size(page_size, _FILES_PER_PAGE, limit))
     elif "offset" in names:
         limit = _total(arguments.get("limit"))
-        newest_first = "sort" in names and arguments.get("sort") != "asc"
-        pages = _by_offset(ask, arguments, _size(page_size, _PER_PAGE, limit), newest_first)
+        pages = _by_offset(ask, arguments, _size(page_size, _PER_PAGE, limit), names)
     elif names >= {"range", "creation_date"}:
         number = arguments.get("range")
         limit = None if number is None else abs(number)
@@ -124,12 +123,15 @@ def _takes_log_query(operation: Operation[Any]) -> bool:
 
 def _bind(method: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name, checked as the method itself would."""
+    # That of CoreApi, also where a program's own class overrides it.
+    signature = inspect.signature(getattr(core_api.CoreApi, operation.name))
     try:
-        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+        arguments = signature.bind(method.__self__, *args, **kwargs).arguments
     except TypeError:
         # The method says best what it lacks; it sends nothing then.
         method(*args, **kwargs)
         raise
+    del arguments["self"]
     options = arguments.pop("options", {})
     for option in options:
         if option not in CallOptions.__annotations__:
@@ -177,39 +179,54 @@ def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any
         token = page.continuation_token
 
 
-def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, newest_first: bool) -> Iterator[Any]:
-    # Every page but the first begins with the last item of the one before, so that a list that has shifted is noticed:
-    # a page that begins with an item not seen yet tells that some before it have gone.
+def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collection[str]) -> Iterator[Any]:
+    # Every page but the first begins with the last item of the one before. One that begins with an item that is neither
+    # known nor newer than the list was tells that some before it have gone.
     size = max(size, 2)
     start = offset = arguments.get("offset") or 0
     seen: set[str] = set()
+    newest: datetime | None = None
     fixed: dict[str, str] = {}
     went_back = stuck = False
     while True:
         page = ask(limit=size, offset=offset, **fixed)
-        if offset > start and not stuck and (not page or page[0].id not in seen):
+        if offset > start and not stuck and not (page and (page[0].id in seen or _is_newer(page[0], newest))):
             offset = max(start, offset - (size - 1))
             went_back = True
             continue
-        new = [item for item in page if item.id not in seen]
+        if page and not seen:
+            newest = _newest(page, arguments, names)
+            if newest is not None and not start and "end_date" in names and arguments.get("end_date") is None:
+                # Pages needn't run after a list that grows at its front. The dates that are shown are cut off, to
+                # milliseconds at best, so what was created with the first item may seem to be a little later.
+                fixed = {"end_date": (newest + timedelta(seconds=1)).isoformat()}
+        new = [item for item in page if item.id not in seen and not _is_newer(item, newest)]
         seen.update(item.id for item in new)
         # Items whose order changes from one page to the next would lead back and forth for ever.
         stuck, went_back = went_back and not new, False
-        if page and newest_first and not fixed and not start and arguments.get("end_date") is None:
-            fixed = _not_after(page[0])
         yield from new
         if len(page) < min(size, _PER_PAGE):
             return
         offset += len(page) - 1
 
 
-def _not_after(newest: Any) -> dict[str, str]:
-    """Keeps out what is newer, so that pages don't run after a list that grows at its front."""
-    created = newest.time_created
-    if not isinstance(created, datetime):
-        return {}
-    # Shown dates are cut off, to milliseconds at best: others may be a little later than the one that is shown.
-    return {"end_date": (created + timedelta(seconds=1)).isoformat()}
+def _newest(page: Sequence[Any], arguments: Mapping[str, Any], names: Collection[str]) -> datetime | None:
+    """The moment of the first item of a list that begins with the newest; None for any other list."""
+    first, last = _moment(page[0]), _moment(page[-1])
+    if first is None or last is None:
+        return None
+    newest_first = arguments.get("sort") != "asc" if "sort" in names else first > last
+    return first if newest_first else None
+
+
+def _is_newer(item: Any, newest: datetime | None) -> bool:
+    moment = _moment(item)
+    return newest is not None and moment is not None and moment > newest
+
+
+def _moment(item: Any) -> datetime | None:
+    moment = read_datetime(getattr(item, "time_created", None) or getattr(item, "date", None))
+    return moment if isinstance(moment, datetime) else None
 
 
 def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -> Iterator[Any]:
