@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import ubiops
+from test.emulator.log import write_log
 from test.emulator.project import TestProject
+from ubiops.emulator import Emulator
 
 CODE = """
     import sys
@@ -91,3 +93,20 @@ def test_without_a_body_the_newest_lines_come(talking: TestProject) -> None:
     lines = talking.api.projects_log_list("lab")
     assert {"warned 2", "asked 2"} == {line.log for line in lines[:2]}
     assert lines[-1].log == "Build started"
+
+
+def test_a_line_that_arrives_late_stands_where_its_moment_is(emulator: Emulator, project: TestProject) -> None:
+    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
+    moments = [start + datetime.timedelta(seconds=second) for second in (0, 2, 2, 4)]
+    write_log(emulator, zip(moments, ("first", "third", "fourth", "fifth"), strict=True))
+    write_log(emulator, [(start + datetime.timedelta(seconds=1), "second")])
+
+    def logs(**data: Any) -> list[Any]:
+        return list(project.api.projects_log_list("lab", data=data))
+
+    forward = logs(date=start.isoformat(), date_range=600)
+    assert [line.log for line in forward] == ["first", "second", "third", "fourth", "fifth"]
+    assert logs() == forward[::-1]
+    for index, line in enumerate(forward):
+        assert logs(id=line.id, date_range=600) == forward[index:]
+        assert logs(id=line.id, date_range=-600) == forward[index::-1]

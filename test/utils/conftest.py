@@ -1,6 +1,27 @@
 """What the helpers are tested against: the emulator and a project in it, or a storage that misbehaves."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import ubiops
 from test.emulator.conftest import _checked, api, callers, emulator, project
+from test.utils.clock import Clock
 from test.utils.storage import folder, signer, storage
 
-__all__ = ["_checked", "api", "callers", "emulator", "folder", "project", "signer", "storage"]
+__all__ = ["_checked", "api", "callers", "clock", "emulator", "folder", "project", "signer", "storage"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def unreachable() -> Iterator[ubiops.CoreApi]:
+    """A client of a host that can't be reached: whoever asks something fails."""
+    with ubiops.ApiClient(ubiops.Configuration(host="http://127.0.0.1:1/v2.1")) as client:
+        client.configuration.retries = 0
+        yield ubiops.CoreApi(client)

@@ -483,7 +483,7 @@ class Blob(Base):
 
 class LogLine(Base):
     __tablename__ = "log_line"
-    __table_args__ = (Index("log_order", "project_id", "number"),)
+    __table_args__ = (Index("log_order", "project_id", "date", "number"),)
 
     number: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiValueError, OpenApiException
+
+if TYPE_CHECKING:
+    from ubiops.models import EnvironmentVariableList
 
 __all__ = [
     "BuildFailed",
@@ -14,6 +17,7 @@ __all__ = [
     "MissingExtra",
     "RequestFailed",
     "TransferFailed",
+    "UpsertFailed",
     "WaitError",
     "WaitTimeout",
 ]
@@ -95,6 +99,30 @@ class IncompleteTransfer(OpenApiException):
 
     def __reduce__(self) -> tuple[type[IncompleteTransfer], tuple[Any, ...]]:
         return type(self), (str(self), self.completed, self.failed, self.remaining)
+
+
+class UpsertFailed(OpenApiException):
+    """Not all of the environment variables were set; what the API said of the first that wasn't is the ``__cause__``.
+
+    Args:
+        name: The variable that couldn't be set.
+        done: Those that were set before it, as they are now.
+        cause: What the API said.
+
+    Attributes:
+        name (str): The same.
+        done (list[EnvironmentVariableList]): The same.
+    """
+
+    def __init__(self, name: str, done: Sequence[EnvironmentVariableList], cause: object) -> None:
+        names = ", ".join(variable.name for variable in done) or "none"
+        super().__init__(f"The environment variable {name} couldn't be set: {cause}Set before it: {names}")
+        self.name = name
+        self.done = list(done)
+        self._arguments = (name, self.done, str(cause))
+
+    def __reduce__(self) -> tuple[type[UpsertFailed], tuple[Any, ...]]:
+        return type(self), self._arguments
 
 
 class InvalidPackage(ApiValueError):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Backoff"]
+from ubiops.exceptions import (
+    ApiConnectionError,
+    ApiException,
+    ApiTimeoutError,
+    ServerError,
+    TooManyRequestsError,
+)
+
+__all__ = ["PASSING", "Backoff", "Outage"]
+
+PASSING = (ApiConnectionError, ServerError, TooManyRequestsError)
+"""Errors that say nothing of what was asked for: asking again may bring the answer."""
 
 
 class Backoff:
@@ -42,3 +53,35 @@ class Backoff:
     def restart(self) -> None:
         """Begin again with the shortest pause: something has moved."""
         self._pause = self.first
+
+
+class Outage:
+    """Bears with a server that fails or can't be reached, for 5 minutes at most.
+
+    The client itself has asked several times when one of its calls fails.
+    """
+
+    longest = 300.0
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._answered = False
+
+    def bear(self, error: ApiException) -> None:
+        """Take note of one of the `PASSING` errors.
+
+        Raises:
+            ApiException: The same, where they have lasted too long, or where there never was a connection: the
+                address may be wrong.
+        """
+        present = time.monotonic()
+        if self._began is None:
+            self._began = present
+        unreachable = isinstance(error, ApiConnectionError) and not isinstance(error, ApiTimeoutError)
+        if present - self._began > self.longest or (unreachable and not self._answered):
+            raise error
+
+    def end(self) -> None:
+        """Take note of an answer."""
+        self._answered = True
+        self._began = None

@@ -81,6 +81,14 @@ class Progress:
                 self._bar.set_postfix_str(state)
         self._log(state)
 
+    def print(self, line: str) -> None:
+        """Print a line to stdout, clear of the bar."""
+        if self._bar is None:
+            print(line, flush=True)
+        else:
+            with self._lock:
+                self._bar.write(line)
+
     def _log(self, state: str) -> None:
         if self._logged:
             _logger.info("%s: %s", self._description, state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, tuple_
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_date
@@ -70,12 +70,15 @@ def _windowed(context: Context, project: Project, query: Select[LogLine], data: 
     forward = seconds > 0
     if "id" in data:
         start, line = _start_line(context, project, data["id"])
-        query = query.where(LogLine.number >= line if forward else LogLine.number <= line)
+        # Lines of one moment are in the order of their numbers.
+        place, given = tuple_(LogLine.date, LogLine.number), (timestamp(start), line)
+        query = query.where(place >= given if forward else place <= given)
     else:
         start = parse_date("date", data["date"]) if "date" in data else datetime.now(timezone.utc)
     first, last = sorted([start, start + timedelta(seconds=seconds)])
     query = query.where(LogLine.date.between(timestamp(first), timestamp(last)))
-    return query.order_by(LogLine.number.asc() if forward else LogLine.number.desc())
+    order = (LogLine.date, LogLine.number)
+    return query.order_by(*(column.asc() if forward else column.desc() for column in order))
 
 
 def _start_line(context: Context, project: Project, id: str) -> tuple[datetime, int]:

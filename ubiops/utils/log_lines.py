@@ -1,0 +1,250 @@
+"""The log of a project: its last lines, and those to come, each once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ubiops.schema import nearest_hint, read_datetime
+from ubiops.utils.arguments import check_count, check_seconds, invalid, utc, wrong_type
+from ubiops.utils.client import core_api
+from ubiops.utils.polling import PASSING, Backoff, Outage
+
+if TYPE_CHECKING:
+    from ubiops.api.core_api import CoreApi
+    from ubiops.models import Logs
+    from ubiops.utils.client import Client
+
+__all__ = ["LINES_PER_PAGE", "LogReader", "latest_moment", "present", "read_lines", "tail_logs"]
+
+LINES_PER_PAGE = 500
+"""The most that the API gives at a time."""
+
+_DAY = timedelta(days=1)
+"""The most that the API looks through at a time."""
+
+_LATENESS = timedelta(seconds=20)
+"""How long a line may take to appear among the others."""
+
+_AHEAD = timedelta(hours=1)
+"""How far the server's clock may be ahead of this machine's."""
+
+
+def tail_logs(
+    client: Client,
+    project_name: str,
+    filters: Mapping[str, str | bool | None] | None = None,
+    follow: bool = True,
+    *,
+    lines: int | None = None,
+    since: datetime | None = None,
+    timeout: float | None = None,
+) -> Iterator[Logs]:
+    """Read the log of a project: its last lines, and then those to come, each once.
+
+    Lines come oldest first. One that appears up to 20 s late is still given, when it appears. Nothing is asked before
+    the first line is taken; new lines are asked for every 0.5 s while there are some, and every 10 s at last while
+    there are none. A server that fails or can't be reached is borne with for 5 minutes.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        filters: What lines must match: ``deployment_name``, ``deployment_version`` (with the former), ``build_id``,
+            ``deployment_request_id``, ``pipeline_name``, ``pipeline_version``, ``pipeline_object_name``,
+            ``pipeline_request_id``, ``system`` (whether UbiOps wrote them, not user code), ``level`` (``info`` or
+            ``error``). None for all lines.
+        follow: Whether to wait for new lines; else it ends with the newest.
+        lines: How many of the last lines to begin with, of the last 24 hours or, where that is longer, from `since`
+            on; default 10, or all where `since` is given.
+        since: Give no lines before this moment. Without a zone it is in UTC.
+        timeout: Seconds after which to stop following; None for no limit.
+
+    Returns:
+        An iterator of log lines.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        ApiException: The API refused a call, or couldn't be reached for long.
+
+    POST /projects/{project_name}/logs
+    """
+    api = core_api(client)
+    if lines is not None:
+        check_count("lines", "tail_logs", lines, 0)
+    if since is not None:
+        since = utc("since", "tail_logs", since)
+    if timeout is not None:
+        check_seconds("timeout", "tail_logs", timeout)
+    reader = LogReader(api, project_name, _check_filters(filters), since or present() - _DAY)
+    return _tail(reader, follow, 10 if lines is None and since is None else lines, timeout)
+
+
+def _tail(reader: LogReader, follow: bool, lines: int | None, timeout: float | None) -> Iterator[Logs]:
+    backoff, outage = Backoff(timeout), Outage()
+    if lines is not None:
+        yield from reader.last(lines)
+        if not follow:
+            return
+    while True:
+        try:
+            for line in reader.new():
+                yield line
+                backoff.restart()
+            outage.end()
+        except PASSING as error:
+            if not follow:
+                raise
+            outage.bear(error)
+        if not follow or not backoff.pause():
+            return
+
+
+class LogReader:
+    """Reads the lines that match some filters, each once, as they come.
+
+    Args:
+        api: The operations to use.
+        project_name: Name of the project.
+        filters: What lines must match, as the API takes it.
+        since: Moment of the first line, with its zone.
+    """
+
+    def __init__(self, api: CoreApi, project_name: str, filters: Mapping[str, str], since: datetime) -> None:
+        self._api = api
+        self._project_name = project_name
+        self._filters = dict(filters)
+        self._since = since
+        self._start = {"date": since.isoformat()}
+        self._known: set[str | None] = set()
+        self._recent: deque[tuple[datetime, str | None]] = deque()
+
+    def new(self, timeout: float | None = None) -> Iterator[Logs]:
+        """The lines that there are now and that it hasn't given yet, oldest first.
+
+        Args:
+            timeout: Seconds for each call to the server; None for the default.
+        """
+        # Those that came last are read again, since others may have appeared among them.
+        for line in read_lines(self._asking(timeout), self._start, self._since, latest_moment()):
+            if line.id not in self._known:
+                self._note(line)
+                yield line
+
+    def last(self, number: int, timeout: float | None = None) -> list[Logs]:
+        """The last lines, oldest first; `new` goes on after them.
+
+        Args:
+            number: The most to give.
+            timeout: Seconds for each call to the server; None for the default.
+        """
+        start = latest_moment()
+        found = read_lines(self._asking(timeout), {"date": start.isoformat()}, start, self._since, forward=False)
+        # One line more tells where `new` goes on, also where no line is asked for.
+        newest = list(islice(found, max(number, 1)))[::-1]
+        if newest:
+            self._since = _date_of(newest[0], self._since)
+            self._start = {"id": str(newest[0].id)}
+        for line in newest:
+            self._note(line)
+        return newest if number else []
+
+    def _asking(self, timeout: float | None) -> Callable[[dict[str, Any]], list[Logs]]:
+        def ask(data: dict[str, Any]) -> list[Logs]:
+            data = {"filters": self._filters, **data}
+            return self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
+
+        return ask
+
+    def _note(self, line: Logs) -> None:
+        date = _date_of(line, self._since)
+        self._known.add(line.id)
+        self._recent.append((date, line.id))
+        if date - _LATENESS > self._since:
+            self._since = date - _LATENESS
+            self._start = {"date": self._since.isoformat()}
+        while self._recent and self._recent[0][0] < self._since:
+            self._known.discard(self._recent.popleft()[1])
+
+
+def read_lines(
+    ask: Callable[[dict[str, Any]], list[Logs]],
+    start: Mapping[str, str],
+    moment: datetime,
+    until: datetime,
+    *,
+    forward: bool = True,
+    page_size: int = LINES_PER_PAGE,
+) -> Iterator[Logs]:
+    """Read lines from one moment to another, however far apart, each once, however many share a moment.
+
+    Args:
+        ask: Asks the API for lines: it gets the ``date`` or ``id``, the ``date_range`` and the ``limit``.
+        start: The ``date`` or the ``id`` to start at.
+        moment: When that is.
+        until: Where to stop.
+        forward: Whether to read towards later lines, else towards earlier ones.
+        page_size: How many lines to ask for at a time, 2 to 500.
+    """
+    sign = 1 if forward else -1
+    latest: datetime | None = None
+    given: set[str | None] = set()
+    while True:
+        reach = min(max(sign * (until - moment), timedelta(seconds=1)), _DAY)
+        seconds = math.ceil(reach.total_seconds())
+        page = ask({**start, "date_range": sign * seconds, "limit": page_size})
+        for line in page:
+            date = _date_of(line, moment)
+            if sign * (date - until) > timedelta(0):
+                return
+            if date != latest:
+                # Only lines of the moment where a page ends come again on the next.
+                latest = date
+                given.clear()
+            if line.id not in given:
+                given.add(line.id)
+                yield line
+        if len(page) >= page_size and page[-1].id != start.get("id"):
+            start, moment = {"id": str(page[-1].id)}, _date_of(page[-1], moment)
+            continue
+        moment += sign * timedelta(seconds=seconds)
+        if sign * (moment - until) >= timedelta(0):
+            return
+        start = {"date": moment.isoformat()}
+
+
+def present() -> datetime:
+    """The present by this machine's clock."""
+    return datetime.now(timezone.utc)
+
+
+def latest_moment() -> datetime:
+    """A moment that no line is later than, although the server's clock may be ahead of this machine's."""
+    return present() + _AHEAD
+
+
+def _date_of(line: Logs, otherwise: datetime) -> datetime:
+    date = read_datetime(line.date)
+    if not isinstance(date, datetime):
+        return otherwise
+    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)
+
+
+def _check_filters(filters: Any) -> dict[str, str]:
+    if filters is None:
+        return {}
+    if not isinstance(filters, Mapping):
+        raise wrong_type("filters", "tail_logs", "dict", filters)
+    from ubiops.models import Logs
+
+    known = [name for name in Logs.fields if name not in ("id", "log", "date")]
+    for name, value in filters.items():
+        if name not in known:
+            raise invalid("filters", "tail_logs", f"there is no `{name}`{nearest_hint(str(name), known)}")
+        if not isinstance(value, (str, bool, type(None))):
+            raise wrong_type(f"filters['{name}']", "tail_logs", "str or bool", value)
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
+    return {name: value for name, value in texts.items() if value is not None}

@@ -1,0 +1,307 @@
+"""Lists of any length, page by page."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from ubiops.api import core_api
+from ubiops.exceptions import ApiException, ApiTypeError
+from ubiops.operation import Api, Body, CallOptions, Operation
+from ubiops.schema import Invalid, item_type, nearest_hint, read_datetime
+from ubiops.utils.arguments import check_count, invalid, utc
+from ubiops.utils.log_lines import LINES_PER_PAGE, latest_moment, present, read_lines
+
+if TYPE_CHECKING:
+    from ubiops.models import FileDetail, FileItem
+
+__all__ = ["paginate"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Ask = Callable[..., Any]
+"""Calls the method with the caller's arguments, but for those that it is given."""
+
+_PER_PAGE, _FILES_PER_PAGE = 50, 100
+"""How many items the API gives where no number is asked for; it gives no fewer where more are asked for."""
+
+_LOG_RANGE = -21600
+
+
+@overload
+def paginate(method: Callable[..., list[T]], /, *args: Any, page_size: int | None, **kwargs: Any) -> Iterator[T]: ...
+@overload
+def paginate(
+    method: Callable[..., FileDetail], /, *args: Any, page_size: int | None, **kwargs: Any
+) -> Iterator[FileItem]: ...
+@overload
+def paginate(method: Callable[P, list[T]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]: ...
+@overload
+def paginate(method: Callable[P, FileDetail], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[FileItem]: ...
+
+
+# No method has a `page_size`, but the type checker can't know.
+def paginate(  # type: ignore[misc]
+    method: Callable[..., Any], /, *args: Any, page_size: int | None = None, **kwargs: Any
+) -> Iterator[Any]:
+    """Iterate over all that a list method of `CoreApi` can list, asking for the next page when it is needed.
+
+        for request in paginate(api.deployment_requests_list, "lab", "model", status="failed"):
+
+    Nothing is skipped and nothing comes twice, however the list changes meanwhile: what is added at its front after
+    the start is left out, what is added at its end comes last. That holds too where items go away, for instance because
+    the loop deletes them.
+
+    Args:
+        method: A list method of a client: ``api.deployment_requests_list``, ``api.files_list`` and so on. Also those
+            that aren't paged; they are asked once.
+        *args: The arguments of the method.
+        page_size: How many items to ask for at a time; None for 500 log lines, 100 files, or 50 of anything else. The
+            server may give fewer.
+        **kwargs: The arguments of the method by name. ``limit``, of log lines in ``data`` and of blobs as ``range``, is
+            how many items to give in all; without it, there is no limit. ``offset``, ``continuation_token``,
+            ``creation_date``, and ``date`` or ``id`` of log lines say where to begin. The ``date_range`` of log lines
+            may be of any length. ``_request_timeout`` holds for each call.
+
+    Returns:
+        An iterator over the items of the list; of `files_list` over the files, without the folders that a
+        ``delimiter`` makes.
+
+    Raises:
+        ApiTypeError: It is no list method of a client, or doesn't take an argument; nothing was sent.
+        ApiValueError: An argument is wrong; nothing was sent.
+        ApiException: While iterating: the API refused a call, or couldn't be reached.
+    """
+    operation = _operation_of(method)
+    arguments = _bind(method, operation, args, kwargs)
+    if page_size is not None:
+        check_count("page_size", "paginate", page_size, 1)
+    names = {parameter.name for parameter in operation.parameters}
+
+    def ask(**changes: Any) -> Any:
+        return method(**{**arguments, **changes})
+
+    if "continuation_token" in names:
+        limit = _total(arguments.get("limit"))
+        pages = _by_token(ask, arguments, _size(page_size, _FILES_PER_PAGE, limit))
+    elif "offset" in names:
+        limit = _total(arguments.get("limit"))
+        pages = _by_offset(ask, arguments, _size(page_size, _PER_PAGE, limit), names)
+    elif names >= {"range", "creation_date"}:
+        number = arguments.get("range")
+        limit = None if number is None else abs(number)
+        pages = _by_date(ask, arguments, _size(page_size, _PER_PAGE, limit), number is not None and number > 0)
+    elif _takes_log_query(operation):
+        query = _log_query(arguments.get("data"))
+        limit = _total(query.get("limit"))
+        pages = _by_line(ask, query, _size(page_size, LINES_PER_PAGE, limit))
+    else:
+        limit, pages = None, _whole(ask)
+    return islice(pages, limit)
+
+
+def _operation_of(method: Any) -> Operation[Any]:
+    """The operation that a bound method of a client declares."""
+    name = getattr(method, "__name__", None)
+    operation = getattr(core_api, f"_{name.upper()}", None) if isinstance(name, str) else None
+    if not isinstance(getattr(method, "__self__", None), Api) or not isinstance(operation, Operation):
+        raise ApiTypeError(f"paginate takes a list method of a client, such as api.deployments_list, not {method!r}")
+    lists = item_type(operation.returns or "") is not None or operation.returns == "FileDetail"
+    if not lists or (operation.method != "GET" and not _takes_log_query(operation)):
+        raise ApiTypeError(f"paginate takes a method that lists something, not {operation.name}")
+    return operation
+
+
+def _takes_log_query(operation: Operation[Any]) -> bool:
+    return any(
+        isinstance(parameter, Body) and parameter.spec.type == "LogsCreate" for parameter in operation.parameters
+    )
+
+
+def _bind(method: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by name, checked as the method itself would."""
+    # That of CoreApi, also where a program's own class overrides it.
+    signature = inspect.signature(getattr(core_api.CoreApi, operation.name))
+    try:
+        arguments = signature.bind(method.__self__, *args, **kwargs).arguments
+    except TypeError:
+        # The method says best what it lacks; it sends nothing then.
+        method(*args, **kwargs)
+        raise
+    del arguments["self"]
+    options = arguments.pop("options", {})
+    for option in options:
+        if option not in CallOptions.__annotations__:
+            known = [parameter.name for parameter in operation.parameters]
+            raise ApiTypeError(
+                f"Got an unexpected keyword argument '{option}' to method {operation.name}{nearest_hint(option, known)}"
+            )
+        if option != "_request_timeout":
+            raise ApiTypeError(f"paginate reads the pages itself: it can't take `{option}`")
+    client = method.__self__.api_client
+    operation.request(
+        [arguments.get(parameter.name) for parameter in operation.parameters],
+        validate=client.client_side_validation,
+        safe=client.configuration.safe_chars_for_path_param,
+    )
+    return {**arguments, **options}
+
+
+def _total(limit: Any) -> int | None:
+    if limit is not None:
+        check_count("limit", "paginate", limit, 0)
+    total: int | None = limit
+    return total
+
+
+def _size(page_size: int | None, default: int, limit: int | None) -> int:
+    """How many items to ask for at a time: none that aren't needed."""
+    size = page_size or default
+    return size if limit is None else min(size, limit)
+
+
+def _whole(ask: Ask) -> Iterator[Any]:
+    yield from ask()
+
+
+def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any]:
+    token = arguments.get("continuation_token")
+    while True:
+        page = ask(limit=size, continuation_token=token)
+        yield from page.files
+        if not page.continuation_token:
+            return
+        if page.continuation_token == token:
+            raise ApiException(reason=f"The page after the continuation token {token!r} leads to itself")
+        token = page.continuation_token
+
+
+def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collection[str]) -> Iterator[Any]:
+    # Every page but the first begins with the last item of the one before. One that begins with an item that is neither
+    # known nor newer than the list was tells that some before it have gone.
+    size = max(size, 2)
+    start = offset = arguments.get("offset") or 0
+    seen: set[str] = set()
+    newest: datetime | None = None
+    fixed: dict[str, str] = {}
+    went_back = stuck = False
+    while True:
+        page = ask(limit=size, offset=offset, **fixed)
+        if offset > start and not stuck and not (page and (page[0].id in seen or _is_newer(page[0], newest))):
+            offset = max(start, offset - (size - 1))
+            went_back = True
+            continue
+        if page and not seen:
+            newest = _newest(page, arguments, names)
+            if newest is not None and not start and "end_date" in names and arguments.get("end_date") is None:
+                # Pages needn't run after a list that grows at its front. The dates that are shown are cut off, to
+                # milliseconds at best, so what was created with the first item may seem to be a little later.
+                fixed = {"end_date": (newest + timedelta(seconds=1)).isoformat()}
+        new = [item for item in page if item.id not in seen and not _is_newer(item, newest)]
+        seen.update(item.id for item in new)
+        # Items whose order changes from one page to the next would lead back and forth for ever.
+        stuck, went_back = went_back and not new, False
+        yield from new
+        if len(page) < min(size, _PER_PAGE):
+            return
+        offset += len(page) - 1
+
+
+def _newest(page: Sequence[Any], arguments: Mapping[str, Any], names: Collection[str]) -> datetime | None:
+    """The moment of the first item of a list that begins with the newest; None for any other list."""
+    first, last = _moment(page[0]), _moment(page[-1])
+    if first is None or last is None:
+        return None
+    newest_first = arguments.get("sort") != "asc" if "sort" in names else first > last
+    return first if newest_first else None
+
+
+def _is_newer(item: Any, newest: datetime | None) -> bool:
+    moment = _moment(item)
+    return newest is not None and moment is not None and moment > newest
+
+
+def _moment(item: Any) -> datetime | None:
+    moment = read_datetime(getattr(item, "time_created", None) or getattr(item, "date", None))
+    return moment if isinstance(moment, datetime) else None
+
+
+def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -> Iterator[Any]:
+    sign = 1 if forward else -1
+    date = arguments.get("creation_date")
+    last: datetime | None = None
+    seen: dict[str, datetime | None] = {}
+    # How many of those that were seen the next page gives again.
+    overlap = 0
+    while True:
+        number = size + overlap
+        page = ask(range=sign * number, creation_date=date)
+        new = [item for item in page if item.id not in seen and not _before(_created(item), last, sign)]
+        seen.update((item.id, _created(item)) for item in new)
+        yield from new
+        if len(page) < min(number, _PER_PAGE):
+            return
+        if not new:
+            overlap += size
+            continue
+        last = _created(new[-1])
+        if last is None:
+            return
+        # The API takes whole seconds: the next page begins with the whole second of the last item.
+        turn = last.replace(microsecond=0)
+        if not forward and turn < last:
+            turn += timedelta(seconds=1)
+        date = f"{turn.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
+        seen = {id: created for id, created in seen.items() if not _before(created, turn, sign)}
+        overlap = len(seen)
+
+
+def _created(blob: Any) -> datetime | None:
+    created = read_datetime(blob.creation_date)
+    return created if isinstance(created, datetime) else None
+
+
+def _before(moment: datetime | None, other: datetime | None, sign: int) -> bool:
+    """Whether a moment comes before another in the order of a list."""
+    return moment is not None and other is not None and sign * (moment - other) < timedelta(0)
+
+
+def _log_query(data: Any) -> dict[str, Any]:
+    """What to look for in the log, with the ``date`` as a moment."""
+    from ubiops.models import LogsCreate
+
+    try:
+        query = LogsCreate.from_input(data or {}, warn=False).to_wire()
+    except Invalid as error:
+        raise invalid(error.under("data").place(), "paginate", error.problem) from None
+    if "date" in query:
+        date = read_datetime(query["date"])
+        if not isinstance(date, datetime):
+            raise invalid("data.date", "paginate", f"must be a date in ISO 8601, not {date!r}")
+        query["date"] = utc("data.date", "paginate", date)
+    return query
+
+
+def _by_line(ask: Ask, query: dict[str, Any], size: int) -> Iterator[Any]:
+    seconds = query.get("date_range", _LOG_RANGE)
+    forward = seconds > 0
+    origin = moment = query.get("date") or present()
+    start = {"date": moment.isoformat()}
+    if "id" in query:
+        start = {"id": query["id"]}
+        [line] = ask(data={**start, "date_range": 1, "limit": 1})
+        origin = moment = utc("date", "paginate", read_datetime(line.date))
+    elif "date" not in query and not forward:
+        moment = latest_moment()
+        start = {"date": moment.isoformat()}
+    yield from read_lines(
+        lambda window: ask(data={"filters": query.get("filters", {}), **window}),
+        start,
+        moment,
+        origin + timedelta(seconds=seconds),
+        forward=forward,
+        page_size=min(max(size, 2), LINES_PER_PAGE),
+    )

@@ -1,0 +1,160 @@
+"""Environment variables: set many at once, and only what has changed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ubiops.exceptions import ApiException
+from ubiops.model import Model
+from ubiops.utils.arguments import invalid, wrong_type
+from ubiops.utils.client import core_api
+from ubiops.utils.errors import UpsertFailed
+
+if TYPE_CHECKING:
+    from ubiops.api.core_api import CoreApi
+    from ubiops.models import EnvironmentVariableCreate, EnvironmentVariableList, InheritedEnvironmentVariableList
+    from ubiops.utils.client import Client
+
+__all__ = ["upsert_environment_variables"]
+
+_FUNCTION = "upsert_environment_variables"
+_NAME = re.compile(r"[A-Za-z]([A-Za-z_]*[A-Za-z])?")
+_LONGEST_NAME = 64
+
+
+def upsert_environment_variables(
+    client: Client,
+    project_name: str,
+    variables: Mapping[str, str] | Iterable[EnvironmentVariableCreate | Mapping[str, Any]],
+    deployment_name: str | None = None,
+    version: str | None = None,
+) -> list[EnvironmentVariableList]:
+    """Create the environment variables that aren't there, and update those that differ; all others stay.
+
+    Every change restarts the versions that see the variable, so what is as it should be is left alone. The values of
+    secret variables can't be read back: those are always sent.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        variables: Values by name, or dicts or models with ``name``, ``value`` and, if need be, ``secret``. Names are of
+            1 to 64 letters and underscores, without an underscore at either end. Where ``secret`` isn't given, a
+            variable that is there stays as it is, and a new one isn't secret.
+        deployment_name: Name of the deployment to set them on; None for the project.
+        version: Name of the version of the deployment to set them on; None for the deployment.
+
+    Returns:
+        The variables that were given, in that order, as they are now; the value of a secret one is None.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong, or a variable that is secret was not to be any more, which
+            the API doesn't do; nothing was changed.
+        UpsertFailed: The API refused to set a variable: ``name`` says which, ``done`` holds those set before it. Call
+            again to go on.
+        ApiException: The variables that there are couldn't be read; nothing was changed.
+
+    GET, POST and PATCH of the environment variables of a project, a deployment or a version
+    """
+    if version is not None and deployment_name is None:
+        raise invalid("version", _FUNCTION, "must come with `deployment_name`")
+    wanted = _read(variables)
+    if not wanted:
+        return []
+    level = _Level(core_api(client), project_name, deployment_name, version)
+    existing = level.read()
+    for variable in wanted:
+        found = existing.get(variable.name)
+        if found is not None and found.secret and variable.secret is False:
+            raise invalid(
+                f"variables['{variable.name}']",
+                _FUNCTION,
+                "is secret and stays so: delete it first, and then create another",
+            )
+    done: list[EnvironmentVariableList] = []
+    for variable in wanted:
+        try:
+            done.append(level.write(variable, existing.get(variable.name)))
+        except ApiException as error:
+            raise UpsertFailed(variable.name, done, error) from error
+    return done
+
+
+class _Wanted(NamedTuple):
+    """What a variable is to be; `secret` is None for what it is, or not secret."""
+
+    name: str
+    value: str
+    secret: bool | None
+
+
+def _read(variables: Any) -> list[_Wanted]:
+    if isinstance(variables, Mapping):
+        wanted = [_check(f"variables[{name!r}]", name, value, None) for name, value in variables.items()]
+    elif isinstance(variables, Iterable) and not isinstance(variables, (str, bytes, Model)):
+        wanted = [_read_item(f"variables[{index}]", item) for index, item in enumerate(variables)]
+    else:
+        raise wrong_type("variables", _FUNCTION, "dict or list", variables)
+    for name, number in Counter(variable.name for variable in wanted).items():
+        if number > 1:
+            raise invalid("variables", _FUNCTION, f"`{name}` is there {number} times")
+    return wanted
+
+
+def _read_item(place: str, item: Any) -> _Wanted:
+    if not isinstance(item, (Mapping, Model)):
+        raise wrong_type(place, _FUNCTION, "dict or EnvironmentVariableCreate", item)
+    given = item.given() if isinstance(item, Model) else item
+    return _check(place, given.get("name"), given.get("value"), given.get("secret"))
+
+
+def _check(place: str, name: Any, value: Any, secret: Any) -> _Wanted:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise invalid(
+            place,
+            _FUNCTION,
+            f"its name must be of 1 to {_LONGEST_NAME} letters and underscores, without an underscore at either end, "
+            f"not {name!r}",
+        )
+    if not isinstance(value, str):
+        # Not the value itself: it may be a secret.
+        raise invalid(place, _FUNCTION, f"the value of `{name}` must be a str, not {type(value).__name__}")
+    if not isinstance(secret, (bool, type(None))):
+        raise invalid(place, _FUNCTION, f"`secret` of `{name}` must be True or False, not {secret!r}")
+    return _Wanted(name, value, secret)
+
+
+class _Level:
+    """What variables are set on: a project, a deployment or a version."""
+
+    def __init__(self, api: CoreApi, project_name: str, deployment_name: str | None, version: str | None) -> None:
+        kind = "project" if deployment_name is None else "deployment" if version is None else "deployment_version"
+        place = {"project_name": project_name, "deployment_name": deployment_name, "version": version}
+        self._place = {argument: name for argument, name in place.items() if name is not None}
+        self._list, self._create, self._update = (
+            getattr(api, f"{kind}_environment_variables_{action}") for action in ("list", "create", "update")
+        )
+
+    def read(self) -> dict[str, EnvironmentVariableList | InheritedEnvironmentVariableList]:
+        """The variables set on it itself, by name."""
+        found = self._list(**self._place)
+        return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
+
+    def write(
+        self, wanted: _Wanted, found: EnvironmentVariableList | InheritedEnvironmentVariableList | None
+    ) -> EnvironmentVariableList:
+        """Let a variable be what it is to be."""
+        from ubiops.models import EnvironmentVariableList
+
+        secret = wanted.secret if wanted.secret is not None else found is not None and found.secret
+        data = {"name": wanted.name, "value": wanted.value, "secret": secret}
+        written: EnvironmentVariableList
+        if found is None:
+            written = self._create(**self._place, data=data)
+        elif secret or found.value != wanted.value:
+            written = self._update(**self._place, id=found.id, data=data)
+        else:
+            written = EnvironmentVariableList(found.id, found.name, found.value, found.secret)
+        return written

@@ -1,0 +1,588 @@
+"""Waiting for what the server does in the background: builds, requests, exports and imports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ubiops.exceptions import ApiException, NotFoundError
+from ubiops.utils.arguments import check_seconds, utc
+from ubiops.utils.client import core_api
+from ubiops.utils.errors import BuildFailed, RequestFailed, TransferFailed, WaitError, WaitTimeout
+from ubiops.utils.log_lines import LogReader, present
+from ubiops.utils.polling import PASSING, Backoff, Outage
+from ubiops.utils.progress_bar import Progress
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ubiops.api.core_api import CoreApi
+    from ubiops.models import (
+        BuildList,
+        DeploymentRequestSingleDetail,
+        DeploymentVersionDetail,
+        ExportDetail,
+        ImportDetail,
+        PipelineRequestSingleDetail,
+        RevisionList,
+    )
+    from ubiops.utils.client import Client
+
+__all__ = [
+    "wait_for_deployment_request",
+    "wait_for_deployment_version",
+    "wait_for_deployment_version_request",
+    "wait_for_export",
+    "wait_for_import",
+    "wait_for_pipeline_request",
+    "wait_for_pipeline_version_request",
+    "wait_for_revision",
+]
+
+T = TypeVar("T")
+
+_TIMEOUT = 1800
+_LAST_LINES = 20
+
+
+# Builds
+
+
+def wait_for_deployment_version(
+    client: Client,
+    project_name: str,
+    deployment_name: str,
+    version: str,
+    revision_id: str | None = None,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> DeploymentVersionDetail:
+    """Wait until a deployment version is built and takes requests.
+
+    Without `revision_id` it waits for the latest build, also where another package is uploaded meanwhile. A version
+    without any upload is an error at once: upload first, then wait. See `wait_for_revision` for how it asks.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        deployment_name: Name of the deployment.
+        version: Name of the version.
+        revision_id: Id of the uploaded package whose build to wait for, the ``revision`` that
+            `revisions_file_upload` returned; None for the latest.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
+
+    Returns:
+        The version, after its build has succeeded.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
+        WaitTimeout: It has not ended in time: ``last`` is the build, or the version where no build was seen.
+        WaitError: The version has no package, or was deleted meanwhile.
+        NotFoundError: There is no such project, deployment, version or revision.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/deployments/{deployment_name}/versions/{version} and its builds
+    """
+    what = f"The build of version {version} of deployment {deployment_name}"
+    with _Wait("wait_for_deployment_version", client, project_name, what, timeout, quiet) as wait:
+        builds = _Builds(wait, deployment_name, version, stream_logs)
+        if revision_id is not None:
+            builds.wait_for_revision(revision_id)
+        else:
+            builds.wait_for_latest()
+        # It may take a moment until the new build is in service.
+        return wait.until(builds.read_version, lambda found: found.status != "building")
+
+
+def wait_for_revision(
+    client: Client,
+    project_name: str,
+    deployment_name: str,
+    version: str,
+    revision_id: str,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> RevisionList:
+    """Wait until an uploaded package is built.
+
+    It asks at once, again after 0.5 s, then ever more rarely, at last every 10 s. A server that fails or can't be
+    reached is borne with for 5 minutes. One that hangs doesn't hold it up beyond the timeout, but for the 5 s that
+    the last question may take.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        deployment_name: Name of the deployment.
+        version: Name of the version.
+        revision_id: Id of the uploaded package, the ``revision`` that `revisions_file_upload` returned.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
+
+    Returns:
+        The revision, after its build has succeeded.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
+        WaitTimeout: It has not ended in time: ``last`` is the build as it was last seen.
+        WaitError: The version was deleted meanwhile.
+        NotFoundError: There is no such project, deployment, version or revision.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id} and its builds
+    """
+    what = f"The build of revision {revision_id} of version {version} of deployment {deployment_name}"
+    with _Wait("wait_for_revision", client, project_name, what, timeout, quiet) as wait:
+        builds = _Builds(wait, deployment_name, version, stream_logs)
+        builds.wait_for_revision(revision_id)
+        return wait.until(lambda seconds: builds.read_revision(revision_id, seconds), lambda _: True)
+
+
+class _Builds:
+    """The builds of a version, to wait for."""
+
+    def __init__(self, wait: _Wait, deployment_name: str, version: str, stream_logs: bool) -> None:
+        self._wait = wait
+        self._place = (deployment_name, version)
+        self._stream_logs = stream_logs
+
+    def read_version(self, seconds: float) -> DeploymentVersionDetail:
+        return self._wait.api.deployment_versions_get(self._wait.project_name, *self._place, _request_timeout=seconds)
+
+    def read_revision(self, revision_id: str, seconds: float) -> RevisionList:
+        deployment_name, version = self._place
+        return self._wait.api.revisions_get(
+            self._wait.project_name, deployment_name, revision_id, version, _request_timeout=seconds
+        )
+
+    def wait_for_revision(self, revision_id: str) -> None:
+        """Wait for the last build of a package."""
+
+        def find(seconds: float) -> BuildList | None:
+            builds = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
+            found = [build for build in builds if build.revision == revision_id]
+            if not found:
+                # Whether it isn't built yet, or isn't there at all.
+                self.read_revision(revision_id, seconds)
+                return None
+            return max(found, key=lambda build: str(build.creation_date))
+
+        build = self._wait.until(find, lambda found: found is not None)
+        assert build is not None
+        self._check(self._finished(build.id))
+
+    def wait_for_latest(self) -> None:
+        """Wait for the build of the last package, whichever is the last when it is finished."""
+        latest = self._latest_build()
+        while True:
+            build = self._finished(latest)
+            latest = self._latest_build()
+            if latest == build.id:
+                break
+        self._check(build)
+
+    def _latest_build(self) -> str:
+        version = self._wait.until(self.read_version, lambda _: True)
+        if version.latest_build is None:
+            deployment_name, name = self._place
+            raise WaitError(
+                f"Version {name} of deployment {deployment_name} has no package to be built: "
+                "upload one with `revisions_file_upload` first",
+                version,
+            )
+        return version.latest_build
+
+    def _finished(self, build_id: str | None) -> BuildList:
+        assert build_id is not None
+        deployment_name, version = self._place
+        self._wait.follow_build(build_id, self._stream_logs)
+        return self._wait.until(
+            lambda seconds: self._wait.api.builds_get(
+                self._wait.project_name, build_id, deployment_name, version, _request_timeout=seconds
+            ),
+            lambda build: build.status in ("success", "failed"),
+        )
+
+    def _check(self, build: BuildList) -> None:
+        if build.status == "failed":
+            message = f"{self._wait.what} failed: {build.error_message or 'the server says no more'}"
+            raise BuildFailed(message, build, self._wait.last_lines())
+
+
+# Requests
+
+
+def wait_for_deployment_request(
+    client: Client,
+    project_name: str,
+    deployment_name: str,
+    request_id: str,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> DeploymentRequestSingleDetail:
+    """Wait until a request to the default version of a deployment is completed.
+
+    See `wait_for_revision` for how it asks. Data and result are read once, in the end.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        deployment_name: Name of the deployment.
+        request_id: Id of the request.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print what is logged for the request to stdout, each line once, as it comes.
+
+    Returns:
+        The request, with its data and result.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        RequestFailed: It failed or was cancelled: ``last`` is the request.
+        WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
+        WaitError: It was deleted meanwhile.
+        NotFoundError: There is no such request to the default version.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
+    """
+    what = f"Request {request_id} to deployment {deployment_name}"
+    with _Wait("wait_for_deployment_request", client, project_name, what, timeout, quiet) as wait:
+        wait.follow({"deployment_request_id": request_id}, stream_logs)
+        return _finished_request(
+            wait,
+            lambda **options: wait.api.deployment_requests_get(project_name, deployment_name, request_id, **options),
+        )
+
+
+def wait_for_deployment_version_request(
+    client: Client,
+    project_name: str,
+    deployment_name: str,
+    version: str,
+    request_id: str,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> DeploymentRequestSingleDetail:
+    """Wait until a request to a version of a deployment is completed, whether or not it is the default version.
+
+    Arguments, return and errors are those of `wait_for_deployment_request`, and the name of the version.
+
+    GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}
+    """
+    what = f"Request {request_id} to version {version} of deployment {deployment_name}"
+    with _Wait("wait_for_deployment_version_request", client, project_name, what, timeout, quiet) as wait:
+        wait.follow({"deployment_request_id": request_id}, stream_logs)
+        return _finished_request(
+            wait,
+            lambda **options: wait.api.deployment_version_requests_get(
+                project_name, deployment_name, request_id, version, **options
+            ),
+        )
+
+
+def wait_for_pipeline_request(
+    client: Client,
+    project_name: str,
+    pipeline_name: str,
+    request_id: str,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> PipelineRequestSingleDetail:
+    """Wait until a request to the default version of a pipeline is completed.
+
+    See `wait_for_revision` for how it asks. Data and result are read once, in the end.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        pipeline_name: Name of the pipeline.
+        request_id: Id of the request.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print what is logged for the request, by all objects of the pipeline, to stdout, each
+            line once, as it comes.
+
+    Returns:
+        The request, with its data and result.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        RequestFailed: It failed or was cancelled: ``last`` is the request.
+        WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
+        WaitError: It was deleted meanwhile.
+        NotFoundError: There is no such request to the default version.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
+    """
+    what = f"Request {request_id} to pipeline {pipeline_name}"
+    with _Wait("wait_for_pipeline_request", client, project_name, what, timeout, quiet) as wait:
+        wait.follow({"pipeline_request_id": request_id}, stream_logs)
+        return _finished_request(
+            wait, lambda **options: wait.api.pipeline_requests_get(project_name, pipeline_name, request_id, **options)
+        )
+
+
+def wait_for_pipeline_version_request(
+    client: Client,
+    project_name: str,
+    pipeline_name: str,
+    version: str,
+    request_id: str,
+    timeout: float = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> PipelineRequestSingleDetail:
+    """Wait until a request to a version of a pipeline is completed, whether or not it is the default version.
+
+    Arguments, return and errors are those of `wait_for_pipeline_request`, and the name of the version.
+
+    GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
+    """
+    what = f"Request {request_id} to version {version} of pipeline {pipeline_name}"
+    with _Wait("wait_for_pipeline_version_request", client, project_name, what, timeout, quiet) as wait:
+        wait.follow({"pipeline_request_id": request_id}, stream_logs)
+        return _finished_request(
+            wait,
+            lambda **options: wait.api.pipeline_version_requests_get(
+                project_name, pipeline_name, request_id, version, **options
+            ),
+        )
+
+
+def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
+    def has_ended(request: Any) -> bool:
+        return request.status in ("completed", "failed", "cancelled")
+
+    wait.until(lambda seconds: get(metadata_only=True, _request_timeout=seconds), has_ended)
+    request: Any = wait.until(lambda seconds: get(_request_timeout=seconds), has_ended)
+    if request.status == "cancelled":
+        raise RequestFailed(f"{wait.what} was cancelled", request)
+    if request.status == "failed":
+        raise RequestFailed(f"{wait.what} failed: {request.error_message or 'the server says no more'}", request)
+    finished: T = request
+    return finished
+
+
+# Exports and imports
+
+
+def wait_for_export(
+    client: Client, project_name: str, export_id: str, timeout: float = _TIMEOUT, quiet: bool = False
+) -> ExportDetail:
+    """Wait until an export is completed and can be downloaded.
+
+    See `wait_for_revision` for how it asks.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        export_id: Id of the export.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The export, with its size and contents.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        TransferFailed: It failed: ``last`` is the export.
+        WaitTimeout: It has not ended in time: ``last`` is the export as it was last seen.
+        WaitError: It was deleted meanwhile.
+        NotFoundError: There is no such project or export.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/exports/{export_id}
+    """
+    with _Wait("wait_for_export", client, project_name, f"Export {export_id}", timeout, quiet) as wait:
+        return _finished_transfer(
+            wait, lambda seconds: wait.api.exports_get(project_name, export_id, _request_timeout=seconds)
+        )
+
+
+def wait_for_import(
+    client: Client, project_name: str, import_id: str, timeout: float = _TIMEOUT, quiet: bool = False
+) -> ImportDetail:
+    """Wait until an import is completed, or waits for its confirmation.
+
+    An import that was made without ``skip_confirmation=True`` stops with the status ``confirmation``, and goes on only
+    when somebody confirms it: it is returned then, with what was found in its file. Confirm it with `imports_update`
+    and wait again. See `wait_for_revision` for how it asks.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        import_id: Id of the import.
+        timeout: Seconds to wait. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The import; its ``status`` is ``completed`` or ``confirmation``.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        TransferFailed: It failed: ``last`` is the import.
+        WaitTimeout: It has not ended in time: ``last`` is the import as it was last seen.
+        WaitError: It was deleted meanwhile.
+        NotFoundError: There is no such project or import.
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+
+    GET /projects/{project_name}/imports/{import_id}
+    """
+    with _Wait("wait_for_import", client, project_name, f"Import {import_id}", timeout, quiet) as wait:
+        return _finished_transfer(
+            wait, lambda seconds: wait.api.imports_get(project_name, import_id, _request_timeout=seconds)
+        )
+
+
+def _finished_transfer(wait: _Wait, ask: Callable[[float], T]) -> T:
+    def has_ended(transfer: Any) -> bool:
+        return transfer.status in ("completed", "confirmation", "failed")
+
+    transfer: Any = wait.until(ask, has_ended)
+    if transfer.status == "failed":
+        raise TransferFailed(f"{wait.what} failed: {transfer.error_message or 'the server says no more'}", transfer)
+    finished: T = transfer
+    return finished
+
+
+# What they have in common
+
+
+class _Wait:
+    """Asks until the answer is that something has ended; a context manager, which shows the progress.
+
+    Args:
+        function: Name of the helper, for errors.
+        client: The client to use.
+        project_name: Name of the project.
+        what: What is waited for.
+        timeout: Seconds to wait.
+        quiet: Whether to show no progress.
+    """
+
+    least_seconds, most_seconds = 5.0, 60.0
+    """What one question may take at the least, when the timeout is near, and at the most."""
+
+    def __init__(
+        self, function: str, client: Client, project_name: str, what: str, timeout: float, quiet: bool
+    ) -> None:
+        check_seconds("timeout", function, timeout)
+        self.api: CoreApi = core_api(client)
+        self.project_name = project_name
+        self.what = what
+        self._timeout = timeout
+        self._backoff = Backoff(timeout)
+        self._outage = Outage()
+        self._progress = Progress(what, shown=not quiet)
+        self._status: str | None = None
+        self._last: Any = None
+        self._reader: LogReader | None = None
+        self._build_id: str | None = None
+
+    def __enter__(self) -> _Wait:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, traceback)
+
+    def follow(self, filters: dict[str, str], stream_logs: bool) -> None:
+        """Print the log lines that match as they come, if that is asked for."""
+        if stream_logs:
+            self._reader = LogReader(self.api, self.project_name, filters, present() - timedelta(days=1))
+
+    def follow_build(self, build_id: str, stream_logs: bool) -> None:
+        """The same for a build, whose last lines go into errors too."""
+        self._build_id = build_id
+        self.follow({"build_id": build_id}, stream_logs)
+
+    def until(self, ask: Callable[[float], T], has_ended: Callable[[T], bool]) -> T:
+        """Ask until it has ended, and return what was seen then.
+
+        Args:
+            ask: Asks the server; it gets the seconds that the call may take.
+            has_ended: Tells whether the answer is the last.
+
+        Raises:
+            WaitTimeout: It has not ended in time.
+            WaitError: It was there and isn't any more.
+            ApiException: The API refused the call, or couldn't be reached for long.
+        """
+        while True:
+            problem: ApiException | None = None
+            try:
+                answer = ask(self._seconds())
+                self._see(answer)
+                self._print_lines()
+                self._outage.end()
+                if has_ended(answer):
+                    return answer
+            except NotFoundError as error:
+                if self._last is None:
+                    raise
+                raise WaitError(f"{self.what} is no longer there: it was deleted, or isn't kept", self._last) from error
+            except PASSING as error:
+                self._outage.bear(error)
+                problem = error
+            if not self._backoff.pause():
+                raise self._timed_out(problem) from problem
+
+    def last_lines(self) -> list[str]:
+        """The last log lines of the build, oldest first."""
+        if self._build_id is None:
+            return []
+        created = getattr(self._last, "creation_date", None)
+        since = utc("creation_date", "", created) if isinstance(created, datetime) else present()
+        reader = LogReader(
+            self.api, self.project_name, {"build_id": self._build_id}, min(since, present() - timedelta(days=1))
+        )
+        try:
+            return [line.log or "" for line in reader.last(_LAST_LINES, self._seconds())]
+        except ApiException:
+            # What became of the build matters more than that its log can't be read.
+            return []
+
+    def _seconds(self) -> float:
+        return min(max(self._backoff.remaining or 0, self.least_seconds), self.most_seconds)
+
+    def _see(self, answer: Any) -> None:
+        if answer is None:
+            return
+        self._last = answer
+        status = getattr(answer, "status", None)
+        if status is not None and status != self._status:
+            self._status = status
+            self._progress.step(status)
+
+    def _print_lines(self) -> None:
+        if self._reader is None:
+            return
+        patience = Backoff(self._seconds())
+        # What can't be read now, or not in time, is read with the next question.
+        with suppress(*PASSING):
+            for line in self._reader.new(self._seconds()):
+                self._progress.print(line.log or "")
+                if patience.remaining == 0:
+                    return
+
+    def _timed_out(self, problem: ApiException | None) -> WaitTimeout:
+        waited = f"{max(self._timeout, 0):g} s"
+        if problem is not None:
+            return WaitTimeout(f"{self.what}: the server didn't answer in time, after {waited}", self._last)
+        state = f"is still {self._status}" if self._status is not None else "has not begun"
+        return WaitTimeout(f"{self.what} {state} after {waited}", self._last, self.last_lines())
