@@ -20,6 +20,7 @@ _MODULES = {
     "WaitError": "ubiops.utils.errors",
     "WaitTimeout": "ubiops.utils.errors",
     "default_zip_name": "ubiops.utils.package_files",
+    "deploy": "ubiops.utils.deployment",
     "download_file": "ubiops.utils.file_operations",
     "download_files": "ubiops.utils.file_operations",
     "files_present_in_dir": "ubiops.utils.package_files",
@@ -66,6 +67,7 @@ __all__ = [
     "WaitError",
     "WaitTimeout",
     "default_zip_name",
+    "deploy",
     "download_file",
     "download_files",
     "files_present_in_dir",
@@ -98,6 +100,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ubiops.utils import file_operations as file_operations
+    from ubiops.utils.deployment import deploy
     from ubiops.utils.errors import (
         BuildFailed,
         IncompleteTransfer,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ubiops.models import EnvironmentVariableCreate, EnvironmentVariableList, InheritedEnvironmentVariableList
     from ubiops.utils.client import Client
 
-__all__ = ["upsert_environment_variables"]
+__all__ = ["Wanted", "read_variables", "upsert_environment_variables"]
 
 _FUNCTION = "upsert_environment_variables"
 _NAME = re.compile(r"[A-Za-z]([A-Za-z_]*[A-Za-z])?")
@@ -60,7 +60,7 @@ def upsert_environment_variables(
     """
     if version is not None and deployment_name is None:
         raise invalid("version", _FUNCTION, "must come with `deployment_name`")
-    wanted = _read(variables)
+    wanted = read_variables(variables)
     if not wanted:
         return []
     level = _Level(core_api(client), project_name, deployment_name, version)
@@ -82,7 +82,7 @@ def upsert_environment_variables(
     return done
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
     """What a variable is to be; `secret` is None for what it is, or not secret."""
 
     name: str
@@ -90,7 +90,12 @@ class _Wanted(NamedTuple):
     secret: bool | None
 
 
-def _read(variables: Any) -> list[_Wanted]:
+def read_variables(variables: Any) -> list[Wanted]:
+    """Check variables as `upsert_environment_variables` takes them.
+
+    Raises:
+        ApiValueError, ApiTypeError: They are none.
+    """
     if isinstance(variables, Mapping):
         wanted = [_check(f"variables[{name!r}]", name, value, None) for name, value in variables.items()]
     elif isinstance(variables, Iterable) and not isinstance(variables, (str, bytes, Model)):
@@ -103,14 +108,14 @@ def _read(variables: Any) -> list[_Wanted]:
     return wanted
 
 
-def _read_item(place: str, item: Any) -> _Wanted:
+def _read_item(place: str, item: Any) -> Wanted:
     if not isinstance(item, (Mapping, Model)):
         raise wrong_type(place, _FUNCTION, "dict or EnvironmentVariableCreate", item)
     given = item.given() if isinstance(item, Model) else item
     return _check(place, given.get("name"), given.get("value"), given.get("secret"))
 
 
-def _check(place: str, name: Any, value: Any, secret: Any) -> _Wanted:
+def _check(place: str, name: Any, value: Any, secret: Any) -> Wanted:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise invalid(
             place,
@@ -123,7 +128,7 @@ def _check(place: str, name: Any, value: Any, secret: Any) -> _Wanted:
         raise invalid(place, _FUNCTION, f"the value of `{name}` must be a str, not {type(value).__name__}")
     if not isinstance(secret, (bool, type(None))):
         raise invalid(place, _FUNCTION, f"`secret` of `{name}` must be True or False, not {secret!r}")
-    return _Wanted(name, value, secret)
+    return Wanted(name, value, secret)
 
 
 class _Level:
@@ -143,7 +148,7 @@ class _Level:
         return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
 
     def write(
-        self, wanted: _Wanted, found: EnvironmentVariableList | InheritedEnvironmentVariableList | None
+        self, wanted: Wanted, found: EnvironmentVariableList | InheritedEnvironmentVariableList | None
     ) -> EnvironmentVariableList:
         """Let a variable be what it is to be."""
         from ubiops.models import EnvironmentVariableList

@@ -1,0 +1,295 @@
+"""From a folder to a deployment that takes requests, in one call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
+from ubiops.model import Model
+from ubiops.models import DeploymentVersionCreate
+from ubiops.schema import NULL, nearest_hint
+from ubiops.utils.arguments import check_seconds, invalid, wrong_type
+from ubiops.utils.client import core_api
+from ubiops.utils.package_checks import validate_package
+from ubiops.utils.package_files import zip_package
+from ubiops.utils.package_folder import IGNORE_FILENAME
+from ubiops.utils.progress_bar import Progress
+from ubiops.utils.variables import read_variables, upsert_environment_variables
+from ubiops.utils.waiting import wait_for_deployment_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ubiops.models import DeploymentDetail, DeploymentVersionDetail, EnvironmentVariableCreate
+    from ubiops.utils.client import Client
+    from ubiops.utils.package_files import PackageZip, StrPath
+
+    Fields = Mapping[str, str] | Sequence[Mapping[str, Any] | Model]
+    """Input or output fields: their data types by name, or as the API takes them."""
+
+__all__ = ["deploy"]
+
+_SETTINGS = DeploymentVersionCreate.openapi_types.keys() - {"version", "language", "instance_type"}
+_OF_DEPLOYMENTS = ("description", "labels")
+_BLOCK = 1 << 20
+
+
+def deploy(
+    client: Client,
+    project_name: str,
+    directory: StrPath,
+    deployment_name: str,
+    version: str = "v1",
+    language: str | None = None,
+    input_fields: Fields | None = None,
+    output_fields: Fields | None = None,
+    instance_type: str | None = None,
+    environment_variables: Mapping[str, str] | Iterable[EnvironmentVariableCreate | Mapping[str, Any]] | None = None,
+    *,
+    deployment_settings: Mapping[str, Any] | None = None,
+    ignore_filename: str = IGNORE_FILENAME,
+    timeout: float = 1800,
+    quiet: bool = False,
+    stream_logs: bool = False,
+    **settings: Any,
+) -> DeploymentVersionDetail:
+    """Deploy a folder: create or update its deployment and version, upload it, and wait until it is built.
+
+    Call it again after a change, or after it failed: what is there already is updated where it differs, and left alone
+    where it doesn't; a package that is the one in service is not uploaded again. A package in Python is checked first,
+    as `validate_package` does; it is zipped as `zip_package` does.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        directory: The folder that holds ``deployment.py``.
+        deployment_name: Name of the deployment; it is created if it isn't there.
+        version: Name of the version; it is created if it isn't there.
+        language: Language of a new version, such as ``python3.10``; None for the API's default, ``python3.7``. The one
+            of a version that is there can't be changed.
+        input_fields: Data types by field name, as in ``{"speed": "double"}``, or fields as the API takes them. None
+            for plain input in a new deployment, and for no change in one that is there.
+        output_fields: The same for the output.
+        instance_type: Such as ``512mb``; None for the API's default in a new version, and for no change otherwise.
+        environment_variables: Variables of the version, as `upsert_environment_variables` takes them.
+        deployment_settings: ``description`` and ``labels`` of the deployment.
+        ignore_filename: Name of the ignore files; an empty one for none.
+        timeout: Seconds to wait for the build.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print the lines of the build's log as they come.
+        **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``.
+
+    Returns:
+        The version, which takes requests.
+
+    Raises:
+        InvalidPackage: The build would refuse the package; nothing was sent.
+        ApiValueError, ApiTypeError: An argument is wrong, or asks for what a deployment or version that is there
+            can't become; nothing was changed.
+        BuildFailed: The build failed: ``last`` is the build, ``logs`` are the last lines that it wrote.
+        WaitTimeout: It has not ended in time; it goes on at the server.
+        ApiException: The API refused a call, or can't be reached.
+
+        Where it created the deployment or the version before it failed, a note of the error says so.
+
+    GET, POST and PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version} and
+    POST .../revisions
+    """
+    check_seconds("timeout", "deploy", timeout)
+    _check_settings("deployment_settings", deployment_settings or {}, _OF_DEPLOYMENTS)
+    _check_settings("settings", settings, _SETTINGS)
+    if instance_type is not None:
+        settings["instance_type"] = instance_type
+    variables = read_variables(environment_variables or {})
+    sides = {
+        "input": _read_fields("input_fields", input_fields),
+        "output": _read_fields("output_fields", output_fields),
+    }
+    new_version = DeploymentVersionCreate(version=version, language=language, **settings)
+    if not (language or "").startswith("r"):
+        validate_package(
+            directory,
+            sides["input"],
+            sides["output"],
+            environment_variables={variable.name: variable.value for variable in variables},
+            ignore_filename=ignore_filename,
+        )
+    target = _Target(client, project_name, deployment_name, version)
+    with _noted(target.created), _zipped(directory, ignore_filename) as archive:
+        current = target.read_version()
+        if current is not None and language not in (None, current.language):
+            raise invalid(
+                "language",
+                "deploy",
+                f"the version {version} is in {current.language} and can't become {language}: choose another version",
+            )
+        target.provide_deployment(sides, deployment_settings or {})
+        target.provide_version(current, new_version, settings)
+        if variables:
+            given = [variable._asdict() for variable in variables]
+            upsert_environment_variables(target.api, project_name, given, deployment_name, version)
+        if current is not None and target.serves(current, archive):
+            return target.read_version() or current
+        upload = target.upload(archive, quiet)
+        return wait_for_deployment_version(
+            target.api, project_name, deployment_name, version, upload, timeout, quiet, stream_logs
+        )
+
+
+def _check_settings(argument: str, given: Any, known: Iterable[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise wrong_type(argument, "deploy", "dict", given)
+    for name in given:
+        if name not in known:
+            raise ApiTypeError(f"Got an unexpected keyword argument `{name}` for `deploy`{nearest_hint(name, known)}")
+
+
+def _read_fields(argument: str, fields: Any) -> list[dict[str, Any]] | None:
+    if fields is None:
+        return None
+    if isinstance(fields, Mapping):
+        return [{"name": name, "data_type": data_type} for name, data_type in fields.items()]
+    if isinstance(fields, (str, bytes)) or not isinstance(fields, Sequence):
+        raise wrong_type(argument, "deploy", "dict or list", fields)
+    return [field.to_dict() if isinstance(field, Model) else dict(field) for field in fields]
+
+
+@contextmanager
+def _noted(created: list[str]) -> Iterator[None]:
+    """Let what fails say what was created before it did."""
+    try:
+        yield
+    except BaseException as error:
+        if created and hasattr(error, "add_note"):
+            error.add_note(f"deploy() has created {' and '.join(created)}: call it again to go on, or delete them")
+        raise
+
+
+@contextmanager
+def _zipped(directory: StrPath, ignore_filename: str) -> Iterator[PackageZip]:
+    """The zip of a folder, while it is needed."""
+    archive = zip_package(directory, ignore_filename=ignore_filename)
+    try:
+        yield archive
+    finally:
+        os.unlink(archive)
+
+
+class _Target:
+    """The version to deploy to.
+
+    Attributes:
+        api: The operations.
+        created: What was created on the way.
+    """
+
+    def __init__(self, client: Client, project_name: str, deployment_name: str, version: str) -> None:
+        self.api = core_api(client)
+        self.created: list[str] = []
+        self._deployment_place = (project_name, deployment_name)
+        self._place = (project_name, deployment_name, version)
+
+    def read_version(self) -> DeploymentVersionDetail | None:
+        """The version as it is; None where it isn't there."""
+        try:
+            return self.api.deployment_versions_get(*self._place)
+        except NotFoundError:
+            return None
+
+    def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> None:
+        """Create the deployment, or let it become what was asked for."""
+        project_name, name = self._deployment_place
+        deployment = self._read_deployment()
+        if deployment is None:
+            kinds = {f"{side}_type": "plain" if fields is None else "structured" for side, fields in sides.items()}
+            given = {f"{side}_fields": fields for side, fields in sides.items() if fields is not None}
+            try:
+                self.api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
+            except (BadRequestError, ConflictError):
+                # Somebody else was faster, or something else is wrong.
+                deployment = self._read_deployment()
+                if deployment is None:
+                    raise
+            else:
+                self.created.append(f"the deployment {name}")
+                return
+        changes = _differing(settings, deployment)
+        for side, fields in sides.items():
+            changes |= _differing_fields(deployment, side, fields)
+        if changes:
+            self.api.deployments_update(project_name, name, changes)
+
+    def _read_deployment(self) -> DeploymentDetail | None:
+        try:
+            return self.api.deployments_get(*self._deployment_place)
+        except NotFoundError:
+            return None
+
+    def provide_version(
+        self, current: DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
+    ) -> None:
+        """Create the version, or let it become what was asked for."""
+        if current is None:
+            self.api.deployment_versions_create(*self._deployment_place, new)
+            self.created.append(f"the version {new.version}")
+        elif changes := _differing(settings, current):
+            self.api.deployment_versions_update(*self._place, changes)
+
+    def serves(self, current: DeploymentVersionDetail, archive: PackageZip) -> bool:
+        """Whether a package is the one in service, and no other is on its way."""
+        if current.status != "available" or not current.active_revision or not current.latest_build:
+            return False
+        project_name, deployment_name, version = self._place
+        latest = self.api.builds_get(project_name, current.latest_build, deployment_name, version)
+        if (latest.revision, latest.status) != (current.active_revision, "success"):
+            return False
+        try:
+            download: Any = self.api.revisions_file_download(
+                project_name, deployment_name, current.active_revision, version, _preload_content=False
+            )
+        except (ForbiddenError, NotFoundError):
+            # A token that may only upload, or a file that is kept no more.
+            return False
+        with download as response:
+            if response.headers.get("Content-Length") not in (None, str(archive.size)):
+                return False
+            digest = hashlib.sha256()
+            for block in response.stream(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest() == archive.sha256
+
+    def upload(self, archive: PackageZip, quiet: bool) -> str:
+        """Upload a package; gives the id of its revision."""
+        with Progress(f"Uploading {self._deployment_place[1]}", shown=not quiet):
+            revision: str = self.api.revisions_file_upload(*self._place, file=str(archive)).revision
+        return revision
+
+
+def _differing(settings: Mapping[str, Any], there: Model) -> dict[str, Any]:
+    """Those of the settings that something doesn't have yet."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if value is not None and (None if value is NULL else value) != getattr(there, name)
+    }
+
+
+def _differing_fields(deployment: DeploymentDetail, side: str, fields: list[dict[str, Any]] | None) -> dict[str, Any]:
+    if fields is None:
+        return {}
+    if getattr(deployment, f"{side}_type") == "plain":
+        raise invalid(
+            f"{side}_fields",
+            "deploy",
+            f"the deployment {deployment.name} has plain {side}, which can't be changed: choose another name",
+        )
+    there = [field.to_dict() for field in getattr(deployment, f"{side}_fields") or []]
+    # What was given says nothing of the widgets that it leaves out.
+    same = len(there) == len(fields) and all(
+        field.items() <= existing.items() for field, existing in zip(fields, there, strict=True)
+    )
+    return {} if same else {f"{side}_fields": fields}
