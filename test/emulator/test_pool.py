@@ -11,7 +11,7 @@ import pytest
 
 from ubiops.emulator.execution.instance import Instance, Package
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
-from ubiops.emulator.store import DeploymentRequest
+from ubiops.emulator.execution.running import RunningRequest
 
 CODE = """
 import os
@@ -37,7 +37,7 @@ class Backend:
     def new_instance(self, version_id: str) -> Instance:
         return Instance(lambda: self.package, lambda level, lines: None)
 
-    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
+    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
         data = request_id.partition(" ")[0]
         return Outcome("completed", result=await instance.run(data, {}, lambda level, lines: None))
 

@@ -139,7 +139,9 @@ class _Endpoint:
             result = handler(Context(session, self._engine, user, origin), **arguments)
             if inspect.isawaitable(result):
                 result = await result
-            session.commit()
+            # One that read and wrote nothing by the session needs no end.
+            if session.in_transaction():
+                session.commit()
             return result
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from ubiops.emulator.execution.package import unpack
 from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
+from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.storage import Storage
 from ubiops.emulator.store import (
     Build,
@@ -40,11 +42,13 @@ from ubiops.emulator.store import (
     InstanceRun,
     LogLine,
     PipelineVersion,
+    Prepared,
     Store,
     Variable,
     Version,
     now,
     timestamp,
+    to_json,
 )
 from ubiops.emulator.targets import Targets
 from ubiops.emulator.variables import effective_variables
@@ -63,10 +67,13 @@ _MOST_RETRIES = 3
 
 # What every request runs is made once, and goes past the session's bookkeeping.
 _REQUESTS: Any = DeploymentRequest.__table__
-_REQUEST = select(_REQUESTS).where(_REQUESTS.c.id == bindparam("id"))
-_STARTED = ("status", "time_started", "delete_after")
+_READ = [_REQUESTS.c[field.name] for field in fields(RunningRequest) if field.name != "version"]
+_REQUEST = select(*_READ, _REQUESTS.c.version_id).where(_REQUESTS.c.id == bindparam("id"))
 _UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
-_FINISH = _UPDATE.returning(_REQUESTS.c.notification_group)
+_BEGIN = Prepared(_UPDATE, "status", "time_started", "delete_after")
+_ENDED = ("status", "success", "error_message", "time_started", "time_completed", "result", "delete_after")
+_FINISH = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED)
+_FINISH_WITHOUT_DATA = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED, "data")
 _DELETE = delete(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 
 
@@ -117,7 +124,7 @@ class Engine:
         *,
         express: bool,
         timeout: float,
-        request: DeploymentRequest | None = None,
+        request: RunningRequest | None = None,
     ) -> asyncio.Future[Outcome]:
         """Queue a stored request; gives what tells how it ends. A `request` at hand needn't be read again."""
         job = Job(request_id, express=express, timeout=timeout, request=request)
@@ -166,24 +173,23 @@ class Engine:
         """An instance that will run the active package of a version."""
         return Instance(partial(self._describe, version_id, None), self._log_of(version_id))
 
-    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
+    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
         """Let an instance answer a stored request, which is read where it isn't at hand."""
         request = request or self._read(request_id)
         if request is None:
             return Outcome("cancelled")
-        _take_over(request, _started(request.version))
+        request.time_started, request.delete_after = now(), _delete_after(request.version)
         # Most end before anybody could ask.
         begin = asyncio.get_running_loop().call_later(_NOTICED, self._begin, request)
         data, deployment = request.data, request.version.deployment
-        kind, fields = deployment.output_type, deployment.output_fields
         pipeline_version = self._pipeline_version(request)
-        log = self._log_of(request.version_id, request_id=request_id, **log_columns(request, pipeline_version))
+        log = self._log_of(request.version.id, request_id=request_id, **log_columns(request, pipeline_version))
         context = _request_context(request, pipeline_version)
         files = RequestFiles(self._store, self.storage, request)
         try:
             data = await files.fetch(data)
             result = await files.keep(await self._run(instance, request_id, data, context, log))
-            check_data(result, kind, fields, "output")
+            check_data(result, deployment.output_type, deployment.output_fields, "output")
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
         finally:
@@ -191,23 +197,28 @@ class Engine:
             files.clean()
         return Outcome("completed", result=result, memory_peak=instance.memory_peak, request=request)
 
-    def _read(self, request_id: str) -> DeploymentRequest | None:
+    def _read(self, request_id: str) -> RunningRequest | None:
         """A stored request, apart from any session; None where it was deleted."""
         with self._store.transaction() as connection:
             row = connection.execute(_REQUEST, {"id": request_id}).first()
         version = self.targets.find(row.version_id) if row is not None else None
-        return DeploymentRequest(**row._mapping, version=version) if row is not None and version is not None else None
+        if row is None or version is None:
+            return None
+        values = dict(row._mapping)
+        del values["version_id"]
+        return RunningRequest(version=version, **values)
 
-    def _pipeline_version(self, request: DeploymentRequest) -> PipelineVersion | None:
+    def _pipeline_version(self, request: RunningRequest) -> PipelineVersion | None:
         if request.pipeline_request_id is None:
             return None
         with self._store.session() as session:
-            return find_pipeline_version(session, request)
+            return find_pipeline_version(session, request.pipeline_request_id)
 
-    def _begin(self, request: DeploymentRequest) -> None:
+    def _begin(self, request: RunningRequest) -> None:
         """Store that a request runs."""
+        begun = {"status": "processing", "time_started": request.time_started, "delete_after": request.delete_after}
         with self._store.transaction() as connection:
-            connection.execute(_UPDATE, {"key": request.id, **{name: getattr(request, name) for name in _STARTED}})
+            _BEGIN.execute(connection, {"key": request.id, **begun})
 
     async def _run(self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink) -> Any:
         while True:
@@ -242,30 +253,32 @@ class Engine:
             "delete_after": request.delete_after or _delete_after(request.version),
         }
         mode = request.version.request_retention_mode
-        kept = {**ended, "data": None, "result": None} if mode == "metadata" else ended
-        project_id = request.version.deployment.project_id
         with self._store.transaction() as connection:
-            row = connection.execute(_FINISH, {"key": request_id, **kept}).first()
+            if mode == "full":
+                stored = _FINISH.execute(connection, {**ended, "key": request_id, "result": to_json(outcome.result)})
+            else:
+                stored = _FINISH_WITHOUT_DATA.execute(
+                    connection, {**ended, "key": request_id, "result": None, "data": None}
+                )
+            row = stored.first()
             if row is None:
                 # It was deleted while it ran.
                 return
-            _take_over(request, {**ended, "notification_group": row.notification_group})
-            measure_request(connection, request, project_id, outcome.memory_peak)
+            measure_request(connection, request, ended, outcome.memory_peak)
             if mode == "none":
                 connection.execute(_DELETE, {"key": request_id})
-        self._notify(request, project_id)
+        self._notify(request.version, request_id, outcome.status, row.notification_group)
 
-    def _notify(self, request: DeploymentRequest, project_id: str) -> None:
-        version = request.version
-        group = request.notification_group or version.default_notification_group
-        monitoring = version.monitoring if request.status == "failed" else None
+    def _notify(self, version: Version, request_id: str, status: str, group: str | None) -> None:
+        group = group or version.default_notification_group
+        monitoring = version.monitoring if status == "failed" else None
         if group is None and monitoring is None:
             return
-        place = {"version_id": version.id, "request_id": request.id}
-        what = f"request {request.id} to the version {version.name} of the deployment {version.deployment.name}"
+        place = {"version_id": version.id, "request_id": request_id}
+        what = f"request {request_id} to the version {version.name} of the deployment {version.deployment.name}"
         with self._store.session() as session:
-            notify(session, project_id, group, f"The {what} is {request.status}", **place)
-            notify(session, project_id, monitoring, f"The {what} has failed", **place)
+            notify(session, version.deployment.project_id, group, f"The {what} is {status}", **place)
+            notify(session, version.deployment.project_id, monitoring, f"The {what} has failed", **place)
 
     # Instances
 
@@ -492,17 +505,6 @@ def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]
     }
 
 
-def _take_over(request: DeploymentRequest, values: dict[str, Any]) -> None:
-    """Let a request that was read have values that were stored since."""
-    for name, value in values.items():
-        setattr(request, name, value)
-
-
-def _started(version: Version) -> dict[str, Any]:
-    """What a request to a version gets when it starts."""
-    return {"status": "processing", "time_started": now(), "delete_after": _delete_after(version)}
-
-
 def _delete_after(version: Version) -> str:
     """When a request that starts or is cancelled now is old enough to be deleted."""
     return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
@@ -512,7 +514,7 @@ def _plain_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": field["name"], "data_type": field["data_type"]} for field in fields]
 
 
-def _request_context(request: DeploymentRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
+def _request_context(request: RunningRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
     return {
         "id": request.id,
         "request_mode": "express" if request.express else "batch",

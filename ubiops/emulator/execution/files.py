@@ -13,8 +13,9 @@ from uuid import UUID
 
 from ubiops.deployment_package import DataError, map_files
 from ubiops.emulator.errors import ApiError
+from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.storage import Storage, check_file_name, find_blob, find_bucket, find_file
-from ubiops.emulator.store import Blob, DeploymentRequest, Store, new_id
+from ubiops.emulator.store import Blob, Store, new_id
 from ubiops.emulator.variables import effective_variables
 
 SCHEME = "ubiops-file://"
@@ -58,7 +59,7 @@ class RequestFiles:
         request: The request.
     """
 
-    def __init__(self, store: Store, storage: Storage, request: DeploymentRequest) -> None:
+    def __init__(self, store: Store, storage: Storage, request: RunningRequest) -> None:
         deployment = request.version.deployment
         self._store = store
         self._storage = storage

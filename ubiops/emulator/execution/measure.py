@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects.sqlite import Insert, insert
 
-from ubiops.emulator.store import DeploymentRequest, Measurement
+from ubiops.emulator.execution.running import RunningRequest
+from ubiops.emulator.store import Measurement, Prepared
 
 _TABLE: Any = Measurement.__table__
 _KEY = {column.name for column in _TABLE.primary_key}
@@ -18,19 +18,19 @@ VALUES = [column.name for column in _TABLE.columns if column.name not in _KEY]
 """Columns that are measured."""
 
 
-def _add_up() -> Any:
+def _add_up() -> Insert:
     statement = insert(_TABLE)
     sums = {name: _TABLE.c[name] + statement.excluded[name] for name in VALUES}
     sums["memory_peak"] = func.max(_TABLE.c.memory_peak, statement.excluded.memory_peak)
     return statement.on_conflict_do_update(index_elements=sorted(_KEY), set_=sums)
 
 
-_ADD = _add_up()
+_ADD = Prepared(_add_up(), *_KEY, *VALUES)
 _ZERO = dict.fromkeys(VALUES, 0)
 
 
 def add_measurement(
-    session: Session | Connection,
+    connection: Connection,
     *,
     project_id: str,
     object_type: str,
@@ -42,7 +42,7 @@ def add_measurement(
     """Add values to those of a minute.
 
     Args:
-        session: What they are written with.
+        connection: What they are written with.
         project_id: Project that it ran in.
         object_type: ``deployment_version`` or ``pipeline_version``.
         object_id: Id of the version.
@@ -51,37 +51,36 @@ def add_measurement(
         **values: Columns of `Measurement`; all are summed up but ``memory_peak``, of which the largest stays.
     """
     key = {"project_id": project_id, "object_type": object_type, "object_id": object_id, "user": user}
-    session.execute(_ADD, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
+    _ADD.execute(connection, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
 
 
-def measure_request(
-    session: Session | Connection, request: DeploymentRequest, project_id: str, memory_peak: int
-) -> None:
+def measure_request(connection: Connection, request: RunningRequest, ended: dict[str, Any], memory_peak: int) -> None:
     """Add a deployment request that has ended to the measurements of its version.
 
     Args:
-        session: What they are written with.
-        request: The request, with its data and result still there.
-        project_id: Project of its version.
+        connection: What they are written with.
+        request: The request.
+        ended: How it ended: ``status``, ``result`` and ``time_completed``.
         memory_peak: Bytes of memory that the instance had taken at most.
     """
-    assert request.time_completed is not None
     kind = "express" if request.express else "batch"
-    started = request.time_started or request.time_completed
+    completed, result = ended["time_completed"], ended["result"]
+    started = request.time_started or completed
+    outputs = len(result) if isinstance(result, list) else 1
     add_measurement(
-        session,
-        project_id=project_id,
+        connection,
+        project_id=request.version.deployment.project_id,
         object_type="deployment_version",
-        object_id=request.version_id,
+        object_id=request.version.id,
         user=request.created_by,
-        moment=request.time_completed,
+        moment=completed,
         memory_peak=memory_peak,
         requests=1,
-        failed_requests=int(request.status == "failed"),
+        failed_requests=int(ended["status"] == "failed"),
         input_volume=volume(request.data),
-        output_volume=volume(request.result),
-        outputs=(len(request.result) if isinstance(request.result, list) else 1) if request.success else 0,
-        seconds=seconds_between(started, request.time_completed),
+        output_volume=volume(result),
+        outputs=outputs if ended["status"] == "completed" else 0,
+        seconds=seconds_between(started, completed),
         **{f"{kind}_requests": 1, f"{kind}_wait": seconds_between(request.time_created, started)},
     )
 

@@ -23,6 +23,7 @@ from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.execution.expressions import ExpressionError, evaluate
 from ubiops.emulator.execution.measure import add_measurement, seconds_between, volume
 from ubiops.emulator.execution.notify import notify
+from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
 from ubiops.emulator.store import (
     Deployment,
@@ -198,7 +199,7 @@ def _delete_after(request: PipelineRequest) -> str:
 def _measure(session: Session, request: PipelineRequest, outcome: PipelineOutcome) -> None:
     assert request.time_completed is not None
     add_measurement(
-        session,
+        session.connection(),
         project_id=request.version.pipeline.project_id,
         object_type="pipeline_version",
         object_id=request.version_id,
@@ -225,15 +226,13 @@ def _notify(session: Session, request: PipelineRequest) -> None:
         notify(session, project_id, version.monitoring, f"The {what} has failed", **place)
 
 
-def find_pipeline_version(session: Session, request: DeploymentRequest) -> PipelineVersion | None:
-    """The pipeline version that a deployment request was made for; None for one of its own."""
-    if request.pipeline_request_id is None:
-        return None
+def find_pipeline_version(session: Session, pipeline_request_id: str) -> PipelineVersion | None:
+    """The version that a pipeline request was made to."""
     query = select(PipelineVersion).join(PipelineRequest, PipelineRequest.version_id == PipelineVersion.id)
-    return session.scalar(query.where(PipelineRequest.id == request.pipeline_request_id))
+    return session.scalar(query.where(PipelineRequest.id == pipeline_request_id))
 
 
-def log_columns(request: DeploymentRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
+def log_columns(request: RunningRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
     """The columns that place the log lines of a deployment request in the pipeline that it is part of."""
     return {
         "pipeline_version_id": pipeline_version.id if pipeline_version is not None else None,

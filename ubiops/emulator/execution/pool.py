@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.execution.instance import Instance
-from ubiops.emulator.store import DeploymentRequest
+from ubiops.emulator.execution.running import RunningRequest
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Outcome:
     result: Any = None
     error_message: str | None = None
     memory_peak: int = 0
-    request: DeploymentRequest | None = field(default=None, compare=False, repr=False)
+    request: RunningRequest | None = field(default=None, compare=False, repr=False)
 
 
 CANCELLED = Outcome("cancelled", error_message="The request was cancelled")
@@ -36,7 +36,7 @@ class Backend(Protocol):
     def new_instance(self, version_id: str) -> Instance:
         """An instance that will run the active package of a version."""
 
-    async def execute(self, instance: Instance, request_id: str, request: DeploymentRequest | None) -> Outcome:
+    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
         """Let an instance answer a stored request, which is read where it isn't at hand."""
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
@@ -62,7 +62,7 @@ class Job:
     __slots__ = ("_done", "attempt", "express", "request", "request_id", "settled", "timeout", "timer", "verdict")
 
     def __init__(
-        self, request_id: str, *, express: bool, timeout: float, request: DeploymentRequest | None = None
+        self, request_id: str, *, express: bool, timeout: float, request: RunningRequest | None = None
     ) -> None:
         self.request_id = request_id
         self.request = request

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sqlalchemy import insert, select
-from sqlalchemy.dialects import sqlite
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
@@ -14,6 +12,7 @@ from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import find_pipeline_version
 from ubiops.emulator.execution.pool import Outcome
+from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.pipeline_requests import summary
@@ -25,9 +24,11 @@ from ubiops.emulator.store import (
     Pipeline,
     PipelineRequest,
     PipelineVersion,
+    Prepared,
     Version,
     new_ids,
     now,
+    to_json,
 )
 
 _MAXIMUM_BATCH = 250
@@ -36,13 +37,12 @@ _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
 _FINISHED = ("failed", "completed", "cancelled")
 
 
-# Made once: every request goes through them, and past the session's bookkeeping.
-_INSERT = insert(DeploymentRequest.__table__)  # type: ignore[arg-type]
-_BATCH_COLUMNS = (
+# Made once: every request goes through it, and past the session's bookkeeping.
+_INSERT = Prepared(
+    insert(DeploymentRequest.__table__),  # type: ignore[arg-type]
     *("id", "version_id", "express", "timeout", "status", "time_created", "data", "created_by", "retries"),
     *("notification_group", "request_schedule"),
 )
-_INSERT_BATCH = str(_INSERT.compile(dialect=sqlite.dialect(paramstyle="named"), column_keys=_BATCH_COLUMNS))
 
 
 # To the default version
@@ -188,18 +188,12 @@ async def _run(context: Context, version: Version, data: Any, timeout: int | Non
     _check_ready(version)
     _check_input(version, data)
     _check_queue(context, version, 1, express=True)
-    values = {
-        "id": new_ids(1)[0],
-        "version_id": version.id,
-        "express": True,
-        "timeout": seconds,
-        "data": data,
-        "created_by": context.user,
-        "time_created": now(),
-    }
+    common = _common(version, context.user, seconds, express=True)
+    request = RunningRequest(
+        new_ids(1)[0], version, express=True, data=data, created_by=context.user, time_created=common["time_created"]
+    )
     with context.engine.store.transaction() as connection:
-        connection.execute(_INSERT, values)
-    request = DeploymentRequest(**values, version=version)
+        _INSERT.execute(connection, {**common, "id": request.id, "data": to_json(data)})
     outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
     return _direct_answer(version, request.id, outcome)
 
@@ -237,20 +231,11 @@ def queue_requests(
             raise invalid("Each input of a batch is one request; a list of inputs goes to a direct request")
     _check_input(version, inputs)
     _check_queue(context, version, len(inputs), express=False)
-    common = {
-        "version_id": version.id,
-        "express": False,
-        "timeout": seconds,
-        "status": "pending",
-        "time_created": now(),
-        "created_by": context.user,
-        "retries": 0,
-        "notification_group": notification_group,
-        "request_schedule": request_schedule,
-    }
+    common = _common(version, context.user, seconds, express=False)
+    common |= {"notification_group": notification_group, "request_schedule": request_schedule}
     ids = new_ids(len(inputs))
-    rows = [{**common, "id": id, "data": json.dumps(item)} for id, item in zip(ids, inputs, strict=True)]
-    context.session.connection().exec_driver_sql(_INSERT_BATCH, rows)
+    rows = [{**common, "id": id, "data": to_json(item)} for id, item in zip(ids, inputs, strict=True)]
+    _INSERT.execute(context.session.connection(), rows)
     context.engine.queue(version, ids, seconds)
     created = {
         "deployment": version.deployment.name,
@@ -259,6 +244,21 @@ def queue_requests(
         "time_created": common["time_created"],
     }
     return [{"id": id, **created} for id in ids]
+
+
+def _common(version: Version, user: str, timeout: int, *, express: bool) -> dict[str, Any]:
+    """What is stored of new requests that are made together."""
+    return {
+        "version_id": version.id,
+        "express": express,
+        "timeout": timeout,
+        "status": "pending",
+        "time_created": now(),
+        "created_by": user,
+        "retries": 0,
+        "notification_group": None,
+        "request_schedule": None,
+    }
 
 
 def _check_ready(version: Version) -> None:
@@ -405,7 +405,8 @@ def _single_view(context: Context, request: DeploymentRequest, metadata_only: bo
 def _origin(context: Context, request: DeploymentRequest) -> dict[str, Any]:
     if request.request_schedule is not None:
         return {"request_schedule": request.request_schedule}
-    pipeline_version = find_pipeline_version(context.session, request)
-    if pipeline_version is not None:
+    if request.pipeline_request_id is not None:
+        pipeline_version = find_pipeline_version(context.session, request.pipeline_request_id)
+        assert pipeline_version is not None
         return {"pipeline": pipeline_version.pipeline.name, "pipeline_version": pipeline_version.name}
     return {"deployment": request.version.deployment.name, "deployment_version": request.version.name}
