@@ -260,21 +260,21 @@ def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
     Raises:
         DataError: It doesn't fit.
     """
+    types = None if kind == "plain" else {field["name"]: field["data_type"] for field in fields}
     if not isinstance(data, list):
-        _check_item(data, kind, fields, what)
+        _check_item(data, types, what)
         return
     for index, item in enumerate(data):
-        _check_item(item, kind, fields, f"{what} [{index}]")
+        _check_item(item, types, f"{what} [{index}]")
 
 
-def _check_item(item: Any, kind: str, fields: Fields, what: str) -> None:
-    if kind == "plain":
+def _check_item(item: Any, types: Mapping[str, str] | None, what: str) -> None:
+    if types is None:
         if not isinstance(item, str):
             raise DataError(f"The {what} must be a string (it is plain), not {_shown(item)}")
         return
     if not isinstance(item, dict):
         raise DataError(f"The {what} must be a dictionary of its fields, not {_shown(item)}")
-    types = {field["name"]: field["data_type"] for field in fields}
     missing = [name for name in types if name not in item]
     if missing:
         raise DataError(f"The {what} lacks the field {_quoted(missing)}")

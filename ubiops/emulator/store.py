@@ -687,15 +687,15 @@ class Prepared:
 
     Args:
         statement: An insert or update, whose values are parameters.
-        parameters: Names of the columns that are set.
+        parameters: Names of the columns that are set, where the statement doesn't say so.
     """
 
     def __init__(self, statement: Insert | Update, *parameters: str) -> None:
         dialect = sqlite.dialect(paramstyle="named")
-        self._text = str(statement.compile(dialect=dialect, column_keys=parameters))
+        self._text = str(statement.compile(dialect=dialect, column_keys=parameters or None))
 
-    def execute(self, connection: Connection, values: dict[str, Any] | list[dict[str, Any]]) -> CursorResult[Any]:
-        """Run it; values of JSON columns are given as `to_json` writes them. Many rows are written at once."""
+    def execute(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
+        """Run it; values of JSON columns are given as `to_json` writes them."""
         return connection.exec_driver_sql(self._text, values)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Insert, bindparam, func, insert, literal_column, select
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
@@ -37,12 +38,22 @@ _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
 _FINISHED = ("failed", "completed", "cancelled")
 
 
-# Made once: every request goes through it, and past the session's bookkeeping.
-_INSERT = Prepared(
-    insert(DeploymentRequest.__table__),  # type: ignore[arg-type]
-    *("id", "version_id", "express", "timeout", "status", "time_created", "data", "created_by", "retries"),
+_COMMON = (
+    *("version_id", "express", "timeout", "status", "time_created", "created_by", "retries"),
     *("notification_group", "request_schedule"),
 )
+
+
+def _insert() -> Insert:
+    """Of requests that differ by id and data alone, as one statement: pairs of the two come as one JSON array."""
+    rows = func.json_each(bindparam("rows")).table_valued("value")
+    own = [func.json_extract(rows.c.value, literal_column(f"'$[{index}]'")) for index in (0, 1)]
+    values = select(*own, *(bindparam(name) for name in _COMMON)).select_from(rows)
+    return insert(DeploymentRequest.__table__).from_select(["id", "data", *_COMMON], values)  # type: ignore[arg-type]
+
+
+# Made once: every request goes through it, and past the session's bookkeeping.
+_INSERT = Prepared(_insert())
 
 
 # To the default version
@@ -193,7 +204,7 @@ async def _run(context: Context, version: Version, data: Any, timeout: int | Non
         new_ids(1)[0], version, express=True, data=data, created_by=context.user, time_created=common["time_created"]
     )
     with context.engine.store.transaction() as connection:
-        _INSERT.execute(connection, {**common, "id": request.id, "data": to_json(data)})
+        _INSERT.execute(connection, {**common, "rows": json.dumps([(request.id, to_json(data))])})
     outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
     return _direct_answer(version, request.id, outcome)
 
@@ -234,8 +245,8 @@ def queue_requests(
     common = _common(version, context.user, seconds, express=False)
     common |= {"notification_group": notification_group, "request_schedule": request_schedule}
     ids = new_ids(len(inputs))
-    rows = [{**common, "id": id, "data": to_json(item)} for id, item in zip(ids, inputs, strict=True)]
-    _INSERT.execute(context.session.connection(), rows)
+    rows = [(id, to_json(item)) for id, item in zip(ids, inputs, strict=True)]
+    _INSERT.execute(context.session.connection(), {**common, "rows": json.dumps(rows)})
     context.engine.queue(version, ids, seconds)
     created = {
         "deployment": version.deployment.name,
