@@ -475,7 +475,7 @@ def test_bad_arguments_are_refused_at_the_call(unreachable: ubiops.CoreApi) -> N
 
 def test_what_is_no_method_of_a_client_is_refused_at_the_call(unreachable: ubiops.CoreApi) -> None:
     take: Any = paginate
-    for method in (print, None, "deployments_list", ubiops.CoreApi.deployments_list, [].append, unreachable):
+    for method: Any in (print, None, "deployments_list", ubiops.CoreApi.deployments_list, [].append, unreachable):
         with pytest.raises(ApiTypeError, match="takes a list method of a client"):
             take(method, "lab")
     with pytest.raises(ApiTypeError, match="takes a list method of a client"):
