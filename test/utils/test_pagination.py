@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import ubiops
 from test.emulator.log import write_log
@@ -21,7 +21,7 @@ from test.emulator.project import DOUBLE, TestProject
 from ubiops.api import core_api
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
-from ubiops.emulator.store import DeploymentRequest
+from ubiops.emulator.store import Blob, DeploymentRequest
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, ServerError
 from ubiops.operation import Operation
 from ubiops.utils import paginate, upload_file
@@ -388,8 +388,12 @@ def test_new_blobs_stay_out_where_the_newest_come_first(
     assert ids(each(paginate(project.api.blobs_list, "lab", page_size=page_size), lambda _: blobs())) == old
 
 
-def test_blobs_from_a_moment_on(project: TestProject, blobs: Callable[[], str]) -> None:
+def test_blobs_from_a_moment_on(emulator: Emulator, project: TestProject, blobs: Callable[[], str]) -> None:
     old = [blobs() for _ in range(60)]
+    with emulator._store.session() as session:
+        # All in the same second, however long it took to make them; the first ten are earlier than the start.
+        for number, blob in enumerate(session.scalars(select(Blob).order_by(Blob.number))):
+            blob.creation_date = f"2022-11-03T09:30:00.{number // 10 * 100:03}+00:00"
     new: list[str] = []
 
     def grow(_: Any) -> None:
@@ -397,11 +401,14 @@ def test_blobs_from_a_moment_on(project: TestProject, blobs: Callable[[], str]) 
             new.append(blobs())
 
     method = project.api.blobs_list
-    start = project.api.blobs_list("lab", range=-60)[-1].creation_date
     assert ids(paginate(method, "lab", -5)) == old[:-6:-1]
-    assert ids(paginate(method, "lab", -5, page_size=2)) == old[:-6:-1]
+    assert ids(paginate(method, "lab", -25, page_size=2)) == old[:-26:-1]
+    start = "2022-11-03T09:30:00.100+00:00"
+    assert ids(paginate(method, "lab", range=1000, creation_date=start)) == old[10:]
     forward = paginate(method, "lab", range=1000, creation_date=start, page_size=7)
-    assert ids(each(forward, grow)) == old + new
+    assert ids(each(forward, grow)) == old[10:] + new
+    backward = paginate(method, "lab", range=-1000, creation_date=start, page_size=7)
+    assert ids(backward) == old[19::-1]
 
 
 # Log lines
@@ -475,7 +482,8 @@ def test_bad_arguments_are_refused_at_the_call(unreachable: ubiops.CoreApi) -> N
 
 def test_what_is_no_method_of_a_client_is_refused_at_the_call(unreachable: ubiops.CoreApi) -> None:
     take: Any = paginate
-    for method in (print, None, "deployments_list", ubiops.CoreApi.deployments_list, [].append, unreachable):
+    others: list[Any] = [print, None, "deployments_list", ubiops.CoreApi.deployments_list, "".join, unreachable]
+    for method in others:
         with pytest.raises(ApiTypeError, match="takes a list method of a client"):
             take(method, "lab")
     with pytest.raises(ApiTypeError, match="takes a list method of a client"):

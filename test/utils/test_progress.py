@@ -64,6 +64,21 @@ def test_a_total_may_be_known_later_and_what_was_done_taken_back(monkeypatch: py
     assert "1.00k/2.00k" in stderr.getvalue().rpartition("again")[0]
 
 
+def test_lines_are_printed_clear_of_the_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stderr = terminal(monkeypatch)
+    with Progress("Building") as bar:
+        bar.print("a line")
+    assert capsys.readouterr().out == "a line\n"
+    # The bar was taken away before the line, and drawn again after it.
+    assert stderr.getvalue().count("Building") >= 2
+    monkeypatch.setenv("UBIOPS_PROGRESS", "0")
+    with Progress("Building") as bar:
+        bar.print("another")
+    assert capsys.readouterr().out == "another\n"
+
+
 def test_a_pipe_gets_no_bar_and_the_log_a_line_per_step(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:

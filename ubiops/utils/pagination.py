@@ -242,7 +242,7 @@ def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -
         new = [item for item in page if item.id not in seen and not _before(_created(item), last, sign)]
         seen.update((item.id, _created(item)) for item in new)
         yield from new
-        if len(page) < min(number, _PER_PAGE):
+        if len(page) < number and (not new or len(page) < _PER_PAGE):
             return
         if not new:
             overlap += size
