@@ -598,7 +598,7 @@ class RequestMap:
     # Collecting
 
     def _look(self) -> None:
-        """Collect what has finished: from the oldest to a page with nothing, to the end if the last look had nothing."""
+        """Collect what has finished: from the oldest to a page with nothing, or all if the last look had nothing."""
         if self._wait:
             self._pause()
         self._wait = moved = False
