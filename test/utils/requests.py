@@ -44,12 +44,12 @@ class Calls:
     """The calls of a client, noted where it sends them: the emulator keeps no list of them."""
 
     def __init__(self, api: ubiops.CoreApi, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._paths: list[str] = []
+        self.urls: list[str] = []
         self.statuses: Counter[int | None] = Counter()
         send = api.api_client.rest_client.send
 
         def noting(method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-            self._paths.append(f"{method} {url.partition('?')[0]}")
+            self.urls.append(url)
             try:
                 return send(method, url, *args, **kwargs)
             except ubiops.ApiException as error:
@@ -60,7 +60,7 @@ class Calls:
 
     def count(self, end: str) -> int:
         """How many paths end so."""
-        return sum(path.endswith(end) for path in self._paths)
+        return sum(url.partition("?")[0].endswith(end) for url in self.urls)
 
     @property
     def batches(self) -> int:

@@ -172,8 +172,8 @@ class RequestMap:
         self._inputs = enumerate(inputs)
         self._pid = os.getpid()
         self._journal: Journal | None = None
-        # Most requests that may be outstanding now: fewer while the queue is full.
-        self._most = settings.max_in_flight
+        # Most requests that may be outstanding: ever, and now, fewer while the queue is full.
+        self._capacity = self._most = settings.max_in_flight
         self._chunk_size = settings.chunk_size
         # What was read and is to be sent, the next one last.
         self._chunks: list[_Chunk] = []
@@ -237,7 +237,8 @@ class RequestMap:
                 f"`map_requests` can't collect the results of {self._target}, whose request_retention_mode is "
                 f"{mode!r}: set it to 'full'"
             )
-        self._most = min(self._most, getattr(details, "maximum_queue_size_batch", None) or self._most)
+        queue = getattr(details, "maximum_queue_size_batch", None)
+        self._capacity = self._most = min(settings.max_in_flight, queue or settings.max_in_flight)
         if job is not None:
             self._since = job.get("since")
             return
@@ -401,7 +402,7 @@ class RequestMap:
         self._unanswered = chunk
         try:
             created = self._target.create(
-                [one.data for one in chunk.inputs], timeout=self._settings.request_timeout, **options
+                data=[one.data for one in chunk.inputs], timeout=self._settings.request_timeout, **options
             )
         except TooManyRequestsError:
             self._note_denial()
@@ -429,7 +430,7 @@ class RequestMap:
         self._hold(chunk, ids, created)
         if chunk.other_half is not None:
             chunk.other_half.faulty = True
-        self._most = min(self._settings.max_in_flight, self._most + max(1, len(chunk) // 10))
+        self._most = min(self._capacity, self._most + max(1, len(chunk) // 10))
         self._wait = True
         self._clock.restart()
         self._bar.step(f"{chunk} sent")
@@ -660,7 +661,7 @@ class RequestMap:
     def _collect(self, ids: list[str]) -> list[Any]:
         """Those of some requests that are there: the server denies all where one isn't."""
         try:
-            return self._target.collect(ids, **self._options())
+            return self._target.collect(data=ids, **self._options())
         except NotFoundError:
             if len(ids) == 1:
                 return []
@@ -702,7 +703,7 @@ class RequestMap:
                 while True:
                     id = waiting.pop()
                     try:
-                        self._target.cancel(id, **self._options())
+                        self._target.cancel(request_id=id, **self._options())
                     except (BadRequestError, NotFoundError):
                         # It has finished.
                         pass

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiValueError, ForbiddenError
+from ubiops.models import DeploymentRequestUpdate
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
@@ -27,10 +28,10 @@ class Target:
         name: Name of the deployment or pipeline.
         version: Name of the version.
         limit: Its entry of `LIMITS`.
-        create: Takes a list of inputs; gives what was created, in their order.
-        collect: Takes a list of ids; gives the requests, in no order; denies all where one isn't there.
+        create: Takes inputs as ``data``; gives what was created, in their order.
+        collect: Takes ids as ``data``; gives the requests, in no order; denies all where one isn't there.
         list: Lists the version's requests.
-        cancel: Takes an id; stops the request. One to a pipeline can't be stopped but by deleting it.
+        cancel: Takes a ``request_id``; stops the request. One to a pipeline can't be stopped but by deleting it.
         get_version: Gives the version's details.
     """
 
@@ -60,23 +61,25 @@ class Target:
             version = get(project, name).default_version
             if not version:
                 raise ApiValueError(f"The {kind} {name!r} has no default version: give the `version` to use")
-        place = (project, name, version)
+        # By name: the order of the arguments differs from one operation to the next.
+        place: dict[str, Any] = {"project_name": project, f"{kind}_name": name, "version": version}
         if kind == "pipeline":
             return cls(
                 *(kind, name, version, LIMITS[kind]),
-                create=partial(api.batch_pipeline_version_requests_create, *place),
-                collect=partial(api.pipeline_version_requests_batch_get, *place),
-                list=partial(api.pipeline_version_requests_list, *place),
-                cancel=partial(api.pipeline_version_requests_delete, *place),
-                get_version=partial(api.pipeline_versions_get, *place),
+                create=partial(api.batch_pipeline_version_requests_create, **place),
+                collect=partial(api.pipeline_version_requests_batch_get, **place),
+                list=partial(api.pipeline_version_requests_list, **place),
+                cancel=partial(api.pipeline_version_requests_delete, **place),
+                get_version=partial(api.pipeline_versions_get, **place),
             )
+        cancelled = DeploymentRequestUpdate(status="cancelled")
         return cls(
             *(kind, name, version, LIMITS[kind]),
-            create=partial(api.batch_deployment_version_requests_create, *place),
-            collect=partial(api.deployment_version_requests_batch_get, *place),
-            list=partial(api.deployment_version_requests_list, *place),
-            cancel=partial(api.deployment_version_requests_update, *place, data={"status": "cancelled"}),
-            get_version=partial(api.deployment_versions_get, *place),
+            create=partial(api.batch_deployment_version_requests_create, **place),
+            collect=partial(api.deployment_version_requests_batch_get, **place),
+            list=partial(api.deployment_version_requests_list, **place),
+            cancel=partial(api.deployment_version_requests_update, **place, data=cancelled),
+            get_version=partial(api.deployment_versions_get, **place),
         )
 
     def details(self, **options: Any) -> Any:
