@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from test.benchmarks import calls, emulator, imports, models, threads, transfers
+from test.benchmarks import batches, calls, emulator, imports, models, threads, transfers
 from test.benchmarks.measure import Figure
 from test.benchmarks.server import serving
 
@@ -18,6 +18,7 @@ _GROUPS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "transfers": transfers.figures,
     "threads": threads.figures,
     "emulator": emulator.figures,
+    "batches": batches.figures,
 }
 
 

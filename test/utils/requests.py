@@ -85,3 +85,13 @@ def statuses(project: TestProject) -> Counter[str]:
 
 def xs(count: int, start: int = 1) -> list[dict[str, int]]:
     return [{"x": x} for x in range(start, start + count)]
+
+
+@pytest.fixture
+def calls(api: ubiops.CoreApi, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(api, monkeypatch)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")

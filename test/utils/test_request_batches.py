@@ -6,19 +6,26 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ubiops
 from test.emulator.callers import Callers
-from test.emulator.pipelines import deployment, make_line, make_pipeline
+from test.emulator.pipelines import attach, deployment, make_line, make_pipeline
 from test.emulator.project import TestProject, wait_until
 from test.utils.requests import FAILING, Calls, Gate, requested, statuses, xs
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
-from ubiops.utils import InvalidInput, RequestFailed, RequestsInDoubt, WaitTimeout, map_requests, request_map
+from ubiops.utils import (
+    InvalidInput,
+    RequestFailed,
+    RequestsInDoubt,
+    WaitTimeout,
+    map_requests,
+    request_map,
+    request_target,
+)
 from ubiops.utils.polling import Backoff
 
 ECHO = """
@@ -37,16 +44,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch, api: ubiops.CoreApi) -> None:
     monkeypatch.setattr(Backoff, "longest", 0.2)
     monkeypatch.setattr(request_map, "_SETTLING", 0.5)
     api.api_client.configuration.retries = 0
-
-
-@pytest.fixture
-def calls(api: ubiops.CoreApi, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    return Calls(api, monkeypatch)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path / "gate")
 
 
 class Counting:
@@ -89,6 +86,20 @@ def test_results_come_as_they_are_completed(project: TestProject, gate: Gate) ->
     gate.open()
     assert sorted(first) == [1, 2, 3, 4]
     assert [item.index for item in items] == [0]
+
+
+def test_what_is_completed_is_found_behind_many_that_aren_t(
+    project: TestProject, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Pages of two, so that it doesn't take hundreds of requests.
+    monkeypatch.setitem(request_target.LIMITS, "deployment", 2)
+    project.create_deployment()
+    project.deploy_version(gate.code, maximum_instances=5)
+    items = map_requests(project.api, "lab", "model", inputs=xs(8, start=-3), as_completed=True)
+    first = [next(items).index for _ in range(4)]
+    gate.open()
+    assert sorted(first) == [4, 5, 6, 7]
+    assert sorted(item.index for item in items) == [0, 1, 2, 3]
 
 
 def test_no_inputs_make_no_requests(project: TestProject, calls: Calls) -> None:
@@ -302,6 +313,7 @@ def test_a_table_is_refused_as_its_columns_would_be_sent(project: TestProject) -
         ({"deployment_name": "a", "chunk_size": 20, "max_in_flight": 10}, "`max_in_flight` .* int from 20 on, not 10"),
         ({"deployment_name": "a", "timeout": 0}, "`timeout` .* seconds above 0 or None, not 0"),
         ({"deployment_name": "a", "timeout": float("nan")}, "`timeout`"),
+        ({"deployment_name": "a", "checkpoint": 3}, "`checkpoint` .* a path or None, not 3"),
         ({"deployment_name": "a", "on_error": "ignore"}, "`on_error` .* 'raise' or 'return', not 'ignore'"),
         ({"deployment_name": "a", "skip": -1}, "`skip` .* int from 0 on"),
         ({"deployment_name": "a", "request_timeout": 5}, "`request_timeout` .* int from 10 to 172800, not 5"),
@@ -322,7 +334,8 @@ def test_the_time_limit_of_each_request_is_the_server_s(project: TestProject, ca
 
 def test_inputs_that_are_skipped_are_not_sent(project: TestProject) -> None:
     project.deploy()
-    items = map_requests(project.api, "lab", "model", inputs=[None, *xs(9)], skip=8, chunk_size=3)
+    inputs: list[Any] = [None, *xs(9)]
+    items = map_requests(project.api, "lab", "model", inputs=inputs, skip=8, chunk_size=3)
     assert [(item.index, item.result) for item in items] == [(8, {"y": 16}), (9, {"y": 18})]
     assert requested(project) == {8: 1, 9: 1}
 
@@ -353,10 +366,9 @@ def test_a_deployment_without_a_version_is_refused(project: TestProject) -> None
 
 
 def test_pipelines_take_batches_of_a_hundred(project: TestProject, calls: Calls) -> None:
-    project.deploy()
-    make_line(project)
+    make_pipeline(project, [], [attach("pipeline_end", {"pipeline_start": {"x": "y"}})])
     items = list(map_requests(project.api, "lab", pipeline_name="line", inputs=xs(101)))
-    assert [item.result for item in items] == [{"y": 2 * x} for x in range(1, 102)]
+    assert [item.result for item in items] == [{"y": x} for x in range(1, 102)]
     assert calls.batches == 2
     assert calls.count("/pipelines/line/versions/v1/requests/collect") > 1
 
@@ -525,7 +537,12 @@ def test_a_queue_that_others_have_filled_is_waited_for(project: TestProject, gat
     for batch in (xs(1, start=0), xs(6, start=-6)):
         project.api.batch_deployment_requests_create("lab", "model", batch)
         wait_until(lambda: statuses(project)["processing"], bool)
-    opener = threading.Thread(target=lambda: (wait_until(lambda: calls.statuses[429], bool), gate.open()))
+
+    def open_gate() -> None:
+        wait_until(lambda: calls.statuses[429], bool)
+        gate.open()
+
+    opener = threading.Thread(target=open_gate)
     opener.start()
     items = list(map_requests(project.api, "lab", "model", inputs=xs(30)))
     opener.join()
@@ -555,12 +572,15 @@ def test_a_version_that_keeps_no_results_is_refused(project: TestProject, mode: 
 
 def test_a_result_that_is_no_longer_kept_is_an_error(project: TestProject) -> None:
     project.deploy()
-    items = map_requests(project.api, "lab", "model", inputs=xs(2), max_in_flight=1)
-    assert next(items).result == {"y": 2}
-    project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
-    with pytest.raises(RequestFailed, match=r"result of the request .* of inputs\[1\] is not kept") as caught:
-        next(items)
-    assert caught.value.index == 1
+
+    def inputs() -> Iterator[dict[str, int]]:
+        project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
+        yield from xs(1)
+
+    message = r"of inputs\[0\] has no result: .* another request_retention_mode than 'full'"
+    with pytest.raises(RequestFailed, match=message) as caught:
+        next(map_requests(project.api, "lab", "model", inputs=inputs()))
+    assert caught.value.index == 0
 
 
 def test_deleted_requests_are_gone_and_the_others_are_collected(project: TestProject, gate: Gate) -> None:

@@ -31,16 +31,6 @@ ROOT = Path(ubiops.__file__).parents[1]
 
 
 @pytest.fixture
-def calls(api: ubiops.CoreApi, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    return Calls(api, monkeypatch)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path / "gate")
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "job.jsonl"
 
@@ -92,7 +82,7 @@ def test_leaving_leaves_what_is_outstanding_to_the_next_run(
     items = map_requests(project.api, "lab", "model", inputs=inputs, chunk_size=4, checkpoint=path)
     next(items)
     items.close()
-    assert "go on; the next run with the checkpoint collects them" in caplog.text
+    assert "are left to the next run with the checkpoint" in caplog.text
     gate.open()
     results = run(project, path, inputs, as_completed=as_completed)
     assert sorted(result["y"] for result in results) == sorted(2 * one["x"] for one in inputs)
@@ -138,7 +128,7 @@ def test_pipelines_go_on_too(project: TestProject, path: Path, calls: Calls) -> 
 
 def test_failures_stay(project: TestProject, path: Path, calls: Calls) -> None:
     project.deploy(FAILING)
-    inputs = [{"x": 1}, {"x": -1}, {"z": 0}, {"x": float("nan")}, {"x": 2}]
+    inputs: list[Any] = [{"x": 1}, {"x": -1}, {"z": 0}, {"x": float("nan")}, {"x": 2}]
     results = []
     for _ in range(2):
         items = map_requests(project.api, "lab", "model", inputs=inputs, checkpoint=path, on_error="return")

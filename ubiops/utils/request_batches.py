@@ -109,6 +109,8 @@ def map_requests(
     _check_int("request_timeout", request_timeout, _SHORTEST_REQUEST, _LONGEST_REQUEST)
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0):
         raise _bad("timeout", "must be seconds above 0 or None", timeout)
+    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
+        raise _bad("checkpoint", "must be a path or None", checkpoint)
     if on_error not in ("raise", "return"):
         raise _bad("on_error", "must be 'raise' or 'return'", on_error)
     in_flight = max_in_flight or _BATCHES_IN_FLIGHT * (chunk_size or limit)

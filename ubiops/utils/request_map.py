@@ -632,20 +632,15 @@ class RequestMap:
         return finished
 
     def _take_result(self, one: _Input, request: Any) -> None:
-        error = None
         if request.status != "completed":
-            problem = request.error_message or f"it was {request.status}"
-            error = RequestFailed(
-                f"The request {request.id} of inputs[{one.index}] failed: {problem}", request, index=one.index
-            )
+            problem = f"failed: {request.error_message or f'it was {request.status}'}"
         elif request.result is None and request.request_data is None:
-            error = RequestFailed(
-                f"The result of the request {request.id} of inputs[{one.index}] is not kept: "
-                f"{self._target} has another request_retention_mode than 'full'",
-                *(request,),
-                index=one.index,
-            )
-        self._finish(one, request, error)
+            problem = f"has no result: {self._target} has another request_retention_mode than 'full'"
+        else:
+            self._finish(one, request)
+            return
+        message = f"The request {request.id} of inputs[{one.index}] {problem}"
+        self._finish(one, request, RequestFailed(message, request, index=one.index))
 
     def _take_missing(self, id: str) -> bool:
         """Note that the server has no such request; it is gone where that stays so."""
@@ -677,7 +672,7 @@ class RequestMap:
             return
         if self._journal is not None:
             _logger.warning(
-                "%d requests to %s go on; the next run with the checkpoint collects them",
+                "%d requests to %s are left to the next run with the checkpoint, which collects them",
                 len(self._outstanding),
                 self._target,
             )
@@ -687,8 +682,8 @@ class RequestMap:
         if self._unanswered is not None:
             try:
                 left += self._cancel([request.id for request in self._find_lost(self._unanswered)])
-            except OpenApiException as error:
-                _logger.warning("Requests of %s may run at %s: %s", self._unanswered, self._target, error)
+            except OpenApiException:
+                _logger.warning("%s may run at %s: the answer was lost", self._unanswered, self._target)
         if left:
             _logger.warning("%d requests to %s couldn't be cancelled: %s", len(left), self._target, ", ".join(left))
 
