@@ -152,13 +152,12 @@ def test_what_waits_for_one_before_it_is_bounded(project: TestProject, gate: Gat
 
 def test_no_more_are_outstanding_than_allowed(project: TestProject, gate: Gate, calls: Calls) -> None:
     project.deploy(gate.code)
-    items = map_requests(
-        project.api, "lab", "model", inputs=xs(20, start=-19), chunk_size=3, max_in_flight=7, timeout=1
-    )
+    inputs = Counting(xs(20, start=-19))
+    items = map_requests(project.api, "lab", "model", inputs=inputs, chunk_size=3, max_in_flight=7, timeout=1)
     with pytest.raises(WaitTimeout):
         next(items)
     gate.open()
-    assert calls.batches == 2
+    assert (calls.batches, inputs.read) == (2, 6)
     assert sum(requested(project).values()) == 6
 
 
@@ -526,6 +525,22 @@ def test_a_full_queue_is_waited_for(project: TestProject, emulator: Emulator, ca
     emulator.faults.add(Fault("POST", BATCH, status=429, times=4))
     assert run(project) == DOUBLED
     assert calls.statuses[429] == 4
+
+
+def test_a_full_queue_is_tried_again_once_fewer_are_outstanding(
+    project: TestProject, gate: Gate, emulator: Emulator, calls: Calls
+) -> None:
+    project.deploy(gate.code)
+
+    def inputs() -> Iterator[dict[str, int]]:
+        yield from xs(4, start=-9)
+        emulator.faults.add(Fault("POST", BATCH, status=429))
+        yield from xs(4, start=-5)
+
+    with pytest.raises(WaitTimeout):
+        next(map_requests(project.api, "lab", "model", inputs=inputs(), chunk_size=2, max_in_flight=8, timeout=1.5))
+    gate.open()
+    assert calls.batches == 3
 
 
 def test_a_queue_that_others_have_filled_is_waited_for(project: TestProject, gate: Gate, calls: Calls) -> None:
