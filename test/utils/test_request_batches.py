@@ -471,6 +471,24 @@ def test_a_batch_that_can_t_be_told_from_those_of_others_is_in_doubt(project: Te
     assert requested(project)[1] == 4
 
 
+def test_requests_of_others_whose_data_isn_t_kept_leave_a_lost_batch_in_doubt(
+    project: TestProject, emulator: Emulator
+) -> None:
+    project.deploy()
+
+    def inputs() -> Iterator[dict[str, int]]:
+        for mode in ("metadata", "full"):
+            project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": mode})
+            created = project.api.batch_deployment_requests_create("lab", "model", xs(3))
+            project.finished([request.id for request in created])
+        project.api.deployment_requests_batch_delete("lab", "model", [request.id for request in created])
+        emulator.faults.add(Fault("POST", BATCH, drop=True))
+        yield from xs(3)
+
+    with pytest.raises(RequestsInDoubt, match=r"inputs\[0:3\]: .*the data of requests made since then isn't kept"):
+        list(map_requests(project.api, "lab", "model", inputs=inputs()))
+
+
 def test_a_server_that_can_t_be_asked_about_a_lost_batch_leaves_it_in_doubt(
     project: TestProject, emulator: Emulator, callers: Callers
 ) -> None:

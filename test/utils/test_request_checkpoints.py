@@ -202,6 +202,26 @@ def test_a_batch_in_doubt_is_looked_for_again_unless_its_failure_was_given(
     assert requested(project) == {**{x: 2 for x in range(1, 6)}, **{x: 1 for x in range(6, 11)}}
 
 
+def test_a_batch_in_doubt_is_found_once_it_can_be_told_from_those_of_others(
+    project: TestProject, path: Path, emulator: Emulator
+) -> None:
+    project.deploy()
+    others: list[str] = []
+
+    def inputs() -> Iterator[dict[str, int]]:
+        if not others:
+            created = project.api.batch_deployment_requests_create("lab", "model", xs(5))
+            others.extend(request.id for request in created)
+            emulator.faults.add(Fault("POST", BATCH, truncate=True))
+        yield from xs(10)
+
+    with pytest.raises(RequestsInDoubt):
+        run(project, path, inputs())
+    project.api.deployment_requests_batch_delete("lab", "model", others)
+    assert run(project, path, inputs()) == doubled(10)
+    assert requested(project) == {x: 1 for x in range(1, 11)}
+
+
 # What is refused
 
 
