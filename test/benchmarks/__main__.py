@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from test.benchmarks import calls, emulator, imports, many_files, models, packages, threads, transfers
+from test.benchmarks import batches, calls, emulator, imports, many_files, models, packages, threads, transfers
 from test.benchmarks.measure import Figure
 from test.benchmarks.server import serving
 
@@ -20,6 +20,7 @@ _GROUPS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "threads": threads.figures,
     "emulator": emulator.figures,
     "packages": packages.figures,
+    "batches": batches.figures,
 }
 
 

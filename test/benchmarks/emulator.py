@@ -41,13 +41,13 @@ _DIRECT = "/projects/lab/deployments/model/requests"
 def figures(_url: str) -> Iterator[Figure]:
     with TemporaryDirectory() as folder, starlette_server.serving(Path(folder)) as (url, process):
         reference = _Server(url + "/v2.1", process)
-        with _emulator(Path(folder, "load")) as emulator:
+        with running_emulator(Path(folder, "load")) as emulator:
             emulator.project().deploy()
             yield from _rates(emulator, reference)
             yield from _batches(emulator)
             yield from _growth(emulator)
         yield from _pages(Path(folder, "stored"))
-        with _emulator(Path(folder, "files")) as emulator:
+        with running_emulator(Path(folder, "files")) as emulator:
             yield from _transfers(emulator, reference, Path(folder, "source.bin"))
 
 
@@ -115,7 +115,7 @@ class _Server:
 
 
 @contextmanager
-def _emulator(directory: Path) -> Iterator[_Server]:
+def running_emulator(directory: Path) -> Iterator[_Server]:
     options = ["--data-dir", str(directory), "--token", _TOKEN, "--project", "lab"]
     command = [sys.executable, "-m", "ubiops.emulator", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -166,11 +166,11 @@ def _growth(emulator: _Server) -> Iterator[Figure]:
 
 
 def _pages(directory: Path) -> Iterator[Figure]:
-    with _emulator(directory) as emulator:
+    with running_emulator(directory) as emulator:
         emulator.project().deploy()
         emulator.call(_DIRECT, {"x": 1})
     _multiply(directory / "emulator.db")
-    with _emulator(directory) as emulator:
+    with running_emulator(directory) as emulator:
         pages = {offset: f"{_DIRECT}?limit=50&offset={offset}" for offset in (0, _STORED - 50)}
         for path in pages.values():
             assert len(emulator.call(path)) == 50

@@ -9,9 +9,10 @@ import pytest
 import ubiops
 from test.emulator.conftest import _checked, api, callers, emulator, project
 from test.utils.clock import Clock
+from test.utils.requests import calls, gate
 from test.utils.storage import folder, signer, storage
 
-__all__ = ["_checked", "api", "callers", "clock", "emulator", "folder", "project", "signer", "storage"]
+__all__ = ["_checked", "api", "callers", "calls", "clock", "emulator", "folder", "gate", "project", "signer", "storage"]
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ ERRORS: list[Any] = [
     utils.InvalidPackage(["deployment.py: it has no class Deployment", "requirements.txt:2: no requirement: '=='"]),
     utils.MissingExtra("pandas", "pandas", "to_dataframe"),
     utils.WaitTimeout("The build b1 is still building after 5 s", BUILD),
+    utils.InvalidInput("Invalid value for `inputs[7]`", 7),
+    utils.RequestFailed("The request r1 of inputs[7] failed", None, index=7),
+    utils.RequestsInDoubt("Nobody knows whether the server has the requests of inputs[5:10]", range(5, 10)),
 ]
 
 
@@ -24,7 +27,7 @@ ERRORS: list[Any] = [
 def test_an_error_survives_pickle_with_all_that_it_carries(error: Any) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (type(error), str(error))
-    for name in ("last", "logs", "problems"):
+    for name in ("last", "logs", "problems", "index", "indexes"):
         assert getattr(copy, name, None) == getattr(error, name, None)
     assert isinstance(error, ubiops.OpenApiException)
 

@@ -8,12 +8,15 @@ TYPE_CHECKING = False
 _MODULES = {
     "BuildFailed": "ubiops.utils.errors",
     "IncompleteTransfer": "ubiops.utils.errors",
+    "InvalidInput": "ubiops.utils.errors",
     "InvalidPackage": "ubiops.utils.errors",
+    "MappedRequest": "ubiops.utils.request_map",
     "MetricPoint": "ubiops.utils.measurements",
     "MissingExtra": "ubiops.utils.errors",
     "PackageInfo": "ubiops.utils.package_checks",
     "PackageZip": "ubiops.utils.package_files",
     "RequestFailed": "ubiops.utils.errors",
+    "RequestsInDoubt": "ubiops.utils.errors",
     "TransferFailed": "ubiops.utils.errors",
     "UbiOpsFile": "ubiops.utils.file_uri",
     "UpsertFailed": "ubiops.utils.errors",
@@ -26,6 +29,7 @@ _MODULES = {
     "files_present_in_dir": "ubiops.utils.package_files",
     "handle_file_input": "ubiops.utils.file_operations",
     "list_files": "ubiops.utils.package_files",
+    "map_requests": "ubiops.utils.request_batches",
     "metrics": "ubiops.utils.measurements",
     "paginate": "ubiops.utils.pagination",
     "plot_metrics": "ubiops.utils.plots",
@@ -55,12 +59,15 @@ _SUBMODULES = ("file_operations",)
 __all__ = [
     "BuildFailed",
     "IncompleteTransfer",
+    "InvalidInput",
     "InvalidPackage",
+    "MappedRequest",
     "MetricPoint",
     "MissingExtra",
     "PackageInfo",
     "PackageZip",
     "RequestFailed",
+    "RequestsInDoubt",
     "TransferFailed",
     "UbiOpsFile",
     "UpsertFailed",
@@ -73,6 +80,7 @@ __all__ = [
     "files_present_in_dir",
     "handle_file_input",
     "list_files",
+    "map_requests",
     "metrics",
     "paginate",
     "plot_metrics",
@@ -104,9 +112,11 @@ if TYPE_CHECKING:
     from ubiops.utils.errors import (
         BuildFailed,
         IncompleteTransfer,
+        InvalidInput,
         InvalidPackage,
         MissingExtra,
         RequestFailed,
+        RequestsInDoubt,
         TransferFailed,
         UpsertFailed,
         WaitError,
@@ -131,6 +141,8 @@ if TYPE_CHECKING:
     from ubiops.utils.pipeline_plot import plot_pipeline
     from ubiops.utils.plots import plot_metrics
     from ubiops.utils.progress_bar import progress
+    from ubiops.utils.request_batches import map_requests
+    from ubiops.utils.request_map import MappedRequest
     from ubiops.utils.variables import upsert_environment_variables
     from ubiops.utils.waiting import (
         wait_for_deployment_request,

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildFailed",
     "IncompleteTransfer",
+    "InvalidInput",
     "InvalidPackage",
     "MissingExtra",
     "RequestFailed",
+    "RequestsInDoubt",
     "TransferFailed",
     "UpsertFailed",
     "WaitError",
@@ -60,7 +62,17 @@ class RequestFailed(WaitError):
     """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request.
 
     Of a local run, the message is what the package's code raised, which is the ``__cause__``, and ``last`` is None.
+
+    Attributes:
+        index (int | None): Where `map_requests` made it, the index of its input, from 0.
     """
+
+    def __init__(self, message: str, last: Any = None, logs: Sequence[str] = (), index: int | None = None) -> None:
+        super().__init__(message, last, logs)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type[WaitError], tuple[Any, ...]]:
+        return type(self), (str(self.args[0]), self.last, self.logs, self.index)
 
 
 class TransferFailed(WaitError):
@@ -141,6 +153,46 @@ class InvalidPackage(ApiValueError):
 
     def __reduce__(self) -> tuple[type[InvalidPackage], tuple[list[str]]]:
         return type(self), (self.problems,)
+
+
+class InvalidInput(ApiValueError):
+    """An input of `map_requests` that can't be sent, or that the server denied: no request came of it.
+
+    Args:
+        message: What is wrong with it.
+        index: Its index among the inputs, from 0.
+
+    Attributes:
+        index (int): The same.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, int]]:
+        return type(self), (str(self), self.index)
+
+
+class RequestsInDoubt(OpenApiException):
+    """A batch whose answer was lost, and of which the server doesn't show whether it carried it out.
+
+    It is not sent again, as its requests may run.
+
+    Args:
+        message: Why it is in doubt.
+        indexes: The indexes of its inputs, from 0.
+
+    Attributes:
+        indexes (range): The same.
+    """
+
+    def __init__(self, message: str, indexes: range) -> None:
+        super().__init__(message)
+        self.indexes = indexes
+
+    def __reduce__(self) -> tuple[type[RequestsInDoubt], tuple[str, range]]:
+        return type(self), (str(self), self.indexes)
 
 
 class MissingExtra(OpenApiException, ImportError):

@@ -1,0 +1,170 @@
+"""Any number of inputs through a deployment or a pipeline: sent in batches, collected in pages, given in order."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import weakref
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.utils.client import core_api
+from ubiops.utils.request_map import MappedRequest, RequestMap, Settings
+from ubiops.utils.request_target import LIMITS
+
+if TYPE_CHECKING:
+    from ubiops.utils.client import Client
+
+__all__ = ["map_requests"]
+
+_BATCHES_IN_FLIGHT = 4
+_SHORTEST_REQUEST, _LONGEST_REQUEST = 10, 172_800
+
+
+def map_requests(
+    client: Client,
+    project_name: str,
+    deployment_name: str | None = None,
+    pipeline_name: str | None = None,
+    version: str | None = None,
+    *,
+    inputs: Iterable[Mapping[str, Any] | str],
+    chunk_size: int | None = None,
+    max_in_flight: int | None = None,
+    timeout: float | None = None,
+    on_error: Literal["raise", "return"] = "raise",
+    as_completed: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    skip: int = 0,
+    request_timeout: int | None = None,
+) -> Generator[MappedRequest, None, None]:
+    """Make one request for each input, however many there are, and give what became of each, in their order.
+
+    The inputs are read as they are needed and sent in batches; the results are collected in pages. Neither all inputs
+    nor all results are ever in memory: reading and sending wait for the results to be taken. All inputs go to one
+    version. Nothing is sent until the first result is asked for.
+
+    An input that makes the server deny its batch is found by halving the batch; the others are sent. A full queue is
+    waited for, with fewer requests outstanding. A batch whose answer was lost is looked for among the server's requests
+    and sent again only if it isn't there after 10 seconds. Where that can't be told, its inputs are in doubt.
+
+    Leaving the loop, Ctrl-C or an error cancel what is outstanding, in at most 10 seconds; requests to pipelines, which
+    can't be cancelled, are deleted instead. A warning in the log names those that go on. With a `checkpoint`,
+    nothing is cancelled: the next run collects it.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        deployment_name: Name of the deployment that the requests go to.
+        pipeline_name: Name of the pipeline, instead of a deployment.
+        version: Name of the version; by default the one that is the default at the start.
+        inputs: The inputs, one for each request: dictionaries of input fields to values where the input is structured,
+            strings where it is plain. A generator is read lazily.
+        chunk_size: Inputs of a batch: 1 to 250 for a deployment, the default, 1 to 100 for a pipeline. Fewer where the
+            inputs come slowly.
+        max_in_flight: Most requests that are outstanding; by default four batches. In order, at most as many again are
+            finished and wait for one before them.
+        timeout: Seconds for the whole map, from the first result that is asked for; None for no limit.
+        on_error: With ``raise``, the first failure ends the map, after the results before it. With ``return``, it is
+            given in its place, as an item with an `error`, and the map goes on.
+        as_completed: Whether to give the results as they come; their `index` tells which input is whose.
+        checkpoint: File that notes what was sent. The same call with the same inputs and this file goes on where an
+            earlier run ended, however it ended: it gives all results, from the first on, and sends no input that was
+            sent before. The file holds ids and digests, no inputs and no results, so those must still be at the
+            server (`request_retention_time` of the version).
+        skip: Number of inputs to leave out at the front, such as those whose results an earlier run has written down.
+        request_timeout: Seconds that each request may run, 10 to 172800 (48 hours), counted from its start; by default
+            14400 (4 hours).
+
+    Yields:
+        MappedRequest: One for each input from `skip` on.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong, the version doesn't keep results, or the checkpoint is of
+            another job or other inputs or in use; nothing was sent.
+        InvalidInput: An input has no form in JSON, before its batch is sent, or the server denied it; `index` tells
+            which.
+        RequestFailed: A request failed, was cancelled by somebody else, or is gone before its result was
+            collected; `index` tells which.
+        RequestsInDoubt: A batch whose answer was lost, and can't be told from others; `indexes` tells which.
+        WaitTimeout: The `timeout` is over.
+        ApiFileError: The checkpoint can't be opened or written.
+        ApiException: The API refused or failed a call, or couldn't be reached for 5 minutes.
+
+    Uses the operations ``batch_deployment_version_requests_create``, ``deployment_version_requests_batch_get``,
+    ``deployment_version_requests_list`` and ``deployment_version_requests_update`` or those of pipelines. It asks
+    ``deployments_get`` for the default version, and ``deployment_versions_get`` whether results are kept.
+    """
+    if (deployment_name is None) == (pipeline_name is None):
+        raise ApiValueError("`map_requests` takes either `deployment_name` or `pipeline_name`: give one of them")
+    kind, name = ("deployment", deployment_name) if pipeline_name is None else ("pipeline", pipeline_name)
+    limit = LIMITS[kind]
+    _check_inputs(inputs)
+    _check_int("chunk_size", chunk_size, 1, limit)
+    _check_int("max_in_flight", max_in_flight, chunk_size or 1)
+    _check_int("skip", skip, 0)
+    _check_int("request_timeout", request_timeout, _SHORTEST_REQUEST, _LONGEST_REQUEST)
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0):
+        raise _bad("timeout", "must be seconds above 0 or None", timeout)
+    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
+        raise _bad("checkpoint", "must be a path or None", checkpoint)
+    if on_error not in ("raise", "return"):
+        raise _bad("on_error", "must be 'raise' or 'return'", on_error)
+    in_flight = max_in_flight or _BATCHES_IN_FLIGHT * (chunk_size or limit)
+    settings = Settings(
+        project_name,
+        kind,
+        str(name),
+        version,
+        chunk_size=chunk_size or min(limit, in_flight),
+        max_in_flight=in_flight,
+        timeout=None if timeout is None or math.isinf(timeout) else timeout,
+        tolerant=on_error == "return",
+        ordered=not as_completed,
+        checkpoint=checkpoint,
+        skip=skip,
+        request_timeout=request_timeout,
+    )
+    running = RequestMap(core_api(client), inputs, settings).run()
+    _running.add(running)
+    return running
+
+
+_running: weakref.WeakSet[Generator[MappedRequest, None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_running() -> None:
+    """Cancel what is outstanding while there still is an interpreter to do it."""
+    for running in list(_running):
+        # Another thread may be in it.
+        with suppress(ValueError):
+            running.close()
+
+
+def _check_inputs(inputs: Any) -> None:
+    if isinstance(inputs, (str, bytes, Mapping)):
+        problem = f"must be an iterable of inputs, one for each request, not one {type(inputs).__name__}"
+        raise ApiTypeError(f"Invalid value for `inputs` when calling `map_requests`, {problem}: put it in a list")
+    if hasattr(inputs, "columns") and hasattr(inputs, "to_dict"):
+        # Iterating over a table gives the names of its columns.
+        problem = "must be an iterable of inputs, not a table: give its .to_dict('records')"
+        raise ApiTypeError(f"Invalid value for `inputs` when calling `map_requests`, {problem}")
+    if not isinstance(inputs, Iterable):
+        raise ApiTypeError(
+            f"Invalid value for `inputs` when calling `map_requests`, must be an iterable, not {inputs!r}"
+        )
+
+
+def _check_int(name: str, value: Any, least: int, most: int | None = None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        raise _bad(name, f"must be an int from {least} " + ("on" if most is None else f"to {most}"), value)
+
+
+def _bad(name: str, due: str, value: Any) -> ApiValueError:
+    return ApiValueError(f"Invalid value for `{name}` when calling `map_requests`, {due}, not {value!r}")
