@@ -49,7 +49,8 @@ def execute(**settings: str) -> Any:
     # A backend of matplotlib's, and a profile of the user's, would change what it shows.
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     with tempfile.TemporaryDirectory() as profile:
-        environment |= {"PYTHONPATH": str(ROOT), "IPYTHONDIR": profile, **settings}
+        # A progress bar that is over would leave an empty output.
+        environment |= {"PYTHONPATH": str(ROOT), "IPYTHONDIR": profile, "UBIOPS_PROGRESS": "0", **settings}
         client.execute(env=environment, cleanup_kc=True)
     notebook.metadata.language_info = {"name": "python"}
     return notebook
