@@ -38,6 +38,18 @@ def check_emulator_names_its_extra() -> None:
     assert "ubiops[emulator]" in message, message
 
 
+def check_helpers_name_their_extras() -> None:
+    for name in ubiops.utils.__all__:
+        getattr(ubiops.utils, name)
+    try:
+        ubiops.utils.to_dataframe([])
+    except ubiops.utils.MissingExtra as error:
+        message = str(error)
+    else:
+        message = "nothing: there is a data frame without pandas"
+    assert "ubiops[pandas]" in message, message
+
+
 def main() -> None:
     required = requirements("ubiops")
     assert required == {"urllib3", "python-dateutil", "certifi", "six"}, required
@@ -59,6 +71,7 @@ def main() -> None:
     for name in ubiops.__all__:
         getattr(ubiops, name)
     check_emulator_names_its_extra()
+    check_helpers_name_their_extras()
     print(f"ubiops {ubiops.__version__}: the wheel imports and makes a call with {', '.join(sorted(required))} alone")
 
 
