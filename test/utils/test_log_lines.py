@@ -109,6 +109,12 @@ def test_only_what_is_new_where_no_line_is_asked_for(emulator: Emulator, project
     assert texts(tail_logs(project.api, "lab", lines=0, timeout=3)) == ["new"]
 
 
+def test_the_clock_of_the_server_may_be_ahead(emulator: Emulator, project: TestProject, clock: Clock) -> None:
+    write_log(emulator, [(ago(minutes=-30), "old")])
+    clock.plan.append(lambda: write_log(emulator, [(ago(minutes=-31), "new")]))
+    assert texts(tail_logs(project.api, "lab", timeout=3)) == ["old", "new"]
+
+
 def test_a_consumer_may_stop_and_others_begin_again(emulator: Emulator, project: TestProject) -> None:
     write_log(emulator, numbered(5, ago(minutes=1)))
     lines = tail_logs(project.api, "lab")
