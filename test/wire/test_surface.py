@@ -70,9 +70,38 @@ SIGNATURES = {
     "ubiops.exceptions.ApiTypeError": "msg, path_to_item=None, valid_classes=None, key_type=None",
     "ubiops.exceptions.ApiValueError": "msg, path_to_item=None",
     "ubiops.exceptions.render_path": "path_to_item",
-    "ubiops.utils.upload_file": "client, project_name, file_path, bucket_name='default', file_name=None",
+    "ubiops.utils.upload_file": "client, project_name, file_path, bucket_name='default', file_name=None, "
+    "_progress_bar=True",
     "ubiops.utils.download_file": "client, project_name, bucket_name='default', file_name=None, file_uri=None, "
     "output_path='.', stream=True, chunk_size=8192",
+    "ubiops.utils.upload_files": "client, project_name, file_paths, bucket_name='default', file_prefix=None, "
+    "parallel_uploads=5, _progress_bar=True",
+    "ubiops.utils.download_files": "client, project_name, bucket_name='default', prefix=None, output_path='.', "
+    "stream=True, chunk_size=8192, parallel_downloads=5, _progress_bar=True",
+    "ubiops.utils.handle_file_input": "client, project_name, file, bucket_name='default', file_prefix=None, "
+    "file_name=None, _progress_bar=True",
+    "ubiops.utils.wait_for_deployment_version": "client, project_name, deployment_name, version, revision_id=None, "
+    "timeout=1800, quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_revision": "client, project_name, deployment_name, version, revision_id, timeout=1800, "
+    "quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_deployment_request": "client, project_name, deployment_name, request_id, timeout=1800, "
+    "quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_deployment_version_request": "client, project_name, deployment_name, version, "
+    "request_id, timeout=1800, quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_pipeline_request": "client, project_name, pipeline_name, request_id, timeout=1800, "
+    "quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_pipeline_version_request": "client, project_name, pipeline_name, version, request_id, "
+    "timeout=1800, quiet=False, stream_logs=False",
+    "ubiops.utils.wait_for_export": "client, project_name, export_id, timeout=1800, quiet=False",
+    "ubiops.utils.wait_for_import": "client, project_name, import_id, timeout=1800, quiet=False",
+    "ubiops.utils.run_local": "deployment_directory, data, init_context=None, request_context=None",
+    "ubiops.utils.validate_requirements_file": "file_path, client=None",
+    "ubiops.utils.zip_dir": "directory, output_path, ignore_filename='.ubiops-ignore', prefix=None, force=False, "
+    "package_directory='deployment_package'",
+    "ubiops.utils.list_files": "directory, ignore_filename='.ubiops-ignore'",
+    "ubiops.utils.files_present_in_dir": "files, directory, ignore_filename='.ubiops-ignore'",
+    "ubiops.utils.default_zip_name": "prefix",
+    "ubiops.utils.UbiOpsFile": "bucket, file",
     "ubiops.utils.file_operations.upload_file": "client, project_name, file_path, bucket_name='default', "
     "file_name=None",
     "ubiops.utils.file_operations.download_file": "client, project_name, bucket_name='default', file_name=None, "
