@@ -12,6 +12,7 @@ import pytest
 
 import ubiops
 from test.emulator.project import TestProject, wait_until
+from ubiops.emulator import Emulator
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -412,6 +413,22 @@ def test_requests_are_cancelled(project: TestProject, gated: Callable[[], None])
     project.api.api_client.client_side_validation = False
     with pytest.raises(ubiops.exceptions.BadRequestError, match="status"):
         project.api.deployment_requests_update("lab", "model", last, {"status": "completed"})
+
+
+def test_one_that_was_cancelled_does_not_begin(emulator: Emulator, project: TestProject) -> None:
+    project.deploy()
+    [request] = project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}])
+    project.finished([request.id])
+    engine = emulator._engine
+    running = engine._read(request.id)
+    assert running is not None
+
+    async def begin() -> None:
+        # Below the API, since it happens by itself, 50 ms after the request has begun.
+        engine._begin(running)
+
+    emulator._in_server(begin())
+    assert project.api.deployment_requests_get("lab", "model", request.id).status == "completed"
 
 
 def test_a_cancelled_direct_request_answers(project: TestProject, gated: Callable[[], None]) -> None:

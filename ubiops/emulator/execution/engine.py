@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import (
@@ -70,7 +70,9 @@ _REQUESTS: Any = DeploymentRequest.__table__
 _READ = [_REQUESTS.c[field.name] for field in fields(RunningRequest) if field.name != "version"]
 _REQUEST = select(*_READ, _REQUESTS.c.version_id).where(_REQUESTS.c.id == bindparam("id"))
 _UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
-_BEGIN = Prepared(_UPDATE, "status", "time_started", "delete_after")
+# One that was cancelled meanwhile stays so.
+_PENDING = _REQUESTS.c.status == literal_column("'pending'")
+_BEGIN = Prepared(_UPDATE.where(_PENDING), "status", "time_started", "delete_after")
 _ENDED = ("status", "success", "error_message", "time_started", "time_completed", "result", "delete_after")
 _FINISH = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED)
 _FINISH_WITHOUT_DATA = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED, "data")
