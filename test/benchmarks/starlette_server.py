@@ -56,9 +56,10 @@ def main() -> None:
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
     print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, loop="asyncio", http="h11", log_level="warning", access_log=False)).run(
-        [listener]
+    config = uvicorn.Config(
+        app, loop="asyncio", http="h11", log_level="warning", access_log=False, timeout_keep_alive=75
     )
+    uvicorn.Server(config).run([listener])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _ORGANIZATION = "emulator"
 _BACKLOG = 2048
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: a POST that meets the end of one is not repeated by programs."""
+
 _GRACE = 5
 """Seconds that open connections get when the emulator stops."""
 
@@ -227,6 +230,7 @@ class _Server(uvicorn.Server):
             log_config=None,
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_GRACE,
         )
         super().__init__(config)
