@@ -192,7 +192,7 @@ class RequestMap:
         # When the last batch that was answered came into being, at the server, and its ids.
         self._since: str | None = None
         self._known: frozenset[str] = frozenset()
-        # Whether to wait before the next look, and whether to look at all.
+        # Whether the next look waits, and whether it goes over all that is outstanding.
         self._wait = False
         self._thorough = False
 
