@@ -192,7 +192,7 @@ class RequestMap:
         # When the last batch that was answered came into being, at the server, and its ids.
         self._since: str | None = None
         self._known: frozenset[str] = frozenset()
-        # Whether to wait before the next look, and whether to look at all.
+        # Whether the next look waits, and whether it goes over all that is outstanding.
         self._wait = False
         self._thorough = False
 
@@ -599,7 +599,10 @@ class RequestMap:
     # Collecting
 
     def _look(self) -> None:
-        """Collect what has finished: from the oldest to a page with nothing, or all if the last look had nothing."""
+        """Collect what has finished: the oldest first, as far as all of a page has, or all if the last look had none.
+
+        Servers begin with the oldest too, so that a page behind one that is unfinished has little to give.
+        """
         if self._wait:
             self._pause()
         self._wait = moved = False
@@ -609,7 +612,7 @@ class RequestMap:
             finished = self._take_finished(page)
             moved = moved or finished > 0
             self._wait = self._wait or finished < len(page)
-            if not finished and not self._thorough:
+            if self._wait and not self._thorough:
                 break
         self._thorough = not moved
         if moved:
