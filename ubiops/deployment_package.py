@@ -262,28 +262,30 @@ def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
     """
     types = None if kind == "plain" else {field["name"]: field["data_type"] for field in fields}
     if not isinstance(data, list):
-        _check_item(data, types, what)
+        if problem := _problem_of(data, types):
+            raise DataError(f"The {what} {problem}")
         return
     for index, item in enumerate(data):
-        _check_item(item, types, f"{what} [{index}]")
+        if problem := _problem_of(item, types):
+            raise DataError(f"The {what} [{index}] {problem}")
 
 
-def _check_item(item: Any, types: Mapping[str, str] | None, what: str) -> None:
+def _problem_of(item: Any, types: Mapping[str, str] | None) -> str | None:
+    """What is wrong with a structured item, or a plain one where there are no types."""
     if types is None:
-        if not isinstance(item, str):
-            raise DataError(f"The {what} must be a string (it is plain), not {_shown(item)}")
-        return
+        return None if isinstance(item, str) else f"must be a string (it is plain), not {_shown(item)}"
     if not isinstance(item, dict):
-        raise DataError(f"The {what} must be a dictionary of its fields, not {_shown(item)}")
-    missing = [name for name in types if name not in item]
-    if missing:
-        raise DataError(f"The {what} lacks the field {_quoted(missing)}")
-    unknown = [name for name in item if name not in types]
-    if unknown:
-        raise DataError(f"The {what} has the unknown field {_quoted(unknown)}; its fields are {_quoted(types)}")
+        return f"must be a dictionary of its fields, not {_shown(item)}"
+    if item.keys() != types.keys():
+        missing = [name for name in types if name not in item]
+        if missing:
+            return f"lacks the field {_quoted(missing)}"
+        unknown = [name for name in item if name not in types]
+        return f"has the unknown field {_quoted(unknown)}; its fields are {_quoted(types)}"
     for name, data_type in types.items():
         if not _fits(item[name], data_type):
-            raise DataError(f"The {what} field '{name}' must be of type {data_type}, not {_shown(item[name])}")
+            return f"field '{name}' must be of type {data_type}, not {_shown(item[name])}"
+    return None
 
 
 def _fits(value: Any, data_type: str) -> bool:
@@ -296,7 +298,10 @@ def _fits(value: Any, data_type: str) -> bool:
             isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         )
     if data_type == "double":
-        return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        # An integer may be too large to be asked whether it is finite.
+        return (isinstance(value, float) and math.isfinite(value)) or (
+            isinstance(value, int) and not isinstance(value, bool)
+        )
     return isinstance(value, str)
 
 

@@ -68,6 +68,7 @@ def test_a_version_other_than_the_default_is_asked_by_name(project: TestProject)
         ("int", 5.0),
         ("double", 5),
         ("double", -1e-3),
+        ("double", 10**400),
         ("string", "ü\n\u2028 \x00"),
         ("bool", False),
         ("array_int", []),
@@ -312,6 +313,14 @@ def test_a_batch_is_queued_and_collected(project: TestProject) -> None:
     assert [finished[request.id].result for request in created] == [{"y": number * 2} for number in range(20)]
     assert [finished[request.id].request_data for request in created] == [{"x": number} for number in range(20)]
     assert list(finished) != [request.id for request in created]
+
+
+def test_a_batch_keeps_its_data_as_it_is(project: TestProject) -> None:
+    inputs = [{"x": value} for value in (1, 2.5, -1e-300, 10**400)]
+    project.deploy("class Deployment:\n    def request(self, data): return {'y': 0}")
+    ids = [request.id for request in project.api.batch_deployment_requests_create("lab", "model", inputs)]
+    requests = project.finished(ids)
+    assert [requests[id].request_data for id in ids] == inputs
 
 
 def test_one_input_alone_is_a_batch_too(project: TestProject) -> None:

@@ -52,6 +52,11 @@ def _insert() -> Insert:
     return insert(DeploymentRequest.__table__).from_select(["id", "data", *_COMMON], values)  # type: ignore[arg-type]
 
 
+def _row(id: str, data: Any) -> tuple[str, Any]:
+    # What is extracted is the JSON of a dictionary, but of a string that itself.
+    return id, data if isinstance(data, dict) else to_json(data)
+
+
 # Made once: every request goes through it, and past the session's bookkeeping.
 _INSERT = Prepared(_insert())
 
@@ -204,7 +209,7 @@ async def _run(context: Context, version: Version, data: Any, timeout: int | Non
         new_ids(1)[0], version, express=True, data=data, created_by=context.user, time_created=common["time_created"]
     )
     with context.engine.store.transaction() as connection:
-        _INSERT.execute(connection, {**common, "rows": json.dumps([(request.id, to_json(data))])})
+        _INSERT.execute(connection, {**common, "rows": json.dumps([_row(request.id, data)])})
     outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
     return _direct_answer(version, request.id, outcome)
 
@@ -245,7 +250,7 @@ def queue_requests(
     common = _common(version, context.user, seconds, express=False)
     common |= {"notification_group": notification_group, "request_schedule": request_schedule}
     ids = new_ids(len(inputs))
-    rows = [(id, to_json(item)) for id, item in zip(ids, inputs, strict=True)]
+    rows = [_row(id, item) for id, item in zip(ids, inputs, strict=True)]
     _INSERT.execute(context.session.connection(), {**common, "rows": json.dumps(rows)})
     context.engine.queue(version, ids, seconds)
     created = {
