@@ -10,7 +10,8 @@ from ubiops.emulator import Emulator
 
 _CHANGING = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=turbines-)[0-9a-f]{8}|(?<=dashboard\.)[0-9a-f]{8}"
-    r"|datetime\.datetime\([\d, ]+, tzinfo=datetime\.timezone\.utc\)|\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?)?"
+    r"|datetime\.date\([\d, ]+\)|datetime\.datetime\([\d, ]+, tzinfo=datetime\.timezone\.utc\)"
+    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?)?"
 )
 
 
