@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
+from ubiops.files import BLOCK
 from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
 from ubiops.schema import NULL, nearest_hint
@@ -35,7 +36,6 @@ __all__ = ["deploy"]
 
 _SETTINGS = DeploymentVersionCreate.openapi_types.keys() - {"version", "language", "instance_type"}
 _OF_DEPLOYMENTS = ("description", "labels")
-_BLOCK = 1 << 20
 
 
 def deploy(
@@ -258,7 +258,7 @@ class _Target:
             if response.headers.get("Content-Length") not in (None, str(archive.size)):
                 return False
             digest = hashlib.sha256()
-            for block in response.stream(_BLOCK):
+            for block in response.stream(BLOCK):
                 digest.update(block)
         return digest.hexdigest() == archive.sha256
 
