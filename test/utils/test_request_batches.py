@@ -23,9 +23,8 @@ from ubiops.utils import (
     RequestsInDoubt,
     WaitTimeout,
     map_requests,
-    request_map,
-    request_target,
 )
+from ubiops.utils.batches import request_map, target
 from ubiops.utils.polling import Backoff
 
 ECHO = """
@@ -92,7 +91,7 @@ def test_what_is_completed_is_found_behind_many_that_aren_t(
     project: TestProject, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Pages of two, so that it doesn't take hundreds of requests.
-    monkeypatch.setitem(request_target.LIMITS, "deployment", 2)
+    monkeypatch.setitem(target.LIMITS, "deployment", 2)
     project.create_deployment()
     project.deploy_version(gate.code, maximum_instances=5)
     items = map_requests(project.api, "lab", "model", inputs=xs(8, start=-3), as_completed=True)

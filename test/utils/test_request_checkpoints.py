@@ -308,7 +308,8 @@ CHILD = """
     import sys
 
     import ubiops
-    from ubiops.utils import map_requests, request_map
+    from ubiops.utils import map_requests
+    from ubiops.utils.batches import request_map
     from ubiops.utils.polling import Backoff
 
     Backoff.first = 0.05

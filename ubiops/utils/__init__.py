@@ -10,7 +10,7 @@ _MODULES = {
     "IncompleteTransfer": "ubiops.utils.errors",
     "InvalidInput": "ubiops.utils.errors",
     "InvalidPackage": "ubiops.utils.errors",
-    "MappedRequest": "ubiops.utils.request_map",
+    "MappedRequest": "ubiops.utils.batches.request_map",
     "MetricPoint": "ubiops.utils.measurements",
     "MissingExtra": "ubiops.utils.errors",
     "PackageInfo": "ubiops.utils.package_checks",
@@ -29,7 +29,7 @@ _MODULES = {
     "files_present_in_dir": "ubiops.utils.package_files",
     "handle_file_input": "ubiops.utils.file_operations",
     "list_files": "ubiops.utils.package_files",
-    "map_requests": "ubiops.utils.request_batches",
+    "map_requests": "ubiops.utils.batches.map_requests",
     "metrics": "ubiops.utils.measurements",
     "paginate": "ubiops.utils.pagination",
     "plot_metrics": "ubiops.utils.plots",
@@ -108,6 +108,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ubiops.utils import file_operations as file_operations
+    from ubiops.utils.batches.map_requests import map_requests
+    from ubiops.utils.batches.request_map import MappedRequest
     from ubiops.utils.deployment import deploy
     from ubiops.utils.errors import (
         BuildFailed,
@@ -141,8 +143,6 @@ if TYPE_CHECKING:
     from ubiops.utils.pipeline_plot import plot_pipeline
     from ubiops.utils.plots import plot_metrics
     from ubiops.utils.progress_bar import progress
-    from ubiops.utils.request_batches import map_requests
-    from ubiops.utils.request_map import MappedRequest
     from ubiops.utils.variables import upsert_environment_variables
     from ubiops.utils.waiting import (
         wait_for_deployment_request,

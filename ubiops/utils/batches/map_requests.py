@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.utils.batches.request_map import MappedRequest, RequestMap, Settings
+from ubiops.utils.batches.target import LIMITS
 from ubiops.utils.client import core_api
-from ubiops.utils.request_map import MappedRequest, RequestMap, Settings
-from ubiops.utils.request_target import LIMITS
 
 if TYPE_CHECKING:
     from ubiops.utils.client import Client

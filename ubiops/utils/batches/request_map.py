@@ -30,11 +30,11 @@ from ubiops.exceptions import (
     UnprocessableEntityError,
 )
 from ubiops.schema import Invalid, write_json
+from ubiops.utils.batches.journal import Journal, Outcome
+from ubiops.utils.batches.target import Target
 from ubiops.utils.errors import InvalidInput, RequestFailed, RequestsInDoubt, WaitTimeout
 from ubiops.utils.polling import Backoff
 from ubiops.utils.progress_bar import Progress
-from ubiops.utils.request_journal import Journal, Outcome
-from ubiops.utils.request_target import Target
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi

@@ -1,0 +1,1 @@
+"""Any number of inputs through a deployment or a pipeline."""
