@@ -1,0 +1,75 @@
+"""The public API as a stub that Griffe writes and reads: the released one is kept beside this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import griffe
+
+import ubiops
+import ubiops.utils
+
+ROOT = Path(__file__).parents[2]
+RELEASED = Path(__file__).with_name("released.pyi")
+
+
+def current() -> str:
+    """The names that `ubiops` and `ubiops.utils` export, with the signatures of their public members."""
+    package = griffe.load("ubiops", search_paths=[ROOT])
+    lines = ["# Recorded by `python -m test.public_api`: the public API of the last release."]
+    for prefix, module in (("", ubiops), ("utils_", ubiops.utils)):
+        modules: dict[str, str] = module._MODULES
+        for name in sorted(modules):
+            found = package[f"{modules[name]}.{name}".removeprefix("ubiops.")]
+            lines += _lines(found, f"{prefix}{name}", "")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(found: griffe.Object | griffe.Alias, name: str, indent: str) -> Iterator[str]:
+    if isinstance(found, griffe.Alias):
+        found = found.final_target
+    if isinstance(found, griffe.Function):
+        for decorator in found.decorators:
+            if str(decorator.value) in ("staticmethod", "classmethod"):
+                yield f"{indent}@{decorator.value}"
+        yield f"{indent}def {name}({', '.join(_parameters(found))}): ..."
+    elif isinstance(found, griffe.Class):
+        yield f"{indent}class {name}:"
+        yield f"{indent}    ..."
+        for key, member in found.all_members.items():
+            if key == "__init__" or not key.startswith("_"):
+                yield from _lines(member, key, f"{indent}    ")
+    elif isinstance(found, griffe.Attribute):
+        yield f"{indent}{name} = ..."
+
+
+def _parameters(function: griffe.Function) -> Iterator[str]:
+    """Names, kinds and which are optional: annotations may become more exact without a break."""
+    separated = False
+    previous = None
+    for parameter in function.parameters:
+        kind = parameter.kind
+        if previous is griffe.ParameterKind.positional_only and kind is not previous:
+            yield "/"
+        if kind is griffe.ParameterKind.var_positional:
+            separated = True
+            yield f"*{parameter.name}"
+        elif kind is griffe.ParameterKind.var_keyword:
+            yield f"**{parameter.name}"
+        else:
+            if kind is griffe.ParameterKind.keyword_only and not separated:
+                separated = True
+                yield "*"
+            yield f"{parameter.name}=..." if parameter.default is not None else parameter.name
+        previous = kind
+
+
+def breakages(old: str, new: str) -> dict[str, str]:
+    """What a program written for `old` may miss in `new`: an explanation by the path of the name."""
+    before, after = (griffe.visit("api", filepath=Path("api.pyi"), code=code) for code in (old, new))
+    found: dict[str, str] = {}
+    for breakage in griffe.find_breaking_changes(before, after):
+        path = breakage.obj.path.removeprefix("api.").replace("utils_", "utils.", 1)
+        found[path] = breakage.explain(griffe.ExplanationStyle.ONE_LINE)
+    return found
