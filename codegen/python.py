@@ -9,7 +9,7 @@ from itertools import groupby
 from codegen.document import Argument, Document, Field, Operation, Schema
 from codegen.layout import CODE_WIDTH, Group, broken, flat, literal, scalar, tuple_of
 
-SIMPLE_TYPES = {"object": "Any", "date": "datetime.date", "datetime": "datetime.datetime", "file": "DownloadedFile"}
+SIMPLE_TYPES = {"object": "Any", "date": "datetime.date", "datetime": "datetime.datetime", "file": "RawResponse"}
 
 # Where the names in annotations come from; "" for a module.
 SOURCES = {
@@ -19,10 +19,10 @@ SOURCES = {
     "Any": "typing",
     "Unpack": "typing_extensions",
     "Configuration": "ubiops.configuration",
-    "DownloadedFile": "ubiops.files",
     "FileLike": "ubiops.files",
     "CallOptions": "ubiops.operation",
     "Null": "ubiops.schema",
+    "RawResponse": "ubiops.rest",
 }
 
 

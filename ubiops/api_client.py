@@ -17,7 +17,7 @@ from six import ensure_str
 from ubiops import __version__
 from ubiops.configuration import Configuration
 from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError
-from ubiops.files import DownloadedFile, Stream, Upload, filename_of, save
+from ubiops.files import Stream, Upload, filename_of, save
 from ubiops.operation import Request, quote_path, read_body
 from ubiops.rest import (
     READ_TIMEOUT,
@@ -204,7 +204,8 @@ class ApiClient:
             request: The request.
             returns: Type of the answer, None for none.
             async_req: Whether to do so in the thread pool.
-            preload: Whether to read the answer; else the urllib3 response is returned, unread.
+            preload: Whether to read the answer (a file: to write it to disk); else the data is the urllib3 response,
+                unread.
             timeout: Seconds in all, or a pair of seconds to connect and to wait for data; None for the defaults.
             data_only: Whether to return the data alone, or data, status and headers.
             host: URL to send to instead of the configuration's; credentials go to the configuration's alone.
@@ -236,12 +237,12 @@ class ApiClient:
         streamed = not preload or returns == "file"
         try:
             response, body = self.rest_client.send(request.method, url, headers, request.body, deadline, streamed)
-            if not preload:
-                raw = self.last_response = as_raw(response, deadline)
-                return raw
-            # Another thread's answer may be the last by the time that this one is decoded.
-            answer = self.last_response = RESTResponse(response, body)
-            data = self._save(response) if returns == "file" else _decode(answer, returns)
+            if preload:
+                # Another thread's answer may be the last by the time that this one is decoded.
+                answer = self.last_response = RESTResponse(response, body)
+                data = self._save(response) if returns == "file" else _decode(answer, returns)
+            else:
+                data = self.last_response = as_raw(response, deadline)
         except ApiException as error:
             self._hide_credentials(error, headers)
             error.locate(request.operation, request.method, request.path)
@@ -275,7 +276,7 @@ class ApiClient:
                 if len(token) >= _SHORTEST_TOKEN:
                     error.hide(token)
 
-    def _save(self, response: Any) -> DownloadedFile:
+    def _save(self, response: Any) -> str:
         name = filename_of(response.headers.get("Content-Disposition"))
         with closing(response):
             return save(blocks_of(response), self.configuration.temp_folder_path, name)
@@ -312,7 +313,8 @@ class ApiClient:
             body: What to send: models, dicts, plain data.
             post_params: Form fields.
             files: Files of a multipart form by field name: a path, a file object, or a list of them.
-            response_type: Type of the answer, as in `openapi_types` of a model; ``file`` for a download.
+            response_type: Type of the answer, as in `openapi_types` of a model; ``file`` for a download, which
+                is written into `Configuration.temp_folder_path`: the data is its path.
             auth_settings: Names of the security schemes to use: ``["api_key"]``.
             async_req: Whether to run in the thread pool and return its `AsyncResult`.
             _return_http_data_only: Whether to return the data alone.
@@ -323,7 +325,8 @@ class ApiClient:
             _host: URL to send to instead of the configuration's, without its credentials.
 
         Returns:
-            The data, or data, status and headers, or the urllib3 response, unread.
+            The data, or data, status and headers; the data is the urllib3 response, unread, with
+            ``_preload_content=False``.
 
         Raises:
             ApiException: The API refused or failed the call, or couldn't be reached.

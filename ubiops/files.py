@@ -21,13 +21,10 @@ from ubiops.exceptions import ApiFileError
 from ubiops.schema import write_text
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     FileLike = str | os.PathLike[str] | BinaryIO
     """What an upload takes: a path, or an object open for reading bytes."""
 
 __all__ = [
-    "DownloadedFile",
     "FileLike",
     "Multipart",
     "Stream",
@@ -188,52 +185,6 @@ def _quoted(name: str) -> str:
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-class DownloadedFile(str):
-    """The path of a downloaded file; it can also be read like the answer that it came in.
-
-    ``open(path)`` works, and so does::
-
-        with api.blobs_get(project_name, blob_id) as file:
-            name, content = file.getfilename(), file.read()
-    """
-
-    _name: str
-    _file: BinaryIO | None
-
-    def __new__(cls, path: str, name: str) -> DownloadedFile:
-        self = super().__new__(cls, path)
-        self._name = name
-        self._file = None
-        return self
-
-    def __reduce__(self) -> tuple[type[DownloadedFile], tuple[str, str]]:
-        return DownloadedFile, (str(self), self._name)
-
-    def getfilename(self) -> str:
-        """The file's name as the server gave it, reduced to its last part."""
-        return self._name
-
-    def read(self, size: int = -1) -> bytes:
-        """The next `size` bytes of the file, or all that are left."""
-        if self._file is None:
-            self._file = open(self, "rb")  # noqa: SIM115
-        return self._file.read(size)
-
-    def close(self) -> None:
-        """Stop reading; the file stays."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> DownloadedFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def filename_of(content_disposition: str | None) -> str | None:
     """The file name of a ``Content-Disposition`` header (RFC 6266), reduced to its last part; None without one."""
     if not content_disposition:
@@ -265,7 +216,7 @@ def _known(charset: str | None) -> str:
     return charset.lower() if charset and charset.lower() in ("utf-8", "iso-8859-1") else "utf-8"
 
 
-def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> DownloadedFile:
+def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> str:
     """Write an answer's body into a folder under the name that the server gave.
 
     The file is private (0600), complete or not there, and never takes the place of another.
@@ -274,6 +225,9 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
         blocks: The body.
         folder: Folder to write to; by default the system's folder for temporary files.
         name: File name; without one it is generated.
+
+    Returns:
+        The path of the file.
     """
     folder = folder or tempfile.gettempdir()
     name = name or f"ubiops-{secrets.token_hex(8)}"
@@ -288,7 +242,7 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> Downl
             except FileExistsError:
                 path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
             else:
-                return DownloadedFile(path, name)
+                return path
 
 
 def write_file(blocks: Iterable[bytes], path: str) -> None:

@@ -37,7 +37,9 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         async_req: Return a `multiprocessing.pool.AsyncResult` at once; the call runs in the client's thread pool.
-        _preload_content: False returns the urllib3 response, unread, to be read and closed by the caller.
+        _preload_content: False returns the urllib3 response, unread, to be read and closed by the caller. It is the
+            default where a file is downloaded; there True writes the file into `Configuration.temp_folder_path` under
+            the name that the server gives, and returns its path (str).
         _request_timeout: Seconds in all (int or float), or a pair of seconds (to connect, to wait for data).
             Default: 10 s to connect, 300 s to wait for data; a direct request waits for its server-side time
             limit plus 30 s.
@@ -208,7 +210,7 @@ class Operation(Generic[T]):
         method: HTTP method.
         path: Path below the host, with the names of its parameters in braces.
         *parameters: The parameters, in the order of the arguments.
-        returns: Type of the answer; None where there is none, ``file`` where it is streamed to disk.
+        returns: Type of the answer; None where there is none, ``file`` where it is the open response.
         content_type: Content type of the request body.
         server_timeout: The parameter that bounds how long the server works on a request, and its default in seconds.
     """
@@ -263,7 +265,7 @@ class Operation(Generic[T]):
             request,
             self.returns,
             async_req=bool(options.get("async_req")),
-            preload=options.get("_preload_content", True),
+            preload=options.get("_preload_content", self.returns != "file"),
             timeout=options.get("_request_timeout"),
             data_only=data_only,
         )

@@ -97,6 +97,17 @@ class RESTResponse(io.IOBase):
 class RawResponse(urllib3.HTTPResponse):
     """The urllib3 response of a call with ``_preload_content=False``: unread, to be read and closed by the caller."""
 
+    def read(
+        self,
+        amt: int | None = None,
+        decode_content: bool | None = None,
+        cache_content: bool = False,
+        *,
+        chunk_size: int | None = None,
+    ) -> bytes:
+        """The next `amt` bytes, or all that are left; programs of the newer client say `chunk_size`."""
+        return super().read(chunk_size if amt is None else amt, decode_content, cache_content)
+
     def getfilename(self) -> str | None:
         """The file name that the server gave, reduced to its last part; None where it gave none."""
         return filename_of(self.headers.get("Content-Disposition"))
@@ -723,8 +734,10 @@ def header_value(name: str, value: Any) -> str:
 def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
     """The response, unread, with `getfilename`; its time is the caller's."""
     deadline.end = math.inf
-    # urllib3 makes its responses itself: this one only gains a method.
+    # urllib3 makes its responses itself: this one only gains methods.
     response.__class__ = RawResponse
+    # Stays open at its end, as files do: `io.TextIOWrapper` reads on until there is nothing.
+    response.auto_close = False  # type: ignore[attr-defined]
     return response  # type: ignore[return-value]
 
 

@@ -82,7 +82,7 @@ def _revisions_file_upload(api: ubiops.CoreApi, source: Path) -> None:
 
 
 def _blobs_get(api: ubiops.CoreApi, source: Path) -> None:
-    path = api.blobs_get("project", "blob")
+    path = api.blobs_get("project", "blob", _preload_content=True)
     assert os.path.getsize(path) == SIZE
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import pickle
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 import ubiops
 import ubiops.files
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer, writing
 from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, NotFoundError
-from ubiops.files import DownloadedFile, Multipart, Upload, filename_of
+from ubiops.files import Multipart, Upload, filename_of
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -265,31 +266,42 @@ def test_memory_does_not_grow_with_the_file(api: Any, configuration: ubiops.Conf
 # Downloads
 
 
-def test_a_download_is_a_file_on_disk(api: Any, server: Server, folder: Path) -> None:
-    server.default = attachment(CONTENT)
-    with api.blobs_get("p", "b") as file:
-        assert file == str(folder / "data.bin")
-        assert isinstance(file, str)
-        assert file.getfilename() == "data.bin"
-        assert file.read(10) == CONTENT[:10]
-        assert file.read() == CONTENT[10:]
-        assert file.read() == b""
-    assert Path(file).read_bytes() == CONTENT
-    assert [path.name for path in folder.iterdir()] == ["data.bin"]
+def test_a_download_is_the_open_response(api: Any, server: Server, folder: Path) -> None:
+    text = "a;b\nnaïve;€\n"
+    server.default = attachment(text.encode())
+    with api.blobs_get("p", "b") as response:
+        assert isinstance(response, urllib3.HTTPResponse)
+        assert (response.status, response.getfilename()) == (200, "data.bin")
+        assert response.headers["content-length"] == str(len(text.encode()))
+        assert response.read(3) + response.read(chunk_size=2) + response.read() == text.encode()
+        assert response.read() == b""
+    assert api.blobs_get("p", "b").data == text.encode()
+    assert b"".join(api.blobs_get("p", "b").stream(4)) == text.encode()
+    assert list(api.blobs_get("p", "b")) == text.encode().splitlines(keepends=True)
+    with io.TextIOWrapper(api.blobs_get("p", "b"), encoding="utf-8", newline="") as lines:
+        assert list(lines) == text.splitlines(keepends=True)
+    copy = io.BytesIO()
+    shutil.copyfileobj(api.blobs_get("p", "b"), copy)
+    assert copy.getvalue() == text.encode()
+    assert server.connections == 1
+    assert list(folder.iterdir()) == []
 
 
-def test_a_downloaded_file_can_be_pickled(tmp_path: Path) -> None:
-    path = tmp_path / "x-1.bin"
-    path.write_bytes(b"content")
-    with pickle.loads(pickle.dumps(DownloadedFile(str(path), "x.bin"))) as file:
-        assert (str(file), file.getfilename(), file.read()) == (str(path), "x.bin", b"content")
+def test_a_download_with_http_info_is_the_open_response_too(api: Any, server: Server) -> None:
+    server.default = attachment(b"content")
+    for response, status, headers in (
+        api.blobs_get_with_http_info("p", "b"),
+        api.service_status_with_http_info(_preload_content=False),
+        api.api_client.call_api("/x", "GET", response_type="file", _preload_content=False),
+    ):
+        assert (response.read(), status, headers["Content-Length"]) == (b"content", 200, "7")
 
 
 def test_temporary_files_are_private(api: Any, server: Server, folder: Path) -> None:
     server.default = attachment(b"content")
     mask = os.umask(0)
     try:
-        file = api.blobs_get("p", "b")
+        file = api.blobs_get("p", "b", _preload_content=True)
     finally:
         os.umask(mask)
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
@@ -320,12 +332,11 @@ def test_a_file_is_private_and_bears_another_name_until_it_is_complete(tmp_path:
 def test_a_name_that_the_server_chose_replaces_no_file(api: Any, server: Server, folder: Path) -> None:
     (folder / "data.bin").write_bytes(b"mine")
     server.default = attachment(b"content")
-    first, second = api.blobs_get("p", "b"), api.blobs_get("p", "b")
+    first, second = api.blobs_get("p", "b", _preload_content=True), api.blobs_get("p", "b", _preload_content=True)
     assert (folder / "data.bin").read_bytes() == b"mine"
     for file in (first, second):
         assert re.fullmatch(r"data-[0-9a-f]{8}\.bin", Path(file).name)
         assert Path(file).read_bytes() == b"content"
-        assert file.getfilename() == "data.bin"
     assert first != second
 
 
@@ -333,7 +344,7 @@ def test_a_link_that_stands_in_the_way_is_not_followed(api: Any, server: Server,
     outside = folder / "outside"
     (folder / "data.bin").symlink_to(outside)
     server.default = attachment(b"content")
-    file = api.blobs_get("p", "b")
+    file = api.blobs_get("p", "b", _preload_content=True)
     assert Path(file).name != "data.bin"
     assert not outside.exists()
 
@@ -388,13 +399,13 @@ def test_the_servers_name_is_reduced_to_its_last_part(
 ) -> None:
     server.default = attachment(b"content", disposition)
     if disposition is None or "\0" not in disposition:
-        file = api.blobs_get("p", "b")
+        file = api.blobs_get("p", "b", _preload_content=True)
         assert Path(file).parent == folder
         assert Path(file).read_bytes() == b"content"
         if name is None:
             assert re.fullmatch(r"ubiops-[0-9a-f]{16}", Path(file).name)
         else:
-            assert (Path(file).name, file.getfilename()) == (name, name)
+            assert Path(file).name == name
         with api.blobs_get("p", "b", _preload_content=False) as response:
             assert response.getfilename() == name
     assert filename_of(disposition) == name
@@ -406,7 +417,7 @@ def test_a_name_that_is_too_long_is_cut(api: Any, server: Server, folder: Path, 
     encoded = "".join(f"%{byte:02x}" for byte in f"{stem}.csv".encode())
     server.default = attachment(b"content", f"attachment; filename*=UTF-8''{encoded}")
     for _ in range(2):
-        file = api.blobs_get("p", "b")
+        file = api.blobs_get("p", "b", _preload_content=True)
         assert Path(file).name.endswith(".csv")
         assert "\ufffd" not in Path(file).name
         assert Path(file).read_bytes() == b"content"
@@ -428,7 +439,7 @@ def test_a_download_that_breaks_off_leaves_nothing(
     with RawServer(writing(answer)) as server:
         configuration.host = server.url
         with pytest.raises(ApiConnectionError) as caught:
-            api.blobs_get("p", "b")
+            api.blobs_get("p", "b", _preload_content=True)
     assert (caught.value.operation, caught.value.status) == ("blobs_get", 0)
     assert list(folder.iterdir()) == []
 
@@ -436,25 +447,25 @@ def test_a_download_that_breaks_off_leaves_nothing(
 def test_a_download_is_no_longer_than_promised(api: Any, configuration: ubiops.Configuration, folder: Path) -> None:
     with RawServer(writing(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontent and more")) as server:
         configuration.host = server.url
-        assert Path(api.blobs_get("p", "b")).read_bytes() == b"content"
+        assert Path(api.blobs_get("p", "b", _preload_content=True)).read_bytes() == b"content"
 
 
 def test_chunks_are_put_together(api: Any, configuration: ubiops.Configuration, folder: Path) -> None:
     body = b"4\r\ncont\r\n3;x=y\r\nent\r\n0\r\nTrailer: 1\r\n\r\n"
     with RawServer(writing(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)) as server:
         configuration.host = server.url
-        assert Path(api.blobs_get("p", "b")).read_bytes() == b"content"
+        assert Path(api.blobs_get("p", "b", _preload_content=True)).read_bytes() == b"content"
 
 
 def test_an_empty_download_is_an_empty_file(api: Any, server: Server, folder: Path) -> None:
     server.default = attachment(b"")
-    assert Path(api.blobs_get("p", "b")).read_bytes() == b""
+    assert Path(api.blobs_get("p", "b", _preload_content=True)).read_bytes() == b""
 
 
 def test_an_error_is_no_file(api: Any, server: Server, folder: Path) -> None:
     server.default = Answer.json({"error": "no such blob"}, 404)
     with pytest.raises(NotFoundError, match="no such blob"):
-        api.blobs_get("p", "b")
+        api.blobs_get("p", "b", _preload_content=True)
     with pytest.raises(NotFoundError, match="no such blob"):
         api.blobs_get("p", "b", _preload_content=False)
     assert list(folder.iterdir()) == []
@@ -468,7 +479,7 @@ def test_without_preloading_there_is_the_stream(api: Any, server: Server, folder
         assert response.read(10) + response.read() == CONTENT
     # Read to its end it gave its connection back; left before, it closed it.
     api.blobs_get("p", "b", _preload_content=False).close()
-    api.blobs_get("p", "b")
+    api.blobs_get("p", "b", _preload_content=True)
     assert server.connections == 2
     assert [path.name for path in folder.iterdir()] == ["data.bin"]
 
@@ -485,7 +496,7 @@ def test_memory_does_not_grow_with_a_download(api: Any, configuration: ubiops.Co
         configuration.host = server.url
         tracemalloc.start()
         try:
-            file = api.blobs_get("p", "b")
+            file = api.blobs_get("p", "b", _preload_content=True)
             assert tracemalloc.get_traced_memory()[1] < 8 << 20
         finally:
             tracemalloc.stop()
@@ -507,7 +518,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(server: Server, tmp_path: Path) 
         with ubiops.ApiClient(configuration) as client:
             for _ in range(2):
                 try:
-                    ubiops.CoreApi(client).blobs_get("p", "b")
+                    ubiops.CoreApi(client).blobs_get("p", "b", _preload_content=True)
                 except OSError as error:
                     print(type(error).__name__, error.errno)
             print(client.call_api("/x", "GET")[1])
@@ -537,9 +548,9 @@ def test_a_folder_that_is_not_there_is_named(api: Any, server: Server, folder: P
     api.api_client.configuration.temp_folder_path = str(folder / "none")
     server.default = attachment(b"content")
     with pytest.raises(FileNotFoundError, match="none"):
-        api.blobs_get("p", "b")
+        api.blobs_get("p", "b", _preload_content=True)
     (folder / "none").mkdir()
-    assert Path(api.blobs_get("p", "b")).read_bytes() == b"content"
+    assert Path(api.blobs_get("p", "b", _preload_content=True)).read_bytes() == b"content"
 
 
 def test_by_default_downloads_go_to_the_folder_for_temporary_files(
@@ -547,7 +558,7 @@ def test_by_default_downloads_go_to_the_folder_for_temporary_files(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     server.default = attachment(b"content")
-    assert api.blobs_get("p", "b") == str(tmp_path / "data.bin")
+    assert api.blobs_get("p", "b", _preload_content=True) == str(tmp_path / "data.bin")
 
 
 def test_a_path_of_the_callers_is_replaced_when_the_file_is_complete(tmp_path: Path) -> None:

@@ -328,13 +328,12 @@ def test_nothing_is_left_open(server: Server, tmp_path: Any) -> None:
                     assert error.status == 404, error
                 else:
                     raise AssertionError
-            with api.blobs_get("p", "b") as file:
-                file.read(1)
-            api.blobs_create("p", str(file))
-            api.blobs_get("p", "b", _preload_content=False).close()
-            api.blobs_get("p", "b", _preload_content=False)
+            api.blobs_create("p", api.blobs_get("p", "b", _preload_content=True))
+            with api.blobs_get("p", "b") as response:
+                response.read(1)
+            api.blobs_get("p", "b")
             try:
-                api.blobs_get("p", "broken")
+                api.blobs_get("p", "broken", _preload_content=True)
             except ApiException as error:
                 assert error.status == 0, error
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,10 +136,9 @@ def test_other_statuses_of_that_hundred_are_errors(client: ubiops.ApiClient, ser
     assert len(server.requests) == 1
 
 
-def test_a_download_follows_too(api: Any, server: Server, tmp_path: Any, configuration: ubiops.Configuration) -> None:
-    configuration.temp_folder_path = str(tmp_path)
+def test_a_download_follows_too(api: Any, server: Server) -> None:
     server.answers = [to("/v2.1/file"), Answer(200, b"content", {"Content-Disposition": "attachment; filename=a.txt"})]
-    assert Path(api.blobs_get("p", "b")).read_bytes() == b"content"
+    assert api.blobs_get("p", "b").read() == b"content"
 
 
 def test_a_host_that_is_no_url_is_named() -> None:

@@ -148,7 +148,7 @@ def test_a_tls_handshake_that_never_comes_ends_with_the_time_to_connect() -> Non
 def test_the_time_of_the_whole_call_holds_for_downloads(tmp_path: Any) -> None:
     server = RawServer(dripping_body)
     with within(5), talking_to(server, temp_folder_path=str(tmp_path)) as client, pytest.raises(ApiTimeoutError):
-        ubiops.CoreApi(client).blobs_get("p", "b", _request_timeout=0.3)
+        ubiops.CoreApi(client).blobs_get("p", "b", _preload_content=True, _request_timeout=0.3)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -301,10 +301,13 @@ def test_empty_answer_is_none(case: Case, wire: Server, wire_api: Any) -> None:
 
 
 @each(WITH_FILE)
-def test_file_is_written_to_disk(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
+def test_file_is_the_open_response_or_on_disk(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
-    path = getattr(wire_api, case.name)(**values_of(case.required))
-    assert Path(path) == downloads / "a.zip"
+    with getattr(wire_api, case.name)(**values_of(case.required)) as response:
+        assert (response.status, response.getfilename(), response.read()) == (200, "a.zip", CONTENT)
+    assert list(downloads.iterdir()) == []
+    path = getattr(wire_api, case.name)(**values_of(case.required), _preload_content=True)
+    assert path == str(downloads / "a.zip")
     assert Path(path).read_bytes() == CONTENT
     assert [file.name for file in downloads.iterdir()] == ["a.zip"]
 
@@ -324,7 +327,7 @@ def test_with_http_info_gives_data_status_and_headers(case: Case, wire: Server, 
     assert status == case.status
     assert headers["x-request-ID"] == "r-1"
     if case.file_result:
-        assert Path(data).read_bytes() == CONTENT
+        assert data.read() == CONTENT
     elif case.answer is None:
         assert data is None
     else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ubiops.files import DownloadedFile, FileLike
+    from ubiops.files import FileLike
     from ubiops.models import (
         AuditList,
         BlobList,
@@ -113,6 +113,7 @@ if TYPE_CHECKING:
         UserPendingDetail,
     )
     from ubiops.operation import CallOptions
+    from ubiops.rest import RawResponse
 
 _BATCH_DEPLOYMENT_REQUESTS_CREATE: Operation[list[DeploymentRequestBatchCreateResponse]] = Operation(
     "batch_deployment_requests_create",
@@ -177,7 +178,7 @@ _BLOBS_DELETE: Operation[None] = Operation(
     Path("project_name", "str"),
     Path("blob_id", "str"),
 )
-_BLOBS_GET: Operation[DownloadedFile] = Operation(
+_BLOBS_GET: Operation[RawResponse] = Operation(
     "blobs_get",
     "GET",
     "/projects/{project_name}/blobs/{blob_id}",
@@ -642,7 +643,7 @@ _EXPORTS_DELETE: Operation[None] = Operation(
     Path("project_name", "str"),
     Path("export_id", "str"),
 )
-_EXPORTS_DOWNLOAD: Operation[DownloadedFile] = Operation(
+_EXPORTS_DOWNLOAD: Operation[RawResponse] = Operation(
     "exports_download",
     "GET",
     "/projects/{project_name}/exports/{export_id}/download",
@@ -740,7 +741,7 @@ _IMPORTS_DELETE: Operation[None] = Operation(
     Path("project_name", "str"),
     Path("import_id", "str"),
 )
-_IMPORTS_DOWNLOAD: Operation[DownloadedFile] = Operation(
+_IMPORTS_DOWNLOAD: Operation[RawResponse] = Operation(
     "imports_download",
     "GET",
     "/projects/{project_name}/imports/{import_id}/download",
@@ -1339,7 +1340,7 @@ _REQUEST_SCHEDULES_UPDATE: Operation[ScheduleList] = Operation(
     Body("data", "ScheduleUpdate", required=True),
     returns="ScheduleList",
 )
-_REVISIONS_FILE_DOWNLOAD: Operation[DownloadedFile] = Operation(
+_REVISIONS_FILE_DOWNLOAD: Operation[RawResponse] = Operation(
     "revisions_file_download",
     "GET",
     "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}/download",
@@ -1812,7 +1813,7 @@ class CoreApi(Api):
         """Like `blobs_delete`, and returns ``(data, status, headers)``."""
         return _BLOBS_DELETE.call_with_http_info(self.api_client, (project_name, blob_id), options)
 
-    def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[CallOptions]) -> DownloadedFile:
+    def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download a blob.
 
         Returns the content of a blob, not its details; those come from `blobs_list`.
@@ -1836,7 +1837,7 @@ class CoreApi(Api):
 
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[CallOptions]
-    ) -> tuple[DownloadedFile, int, Mapping[str, str]]:
+    ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `blobs_get`, and returns ``(data, status, headers)``."""
         return _BLOBS_GET.call_with_http_info(self.api_client, (project_name, blob_id), options)
 
@@ -3834,7 +3835,7 @@ class CoreApi(Api):
         """Like `exports_delete`, and returns ``(data, status, headers)``."""
         return _EXPORTS_DELETE.call_with_http_info(self.api_client, (project_name, export_id), options)
 
-    def exports_download(self, project_name: str, export_id: str, **options: Unpack[CallOptions]) -> DownloadedFile:
+    def exports_download(self, project_name: str, export_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the zip file of an export.
 
         Returns the zip file, which exists once the export is `completed`. `imports_create` accepts it in any
@@ -3860,7 +3861,7 @@ class CoreApi(Api):
 
     def exports_download_with_http_info(
         self, project_name: str, export_id: str, **options: Unpack[CallOptions]
-    ) -> tuple[DownloadedFile, int, Mapping[str, str]]:
+    ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `exports_download`, and returns ``(data, status, headers)``."""
         return _EXPORTS_DOWNLOAD.call_with_http_info(self.api_client, (project_name, export_id), options)
 
@@ -4211,7 +4212,7 @@ class CoreApi(Api):
         """Like `imports_delete`, and returns ``(data, status, headers)``."""
         return _IMPORTS_DELETE.call_with_http_info(self.api_client, (project_name, import_id), options)
 
-    def imports_download(self, project_name: str, import_id: str, **options: Unpack[CallOptions]) -> DownloadedFile:
+    def imports_download(self, project_name: str, import_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the zip file of an import.
 
         Returns the zip file that the import was made from.
@@ -4235,7 +4236,7 @@ class CoreApi(Api):
 
     def imports_download_with_http_info(
         self, project_name: str, import_id: str, **options: Unpack[CallOptions]
-    ) -> tuple[DownloadedFile, int, Mapping[str, str]]:
+    ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `imports_download`, and returns ``(data, status, headers)``."""
         return _IMPORTS_DOWNLOAD.call_with_http_info(self.api_client, (project_name, import_id), options)
 
@@ -6874,7 +6875,7 @@ class CoreApi(Api):
 
     def revisions_file_download(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
-    ) -> DownloadedFile:
+    ) -> RawResponse:
         """Download a deployment package.
 
         Downloads the zip that was uploaded for a revision of a deployment version.
@@ -6902,7 +6903,7 @@ class CoreApi(Api):
 
     def revisions_file_download_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
-    ) -> tuple[DownloadedFile, int, Mapping[str, str]]:
+    ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `revisions_file_download`, and returns ``(data, status, headers)``."""
         return _REVISIONS_FILE_DOWNLOAD.call_with_http_info(
             self.api_client, (project_name, deployment_name, revision_id, version), options

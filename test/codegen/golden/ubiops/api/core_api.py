@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ubiops.files import DownloadedFile, FileLike
+    from ubiops.files import FileLike
     from ubiops.models import PlantCreate, PlantDetail, PlantUpdate
     from ubiops.operation import CallOptions
+    from ubiops.rest import RawResponse
 
 _GARDEN_TALK: Operation[Any] = Operation(
     "garden_talk",
@@ -46,7 +47,7 @@ _PHOTOS_CREATE: Operation[list[str]] = Operation(
     returns="list[str]",
     content_type="multipart/form-data",
 )
-_PHOTOS_LATEST: Operation[DownloadedFile] = Operation("photos_latest", "GET", "/photos/latest", returns="file")
+_PHOTOS_LATEST: Operation[RawResponse] = Operation("photos_latest", "GET", "/photos/latest", returns="file")
 _PLANTS_CREATE: Operation[PlantDetail] = Operation(
     "plants_create",
     "POST",
@@ -171,7 +172,7 @@ class CoreApi(Api):
         """Like `photos_create`, and returns ``(data, status, headers)``."""
         return _PHOTOS_CREATE.call_with_http_info(self.api_client, (photo, title, public), options)
 
-    def photos_latest(self, **options: Unpack[CallOptions]) -> DownloadedFile:
+    def photos_latest(self, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the latest photo.
 
         Args:
@@ -190,7 +191,7 @@ class CoreApi(Api):
 
     def photos_latest_with_http_info(
         self, **options: Unpack[CallOptions]
-    ) -> tuple[DownloadedFile, int, Mapping[str, str]]:
+    ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `photos_latest`, and returns ``(data, status, headers)``."""
         return _PHOTOS_LATEST.call_with_http_info(self.api_client, (), options)
 
