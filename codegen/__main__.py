@@ -9,7 +9,9 @@ from pathlib import Path
 
 from codegen.document import DocumentError, read
 from codegen.render import MARK, render
+from codegen.sources import join
 
+SOURCES = "codegen/document"
 DOCUMENT = "ubiops/openapi.yaml"
 
 
@@ -22,16 +24,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all is well, 1 if files differ, 2 if the document can't be used.
     """
-    parser = argparse.ArgumentParser(prog="python -m codegen", description=f"Make the client from {DOCUMENT}.")
+    parser = argparse.ArgumentParser(
+        prog="python -m codegen", description=f"Make {DOCUMENT} and the client from {SOURCES}."
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; name the files that differ and exit with 1"
     )
-    parser.add_argument("--root", type=Path, default=Path(), help="folder with ubiops/ and docs/ (default: this one)")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="folder with codegen/, ubiops/ and docs/ (default: this one)"
+    )
     options = parser.parse_args(arguments)
     try:
-        files = render(read(options.root / DOCUMENT))
+        document = join(options.root / SOURCES, f"# {MARK} from {SOURCES}: edit that.")
+        files = {DOCUMENT: document, **render(read(document))}
     except (DocumentError, OSError) as error:
-        print(f"{DOCUMENT}: {error}", file=sys.stderr)
+        print(f"{SOURCES}: {error}", file=sys.stderr)
         return 2
     changes = [*_different(options.root, files), *_stale(options.root, files)]
     if not options.check:

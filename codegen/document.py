@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from keyword import iskeyword
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -144,19 +143,19 @@ class Document:
     schemas: tuple[Schema, ...]
 
 
-def read(path: Path) -> Document:
+def read(text: str) -> Document:
     """Read an OpenAPI document.
 
     Args:
-        path: The YAML file.
+        text: The document, as YAML.
 
     Raises:
         DocumentError: It isn't YAML, or says something that the client can't express.
     """
     try:
-        root = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        root = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise DocumentError(str(path), f"is no valid YAML: {error}") from error
+        raise DocumentError("the document", f"is no valid YAML: {error}") from error
     return _Reader(root).document()
 
 
