@@ -203,7 +203,7 @@ def _example_argument(argument: Argument) -> str | Group:
 def operation_imports(document: Document) -> str:
     """The import of the declarations' parts."""
     kinds = {argument.kind for operation in document.operations for argument in operation.arguments}
-    return _import("ubiops.operation", {"Api", "Operation", *kinds})
+    return _import("ubiops.operation", {"Operation", *kinds})
 
 
 def method_imports(document: Document) -> str:

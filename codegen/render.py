@@ -32,7 +32,7 @@ EXPORTS = {
     "NULL": "ubiops.schema",
     **dict.fromkeys(EXCEPTIONS, "ubiops.exceptions"),
 }
-DECLARING = ["Api", "Body", "File", "Form", "Header", "Model", "Operation", "Path", "Query"]
+DECLARING = ["Api", "Body", "File", "Form", "Header", "Model", "Operation", "Path", "Query", "method_of"]
 SUBMODULES = ["api", "api_client", "configuration", "exceptions", "models", "rest", "utils"]
 
 

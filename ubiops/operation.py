@@ -6,9 +6,8 @@ A generated method declares an `Operation` and calls it; what every method share
 from __future__ import annotations
 
 import json
-from functools import cache, wraps
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
@@ -16,11 +15,11 @@ from ubiops.files import Multipart, Stream, Upload
 from ubiops.schema import Invalid, Spec, is_free, item_type, model_class, nearest_hint, reader, write_json, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ubiops.api_client import ApiClient
+    from ubiops.configuration import Configuration
 
-__all__ = ["Api", "Body", "CallOptions", "File", "Form", "Header", "Operation", "Path", "Query", "Request"]
+__all__ = ["Body", "CallOptions", "Client", "File", "Form", "Header", "Operation", "Path", "Query", "Request"]
 
 T = TypeVar("T")
 
@@ -84,6 +83,25 @@ class Request:
     def target(self) -> str:
         """Encoded path and query, below the host."""
         return f"{self.path}?{'&'.join(self.query)}" if self.query else self.path
+
+
+class Client(Protocol):
+    """What an operation needs of a client: `ubiops.api_client.ApiClient`, or a double of it."""
+
+    configuration: Configuration
+    client_side_validation: bool
+
+    def execute(
+        self,
+        request: Request,
+        returns: str | None,
+        *,
+        async_req: bool,
+        preload: bool,
+        timeout: Any,
+        data_only: bool,
+    ) -> Any:
+        """Send a request and read its answer: see `ApiClient.execute`."""
 
 
 def quote_path(value: Any, safe: str) -> str:
@@ -234,7 +252,7 @@ class Operation(Generic[T]):
         self.server_timeout = server_timeout
         self.takes_body = any(isinstance(parameter, Body) for parameter in parameters)
 
-    def call(self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any]) -> T:
+    def call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]) -> T:
         """Call the endpoint and return the data.
 
         Raises:
@@ -246,14 +264,14 @@ class Operation(Generic[T]):
         return result
 
     def call_with_http_info(
-        self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any]
+        self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]
     ) -> tuple[T, int, Mapping[str, str]]:
         """Like `call`, and return data, status and headers."""
         data_only = options.get("_return_http_data_only", False)
         result: tuple[T, int, Mapping[str, str]] = self._call(client, arguments, options, data_only=data_only)
         return result
 
-    def _call(self, client: ApiClient, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool) -> Any:
+    def _call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool) -> Any:
         for option in options:
             if option not in CallOptions.__annotations__:
                 raise self._unknown(option)
@@ -352,65 +370,3 @@ def _shape(type_name: str) -> type | None:
     if item_type(type_name) is not None:
         return list
     return None if type_name in ("str", "int", "float", "bool", "object", "date", "datetime") else dict
-
-
-class Api:
-    """The base of `CoreApi`: holds the client that its methods use.
-
-    Args:
-        api_client: The client; by default a new one with the default configuration.
-
-    Raises:
-        ApiTypeError: It is no client.
-    """
-
-    def __init__(self, api_client: ApiClient | None = None) -> None:
-        if api_client is None:
-            from ubiops.api_client import ApiClient
-
-            api_client = ApiClient()
-        # No isinstance: tests of programs pass a double.
-        if not hasattr(api_client, "configuration"):
-            raise ApiTypeError(
-                f"Invalid value for `api_client` of {type(self).__name__}, must be ApiClient, not {api_client!r}"
-            )
-        self.api_client = api_client
-
-    def __init_subclass__(cls) -> None:
-        for name, method in list(vars(cls).items()):
-            if not name.startswith("_") and isinstance(method, FunctionType):
-                setattr(cls, name, _naming_arguments(method))
-
-
-def _naming_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Raise what Python says of missing and surplus arguments as the client's own errors."""
-
-    @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except TypeError as error:
-            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
-                raise
-            problem = error
-        raise _binding_error(method, args, kwargs, problem) from None
-
-    return call
-
-
-def _binding_error(
-    method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], problem: TypeError
-) -> TypeError:
-    import inspect
-
-    signature = inspect.signature(method)
-    try:
-        given = signature.bind_partial(*args, **kwargs).arguments
-    except TypeError:
-        return ApiTypeError(str(problem))
-    missing = [
-        name
-        for name, parameter in signature.parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and name not in given
-    ]
-    return MissingArgumentError(f"Missing the required parameter `{missing[0]}` when calling `{method.__name__}`")

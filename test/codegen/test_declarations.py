@@ -10,7 +10,6 @@ import pytest
 
 import ubiops
 from test.codegen.document import DOCUMENT, OPERATIONS, SCHEMAS, resolved
-from ubiops.api import core_api
 from ubiops.model import Model
 from ubiops.operation import Operation
 
@@ -51,7 +50,7 @@ def parameters(operation: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
 
 
 def declaration(name: str) -> Operation[Any]:
-    found: Operation[Any] = getattr(core_api, f"_{name.upper()}")
+    found: Operation[Any] = getattr(ubiops.CoreApi, name).operation
     return found
 
 

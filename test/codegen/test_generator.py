@@ -42,7 +42,9 @@ def test_writes_the_golden_files(root: Path) -> None:
 
 
 def test_the_golden_files_pass_a_strict_type_check(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "ubiops", tmp_path / "ubiops", ignore=shutil.ignore_patterns("models", "api", "emulator"))
+    shutil.copytree(
+        ROOT / "ubiops", tmp_path / "ubiops", ignore=shutil.ignore_patterns("models", "core_api.*", "emulator")
+    )
     shutil.copytree(GOLDEN / "ubiops", tmp_path / "ubiops", dirs_exist_ok=True)
     # Silent about what they import: utils/ and others use models that the small document doesn't have.
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *GENERATED]

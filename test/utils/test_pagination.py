@@ -18,16 +18,16 @@ import ubiops
 from test.emulator.log import write_log
 from test.emulator.pipelines import attach, deployment, make_pipeline
 from test.emulator.project import DOUBLE, TestProject
-from ubiops.api import core_api
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
 from ubiops.emulator.store import Blob, DeploymentRequest
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, ServerError
-from ubiops.operation import Operation
 from ubiops.utils import paginate, upload_file
 
 OPERATIONS: dict[str, Any] = {
-    operation.name: operation for operation in vars(core_api).values() if isinstance(operation, Operation)
+    name: method.operation
+    for name, method in vars(ubiops.CoreApi).items()
+    if hasattr(method, "operation") and not name.endswith("_with_http_info")
 }
 PAGED = sorted(
     name

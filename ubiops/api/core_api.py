@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ubiops.operation import Api, Body, File, Form, Header, Operation, Path, Query
+from ubiops.api.base import Api, method_of
+from ubiops.operation import Body, File, Form, Header, Operation, Path, Query
 
 if TYPE_CHECKING:
     import datetime
@@ -1514,6 +1515,7 @@ class CoreApi(Api):
     ``_preload_content`` and ``_request_timeout``.
     """
 
+    @method_of(_BATCH_DEPLOYMENT_REQUESTS_CREATE)
     def batch_deployment_requests_create(
         self,
         project_name: str,
@@ -1560,6 +1562,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_DEPLOYMENT_REQUESTS_CREATE)
     def batch_deployment_requests_create_with_http_info(
         self,
         project_name: str,
@@ -1574,6 +1577,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def batch_deployment_version_requests_create(
         self,
         project_name: str,
@@ -1620,6 +1624,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def batch_deployment_version_requests_create_with_http_info(
         self,
         project_name: str,
@@ -1635,6 +1640,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_PIPELINE_REQUESTS_CREATE)
     def batch_pipeline_requests_create(
         self,
         project_name: str,
@@ -1679,6 +1685,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_PIPELINE_REQUESTS_CREATE)
     def batch_pipeline_requests_create_with_http_info(
         self,
         project_name: str,
@@ -1693,6 +1700,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_PIPELINE_VERSION_REQUESTS_CREATE)
     def batch_pipeline_version_requests_create(
         self,
         project_name: str,
@@ -1738,6 +1746,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data, timeout, notification_group), options
         )
 
+    @method_of(_BATCH_PIPELINE_VERSION_REQUESTS_CREATE)
     def batch_pipeline_version_requests_create_with_http_info(
         self,
         project_name: str,
@@ -1753,6 +1762,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data, timeout, notification_group), options
         )
 
+    @method_of(_BLOBS_CREATE)
     def blobs_create(
         self, project_name: str, file: FileLike, blob_ttl: int | None = None, **options: Unpack[CallOptions]
     ) -> BlobList:
@@ -1782,12 +1792,14 @@ class CoreApi(Api):
         """
         return _BLOBS_CREATE.call(self.api_client, (project_name, file, blob_ttl), options)
 
+    @method_of(_BLOBS_CREATE)
     def blobs_create_with_http_info(
         self, project_name: str, file: FileLike, blob_ttl: int | None = None, **options: Unpack[CallOptions]
     ) -> tuple[BlobList, int, Mapping[str, str]]:
         """Like `blobs_create`, and returns ``(data, status, headers)``."""
         return _BLOBS_CREATE.call_with_http_info(self.api_client, (project_name, file, blob_ttl), options)
 
+    @method_of(_BLOBS_DELETE)
     def blobs_delete(self, project_name: str, blob_id: str, **options: Unpack[CallOptions]) -> None:
         """Delete a blob.
 
@@ -1807,12 +1819,14 @@ class CoreApi(Api):
         """
         return _BLOBS_DELETE.call(self.api_client, (project_name, blob_id), options)
 
+    @method_of(_BLOBS_DELETE)
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `blobs_delete`, and returns ``(data, status, headers)``."""
         return _BLOBS_DELETE.call_with_http_info(self.api_client, (project_name, blob_id), options)
 
+    @method_of(_BLOBS_GET)
     def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download a blob.
 
@@ -1835,12 +1849,14 @@ class CoreApi(Api):
         """
         return _BLOBS_GET.call(self.api_client, (project_name, blob_id), options)
 
+    @method_of(_BLOBS_GET)
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[CallOptions]
     ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `blobs_get`, and returns ``(data, status, headers)``."""
         return _BLOBS_GET.call_with_http_info(self.api_client, (project_name, blob_id), options)
 
+    @method_of(_BLOBS_LIST)
     def blobs_list(
         self,
         project_name: str,
@@ -1874,6 +1890,7 @@ class CoreApi(Api):
         """
         return _BLOBS_LIST.call(self.api_client, (project_name, range, creation_date), options)
 
+    @method_of(_BLOBS_LIST)
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -1884,6 +1901,7 @@ class CoreApi(Api):
         """Like `blobs_list`, and returns ``(data, status, headers)``."""
         return _BLOBS_LIST.call_with_http_info(self.api_client, (project_name, range, creation_date), options)
 
+    @method_of(_BLOBS_UPDATE)
     def blobs_update(
         self,
         project_name: str,
@@ -1918,6 +1936,7 @@ class CoreApi(Api):
         """
         return _BLOBS_UPDATE.call(self.api_client, (project_name, blob_id, file, blob_ttl), options)
 
+    @method_of(_BLOBS_UPDATE)
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -1929,6 +1948,7 @@ class CoreApi(Api):
         """Like `blobs_update`, and returns ``(data, status, headers)``."""
         return _BLOBS_UPDATE.call_with_http_info(self.api_client, (project_name, blob_id, file, blob_ttl), options)
 
+    @method_of(_BUCKETS_CREATE)
     def buckets_create(
         self, project_name: str, data: BucketCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> BucketList:
@@ -1957,12 +1977,14 @@ class CoreApi(Api):
         """
         return _BUCKETS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_BUCKETS_CREATE)
     def buckets_create_with_http_info(
         self, project_name: str, data: BucketCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[BucketList, int, Mapping[str, str]]:
         """Like `buckets_create`, and returns ``(data, status, headers)``."""
         return _BUCKETS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_BUCKETS_DELETE)
     def buckets_delete(self, project_name: str, bucket_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a bucket.
 
@@ -1983,12 +2005,14 @@ class CoreApi(Api):
         """
         return _BUCKETS_DELETE.call(self.api_client, (project_name, bucket_name), options)
 
+    @method_of(_BUCKETS_DELETE)
     def buckets_delete_with_http_info(
         self, project_name: str, bucket_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `buckets_delete`, and returns ``(data, status, headers)``."""
         return _BUCKETS_DELETE.call_with_http_info(self.api_client, (project_name, bucket_name), options)
 
+    @method_of(_BUCKETS_GET)
     def buckets_get(self, project_name: str, bucket_name: str, **options: Unpack[CallOptions]) -> BucketDetail:
         """Get a bucket.
 
@@ -2011,12 +2035,14 @@ class CoreApi(Api):
         """
         return _BUCKETS_GET.call(self.api_client, (project_name, bucket_name), options)
 
+    @method_of(_BUCKETS_GET)
     def buckets_get_with_http_info(
         self, project_name: str, bucket_name: str, **options: Unpack[CallOptions]
     ) -> tuple[BucketDetail, int, Mapping[str, str]]:
         """Like `buckets_get`, and returns ``(data, status, headers)``."""
         return _BUCKETS_GET.call_with_http_info(self.api_client, (project_name, bucket_name), options)
 
+    @method_of(_BUCKETS_LIST)
     def buckets_list(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[BucketList]:
@@ -2043,12 +2069,14 @@ class CoreApi(Api):
         """
         return _BUCKETS_LIST.call(self.api_client, (project_name, labels), options)
 
+    @method_of(_BUCKETS_LIST)
     def buckets_list_with_http_info(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[BucketList], int, Mapping[str, str]]:
         """Like `buckets_list`, and returns ``(data, status, headers)``."""
         return _BUCKETS_LIST.call_with_http_info(self.api_client, (project_name, labels), options)
 
+    @method_of(_BUCKETS_UPDATE)
     def buckets_update(
         self, project_name: str, bucket_name: str, data: BucketUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> BucketDetail:
@@ -2077,12 +2105,14 @@ class CoreApi(Api):
         """
         return _BUCKETS_UPDATE.call(self.api_client, (project_name, bucket_name, data), options)
 
+    @method_of(_BUCKETS_UPDATE)
     def buckets_update_with_http_info(
         self, project_name: str, bucket_name: str, data: BucketUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[BucketDetail, int, Mapping[str, str]]:
         """Like `buckets_update`, and returns ``(data, status, headers)``."""
         return _BUCKETS_UPDATE.call_with_http_info(self.api_client, (project_name, bucket_name, data), options)
 
+    @method_of(_BUILDS_GET)
     def builds_get(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> BuildList:
@@ -2110,6 +2140,7 @@ class CoreApi(Api):
         """
         return _BUILDS_GET.call(self.api_client, (project_name, build_id, deployment_name, version), options)
 
+    @method_of(_BUILDS_GET)
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[BuildList, int, Mapping[str, str]]:
@@ -2118,6 +2149,7 @@ class CoreApi(Api):
             self.api_client, (project_name, build_id, deployment_name, version), options
         )
 
+    @method_of(_BUILDS_LIST)
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> list[BuildList]:
@@ -2144,12 +2176,14 @@ class CoreApi(Api):
         """
         return _BUILDS_LIST.call(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_BUILDS_LIST)
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[list[BuildList], int, Mapping[str, str]]:
         """Like `builds_list`, and returns ``(data, status, headers)``."""
         return _BUILDS_LIST.call_with_http_info(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_DEPLOYMENT_AUDIT_EVENTS_LIST)
     def deployment_audit_events_list(
         self,
         project_name: str,
@@ -2186,6 +2220,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, action, limit, offset), options
         )
 
+    @method_of(_DEPLOYMENT_AUDIT_EVENTS_LIST)
     def deployment_audit_events_list_with_http_info(
         self,
         project_name: str,
@@ -2200,6 +2235,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, action, limit, offset), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY)
     def deployment_environment_variables_copy(
         self,
         project_name: str,
@@ -2234,6 +2270,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY)
     def deployment_environment_variables_copy_with_http_info(
         self,
         project_name: str,
@@ -2246,6 +2283,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_environment_variables_create(
         self,
         project_name: str,
@@ -2279,6 +2317,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_environment_variables_create_with_http_info(
         self,
         project_name: str,
@@ -2291,6 +2330,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_environment_variables_delete(
         self, project_name: str, deployment_name: str, id: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -2315,6 +2355,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_environment_variables_delete_with_http_info(
         self, project_name: str, deployment_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -2323,6 +2364,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_GET)
     def deployment_environment_variables_get(
         self, project_name: str, deployment_name: str, id: str, **options: Unpack[CallOptions]
     ) -> EnvironmentVariableList:
@@ -2348,6 +2390,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_GET.call(self.api_client, (project_name, deployment_name, id), options)
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_GET)
     def deployment_environment_variables_get_with_http_info(
         self, project_name: str, deployment_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[EnvironmentVariableList, int, Mapping[str, str]]:
@@ -2356,6 +2399,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST)
     def deployment_environment_variables_list(
         self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]
     ) -> list[InheritedEnvironmentVariableList]:
@@ -2381,6 +2425,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST.call(self.api_client, (project_name, deployment_name), options)
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST)
     def deployment_environment_variables_list_with_http_info(
         self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[InheritedEnvironmentVariableList], int, Mapping[str, str]]:
@@ -2389,6 +2434,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_environment_variables_update(
         self,
         project_name: str,
@@ -2425,6 +2471,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, data), options
         )
 
+    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_environment_variables_update_with_http_info(
         self,
         project_name: str,
@@ -2438,6 +2485,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, data), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_DELETE)
     def deployment_requests_batch_delete(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> Any:
@@ -2466,6 +2514,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_REQUESTS_BATCH_DELETE.call(self.api_client, (project_name, deployment_name, data), options)
 
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_DELETE)
     def deployment_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[Any, int, Mapping[str, str]]:
@@ -2474,6 +2523,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_GET)
     def deployment_requests_batch_get(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> list[DeploymentRequestBatchDetail]:
@@ -2502,6 +2552,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_REQUESTS_BATCH_GET.call(self.api_client, (project_name, deployment_name, data), options)
 
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_GET)
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[list[DeploymentRequestBatchDetail], int, Mapping[str, str]]:
@@ -2510,6 +2561,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_CREATE)
     def deployment_requests_create(
         self,
         project_name: str,
@@ -2551,6 +2603,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data, timeout), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_CREATE)
     def deployment_requests_create_with_http_info(
         self,
         project_name: str,
@@ -2564,6 +2617,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data, timeout), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_DELETE)
     def deployment_requests_delete(
         self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -2586,6 +2640,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_REQUESTS_DELETE.call(self.api_client, (project_name, deployment_name, request_id), options)
 
+    @method_of(_DEPLOYMENT_REQUESTS_DELETE)
     def deployment_requests_delete_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -2594,6 +2649,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_GET)
     def deployment_requests_get(
         self,
         project_name: str,
@@ -2630,6 +2686,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, metadata_only), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_GET)
     def deployment_requests_get_with_http_info(
         self,
         project_name: str,
@@ -2643,6 +2700,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, metadata_only), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_LIST)
     def deployment_requests_list(
         self,
         project_name: str,
@@ -2708,6 +2766,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_LIST)
     def deployment_requests_list_with_http_info(
         self,
         project_name: str,
@@ -2742,6 +2801,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_UPDATE)
     def deployment_requests_update(
         self,
         project_name: str,
@@ -2778,6 +2838,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, data), options
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_UPDATE)
     def deployment_requests_update_with_http_info(
         self,
         project_name: str,
@@ -2791,6 +2852,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY)
     def deployment_version_environment_variables_copy(
         self,
         project_name: str,
@@ -2826,6 +2888,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY)
     def deployment_version_environment_variables_copy_with_http_info(
         self,
         project_name: str,
@@ -2839,6 +2902,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_version_environment_variables_create(
         self,
         project_name: str,
@@ -2874,6 +2938,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_version_environment_variables_create_with_http_info(
         self,
         project_name: str,
@@ -2887,6 +2952,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_version_environment_variables_delete(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -2913,6 +2979,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_version_environment_variables_delete_with_http_info(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -2921,6 +2988,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET)
     def deployment_version_environment_variables_get(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Unpack[CallOptions]
     ) -> EnvironmentVariableList:
@@ -2949,6 +3017,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET)
     def deployment_version_environment_variables_get_with_http_info(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[EnvironmentVariableList, int, Mapping[str, str]]:
@@ -2957,6 +3026,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST)
     def deployment_version_environment_variables_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> list[InheritedEnvironmentVariableList]:
@@ -2985,6 +3055,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST)
     def deployment_version_environment_variables_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[list[InheritedEnvironmentVariableList], int, Mapping[str, str]]:
@@ -2993,6 +3064,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_version_environment_variables_update(
         self,
         project_name: str,
@@ -3031,6 +3103,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_version_environment_variables_update_with_http_info(
         self,
         project_name: str,
@@ -3045,6 +3118,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, id, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE)
     def deployment_version_requests_batch_delete(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> Any:
@@ -3075,6 +3149,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE)
     def deployment_version_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[Any, int, Mapping[str, str]]:
@@ -3083,6 +3158,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_GET)
     def deployment_version_requests_batch_get(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> list[DeploymentRequestBatchDetail]:
@@ -3114,6 +3190,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_GET)
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[list[DeploymentRequestBatchDetail], int, Mapping[str, str]]:
@@ -3122,6 +3199,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def deployment_version_requests_create(
         self,
         project_name: str,
@@ -3165,6 +3243,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data, timeout), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def deployment_version_requests_create_with_http_info(
         self,
         project_name: str,
@@ -3179,6 +3258,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data, timeout), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_DELETE)
     def deployment_version_requests_delete(
         self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -3204,6 +3284,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_DELETE)
     def deployment_version_requests_delete_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -3212,6 +3293,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_GET)
     def deployment_version_requests_get(
         self,
         project_name: str,
@@ -3249,6 +3331,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version, metadata_only), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_GET)
     def deployment_version_requests_get_with_http_info(
         self,
         project_name: str,
@@ -3263,6 +3346,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version, metadata_only), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_LIST)
     def deployment_version_requests_list(
         self,
         project_name: str,
@@ -3331,6 +3415,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_LIST)
     def deployment_version_requests_list_with_http_info(
         self,
         project_name: str,
@@ -3367,6 +3452,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_UPDATE)
     def deployment_version_requests_update(
         self,
         project_name: str,
@@ -3404,6 +3490,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_UPDATE)
     def deployment_version_requests_update_with_http_info(
         self,
         project_name: str,
@@ -3418,6 +3505,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, request_id, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_CREATE)
     def deployment_versions_create(
         self,
         project_name: str,
@@ -3450,6 +3538,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_VERSIONS_CREATE.call(self.api_client, (project_name, deployment_name, data), options)
 
+    @method_of(_DEPLOYMENT_VERSIONS_CREATE)
     def deployment_versions_create_with_http_info(
         self,
         project_name: str,
@@ -3462,6 +3551,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_DELETE)
     def deployment_versions_delete(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -3486,6 +3576,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_VERSIONS_DELETE.call(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_DEPLOYMENT_VERSIONS_DELETE)
     def deployment_versions_delete_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -3494,6 +3585,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_GET)
     def deployment_versions_get(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> DeploymentVersionDetail:
@@ -3520,6 +3612,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_VERSIONS_GET.call(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_DEPLOYMENT_VERSIONS_GET)
     def deployment_versions_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[DeploymentVersionDetail, int, Mapping[str, str]]:
@@ -3528,6 +3621,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_LIST)
     def deployment_versions_list(
         self, project_name: str, deployment_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[DeploymentVersionList]:
@@ -3554,6 +3648,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENT_VERSIONS_LIST.call(self.api_client, (project_name, deployment_name, labels), options)
 
+    @method_of(_DEPLOYMENT_VERSIONS_LIST)
     def deployment_versions_list_with_http_info(
         self, project_name: str, deployment_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[DeploymentVersionList], int, Mapping[str, str]]:
@@ -3562,6 +3657,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, labels), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_UPDATE)
     def deployment_versions_update(
         self,
         project_name: str,
@@ -3598,6 +3694,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENT_VERSIONS_UPDATE)
     def deployment_versions_update_with_http_info(
         self,
         project_name: str,
@@ -3611,6 +3708,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
+    @method_of(_DEPLOYMENTS_CREATE)
     def deployments_create(
         self, project_name: str, data: DeploymentCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> DeploymentCreateResponse:
@@ -3638,12 +3736,14 @@ class CoreApi(Api):
         """
         return _DEPLOYMENTS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_DEPLOYMENTS_CREATE)
     def deployments_create_with_http_info(
         self, project_name: str, data: DeploymentCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[DeploymentCreateResponse, int, Mapping[str, str]]:
         """Like `deployments_create`, and returns ``(data, status, headers)``."""
         return _DEPLOYMENTS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_DEPLOYMENTS_DELETE)
     def deployments_delete(self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a deployment.
 
@@ -3665,12 +3765,14 @@ class CoreApi(Api):
         """
         return _DEPLOYMENTS_DELETE.call(self.api_client, (project_name, deployment_name), options)
 
+    @method_of(_DEPLOYMENTS_DELETE)
     def deployments_delete_with_http_info(
         self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `deployments_delete`, and returns ``(data, status, headers)``."""
         return _DEPLOYMENTS_DELETE.call_with_http_info(self.api_client, (project_name, deployment_name), options)
 
+    @method_of(_DEPLOYMENTS_GET)
     def deployments_get(
         self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]
     ) -> DeploymentDetail:
@@ -3695,12 +3797,14 @@ class CoreApi(Api):
         """
         return _DEPLOYMENTS_GET.call(self.api_client, (project_name, deployment_name), options)
 
+    @method_of(_DEPLOYMENTS_GET)
     def deployments_get_with_http_info(
         self, project_name: str, deployment_name: str, **options: Unpack[CallOptions]
     ) -> tuple[DeploymentDetail, int, Mapping[str, str]]:
         """Like `deployments_get`, and returns ``(data, status, headers)``."""
         return _DEPLOYMENTS_GET.call_with_http_info(self.api_client, (project_name, deployment_name), options)
 
+    @method_of(_DEPLOYMENTS_LIST)
     def deployments_list(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[DeploymentList]:
@@ -3727,12 +3831,14 @@ class CoreApi(Api):
         """
         return _DEPLOYMENTS_LIST.call(self.api_client, (project_name, labels), options)
 
+    @method_of(_DEPLOYMENTS_LIST)
     def deployments_list_with_http_info(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[DeploymentList], int, Mapping[str, str]]:
         """Like `deployments_list`, and returns ``(data, status, headers)``."""
         return _DEPLOYMENTS_LIST.call_with_http_info(self.api_client, (project_name, labels), options)
 
+    @method_of(_DEPLOYMENTS_UPDATE)
     def deployments_update(
         self,
         project_name: str,
@@ -3767,6 +3873,7 @@ class CoreApi(Api):
         """
         return _DEPLOYMENTS_UPDATE.call(self.api_client, (project_name, deployment_name, data), options)
 
+    @method_of(_DEPLOYMENTS_UPDATE)
     def deployments_update_with_http_info(
         self,
         project_name: str,
@@ -3777,6 +3884,7 @@ class CoreApi(Api):
         """Like `deployments_update`, and returns ``(data, status, headers)``."""
         return _DEPLOYMENTS_UPDATE.call_with_http_info(self.api_client, (project_name, deployment_name, data), options)
 
+    @method_of(_EXPORTS_CREATE)
     def exports_create(
         self, project_name: str, data: ExportCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ExportList:
@@ -3804,12 +3912,14 @@ class CoreApi(Api):
         """
         return _EXPORTS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_EXPORTS_CREATE)
     def exports_create_with_http_info(
         self, project_name: str, data: ExportCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ExportList, int, Mapping[str, str]]:
         """Like `exports_create`, and returns ``(data, status, headers)``."""
         return _EXPORTS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_EXPORTS_DELETE)
     def exports_delete(self, project_name: str, export_id: str, **options: Unpack[CallOptions]) -> None:
         """Delete an export.
 
@@ -3829,12 +3939,14 @@ class CoreApi(Api):
         """
         return _EXPORTS_DELETE.call(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_DELETE)
     def exports_delete_with_http_info(
         self, project_name: str, export_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `exports_delete`, and returns ``(data, status, headers)``."""
         return _EXPORTS_DELETE.call_with_http_info(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_DOWNLOAD)
     def exports_download(self, project_name: str, export_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the zip file of an export.
 
@@ -3859,12 +3971,14 @@ class CoreApi(Api):
         """
         return _EXPORTS_DOWNLOAD.call(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_DOWNLOAD)
     def exports_download_with_http_info(
         self, project_name: str, export_id: str, **options: Unpack[CallOptions]
     ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `exports_download`, and returns ``(data, status, headers)``."""
         return _EXPORTS_DOWNLOAD.call_with_http_info(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_GET)
     def exports_get(self, project_name: str, export_id: str, **options: Unpack[CallOptions]) -> ExportDetail:
         """Get an export.
 
@@ -3888,12 +4002,14 @@ class CoreApi(Api):
         """
         return _EXPORTS_GET.call(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_GET)
     def exports_get_with_http_info(
         self, project_name: str, export_id: str, **options: Unpack[CallOptions]
     ) -> tuple[ExportDetail, int, Mapping[str, str]]:
         """Like `exports_get`, and returns ``(data, status, headers)``."""
         return _EXPORTS_GET.call_with_http_info(self.api_client, (project_name, export_id), options)
 
+    @method_of(_EXPORTS_LIST)
     def exports_list(
         self, project_name: str, status: str | None = None, **options: Unpack[CallOptions]
     ) -> list[ExportList]:
@@ -3919,12 +4035,14 @@ class CoreApi(Api):
         """
         return _EXPORTS_LIST.call(self.api_client, (project_name, status), options)
 
+    @method_of(_EXPORTS_LIST)
     def exports_list_with_http_info(
         self, project_name: str, status: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[ExportList], int, Mapping[str, str]]:
         """Like `exports_list`, and returns ``(data, status, headers)``."""
         return _EXPORTS_LIST.call_with_http_info(self.api_client, (project_name, status), options)
 
+    @method_of(_EXPRESSIONS_EVALUATE)
     def expressions_evaluate(
         self, data: ExpressionEvaluate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ExpressionEvaluateResponse:
@@ -3950,12 +4068,14 @@ class CoreApi(Api):
         """
         return _EXPRESSIONS_EVALUATE.call(self.api_client, (data,), options)
 
+    @method_of(_EXPRESSIONS_EVALUATE)
     def expressions_evaluate_with_http_info(
         self, data: ExpressionEvaluate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ExpressionEvaluateResponse, int, Mapping[str, str]]:
         """Like `expressions_evaluate`, and returns ``(data, status, headers)``."""
         return _EXPRESSIONS_EVALUATE.call_with_http_info(self.api_client, (data,), options)
 
+    @method_of(_FILES_DELETE)
     def files_delete(self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]) -> None:
         """Delete a file.
 
@@ -3976,12 +4096,14 @@ class CoreApi(Api):
         """
         return _FILES_DELETE.call(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_DELETE)
     def files_delete_with_http_info(
         self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `files_delete`, and returns ``(data, status, headers)``."""
         return _FILES_DELETE.call_with_http_info(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_DOWNLOAD)
     def files_download(
         self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]
     ) -> FileUploadResponse:
@@ -4008,12 +4130,14 @@ class CoreApi(Api):
         """
         return _FILES_DOWNLOAD.call(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_DOWNLOAD)
     def files_download_with_http_info(
         self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]
     ) -> tuple[FileUploadResponse, int, Mapping[str, str]]:
         """Like `files_download`, and returns ``(data, status, headers)``."""
         return _FILES_DOWNLOAD.call_with_http_info(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_GET)
     def files_get(self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]) -> FileItem:
         """Get the details of a file.
 
@@ -4037,12 +4161,14 @@ class CoreApi(Api):
         """
         return _FILES_GET.call(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_GET)
     def files_get_with_http_info(
         self, project_name: str, bucket_name: str, file: str, **options: Unpack[CallOptions]
     ) -> tuple[FileItem, int, Mapping[str, str]]:
         """Like `files_get`, and returns ``(data, status, headers)``."""
         return _FILES_GET.call_with_http_info(self.api_client, (project_name, bucket_name, file), options)
 
+    @method_of(_FILES_LIST)
     def files_list(
         self,
         project_name: str,
@@ -4084,6 +4210,7 @@ class CoreApi(Api):
             self.api_client, (project_name, bucket_name, prefix, delimiter, continuation_token, limit), options
         )
 
+    @method_of(_FILES_LIST)
     def files_list_with_http_info(
         self,
         project_name: str,
@@ -4099,6 +4226,7 @@ class CoreApi(Api):
             self.api_client, (project_name, bucket_name, prefix, delimiter, continuation_token, limit), options
         )
 
+    @method_of(_FILES_UPLOAD)
     def files_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[CallOptions]
     ) -> FileUploadResponse:
@@ -4127,12 +4255,14 @@ class CoreApi(Api):
         """
         return _FILES_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
 
+    @method_of(_FILES_UPLOAD)
     def files_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[CallOptions]
     ) -> tuple[FileUploadResponse, int, Mapping[str, str]]:
         """Like `files_upload`, and returns ``(data, status, headers)``."""
         return _FILES_UPLOAD.call_with_http_info(self.api_client, (project_name, bucket_name, file, data), options)
 
+    @method_of(_IMPORTS_CREATE)
     def imports_create(
         self,
         project_name: str,
@@ -4173,6 +4303,7 @@ class CoreApi(Api):
             self.api_client, (project_name, file, import_link, export_id, skip_confirmation), options
         )
 
+    @method_of(_IMPORTS_CREATE)
     def imports_create_with_http_info(
         self,
         project_name: str,
@@ -4187,6 +4318,7 @@ class CoreApi(Api):
             self.api_client, (project_name, file, import_link, export_id, skip_confirmation), options
         )
 
+    @method_of(_IMPORTS_DELETE)
     def imports_delete(self, project_name: str, import_id: str, **options: Unpack[CallOptions]) -> None:
         """Delete an import.
 
@@ -4206,12 +4338,14 @@ class CoreApi(Api):
         """
         return _IMPORTS_DELETE.call(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_DELETE)
     def imports_delete_with_http_info(
         self, project_name: str, import_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `imports_delete`, and returns ``(data, status, headers)``."""
         return _IMPORTS_DELETE.call_with_http_info(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_DOWNLOAD)
     def imports_download(self, project_name: str, import_id: str, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the zip file of an import.
 
@@ -4234,12 +4368,14 @@ class CoreApi(Api):
         """
         return _IMPORTS_DOWNLOAD.call(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_DOWNLOAD)
     def imports_download_with_http_info(
         self, project_name: str, import_id: str, **options: Unpack[CallOptions]
     ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `imports_download`, and returns ``(data, status, headers)``."""
         return _IMPORTS_DOWNLOAD.call_with_http_info(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_GET)
     def imports_get(self, project_name: str, import_id: str, **options: Unpack[CallOptions]) -> ImportDetail:
         """Get an import.
 
@@ -4263,12 +4399,14 @@ class CoreApi(Api):
         """
         return _IMPORTS_GET.call(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_GET)
     def imports_get_with_http_info(
         self, project_name: str, import_id: str, **options: Unpack[CallOptions]
     ) -> tuple[ImportDetail, int, Mapping[str, str]]:
         """Like `imports_get`, and returns ``(data, status, headers)``."""
         return _IMPORTS_GET.call_with_http_info(self.api_client, (project_name, import_id), options)
 
+    @method_of(_IMPORTS_LIST)
     def imports_list(
         self, project_name: str, status: str | None = None, **options: Unpack[CallOptions]
     ) -> list[ImportList]:
@@ -4295,12 +4433,14 @@ class CoreApi(Api):
         """
         return _IMPORTS_LIST.call(self.api_client, (project_name, status), options)
 
+    @method_of(_IMPORTS_LIST)
     def imports_list_with_http_info(
         self, project_name: str, status: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[ImportList], int, Mapping[str, str]]:
         """Like `imports_list`, and returns ``(data, status, headers)``."""
         return _IMPORTS_LIST.call_with_http_info(self.api_client, (project_name, status), options)
 
+    @method_of(_IMPORTS_UPDATE)
     def imports_update(
         self, project_name: str, import_id: str, data: ImportUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ImportDetail:
@@ -4331,12 +4471,14 @@ class CoreApi(Api):
         """
         return _IMPORTS_UPDATE.call(self.api_client, (project_name, import_id, data), options)
 
+    @method_of(_IMPORTS_UPDATE)
     def imports_update_with_http_info(
         self, project_name: str, import_id: str, data: ImportUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ImportDetail, int, Mapping[str, str]]:
         """Like `imports_update`, and returns ``(data, status, headers)``."""
         return _IMPORTS_UPDATE.call_with_http_info(self.api_client, (project_name, import_id, data), options)
 
+    @method_of(_INSTANCE_TYPES_LIST)
     def instance_types_list(self, project_name: str, **options: Unpack[CallOptions]) -> list[DeploymentInstanceType]:
         """List instance types.
 
@@ -4359,12 +4501,14 @@ class CoreApi(Api):
         """
         return _INSTANCE_TYPES_LIST.call(self.api_client, (project_name,), options)
 
+    @method_of(_INSTANCE_TYPES_LIST)
     def instance_types_list_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[DeploymentInstanceType], int, Mapping[str, str]]:
         """Like `instance_types_list`, and returns ``(data, status, headers)``."""
         return _INSTANCE_TYPES_LIST.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_METRICS_GET)
     def metrics_get(
         self,
         project_name: str,
@@ -4418,6 +4562,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_METRICS_GET)
     def metrics_get_with_http_info(
         self,
         project_name: str,
@@ -4437,6 +4582,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_NOTIFICATION_GROUPS_CREATE)
     def notification_groups_create(
         self, project_name: str, data: NotificationGroupCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> NotificationGroupList:
@@ -4464,12 +4610,14 @@ class CoreApi(Api):
         """
         return _NOTIFICATION_GROUPS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_NOTIFICATION_GROUPS_CREATE)
     def notification_groups_create_with_http_info(
         self, project_name: str, data: NotificationGroupCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[NotificationGroupList, int, Mapping[str, str]]:
         """Like `notification_groups_create`, and returns ``(data, status, headers)``."""
         return _NOTIFICATION_GROUPS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_NOTIFICATION_GROUPS_DELETE)
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -4491,6 +4639,7 @@ class CoreApi(Api):
         """
         return _NOTIFICATION_GROUPS_DELETE.call(self.api_client, (project_name, notification_group_name), options)
 
+    @method_of(_NOTIFICATION_GROUPS_DELETE)
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -4499,6 +4648,7 @@ class CoreApi(Api):
             self.api_client, (project_name, notification_group_name), options
         )
 
+    @method_of(_NOTIFICATION_GROUPS_GET)
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[CallOptions]
     ) -> NotificationGroupList:
@@ -4523,6 +4673,7 @@ class CoreApi(Api):
         """
         return _NOTIFICATION_GROUPS_GET.call(self.api_client, (project_name, notification_group_name), options)
 
+    @method_of(_NOTIFICATION_GROUPS_GET)
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[CallOptions]
     ) -> tuple[NotificationGroupList, int, Mapping[str, str]]:
@@ -4531,6 +4682,7 @@ class CoreApi(Api):
             self.api_client, (project_name, notification_group_name), options
         )
 
+    @method_of(_NOTIFICATION_GROUPS_LIST)
     def notification_groups_list(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> list[NotificationGroupList]:
@@ -4554,12 +4706,14 @@ class CoreApi(Api):
         """
         return _NOTIFICATION_GROUPS_LIST.call(self.api_client, (project_name,), options)
 
+    @method_of(_NOTIFICATION_GROUPS_LIST)
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[NotificationGroupList], int, Mapping[str, str]]:
         """Like `notification_groups_list`, and returns ``(data, status, headers)``."""
         return _NOTIFICATION_GROUPS_LIST.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_NOTIFICATION_GROUPS_UPDATE)
     def notification_groups_update(
         self,
         project_name: str,
@@ -4592,6 +4746,7 @@ class CoreApi(Api):
         """
         return _NOTIFICATION_GROUPS_UPDATE.call(self.api_client, (project_name, notification_group_name, data), options)
 
+    @method_of(_NOTIFICATION_GROUPS_UPDATE)
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -4604,6 +4759,7 @@ class CoreApi(Api):
             self.api_client, (project_name, notification_group_name, data), options
         )
 
+    @method_of(_ORGANIZATION_USERS_CREATE)
     def organization_users_create(
         self, organization_name: str, data: OrganizationUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> OrganizationUserDetail:
@@ -4631,12 +4787,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATION_USERS_CREATE.call(self.api_client, (organization_name, data), options)
 
+    @method_of(_ORGANIZATION_USERS_CREATE)
     def organization_users_create_with_http_info(
         self, organization_name: str, data: OrganizationUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[OrganizationUserDetail, int, Mapping[str, str]]:
         """Like `organization_users_create`, and returns ``(data, status, headers)``."""
         return _ORGANIZATION_USERS_CREATE.call_with_http_info(self.api_client, (organization_name, data), options)
 
+    @method_of(_ORGANIZATION_USERS_DELETE)
     def organization_users_delete(self, organization_name: str, user_id: str, **options: Unpack[CallOptions]) -> None:
         """Remove a user from an organization.
 
@@ -4658,12 +4816,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATION_USERS_DELETE.call(self.api_client, (organization_name, user_id), options)
 
+    @method_of(_ORGANIZATION_USERS_DELETE)
     def organization_users_delete_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `organization_users_delete`, and returns ``(data, status, headers)``."""
         return _ORGANIZATION_USERS_DELETE.call_with_http_info(self.api_client, (organization_name, user_id), options)
 
+    @method_of(_ORGANIZATION_USERS_GET)
     def organization_users_get(
         self, organization_name: str, user_id: str, **options: Unpack[CallOptions]
     ) -> OrganizationUserDetail:
@@ -4688,12 +4848,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATION_USERS_GET.call(self.api_client, (organization_name, user_id), options)
 
+    @method_of(_ORGANIZATION_USERS_GET)
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[OrganizationUserDetail, int, Mapping[str, str]]:
         """Like `organization_users_get`, and returns ``(data, status, headers)``."""
         return _ORGANIZATION_USERS_GET.call_with_http_info(self.api_client, (organization_name, user_id), options)
 
+    @method_of(_ORGANIZATION_USERS_LIST)
     def organization_users_list(
         self, organization_name: str, **options: Unpack[CallOptions]
     ) -> list[OrganizationUserDetail]:
@@ -4717,12 +4879,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATION_USERS_LIST.call(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATION_USERS_LIST)
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[OrganizationUserDetail], int, Mapping[str, str]]:
         """Like `organization_users_list`, and returns ``(data, status, headers)``."""
         return _ORGANIZATION_USERS_LIST.call_with_http_info(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATION_USERS_UPDATE)
     def organization_users_update(
         self,
         organization_name: str,
@@ -4754,6 +4918,7 @@ class CoreApi(Api):
         """
         return _ORGANIZATION_USERS_UPDATE.call(self.api_client, (organization_name, user_id, data), options)
 
+    @method_of(_ORGANIZATION_USERS_UPDATE)
     def organization_users_update_with_http_info(
         self,
         organization_name: str,
@@ -4766,6 +4931,7 @@ class CoreApi(Api):
             self.api_client, (organization_name, user_id, data), options
         )
 
+    @method_of(_ORGANIZATIONS_CREATE)
     def organizations_create(
         self, data: OrganizationCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> OrganizationList:
@@ -4792,12 +4958,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATIONS_CREATE.call(self.api_client, (data,), options)
 
+    @method_of(_ORGANIZATIONS_CREATE)
     def organizations_create_with_http_info(
         self, data: OrganizationCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[OrganizationList, int, Mapping[str, str]]:
         """Like `organizations_create`, and returns ``(data, status, headers)``."""
         return _ORGANIZATIONS_CREATE.call_with_http_info(self.api_client, (data,), options)
 
+    @method_of(_ORGANIZATIONS_GET)
     def organizations_get(self, organization_name: str, **options: Unpack[CallOptions]) -> OrganizationDetail:
         """Get an organization.
 
@@ -4819,12 +4987,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATIONS_GET.call(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATIONS_GET)
     def organizations_get_with_http_info(
         self, organization_name: str, **options: Unpack[CallOptions]
     ) -> tuple[OrganizationDetail, int, Mapping[str, str]]:
         """Like `organizations_get`, and returns ``(data, status, headers)``."""
         return _ORGANIZATIONS_GET.call_with_http_info(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATIONS_LIST)
     def organizations_list(self, **options: Unpack[CallOptions]) -> list[OrganizationList]:
         """List your organizations.
 
@@ -4844,12 +5014,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATIONS_LIST.call(self.api_client, (), options)
 
+    @method_of(_ORGANIZATIONS_LIST)
     def organizations_list_with_http_info(
         self, **options: Unpack[CallOptions]
     ) -> tuple[list[OrganizationList], int, Mapping[str, str]]:
         """Like `organizations_list`, and returns ``(data, status, headers)``."""
         return _ORGANIZATIONS_LIST.call_with_http_info(self.api_client, (), options)
 
+    @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
     def organizations_resource_usage(self, organization_name: str, **options: Unpack[CallOptions]) -> ResourceUsage:
         """Count the resources of an organization.
 
@@ -4872,12 +5044,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATIONS_RESOURCE_USAGE.call(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
     def organizations_resource_usage_with_http_info(
         self, organization_name: str, **options: Unpack[CallOptions]
     ) -> tuple[ResourceUsage, int, Mapping[str, str]]:
         """Like `organizations_resource_usage`, and returns ``(data, status, headers)``."""
         return _ORGANIZATIONS_RESOURCE_USAGE.call_with_http_info(self.api_client, (organization_name,), options)
 
+    @method_of(_ORGANIZATIONS_UPDATE)
     def organizations_update(
         self, organization_name: str, data: OrganizationUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> OrganizationDetail:
@@ -4907,12 +5081,14 @@ class CoreApi(Api):
         """
         return _ORGANIZATIONS_UPDATE.call(self.api_client, (organization_name, data), options)
 
+    @method_of(_ORGANIZATIONS_UPDATE)
     def organizations_update_with_http_info(
         self, organization_name: str, data: OrganizationUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[OrganizationDetail, int, Mapping[str, str]]:
         """Like `organizations_update`, and returns ``(data, status, headers)``."""
         return _ORGANIZATIONS_UPDATE.call_with_http_info(self.api_client, (organization_name, data), options)
 
+    @method_of(_ORGANIZATIONS_USAGE_GET)
     def organizations_usage_get(
         self,
         organization_name: str,
@@ -4949,6 +5125,7 @@ class CoreApi(Api):
             self.api_client, (organization_name, start_date, end_date, interval), options
         )
 
+    @method_of(_ORGANIZATIONS_USAGE_GET)
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
@@ -4962,6 +5139,7 @@ class CoreApi(Api):
             self.api_client, (organization_name, start_date, end_date, interval), options
         )
 
+    @method_of(_PERMISSIONS_LIST)
     def permissions_list(self, **options: Unpack[CallOptions]) -> list[PermissionList]:
         """List the permissions for custom roles.
 
@@ -4982,12 +5160,14 @@ class CoreApi(Api):
         """
         return _PERMISSIONS_LIST.call(self.api_client, (), options)
 
+    @method_of(_PERMISSIONS_LIST)
     def permissions_list_with_http_info(
         self, **options: Unpack[CallOptions]
     ) -> tuple[list[PermissionList], int, Mapping[str, str]]:
         """Like `permissions_list`, and returns ``(data, status, headers)``."""
         return _PERMISSIONS_LIST.call_with_http_info(self.api_client, (), options)
 
+    @method_of(_PIPELINE_AUDIT_EVENTS_LIST)
     def pipeline_audit_events_list(
         self,
         project_name: str,
@@ -5025,6 +5205,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, action, limit, offset), options
         )
 
+    @method_of(_PIPELINE_AUDIT_EVENTS_LIST)
     def pipeline_audit_events_list_with_http_info(
         self,
         project_name: str,
@@ -5039,6 +5220,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, action, limit, offset), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_BATCH_DELETE)
     def pipeline_requests_batch_delete(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> Any:
@@ -5067,6 +5249,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_REQUESTS_BATCH_DELETE.call(self.api_client, (project_name, pipeline_name, data), options)
 
+    @method_of(_PIPELINE_REQUESTS_BATCH_DELETE)
     def pipeline_requests_batch_delete_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[Any, int, Mapping[str, str]]:
@@ -5075,6 +5258,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_BATCH_GET)
     def pipeline_requests_batch_get(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> list[PipelineRequestDetail]:
@@ -5103,6 +5287,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_REQUESTS_BATCH_GET.call(self.api_client, (project_name, pipeline_name, data), options)
 
+    @method_of(_PIPELINE_REQUESTS_BATCH_GET)
     def pipeline_requests_batch_get_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[list[PipelineRequestDetail], int, Mapping[str, str]]:
@@ -5111,6 +5296,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_CREATE)
     def pipeline_requests_create(
         self,
         project_name: str,
@@ -5155,6 +5341,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_CREATE)
     def pipeline_requests_create_with_http_info(
         self,
         project_name: str,
@@ -5169,6 +5356,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_DELETE)
     def pipeline_requests_delete(
         self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -5192,6 +5380,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_REQUESTS_DELETE.call(self.api_client, (project_name, pipeline_name, request_id), options)
 
+    @method_of(_PIPELINE_REQUESTS_DELETE)
     def pipeline_requests_delete_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -5200,6 +5389,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_GET)
     def pipeline_requests_get(
         self,
         project_name: str,
@@ -5235,6 +5425,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, metadata_only), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_GET)
     def pipeline_requests_get_with_http_info(
         self,
         project_name: str,
@@ -5248,6 +5439,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, metadata_only), options
         )
 
+    @method_of(_PIPELINE_REQUESTS_LIST)
     def pipeline_requests_list(
         self,
         project_name: str,
@@ -5298,6 +5490,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PIPELINE_REQUESTS_LIST)
     def pipeline_requests_list_with_http_info(
         self,
         project_name: str,
@@ -5319,6 +5512,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST)
     def pipeline_version_object_environment_variables_list(
         self, project_name: str, name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> list[InheritedEnvironmentVariableList]:
@@ -5348,6 +5542,7 @@ class CoreApi(Api):
             self.api_client, (project_name, name, pipeline_name, version), options
         )
 
+    @method_of(_PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST)
     def pipeline_version_object_environment_variables_list_with_http_info(
         self, project_name: str, name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[list[InheritedEnvironmentVariableList], int, Mapping[str, str]]:
@@ -5356,6 +5551,7 @@ class CoreApi(Api):
             self.api_client, (project_name, name, pipeline_name, version), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_DELETE)
     def pipeline_version_requests_batch_delete(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> Any:
@@ -5386,6 +5582,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_DELETE)
     def pipeline_version_requests_batch_delete_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[Any, int, Mapping[str, str]]:
@@ -5394,6 +5591,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_GET)
     def pipeline_version_requests_batch_get(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> list[PipelineRequestDetail]:
@@ -5425,6 +5623,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_GET)
     def pipeline_version_requests_batch_get_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Unpack[CallOptions]
     ) -> tuple[list[PipelineRequestDetail], int, Mapping[str, str]]:
@@ -5433,6 +5632,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_CREATE)
     def pipeline_version_requests_create(
         self,
         project_name: str,
@@ -5478,6 +5678,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_CREATE)
     def pipeline_version_requests_create_with_http_info(
         self,
         project_name: str,
@@ -5493,6 +5694,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_DELETE)
     def pipeline_version_requests_delete(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -5518,6 +5720,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_DELETE)
     def pipeline_version_requests_delete_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -5526,6 +5729,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_GET)
     def pipeline_version_requests_get(
         self,
         project_name: str,
@@ -5563,6 +5767,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, version, metadata_only), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_GET)
     def pipeline_version_requests_get_with_http_info(
         self,
         project_name: str,
@@ -5577,6 +5782,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, request_id, version, metadata_only), options
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_LIST)
     def pipeline_version_requests_list(
         self,
         project_name: str,
@@ -5640,6 +5846,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_LIST)
     def pipeline_version_requests_list_with_http_info(
         self,
         project_name: str,
@@ -5674,6 +5881,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PIPELINE_VERSIONS_CREATE)
     def pipeline_versions_create(
         self,
         project_name: str,
@@ -5707,6 +5915,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_VERSIONS_CREATE.call(self.api_client, (project_name, pipeline_name, data), options)
 
+    @method_of(_PIPELINE_VERSIONS_CREATE)
     def pipeline_versions_create_with_http_info(
         self,
         project_name: str,
@@ -5719,6 +5928,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, data), options
         )
 
+    @method_of(_PIPELINE_VERSIONS_DELETE)
     def pipeline_versions_delete(
         self, project_name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> None:
@@ -5742,6 +5952,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_VERSIONS_DELETE.call(self.api_client, (project_name, pipeline_name, version), options)
 
+    @method_of(_PIPELINE_VERSIONS_DELETE)
     def pipeline_versions_delete_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
@@ -5750,6 +5961,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version), options
         )
 
+    @method_of(_PIPELINE_VERSIONS_GET)
     def pipeline_versions_get(
         self, project_name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> PipelineVersionDetail:
@@ -5775,6 +5987,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_VERSIONS_GET.call(self.api_client, (project_name, pipeline_name, version), options)
 
+    @method_of(_PIPELINE_VERSIONS_GET)
     def pipeline_versions_get_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[PipelineVersionDetail, int, Mapping[str, str]]:
@@ -5783,6 +5996,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version), options
         )
 
+    @method_of(_PIPELINE_VERSIONS_LIST)
     def pipeline_versions_list(
         self, project_name: str, pipeline_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[PipelineVersionList]:
@@ -5810,6 +6024,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_VERSIONS_LIST.call(self.api_client, (project_name, pipeline_name, labels), options)
 
+    @method_of(_PIPELINE_VERSIONS_LIST)
     def pipeline_versions_list_with_http_info(
         self, project_name: str, pipeline_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[PipelineVersionList], int, Mapping[str, str]]:
@@ -5818,6 +6033,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, labels), options
         )
 
+    @method_of(_PIPELINE_VERSIONS_UPDATE)
     def pipeline_versions_update(
         self,
         project_name: str,
@@ -5853,6 +6069,7 @@ class CoreApi(Api):
         """
         return _PIPELINE_VERSIONS_UPDATE.call(self.api_client, (project_name, pipeline_name, version, data), options)
 
+    @method_of(_PIPELINE_VERSIONS_UPDATE)
     def pipeline_versions_update_with_http_info(
         self,
         project_name: str,
@@ -5866,6 +6083,7 @@ class CoreApi(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
+    @method_of(_PIPELINES_CREATE)
     def pipelines_create(
         self, project_name: str, data: PipelineCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> PipelineCreateResponse:
@@ -5893,12 +6111,14 @@ class CoreApi(Api):
         """
         return _PIPELINES_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_PIPELINES_CREATE)
     def pipelines_create_with_http_info(
         self, project_name: str, data: PipelineCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[PipelineCreateResponse, int, Mapping[str, str]]:
         """Like `pipelines_create`, and returns ``(data, status, headers)``."""
         return _PIPELINES_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_PIPELINES_DELETE)
     def pipelines_delete(self, project_name: str, pipeline_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a pipeline.
 
@@ -5919,12 +6139,14 @@ class CoreApi(Api):
         """
         return _PIPELINES_DELETE.call(self.api_client, (project_name, pipeline_name), options)
 
+    @method_of(_PIPELINES_DELETE)
     def pipelines_delete_with_http_info(
         self, project_name: str, pipeline_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `pipelines_delete`, and returns ``(data, status, headers)``."""
         return _PIPELINES_DELETE.call_with_http_info(self.api_client, (project_name, pipeline_name), options)
 
+    @method_of(_PIPELINES_GET)
     def pipelines_get(self, project_name: str, pipeline_name: str, **options: Unpack[CallOptions]) -> PipelineDetail:
         """Get a pipeline.
 
@@ -5948,12 +6170,14 @@ class CoreApi(Api):
         """
         return _PIPELINES_GET.call(self.api_client, (project_name, pipeline_name), options)
 
+    @method_of(_PIPELINES_GET)
     def pipelines_get_with_http_info(
         self, project_name: str, pipeline_name: str, **options: Unpack[CallOptions]
     ) -> tuple[PipelineDetail, int, Mapping[str, str]]:
         """Like `pipelines_get`, and returns ``(data, status, headers)``."""
         return _PIPELINES_GET.call_with_http_info(self.api_client, (project_name, pipeline_name), options)
 
+    @method_of(_PIPELINES_LIST)
     def pipelines_list(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[PipelineList]:
@@ -5980,12 +6204,14 @@ class CoreApi(Api):
         """
         return _PIPELINES_LIST.call(self.api_client, (project_name, labels), options)
 
+    @method_of(_PIPELINES_LIST)
     def pipelines_list_with_http_info(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[PipelineList], int, Mapping[str, str]]:
         """Like `pipelines_list`, and returns ``(data, status, headers)``."""
         return _PIPELINES_LIST.call_with_http_info(self.api_client, (project_name, labels), options)
 
+    @method_of(_PIPELINES_UPDATE)
     def pipelines_update(
         self,
         project_name: str,
@@ -6018,6 +6244,7 @@ class CoreApi(Api):
         """
         return _PIPELINES_UPDATE.call(self.api_client, (project_name, pipeline_name, data), options)
 
+    @method_of(_PIPELINES_UPDATE)
     def pipelines_update_with_http_info(
         self,
         project_name: str,
@@ -6028,6 +6255,7 @@ class CoreApi(Api):
         """Like `pipelines_update`, and returns ``(data, status, headers)``."""
         return _PIPELINES_UPDATE.call_with_http_info(self.api_client, (project_name, pipeline_name, data), options)
 
+    @method_of(_PROJECT_AUDIT_EVENTS_LIST)
     def project_audit_events_list(
         self,
         project_name: str,
@@ -6061,6 +6289,7 @@ class CoreApi(Api):
         """
         return _PROJECT_AUDIT_EVENTS_LIST.call(self.api_client, (project_name, action, limit, offset), options)
 
+    @method_of(_PROJECT_AUDIT_EVENTS_LIST)
     def project_audit_events_list_with_http_info(
         self,
         project_name: str,
@@ -6074,6 +6303,7 @@ class CoreApi(Api):
             self.api_client, (project_name, action, limit, offset), options
         )
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_CREATE)
     def project_environment_variables_create(
         self, project_name: str, data: EnvironmentVariableCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> EnvironmentVariableList:
@@ -6100,12 +6330,14 @@ class CoreApi(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_CREATE)
     def project_environment_variables_create_with_http_info(
         self, project_name: str, data: EnvironmentVariableCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[EnvironmentVariableList, int, Mapping[str, str]]:
         """Like `project_environment_variables_create`, and returns ``(data, status, headers)``."""
         return _PROJECT_ENVIRONMENT_VARIABLES_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_DELETE)
     def project_environment_variables_delete(self, project_name: str, id: str, **options: Unpack[CallOptions]) -> None:
         """Delete a variable of a project.
 
@@ -6126,12 +6358,14 @@ class CoreApi(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_DELETE.call(self.api_client, (project_name, id), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_DELETE)
     def project_environment_variables_delete_with_http_info(
         self, project_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `project_environment_variables_delete`, and returns ``(data, status, headers)``."""
         return _PROJECT_ENVIRONMENT_VARIABLES_DELETE.call_with_http_info(self.api_client, (project_name, id), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_GET)
     def project_environment_variables_get(
         self, project_name: str, id: str, **options: Unpack[CallOptions]
     ) -> EnvironmentVariableList:
@@ -6156,12 +6390,14 @@ class CoreApi(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_GET.call(self.api_client, (project_name, id), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_GET)
     def project_environment_variables_get_with_http_info(
         self, project_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[EnvironmentVariableList, int, Mapping[str, str]]:
         """Like `project_environment_variables_get`, and returns ``(data, status, headers)``."""
         return _PROJECT_ENVIRONMENT_VARIABLES_GET.call_with_http_info(self.api_client, (project_name, id), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_LIST)
     def project_environment_variables_list(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> list[EnvironmentVariableList]:
@@ -6186,12 +6422,14 @@ class CoreApi(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_LIST.call(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_LIST)
     def project_environment_variables_list_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[EnvironmentVariableList], int, Mapping[str, str]]:
         """Like `project_environment_variables_list`, and returns ``(data, status, headers)``."""
         return _PROJECT_ENVIRONMENT_VARIABLES_LIST.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_UPDATE)
     def project_environment_variables_update(
         self,
         project_name: str,
@@ -6224,6 +6462,7 @@ class CoreApi(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_UPDATE.call(self.api_client, (project_name, id, data), options)
 
+    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_UPDATE)
     def project_environment_variables_update_with_http_info(
         self,
         project_name: str,
@@ -6236,6 +6475,7 @@ class CoreApi(Api):
             self.api_client, (project_name, id, data), options
         )
 
+    @method_of(_PROJECT_REQUESTS_LIST)
     def project_requests_list(
         self,
         project_name: str,
@@ -6301,6 +6541,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PROJECT_REQUESTS_LIST)
     def project_requests_list_with_http_info(
         self,
         project_name: str,
@@ -6335,6 +6576,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_PROJECT_USERS_CREATE)
     def project_users_create(
         self, project_name: str, data: ProjectUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ProjectUserList:
@@ -6362,12 +6604,14 @@ class CoreApi(Api):
         """
         return _PROJECT_USERS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECT_USERS_CREATE)
     def project_users_create_with_http_info(
         self, project_name: str, data: ProjectUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ProjectUserList, int, Mapping[str, str]]:
         """Like `project_users_create`, and returns ``(data, status, headers)``."""
         return _PROJECT_USERS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECT_USERS_DELETE)
     def project_users_delete(self, project_name: str, user_id: str, **options: Unpack[CallOptions]) -> None:
         """Remove a user from a project.
 
@@ -6388,12 +6632,14 @@ class CoreApi(Api):
         """
         return _PROJECT_USERS_DELETE.call(self.api_client, (project_name, user_id), options)
 
+    @method_of(_PROJECT_USERS_DELETE)
     def project_users_delete_with_http_info(
         self, project_name: str, user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `project_users_delete`, and returns ``(data, status, headers)``."""
         return _PROJECT_USERS_DELETE.call_with_http_info(self.api_client, (project_name, user_id), options)
 
+    @method_of(_PROJECT_USERS_GET)
     def project_users_get(self, project_name: str, user_id: str, **options: Unpack[CallOptions]) -> ProjectUserList:
         """Get a user of a project.
 
@@ -6416,12 +6662,14 @@ class CoreApi(Api):
         """
         return _PROJECT_USERS_GET.call(self.api_client, (project_name, user_id), options)
 
+    @method_of(_PROJECT_USERS_GET)
     def project_users_get_with_http_info(
         self, project_name: str, user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[ProjectUserList, int, Mapping[str, str]]:
         """Like `project_users_get`, and returns ``(data, status, headers)``."""
         return _PROJECT_USERS_GET.call_with_http_info(self.api_client, (project_name, user_id), options)
 
+    @method_of(_PROJECT_USERS_LIST)
     def project_users_list(
         self, project_name: str, user_type: str | None = None, **options: Unpack[CallOptions]
     ) -> list[ProjectUserList]:
@@ -6446,12 +6694,14 @@ class CoreApi(Api):
         """
         return _PROJECT_USERS_LIST.call(self.api_client, (project_name, user_type), options)
 
+    @method_of(_PROJECT_USERS_LIST)
     def project_users_list_with_http_info(
         self, project_name: str, user_type: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[ProjectUserList], int, Mapping[str, str]]:
         """Like `project_users_list`, and returns ``(data, status, headers)``."""
         return _PROJECT_USERS_LIST.call_with_http_info(self.api_client, (project_name, user_type), options)
 
+    @method_of(_PROJECTS_CREATE)
     def projects_create(self, data: ProjectCreate | dict[str, Any], **options: Unpack[CallOptions]) -> ProjectDetail:
         """Create a project.
 
@@ -6478,12 +6728,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_CREATE.call(self.api_client, (data,), options)
 
+    @method_of(_PROJECTS_CREATE)
     def projects_create_with_http_info(
         self, data: ProjectCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ProjectDetail, int, Mapping[str, str]]:
         """Like `projects_create`, and returns ``(data, status, headers)``."""
         return _PROJECTS_CREATE.call_with_http_info(self.api_client, (data,), options)
 
+    @method_of(_PROJECTS_DELETE)
     def projects_delete(self, project_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a project.
 
@@ -6503,12 +6755,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_DELETE.call(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_DELETE)
     def projects_delete_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `projects_delete`, and returns ``(data, status, headers)``."""
         return _PROJECTS_DELETE.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_GET)
     def projects_get(self, project_name: str, **options: Unpack[CallOptions]) -> ProjectDetail:
         """Get a project.
 
@@ -6530,12 +6784,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_GET.call(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_GET)
     def projects_get_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[ProjectDetail, int, Mapping[str, str]]:
         """Like `projects_get`, and returns ``(data, status, headers)``."""
         return _PROJECTS_GET.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_LIST)
     def projects_list(self, organization: str | None = None, **options: Unpack[CallOptions]) -> list[ProjectList]:
         """List projects.
 
@@ -6557,12 +6813,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_LIST.call(self.api_client, (organization,), options)
 
+    @method_of(_PROJECTS_LIST)
     def projects_list_with_http_info(
         self, organization: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[ProjectList], int, Mapping[str, str]]:
         """Like `projects_list`, and returns ``(data, status, headers)``."""
         return _PROJECTS_LIST.call_with_http_info(self.api_client, (organization,), options)
 
+    @method_of(_PROJECTS_LOG_LIST)
     def projects_log_list(
         self, project_name: str, data: LogsCreate | dict[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> list[Logs]:
@@ -6593,12 +6851,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_LOG_LIST.call(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECTS_LOG_LIST)
     def projects_log_list_with_http_info(
         self, project_name: str, data: LogsCreate | dict[str, Any] | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[Logs], int, Mapping[str, str]]:
         """Like `projects_log_list`, and returns ``(data, status, headers)``."""
         return _PROJECTS_LOG_LIST.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECTS_RESOURCE_USAGE)
     def projects_resource_usage(self, project_name: str, **options: Unpack[CallOptions]) -> ProjectResourceUsage:
         """Count the resources of a project.
 
@@ -6620,12 +6880,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_RESOURCE_USAGE.call(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_RESOURCE_USAGE)
     def projects_resource_usage_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[ProjectResourceUsage, int, Mapping[str, str]]:
         """Like `projects_resource_usage`, and returns ``(data, status, headers)``."""
         return _PROJECTS_RESOURCE_USAGE.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_PROJECTS_UPDATE)
     def projects_update(
         self, project_name: str, data: ProjectUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ProjectDetail:
@@ -6653,12 +6915,14 @@ class CoreApi(Api):
         """
         return _PROJECTS_UPDATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECTS_UPDATE)
     def projects_update_with_http_info(
         self, project_name: str, data: ProjectUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ProjectDetail, int, Mapping[str, str]]:
         """Like `projects_update`, and returns ``(data, status, headers)``."""
         return _PROJECTS_UPDATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_PROJECTS_USAGE_GET)
     def projects_usage_get(
         self,
         project_name: str,
@@ -6693,6 +6957,7 @@ class CoreApi(Api):
         """
         return _PROJECTS_USAGE_GET.call(self.api_client, (project_name, start_date, end_date, interval), options)
 
+    @method_of(_PROJECTS_USAGE_GET)
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
@@ -6706,6 +6971,7 @@ class CoreApi(Api):
             self.api_client, (project_name, start_date, end_date, interval), options
         )
 
+    @method_of(_REQUEST_SCHEDULES_CREATE)
     def request_schedules_create(
         self, project_name: str, data: ScheduleCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ScheduleList:
@@ -6733,12 +6999,14 @@ class CoreApi(Api):
         """
         return _REQUEST_SCHEDULES_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_REQUEST_SCHEDULES_CREATE)
     def request_schedules_create_with_http_info(
         self, project_name: str, data: ScheduleCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ScheduleList, int, Mapping[str, str]]:
         """Like `request_schedules_create`, and returns ``(data, status, headers)``."""
         return _REQUEST_SCHEDULES_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_REQUEST_SCHEDULES_DELETE)
     def request_schedules_delete(self, project_name: str, schedule_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a request schedule.
 
@@ -6759,12 +7027,14 @@ class CoreApi(Api):
         """
         return _REQUEST_SCHEDULES_DELETE.call(self.api_client, (project_name, schedule_name), options)
 
+    @method_of(_REQUEST_SCHEDULES_DELETE)
     def request_schedules_delete_with_http_info(
         self, project_name: str, schedule_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `request_schedules_delete`, and returns ``(data, status, headers)``."""
         return _REQUEST_SCHEDULES_DELETE.call_with_http_info(self.api_client, (project_name, schedule_name), options)
 
+    @method_of(_REQUEST_SCHEDULES_GET)
     def request_schedules_get(
         self, project_name: str, schedule_name: str, **options: Unpack[CallOptions]
     ) -> ScheduleList:
@@ -6789,12 +7059,14 @@ class CoreApi(Api):
         """
         return _REQUEST_SCHEDULES_GET.call(self.api_client, (project_name, schedule_name), options)
 
+    @method_of(_REQUEST_SCHEDULES_GET)
     def request_schedules_get_with_http_info(
         self, project_name: str, schedule_name: str, **options: Unpack[CallOptions]
     ) -> tuple[ScheduleList, int, Mapping[str, str]]:
         """Like `request_schedules_get`, and returns ``(data, status, headers)``."""
         return _REQUEST_SCHEDULES_GET.call_with_http_info(self.api_client, (project_name, schedule_name), options)
 
+    @method_of(_REQUEST_SCHEDULES_LIST)
     def request_schedules_list(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> list[ScheduleList]:
@@ -6822,12 +7094,14 @@ class CoreApi(Api):
         """
         return _REQUEST_SCHEDULES_LIST.call(self.api_client, (project_name, labels), options)
 
+    @method_of(_REQUEST_SCHEDULES_LIST)
     def request_schedules_list_with_http_info(
         self, project_name: str, labels: str | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[ScheduleList], int, Mapping[str, str]]:
         """Like `request_schedules_list`, and returns ``(data, status, headers)``."""
         return _REQUEST_SCHEDULES_LIST.call_with_http_info(self.api_client, (project_name, labels), options)
 
+    @method_of(_REQUEST_SCHEDULES_UPDATE)
     def request_schedules_update(
         self,
         project_name: str,
@@ -6861,6 +7135,7 @@ class CoreApi(Api):
         """
         return _REQUEST_SCHEDULES_UPDATE.call(self.api_client, (project_name, schedule_name, data), options)
 
+    @method_of(_REQUEST_SCHEDULES_UPDATE)
     def request_schedules_update_with_http_info(
         self,
         project_name: str,
@@ -6873,6 +7148,7 @@ class CoreApi(Api):
             self.api_client, (project_name, schedule_name, data), options
         )
 
+    @method_of(_REVISIONS_FILE_DOWNLOAD)
     def revisions_file_download(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
     ) -> RawResponse:
@@ -6901,6 +7177,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, revision_id, version), options
         )
 
+    @method_of(_REVISIONS_FILE_DOWNLOAD)
     def revisions_file_download_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[RawResponse, int, Mapping[str, str]]:
@@ -6909,6 +7186,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, revision_id, version), options
         )
 
+    @method_of(_REVISIONS_FILE_UPLOAD)
     def revisions_file_upload(
         self,
         project_name: str,
@@ -6955,6 +7233,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_REVISIONS_FILE_UPLOAD)
     def revisions_file_upload_with_http_info(
         self,
         project_name: str,
@@ -6973,6 +7252,7 @@ class CoreApi(Api):
             options,
         )
 
+    @method_of(_REVISIONS_GET)
     def revisions_get(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
     ) -> RevisionList:
@@ -6999,6 +7279,7 @@ class CoreApi(Api):
         """
         return _REVISIONS_GET.call(self.api_client, (project_name, deployment_name, revision_id, version), options)
 
+    @method_of(_REVISIONS_GET)
     def revisions_get_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[RevisionList, int, Mapping[str, str]]:
@@ -7007,6 +7288,7 @@ class CoreApi(Api):
             self.api_client, (project_name, deployment_name, revision_id, version), options
         )
 
+    @method_of(_REVISIONS_LIST)
     def revisions_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> list[RevisionList]:
@@ -7033,12 +7315,14 @@ class CoreApi(Api):
         """
         return _REVISIONS_LIST.call(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_REVISIONS_LIST)
     def revisions_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[CallOptions]
     ) -> tuple[list[RevisionList], int, Mapping[str, str]]:
         """Like `revisions_list`, and returns ``(data, status, headers)``."""
         return _REVISIONS_LIST.call_with_http_info(self.api_client, (project_name, deployment_name, version), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_CREATE)
     def role_assignments_create(
         self, project_name: str, data: RoleAssignmentCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> RoleAssignmentList:
@@ -7067,12 +7351,14 @@ class CoreApi(Api):
         """
         return _ROLE_ASSIGNMENTS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_CREATE)
     def role_assignments_create_with_http_info(
         self, project_name: str, data: RoleAssignmentCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[RoleAssignmentList, int, Mapping[str, str]]:
         """Like `role_assignments_create`, and returns ``(data, status, headers)``."""
         return _ROLE_ASSIGNMENTS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_DELETE)
     def role_assignments_delete(self, project_name: str, id: str, **options: Unpack[CallOptions]) -> None:
         """Delete a role assignment.
 
@@ -7093,12 +7379,14 @@ class CoreApi(Api):
         """
         return _ROLE_ASSIGNMENTS_DELETE.call(self.api_client, (project_name, id), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_DELETE)
     def role_assignments_delete_with_http_info(
         self, project_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `role_assignments_delete`, and returns ``(data, status, headers)``."""
         return _ROLE_ASSIGNMENTS_DELETE.call_with_http_info(self.api_client, (project_name, id), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_GET)
     def role_assignments_get(self, project_name: str, id: str, **options: Unpack[CallOptions]) -> RoleAssignmentList:
         """Get a role assignment.
 
@@ -7121,12 +7409,14 @@ class CoreApi(Api):
         """
         return _ROLE_ASSIGNMENTS_GET.call(self.api_client, (project_name, id), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_GET)
     def role_assignments_get_with_http_info(
         self, project_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[RoleAssignmentList, int, Mapping[str, str]]:
         """Like `role_assignments_get`, and returns ``(data, status, headers)``."""
         return _ROLE_ASSIGNMENTS_GET.call_with_http_info(self.api_client, (project_name, id), options)
 
+    @method_of(_ROLE_ASSIGNMENTS_PER_OBJECT_LIST)
     def role_assignments_per_object_list(
         self,
         project_name: str,
@@ -7164,6 +7454,7 @@ class CoreApi(Api):
             self.api_client, (project_name, resource, resource_type, assignee, assignee_type), options
         )
 
+    @method_of(_ROLE_ASSIGNMENTS_PER_OBJECT_LIST)
     def role_assignments_per_object_list_with_http_info(
         self,
         project_name: str,
@@ -7178,6 +7469,7 @@ class CoreApi(Api):
             self.api_client, (project_name, resource, resource_type, assignee, assignee_type), options
         )
 
+    @method_of(_ROLES_CREATE)
     def roles_create(
         self, project_name: str, data: RoleCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> RoleDetailList:
@@ -7203,12 +7495,14 @@ class CoreApi(Api):
         """
         return _ROLES_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_ROLES_CREATE)
     def roles_create_with_http_info(
         self, project_name: str, data: RoleCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[RoleDetailList, int, Mapping[str, str]]:
         """Like `roles_create`, and returns ``(data, status, headers)``."""
         return _ROLES_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_ROLES_DELETE)
     def roles_delete(self, project_name: str, role_name: str, **options: Unpack[CallOptions]) -> None:
         """Delete a custom role.
 
@@ -7229,12 +7523,14 @@ class CoreApi(Api):
         """
         return _ROLES_DELETE.call(self.api_client, (project_name, role_name), options)
 
+    @method_of(_ROLES_DELETE)
     def roles_delete_with_http_info(
         self, project_name: str, role_name: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `roles_delete`, and returns ``(data, status, headers)``."""
         return _ROLES_DELETE.call_with_http_info(self.api_client, (project_name, role_name), options)
 
+    @method_of(_ROLES_GET)
     def roles_get(self, project_name: str, role_name: str, **options: Unpack[CallOptions]) -> RoleDetailList:
         """Get a role.
 
@@ -7257,12 +7553,14 @@ class CoreApi(Api):
         """
         return _ROLES_GET.call(self.api_client, (project_name, role_name), options)
 
+    @method_of(_ROLES_GET)
     def roles_get_with_http_info(
         self, project_name: str, role_name: str, **options: Unpack[CallOptions]
     ) -> tuple[RoleDetailList, int, Mapping[str, str]]:
         """Like `roles_get`, and returns ``(data, status, headers)``."""
         return _ROLES_GET.call_with_http_info(self.api_client, (project_name, role_name), options)
 
+    @method_of(_ROLES_LIST)
     def roles_list(self, project_name: str, **options: Unpack[CallOptions]) -> list[RoleList]:
         """List the roles of a project.
 
@@ -7285,12 +7583,14 @@ class CoreApi(Api):
         """
         return _ROLES_LIST.call(self.api_client, (project_name,), options)
 
+    @method_of(_ROLES_LIST)
     def roles_list_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[RoleList], int, Mapping[str, str]]:
         """Like `roles_list`, and returns ``(data, status, headers)``."""
         return _ROLES_LIST.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_ROLES_UPDATE)
     def roles_update(
         self, project_name: str, role_name: str, data: RoleUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> RoleDetailList:
@@ -7319,12 +7619,14 @@ class CoreApi(Api):
         """
         return _ROLES_UPDATE.call(self.api_client, (project_name, role_name, data), options)
 
+    @method_of(_ROLES_UPDATE)
     def roles_update_with_http_info(
         self, project_name: str, role_name: str, data: RoleUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[RoleDetailList, int, Mapping[str, str]]:
         """Like `roles_update`, and returns ``(data, status, headers)``."""
         return _ROLES_UPDATE.call_with_http_info(self.api_client, (project_name, role_name, data), options)
 
+    @method_of(_SERVICE_STATUS)
     def service_status(self, **options: Unpack[CallOptions]) -> Status:
         """Check the status of the service.
 
@@ -7344,10 +7646,12 @@ class CoreApi(Api):
         """
         return _SERVICE_STATUS.call(self.api_client, (), options)
 
+    @method_of(_SERVICE_STATUS)
     def service_status_with_http_info(self, **options: Unpack[CallOptions]) -> tuple[Status, int, Mapping[str, str]]:
         """Like `service_status`, and returns ``(data, status, headers)``."""
         return _SERVICE_STATUS.call_with_http_info(self.api_client, (), options)
 
+    @method_of(_SERVICE_USERS_CREATE)
     def service_users_create(
         self, project_name: str, data: ServiceUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> ServiceUserTokenDetail:
@@ -7375,12 +7679,14 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_CREATE.call(self.api_client, (project_name, data), options)
 
+    @method_of(_SERVICE_USERS_CREATE)
     def service_users_create_with_http_info(
         self, project_name: str, data: ServiceUserCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[ServiceUserTokenDetail, int, Mapping[str, str]]:
         """Like `service_users_create`, and returns ``(data, status, headers)``."""
         return _SERVICE_USERS_CREATE.call_with_http_info(self.api_client, (project_name, data), options)
 
+    @method_of(_SERVICE_USERS_DELETE)
     def service_users_delete(self, project_name: str, service_user_id: str, **options: Unpack[CallOptions]) -> None:
         """Delete a service user.
 
@@ -7400,12 +7706,14 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_DELETE.call(self.api_client, (project_name, service_user_id), options)
 
+    @method_of(_SERVICE_USERS_DELETE)
     def service_users_delete_with_http_info(
         self, project_name: str, service_user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `service_users_delete`, and returns ``(data, status, headers)``."""
         return _SERVICE_USERS_DELETE.call_with_http_info(self.api_client, (project_name, service_user_id), options)
 
+    @method_of(_SERVICE_USERS_GET)
     def service_users_get(
         self, project_name: str, service_user_id: str, **options: Unpack[CallOptions]
     ) -> ServiceUserList:
@@ -7431,12 +7739,14 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_GET.call(self.api_client, (project_name, service_user_id), options)
 
+    @method_of(_SERVICE_USERS_GET)
     def service_users_get_with_http_info(
         self, project_name: str, service_user_id: str, **options: Unpack[CallOptions]
     ) -> tuple[ServiceUserList, int, Mapping[str, str]]:
         """Like `service_users_get`, and returns ``(data, status, headers)``."""
         return _SERVICE_USERS_GET.call_with_http_info(self.api_client, (project_name, service_user_id), options)
 
+    @method_of(_SERVICE_USERS_LIST)
     def service_users_list(self, project_name: str, **options: Unpack[CallOptions]) -> list[ServiceUserList]:
         """List the service users of a project.
 
@@ -7458,12 +7768,14 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_LIST.call(self.api_client, (project_name,), options)
 
+    @method_of(_SERVICE_USERS_LIST)
     def service_users_list_with_http_info(
         self, project_name: str, **options: Unpack[CallOptions]
     ) -> tuple[list[ServiceUserList], int, Mapping[str, str]]:
         """Like `service_users_list`, and returns ``(data, status, headers)``."""
         return _SERVICE_USERS_LIST.call_with_http_info(self.api_client, (project_name,), options)
 
+    @method_of(_SERVICE_USERS_TOKEN)
     def service_users_token(
         self, project_name: str, service_user_id: str, data: Any = None, **options: Unpack[CallOptions]
     ) -> ServiceUserTokenList:
@@ -7490,12 +7802,14 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_TOKEN.call(self.api_client, (project_name, service_user_id, data), options)
 
+    @method_of(_SERVICE_USERS_TOKEN)
     def service_users_token_with_http_info(
         self, project_name: str, service_user_id: str, data: Any = None, **options: Unpack[CallOptions]
     ) -> tuple[ServiceUserTokenList, int, Mapping[str, str]]:
         """Like `service_users_token`, and returns ``(data, status, headers)``."""
         return _SERVICE_USERS_TOKEN.call_with_http_info(self.api_client, (project_name, service_user_id, data), options)
 
+    @method_of(_SERVICE_USERS_UPDATE)
     def service_users_update(
         self,
         project_name: str,
@@ -7528,6 +7842,7 @@ class CoreApi(Api):
         """
         return _SERVICE_USERS_UPDATE.call(self.api_client, (project_name, service_user_id, data), options)
 
+    @method_of(_SERVICE_USERS_UPDATE)
     def service_users_update_with_http_info(
         self,
         project_name: str,
@@ -7540,6 +7855,7 @@ class CoreApi(Api):
             self.api_client, (project_name, service_user_id, data), options
         )
 
+    @method_of(_USER_CREATE)
     def user_create(
         self, data: UserPendingCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> UserPendingDetail:
@@ -7566,12 +7882,14 @@ class CoreApi(Api):
         """
         return _USER_CREATE.call(self.api_client, (data,), options)
 
+    @method_of(_USER_CREATE)
     def user_create_with_http_info(
         self, data: UserPendingCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[UserPendingDetail, int, Mapping[str, str]]:
         """Like `user_create`, and returns ``(data, status, headers)``."""
         return _USER_CREATE.call_with_http_info(self.api_client, (data,), options)
 
+    @method_of(_USER_DELETE)
     def user_delete(self, **options: Unpack[CallOptions]) -> None:
         """Delete your own user.
 
@@ -7589,6 +7907,7 @@ class CoreApi(Api):
         """
         return _USER_DELETE.call(self.api_client, (), options)
 
+    @method_of(_USER_DELETE)
     def user_delete_with_http_info(self, **options: Unpack[CallOptions]) -> tuple[None, int, Mapping[str, str]]:
         """Like `user_delete`, and returns ``(data, status, headers)``."""
         return _USER_DELETE.call_with_http_info(self.api_client, (), options)

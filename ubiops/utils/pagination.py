@@ -8,9 +8,10 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from ubiops.api import core_api
+from ubiops.api.base import Api
+from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError
-from ubiops.operation import Api, Body, CallOptions, Operation
+from ubiops.operation import Body, CallOptions, Operation
 from ubiops.schema import Invalid, item_type, nearest_hint, read_datetime
 from ubiops.utils.arguments import check_count, invalid, utc
 from ubiops.utils.log_lines import LINES_PER_PAGE, latest_moment, present, read_lines
@@ -106,8 +107,12 @@ def paginate(  # type: ignore[misc]
 def _operation_of(method: Any) -> Operation[Any]:
     """The operation that a bound method of a client declares."""
     name = getattr(method, "__name__", None)
-    operation = getattr(core_api, f"_{name.upper()}", None) if isinstance(name, str) else None
-    if not isinstance(getattr(method, "__self__", None), Api) or not isinstance(operation, Operation):
+    operation = getattr(method, "operation", None)
+    if not isinstance(operation, Operation) and isinstance(name, str):
+        # A double, or a program's own method in the place of the client's.
+        operation = getattr(getattr(CoreApi, name, None), "operation", None)
+    receiver = getattr(method, "__self__", None)
+    if not isinstance(receiver, Api) or not isinstance(operation, Operation) or name != operation.name:
         raise ApiTypeError(f"paginate takes a list method of a client, such as api.deployments_list, not {method!r}")
     lists = item_type(operation.returns or "") is not None or operation.returns == "FileDetail"
     if not lists or (operation.method != "GET" and not _takes_log_query(operation)):
@@ -124,7 +129,7 @@ def _takes_log_query(operation: Operation[Any]) -> bool:
 def _bind(method: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by name, checked as the method itself would."""
     # That of CoreApi, also where a program's own class overrides it.
-    signature = inspect.signature(getattr(core_api.CoreApi, operation.name))
+    signature = inspect.signature(getattr(CoreApi, operation.name))
     try:
         arguments = signature.bind(method.__self__, *args, **kwargs).arguments
     except TypeError:

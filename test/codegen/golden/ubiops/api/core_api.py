@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ubiops.operation import Api, Body, File, Form, Header, Operation, Path, Query
+from ubiops.api.base import Api, method_of
+from ubiops.operation import Body, File, Form, Header, Operation, Path, Query
 
 if TYPE_CHECKING:
     import datetime
@@ -87,6 +88,7 @@ class CoreApi(Api):
     ``_preload_content`` and ``_request_timeout``.
     """
 
+    @method_of(_GARDEN_TALK)
     def garden_talk(
         self, garden_name: str, data: Any, timeout: float | None = None, **options: Unpack[CallOptions]
     ) -> Any:
@@ -111,12 +113,14 @@ class CoreApi(Api):
         """
         return _GARDEN_TALK.call(self.api_client, (garden_name, data, timeout), options)
 
+    @method_of(_GARDEN_TALK)
     def garden_talk_with_http_info(
         self, garden_name: str, data: Any, timeout: float | None = None, **options: Unpack[CallOptions]
     ) -> tuple[Any, int, Mapping[str, str]]:
         """Like `garden_talk`, and returns ``(data, status, headers)``."""
         return _GARDEN_TALK.call_with_http_info(self.api_client, (garden_name, data, timeout), options)
 
+    @method_of(_GARDEN_TALKS)
     def garden_talks(
         self, garden_name: str, data: list[Any] | dict[str, Any] | str, **options: Unpack[CallOptions]
     ) -> dict[str, int]:
@@ -138,12 +142,14 @@ class CoreApi(Api):
         """
         return _GARDEN_TALKS.call(self.api_client, (garden_name, data), options)
 
+    @method_of(_GARDEN_TALKS)
     def garden_talks_with_http_info(
         self, garden_name: str, data: list[Any] | dict[str, Any] | str, **options: Unpack[CallOptions]
     ) -> tuple[dict[str, int], int, Mapping[str, str]]:
         """Like `garden_talks`, and returns ``(data, status, headers)``."""
         return _GARDEN_TALKS.call_with_http_info(self.api_client, (garden_name, data), options)
 
+    @method_of(_PHOTOS_CREATE)
     def photos_create(
         self, photo: FileLike, title: str | None = None, public: bool | None = None, **options: Unpack[CallOptions]
     ) -> list[str]:
@@ -166,12 +172,14 @@ class CoreApi(Api):
         """
         return _PHOTOS_CREATE.call(self.api_client, (photo, title, public), options)
 
+    @method_of(_PHOTOS_CREATE)
     def photos_create_with_http_info(
         self, photo: FileLike, title: str | None = None, public: bool | None = None, **options: Unpack[CallOptions]
     ) -> tuple[list[str], int, Mapping[str, str]]:
         """Like `photos_create`, and returns ``(data, status, headers)``."""
         return _PHOTOS_CREATE.call_with_http_info(self.api_client, (photo, title, public), options)
 
+    @method_of(_PHOTOS_LATEST)
     def photos_latest(self, **options: Unpack[CallOptions]) -> RawResponse:
         """Download the latest photo.
 
@@ -189,12 +197,14 @@ class CoreApi(Api):
         """
         return _PHOTOS_LATEST.call(self.api_client, (), options)
 
+    @method_of(_PHOTOS_LATEST)
     def photos_latest_with_http_info(
         self, **options: Unpack[CallOptions]
     ) -> tuple[RawResponse, int, Mapping[str, str]]:
         """Like `photos_latest`, and returns ``(data, status, headers)``."""
         return _PHOTOS_LATEST.call_with_http_info(self.api_client, (), options)
 
+    @method_of(_PLANTS_CREATE)
     def plants_create(
         self, garden_name: str, data: PlantCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> PlantDetail:
@@ -219,12 +229,14 @@ class CoreApi(Api):
         """
         return _PLANTS_CREATE.call(self.api_client, (garden_name, data), options)
 
+    @method_of(_PLANTS_CREATE)
     def plants_create_with_http_info(
         self, garden_name: str, data: PlantCreate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[PlantDetail, int, Mapping[str, str]]:
         """Like `plants_create`, and returns ``(data, status, headers)``."""
         return _PLANTS_CREATE.call_with_http_info(self.api_client, (garden_name, data), options)
 
+    @method_of(_PLANTS_DELETE)
     def plants_delete(self, garden_name: str, id: str, **options: Unpack[CallOptions]) -> None:
         """Dig a plant up.
 
@@ -241,12 +253,14 @@ class CoreApi(Api):
         """
         return _PLANTS_DELETE.call(self.api_client, (garden_name, id), options)
 
+    @method_of(_PLANTS_DELETE)
     def plants_delete_with_http_info(
         self, garden_name: str, id: str, **options: Unpack[CallOptions]
     ) -> tuple[None, int, Mapping[str, str]]:
         """Like `plants_delete`, and returns ``(data, status, headers)``."""
         return _PLANTS_DELETE.call_with_http_info(self.api_client, (garden_name, id), options)
 
+    @method_of(_PLANTS_LIST)
     def plants_list(
         self,
         garden_name: str,
@@ -278,6 +292,7 @@ class CoreApi(Api):
         """
         return _PLANTS_LIST.call(self.api_client, (garden_name, kind, planted_after, trace_id), options)
 
+    @method_of(_PLANTS_LIST)
     def plants_list_with_http_info(
         self,
         garden_name: str,
@@ -289,6 +304,7 @@ class CoreApi(Api):
         """Like `plants_list`, and returns ``(data, status, headers)``."""
         return _PLANTS_LIST.call_with_http_info(self.api_client, (garden_name, kind, planted_after, trace_id), options)
 
+    @method_of(_PLANTS_UPDATE)
     def plants_update(
         self, garden_name: str, id: str, data: PlantUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> PlantDetail:
@@ -311,6 +327,7 @@ class CoreApi(Api):
         """
         return _PLANTS_UPDATE.call(self.api_client, (garden_name, id, data), options)
 
+    @method_of(_PLANTS_UPDATE)
     def plants_update_with_http_info(
         self, garden_name: str, id: str, data: PlantUpdate | dict[str, Any], **options: Unpack[CallOptions]
     ) -> tuple[PlantDetail, int, Mapping[str, str]]:

@@ -1,0 +1,87 @@
+"""What the classes of the API's methods share: the client, and how each method takes its arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ubiops.exceptions import ApiTypeError, MissingArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ubiops.api_client import ApiClient
+    from ubiops.operation import Operation
+
+__all__ = ["Api", "method_of"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Api:
+    """The base of `CoreApi`: holds the client that its methods use.
+
+    Args:
+        api_client: The client; by default a new one with the default configuration.
+
+    Raises:
+        ApiTypeError: It is no client.
+    """
+
+    def __init__(self, api_client: ApiClient | None = None) -> None:
+        if api_client is None:
+            from ubiops.api_client import ApiClient
+
+            api_client = ApiClient()
+        # No isinstance: tests of programs pass a double.
+        if not hasattr(api_client, "configuration"):
+            raise ApiTypeError(
+                f"Invalid value for `api_client` of {type(self).__name__}, must be ApiClient, not {api_client!r}"
+            )
+        self.api_client = api_client
+
+
+def method_of(operation: Operation[Any]) -> Callable[[F], F]:
+    """Make a function a method that calls an operation.
+
+    The method has the operation as its attribute ``operation``, and raises what Python says of missing and surplus
+    arguments as the client's own errors.
+    """
+
+    def decorate(function: F) -> F:
+        def method(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                    raise
+                problem = error
+            raise _binding_error(function, args, kwargs, problem) from None
+
+        # As functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
+        method.__module__ = function.__module__
+        method.__name__ = function.__name__
+        method.__qualname__ = function.__qualname__
+        method.__doc__ = function.__doc__
+        method.__annotations__ = function.__annotations__
+        method.__dict__.update(__wrapped__=function, operation=operation)
+        return method  # type: ignore[return-value]
+
+    return decorate
+
+
+def _binding_error(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], problem: TypeError
+) -> TypeError:
+    import inspect
+
+    signature = inspect.signature(function)
+    try:
+        given = signature.bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return ApiTypeError(str(problem))
+    missing = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and name not in given
+    ]
+    return MissingArgumentError(f"Missing the required parameter `{missing[0]}` when calling `{function.__name__}`")
