@@ -14,7 +14,8 @@ import ubiops
 from test.server import Answer, Server
 from test.utils.storage import Signer, Storage, below, make
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
-from ubiops.utils import IncompleteTransfer, download_files, file_names, upload_files
+from ubiops.utils import IncompleteTransfer, download_files, upload_files
+from ubiops.utils.files import names as file_names
 
 
 @pytest.mark.usefixtures("signer")

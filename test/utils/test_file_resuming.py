@@ -15,13 +15,13 @@ import urllib3
 
 import ubiops
 import ubiops.rest
-import ubiops.utils.transfer
+import ubiops.utils.files.transfer
 from test.server import Answer, Recorded
 from test.utils.storage import ETAG, Signer, Storage
 from ubiops.exceptions import ApiConnectionError, ApiException, ForbiddenError, NotFoundError
 from ubiops.files import Upload
 from ubiops.utils import UbiOpsFile, download_file, download_files, upload_file
-from ubiops.utils.transfer import Download, upload
+from ubiops.utils.files.transfer import Download, upload
 
 MIB = 1 << 20
 CONTENT = bytes(range(256)) * 9000
@@ -42,7 +42,7 @@ def _content(storage: Storage) -> None:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     # Replaced: the real waits take seconds, and how often it waits is what is tested.
     waits: list[float] = []
-    for module in (ubiops.rest, ubiops.utils.transfer):
+    for module in (ubiops.rest, ubiops.utils.files.transfer):
         clock = SimpleNamespace(**{**vars(module.time), "sleep": waits.append})
         monkeypatch.setattr(module, "time", clock)
     return waits

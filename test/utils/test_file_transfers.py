@@ -37,10 +37,10 @@ from ubiops.utils import (
     upload_file,
     upload_files,
 )
-from ubiops.utils.transfer_many import Transfer
+from ubiops.utils.files.parallel import Transfer
 
 if TYPE_CHECKING:
-    from ubiops.utils.transfer import Report
+    from ubiops.utils.files.transfer import Report
 
 READ = """
     class Deployment:

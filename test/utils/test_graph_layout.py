@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from ubiops.utils.graph_layout import Edge, Layout, place
+from ubiops.utils.show.graph_layout import Edge, Layout, place
 
 
 def lay_out(*edges: str, nodes: str = "") -> Layout:

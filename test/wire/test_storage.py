@@ -263,7 +263,7 @@ class TestDownload:
 
         # Replaced: a file system that is full would have to be mounted.
         monkeypatch.setattr("ubiops.utils.file_operations.replacing", full)
-        monkeypatch.setattr("ubiops.utils.transfer.blocks_of", blocks_of)
+        monkeypatch.setattr("ubiops.utils.files.transfer.blocks_of", blocks_of)
         with pytest.raises(OSError, match="No space left"):
             download_file(client, "p", file_name="x")
         assert [response.closed for response in responses] == [True]

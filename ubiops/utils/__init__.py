@@ -6,55 +6,65 @@ from importlib import import_module
 TYPE_CHECKING = False
 
 _MODULES = {
-    "BuildFailed": "ubiops.utils.errors",
-    "IncompleteTransfer": "ubiops.utils.errors",
-    "InvalidInput": "ubiops.utils.errors",
-    "InvalidPackage": "ubiops.utils.errors",
+    "BuildFailed": "ubiops.utils.exceptions",
+    "IncompleteTransfer": "ubiops.utils.exceptions",
+    "InvalidInput": "ubiops.utils.exceptions",
+    "InvalidPackage": "ubiops.utils.exceptions",
     "MappedRequest": "ubiops.utils.batches.request_map",
-    "MetricPoint": "ubiops.utils.measurements",
-    "MissingExtra": "ubiops.utils.errors",
-    "PackageInfo": "ubiops.utils.package_checks",
-    "PackageZip": "ubiops.utils.package_files",
-    "RequestFailed": "ubiops.utils.errors",
-    "RequestsInDoubt": "ubiops.utils.errors",
-    "TransferFailed": "ubiops.utils.errors",
-    "UbiOpsFile": "ubiops.utils.file_uri",
-    "UpsertFailed": "ubiops.utils.errors",
-    "WaitError": "ubiops.utils.errors",
-    "WaitTimeout": "ubiops.utils.errors",
-    "default_zip_name": "ubiops.utils.package_files",
+    "MetricPoint": "ubiops.utils.metrics.measurements",
+    "MissingExtra": "ubiops.utils.exceptions",
+    "PackageInfo": "ubiops.utils.validate",
+    "PackageZip": "ubiops.utils.package_operations",
+    "RequestFailed": "ubiops.utils.exceptions",
+    "RequestsInDoubt": "ubiops.utils.exceptions",
+    "TransferFailed": "ubiops.utils.exceptions",
+    "UbiOpsFile": "ubiops.utils.files.uri",
+    "UpsertFailed": "ubiops.utils.exceptions",
+    "WaitError": "ubiops.utils.exceptions",
+    "WaitTimeout": "ubiops.utils.exceptions",
+    "default_zip_name": "ubiops.utils.package_operations",
     "deploy": "ubiops.utils.deployment",
     "download_file": "ubiops.utils.file_operations",
     "download_files": "ubiops.utils.file_operations",
-    "files_present_in_dir": "ubiops.utils.package_files",
+    "files_present_in_dir": "ubiops.utils.package_operations",
     "handle_file_input": "ubiops.utils.file_operations",
-    "list_files": "ubiops.utils.package_files",
+    "list_files": "ubiops.utils.package_operations",
     "map_requests": "ubiops.utils.batches.map_requests",
-    "metrics": "ubiops.utils.measurements",
+    "metrics": "ubiops.utils.metrics",
     "paginate": "ubiops.utils.pagination",
-    "plot_metrics": "ubiops.utils.plots",
-    "plot_pipeline": "ubiops.utils.pipeline_plot",
+    "plot_metrics": "ubiops.utils.show.metrics_plot",
+    "plot_pipeline": "ubiops.utils.show.pipeline_plot",
     "progress": "ubiops.utils.progress_bar",
-    "run_local": "ubiops.utils.local_runs",
+    "run_local": "ubiops.utils.run_local",
     "tail_logs": "ubiops.utils.log_lines",
-    "to_dataframe": "ubiops.utils.frames",
+    "to_dataframe": "ubiops.utils.show.frames",
     "upload_file": "ubiops.utils.file_operations",
     "upload_files": "ubiops.utils.file_operations",
     "upsert_environment_variables": "ubiops.utils.variables",
-    "validate_package": "ubiops.utils.package_checks",
-    "validate_requirements_file": "ubiops.utils.package_checks",
-    "wait_for_deployment_request": "ubiops.utils.waiting",
-    "wait_for_deployment_version": "ubiops.utils.waiting",
-    "wait_for_deployment_version_request": "ubiops.utils.waiting",
-    "wait_for_export": "ubiops.utils.waiting",
-    "wait_for_import": "ubiops.utils.waiting",
-    "wait_for_pipeline_request": "ubiops.utils.waiting",
-    "wait_for_pipeline_version_request": "ubiops.utils.waiting",
-    "wait_for_revision": "ubiops.utils.waiting",
-    "zip_dir": "ubiops.utils.package_files",
-    "zip_package": "ubiops.utils.package_files",
+    "validate_package": "ubiops.utils.validate",
+    "validate_requirements_file": "ubiops.utils.validate",
+    "wait_for_deployment_request": "ubiops.utils.wait_for",
+    "wait_for_deployment_version": "ubiops.utils.wait_for",
+    "wait_for_deployment_version_request": "ubiops.utils.wait_for",
+    "wait_for_export": "ubiops.utils.wait_for",
+    "wait_for_import": "ubiops.utils.wait_for",
+    "wait_for_pipeline_request": "ubiops.utils.wait_for",
+    "wait_for_pipeline_version_request": "ubiops.utils.wait_for",
+    "wait_for_revision": "ubiops.utils.wait_for",
+    "zip_dir": "ubiops.utils.package_operations",
+    "zip_package": "ubiops.utils.package_operations",
 }
-_SUBMODULES = ("file_operations",)
+# The modules `metrics` and `run_local` are called as the functions of their names.
+_SUBMODULES = (
+    "exceptions",
+    "file_operations",
+    "metrics",
+    "package_operations",
+    "run_local",
+    "validate",
+    "validators",
+    "wait_for",
+)
 
 __all__ = [
     "BuildFailed",
@@ -111,7 +121,7 @@ if TYPE_CHECKING:
     from ubiops.utils.batches.map_requests import map_requests
     from ubiops.utils.batches.request_map import MappedRequest
     from ubiops.utils.deployment import deploy
-    from ubiops.utils.errors import (
+    from ubiops.utils.exceptions import (
         BuildFailed,
         IncompleteTransfer,
         InvalidInput,
@@ -125,13 +135,11 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from ubiops.utils.file_operations import download_file, download_files, handle_file_input, upload_file, upload_files
-    from ubiops.utils.file_uri import UbiOpsFile
-    from ubiops.utils.frames import to_dataframe
-    from ubiops.utils.local_runs import run_local
+    from ubiops.utils.files.uri import UbiOpsFile
     from ubiops.utils.log_lines import tail_logs
-    from ubiops.utils.measurements import MetricPoint, metrics
-    from ubiops.utils.package_checks import PackageInfo, validate_package, validate_requirements_file
-    from ubiops.utils.package_files import (
+    from ubiops.utils.metrics import metrics
+    from ubiops.utils.metrics.measurements import MetricPoint
+    from ubiops.utils.package_operations import (
         PackageZip,
         default_zip_name,
         files_present_in_dir,
@@ -140,11 +148,14 @@ if TYPE_CHECKING:
         zip_package,
     )
     from ubiops.utils.pagination import paginate
-    from ubiops.utils.pipeline_plot import plot_pipeline
-    from ubiops.utils.plots import plot_metrics
     from ubiops.utils.progress_bar import progress
+    from ubiops.utils.run_local import run_local
+    from ubiops.utils.show.frames import to_dataframe
+    from ubiops.utils.show.metrics_plot import plot_metrics
+    from ubiops.utils.show.pipeline_plot import plot_pipeline
+    from ubiops.utils.validate import PackageInfo, validate_package, validate_requirements_file
     from ubiops.utils.variables import upsert_environment_variables
-    from ubiops.utils.waiting import (
+    from ubiops.utils.wait_for import (
         wait_for_deployment_request,
         wait_for_deployment_version,
         wait_for_deployment_version_request,
@@ -157,10 +168,10 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        if name in _MODULES:
-            value = getattr(import_module(_MODULES[name]), name)
-        elif name in _SUBMODULES:
+        if name in _SUBMODULES:
             value = import_module(f"{__name__}.{name}")
+        elif name in _MODULES:
+            value = getattr(import_module(_MODULES[name]), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

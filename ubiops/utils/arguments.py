@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import datetime
 import math
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
 
-__all__ = ["check_count", "check_seconds", "invalid", "utc", "wrong_type"]
+if TYPE_CHECKING:
+    from ubiops.api.core_api import CoreApi
+    from ubiops.api_client import ApiClient
+
+    Client = ApiClient | CoreApi
+    StrPath = str | os.PathLike[str]
+
+__all__ = ["check_count", "check_folder", "check_seconds", "core_api", "invalid", "utc", "wrong_type"]
+
+
+def core_api(client: Client) -> CoreApi:
+    """The operations of a client.
+
+    Raises:
+        ApiTypeError: It is no client.
+    """
+    from ubiops.api.core_api import CoreApi
+
+    return client if isinstance(client, CoreApi) else CoreApi(client)
 
 
 def invalid(argument: str, function: str, problem: str) -> ApiValueError:
@@ -47,3 +66,20 @@ def utc(argument: str, function: str, moment: Any) -> datetime.datetime:
     if moment.tzinfo is None:
         return moment.replace(tzinfo=datetime.timezone.utc)
     return moment.astimezone(datetime.timezone.utc)
+
+
+def check_folder(directory: Any, argument: str, function: str) -> str:
+    """The absolute path of a folder that the caller gave.
+
+    Raises:
+        ApiTypeError: It is no path.
+        ApiValueError: There is no such folder.
+    """
+    try:
+        path = os.path.abspath(os.fsdecode(directory))
+    except TypeError as error:
+        raise ApiTypeError(f"Invalid value for `{argument}` when calling `{function}`, {error}") from None
+    if not os.path.isdir(path):
+        problem = f"must be a folder, {path!r} is a file" if os.path.exists(path) else f"there is no folder {path!r}"
+        raise invalid(argument, function, problem)
+    return path

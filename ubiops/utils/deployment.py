@@ -13,21 +13,20 @@ from ubiops.files import BLOCK
 from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
 from ubiops.schema import NULL, nearest_hint
-from ubiops.utils.arguments import check_seconds, invalid, wrong_type
-from ubiops.utils.client import core_api
-from ubiops.utils.package_checks import validate_package
-from ubiops.utils.package_files import zip_package
-from ubiops.utils.package_folder import IGNORE_FILENAME
+from ubiops.utils.arguments import check_seconds, core_api, invalid, wrong_type
+from ubiops.utils.package_operations import zip_package
+from ubiops.utils.packages.folder import IGNORE_FILENAME
 from ubiops.utils.progress_bar import Progress
+from ubiops.utils.validate import validate_package
 from ubiops.utils.variables import read_variables, upsert_environment_variables
-from ubiops.utils.waiting import wait_for_deployment_version
+from ubiops.utils.wait_for import wait_for_deployment_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ubiops.models import DeploymentDetail, DeploymentVersionDetail, EnvironmentVariableCreate
-    from ubiops.utils.client import Client
-    from ubiops.utils.package_files import PackageZip, StrPath
+    from ubiops.utils.arguments import Client, StrPath
+    from ubiops.utils.package_operations import PackageZip
 
     Fields = Mapping[str, str] | Sequence[Mapping[str, Any] | Model]
     """Input or output fields: their data types by name, or as the API takes them."""

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Upload, last_part, replacing
-from ubiops.utils.client import core_api
-from ubiops.utils.file_names import prefixed, to_download, to_upload
-from ubiops.utils.file_uri import SCHEME, UbiOpsFile, parse
+from ubiops.utils.arguments import core_api
+from ubiops.utils.files.names import prefixed, to_download, to_upload
+from ubiops.utils.files.parallel import check_parallel, transfer_all
+from ubiops.utils.files.transfer import Download, upload
+from ubiops.utils.files.uri import SCHEME, UbiOpsFile, parse
 from ubiops.utils.progress_bar import Progress
-from ubiops.utils.transfer import Download, upload
-from ubiops.utils.transfer_many import check_parallel, transfer_all
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.files import FileLike
     from ubiops.models import FileItem
-    from ubiops.utils.client import Client
-    from ubiops.utils.transfer import Report
-    from ubiops.utils.transfer_many import Transfer
+    from ubiops.utils.arguments import Client
+    from ubiops.utils.files.parallel import Transfer
+    from ubiops.utils.files.transfer import Report
 
 __all__ = ["UbiOpsFile", "download_file", "download_files", "handle_file_input", "upload_file", "upload_files"]
 

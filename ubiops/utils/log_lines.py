@@ -10,14 +10,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ubiops.schema import nearest_hint, read_datetime
-from ubiops.utils.arguments import check_count, check_seconds, invalid, utc, wrong_type
-from ubiops.utils.client import core_api
+from ubiops.utils.arguments import check_count, check_seconds, core_api, invalid, utc, wrong_type
 from ubiops.utils.polling import PASSING, Backoff, Outage
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.models import Logs
-    from ubiops.utils.client import Client
+    from ubiops.utils.arguments import Client
 
 __all__ = ["LINES_PER_PAGE", "LogReader", "latest_moment", "present", "read_lines", "tail_logs"]
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.exceptions import ApiException
 from ubiops.model import Model
-from ubiops.utils.arguments import invalid, wrong_type
-from ubiops.utils.client import core_api
-from ubiops.utils.errors import UpsertFailed
+from ubiops.utils.arguments import core_api, invalid, wrong_type
+from ubiops.utils.exceptions import UpsertFailed
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.models import EnvironmentVariableCreate, EnvironmentVariableList, InheritedEnvironmentVariableList
-    from ubiops.utils.client import Client
+    from ubiops.utils.arguments import Client
 
 __all__ = ["Wanted", "read_variables", "upsert_environment_variables"]
 

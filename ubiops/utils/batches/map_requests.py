@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.utils.arguments import core_api
 from ubiops.utils.batches.request_map import MappedRequest, RequestMap, Settings
 from ubiops.utils.batches.target import LIMITS
-from ubiops.utils.client import core_api
 
 if TYPE_CHECKING:
-    from ubiops.utils.client import Client
+    from ubiops.utils.arguments import Client
 
 __all__ = ["map_requests"]
 

@@ -32,7 +32,7 @@ from ubiops.exceptions import (
 from ubiops.schema import Invalid, write_json
 from ubiops.utils.batches.journal import Journal, Outcome
 from ubiops.utils.batches.target import Target
-from ubiops.utils.errors import InvalidInput, RequestFailed, RequestsInDoubt, WaitTimeout
+from ubiops.utils.exceptions import InvalidInput, RequestFailed, RequestsInDoubt, WaitTimeout
 from ubiops.utils.polling import Backoff
 from ubiops.utils.progress_bar import Progress
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.files import Upload
     from ubiops.models import FileUploadResponse
-    from ubiops.utils.file_uri import UbiOpsFile
+    from ubiops.utils.files.uri import UbiOpsFile
 
     Report = Callable[[int], None]
     """Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.

@@ -14,7 +14,8 @@ import ubiops
 from test.emulator.project import DOUBLE, TestProject
 from test.utils.packages import write
 from ubiops import utils
-from ubiops.utils import package_checks, package_files
+from ubiops.utils import validate
+from ubiops.utils.packages import zips
 
 METHOD = "\nclass Deployment:\n    def request(self): ..."
 FIELD: dict[str, Any] = {"name": "x", "data_type": "double"}
@@ -246,13 +247,13 @@ def test_packages_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(tmp_path, {"deployment.py": DOUBLE})
     (tmp_path / "noise.bin").write_bytes(os.urandom(2**20))
     # The real limits would take minutes to reach.
-    for module in (package_checks, package_files):
+    for module in (validate, zips):
         monkeypatch.setattr(module, "MAXIMUM_ZIP_SIZE", 2**20)
     [problem] = problems(tmp_path)
     assert problem.startswith("the zip would be larger than")
     (tmp_path / "noise.bin").write_bytes(bytes(2**22))
     assert utils.validate_package(tmp_path).size > 2**22
-    monkeypatch.setattr(package_checks, "MAXIMUM_UNPACKED_SIZE", 2**22)
+    monkeypatch.setattr(validate, "MAXIMUM_UNPACKED_SIZE", 2**22)
     assert problems(tmp_path)[0].startswith("the package has more than")
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ubiops.utils.arguments import invalid, utc
-from ubiops.utils.client import core_api
+from ubiops.utils.arguments import core_api, invalid, utc
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.utils.client import Client
+    from ubiops.utils.arguments import Client
 
 __all__ = ["MetricPoint", "metrics"]
 

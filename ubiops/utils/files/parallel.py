@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.exceptions import ApiValueError, TooManyRequestsError
-from ubiops.utils.errors import IncompleteTransfer
+from ubiops.utils.exceptions import IncompleteTransfer
 from ubiops.utils.polling import Backoff
 from ubiops.utils.progress_bar import Progress
 
 if TYPE_CHECKING:
-    from ubiops.utils.transfer import Report
+    from ubiops.utils.files.transfer import Report
 
 __all__ = ["Transfer", "check_parallel", "incomplete", "transfer_all"]
 

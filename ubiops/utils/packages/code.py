@@ -6,7 +6,7 @@ import ast
 import warnings
 from collections.abc import Iterator, Sequence
 
-from ubiops.utils.package_folder import PackageFolder
+from ubiops.utils.packages.folder import PackageFolder
 
 __all__ = ["PackageCode"]
 

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ubiops.exceptions import ApiException, NotFoundError
-from ubiops.utils.arguments import check_seconds, utc
-from ubiops.utils.client import core_api
-from ubiops.utils.errors import BuildFailed, RequestFailed, TransferFailed, WaitError, WaitTimeout
+from ubiops.utils.arguments import check_seconds, core_api, utc
+from ubiops.utils.exceptions import BuildFailed, RequestFailed, TransferFailed, WaitError, WaitTimeout
 from ubiops.utils.log_lines import LogReader, present
 from ubiops.utils.polling import PASSING, Backoff, Outage
 from ubiops.utils.progress_bar import Progress
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
         PipelineRequestSingleDetail,
         RevisionList,
     )
-    from ubiops.utils.client import Client
+    from ubiops.utils.arguments import Client
 
 __all__ = [
     "wait_for_deployment_request",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiTypeError
 from ubiops.model import Model
-from ubiops.utils.errors import MissingExtra
+from ubiops.utils.exceptions import MissingExtra
 from ubiops.utils.masking import masked
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiFileError, ApiValueError
 from ubiops.files import Upload
-from ubiops.utils.transfer_many import Transfer, incomplete
+from ubiops.utils.files.parallel import Transfer, incomplete
 
 if TYPE_CHECKING:
     from ubiops.models import FileItem

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ubiops.package_format import leads_out
-from ubiops.utils.errors import InvalidPackage, MissingExtra
+from ubiops.utils.exceptions import InvalidPackage, MissingExtra
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec

@@ -23,7 +23,7 @@ import ubiops
 from test.emulator.project import DOUBLE, TestProject
 from test.utils.packages import write
 from ubiops import utils
-from ubiops.utils import package_files
+from ubiops.utils.packages import zips
 
 OUTSIDE = "../outside.txt"
 
@@ -382,7 +382,7 @@ def test_a_zip_that_would_be_too_large_is_an_error(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real limit would take minutes to reach.
-    monkeypatch.setattr(package_files, "MAXIMUM_ZIP_SIZE", 2**20)
+    monkeypatch.setattr(zips, "MAXIMUM_ZIP_SIZE", 2**20)
     (package / "noise.bin").write_bytes(os.urandom(2**20))
     with pytest.raises(utils.InvalidPackage, match="the zip would be larger than"):
         utils.zip_package(package, tmp_path)

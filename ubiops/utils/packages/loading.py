@@ -16,8 +16,8 @@ from typing import Any
 
 from ubiops.deployment_package import inherited_environment
 from ubiops.exceptions import ApiFileError
-from ubiops.utils.errors import InvalidPackage
-from ubiops.utils.package_folder import PackageFolder
+from ubiops.utils.exceptions import InvalidPackage
+from ubiops.utils.packages.folder import PackageFolder
 
 __all__ = ["load_apart"]
 
@@ -66,7 +66,7 @@ def load_apart(package: PackageFolder, context: Mapping[str, Any], timeout: floa
             _copy(package, root)
         except OSError as error:
             raise ApiFileError(f"The package can't be copied to be loaded: {error}") from error
-        library = str(Path(__file__).parents[2])
+        library = str(Path(__file__).parents[3])
         start = {"root": str(root), "context": context, "library": library, "answer": str(answer)}
         # A file: processes that the package leaves behind would keep a pipe open.
         with written.open("wb") as output:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.model import Model
 from ubiops.schema import nearest_hint
-from ubiops.utils.graph_layout import Layout, Point, place
 from ubiops.utils.masking import masked
-from ubiops.utils.plots import new_axes
+from ubiops.utils.show.graph_layout import Layout, Point, place
+from ubiops.utils.show.metrics_plot import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.model import Model
 from ubiops.models.metrics import Metrics
-from ubiops.utils.errors import MissingExtra
+from ubiops.utils.exceptions import MissingExtra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

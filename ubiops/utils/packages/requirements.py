@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ubiops.package_format import read_text, requirement_lines
-from ubiops.utils.errors import MissingExtra
+from ubiops.utils.exceptions import MissingExtra
 
 __all__ = ["RequirementsFile"]
 

@@ -1,4 +1,7 @@
-"""A deployment package run in this process, by the contract that it is run by on the server."""
+"""A deployment package run in this process, by the contract that it is run by on the server.
+
+The module can be called as its function `run_local`.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,12 @@ from ubiops.deployment_package import (
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.package_format import SETTINGS_FILE, read_variables
 from ubiops.schema import Invalid, write_json
-from ubiops.utils.errors import InvalidPackage, MissingExtra, RequestFailed
-from ubiops.utils.package_files import check_folder
+from ubiops.utils.arguments import check_folder
+from ubiops.utils.callable_module import make_callable
+from ubiops.utils.exceptions import InvalidPackage, MissingExtra, RequestFailed
 
 if TYPE_CHECKING:
-    from ubiops.utils.package_files import StrPath
+    from ubiops.utils.arguments import StrPath
 
 __all__ = ["local_context", "plain_fields", "run_local"]
 
@@ -291,3 +295,6 @@ def _known(module: ModuleType) -> dict[str, Any]:
 
 def _is_below(file: str, folder: str) -> bool:
     return file.startswith(os.path.join(folder, ""))
+
+
+make_callable(__name__)

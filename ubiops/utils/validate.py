@@ -21,17 +21,17 @@ from ubiops.package_format import (
     read_settings,
 )
 from ubiops.schema import nearest_hint
-from ubiops.utils.errors import InvalidPackage, MissingExtra
-from ubiops.utils.local_runs import local_context, plain_fields
-from ubiops.utils.package_code import PackageCode
-from ubiops.utils.package_files import check_folder, zipped
-from ubiops.utils.package_folder import IGNORE_FILENAME, PackageFolder
-from ubiops.utils.package_loading import load_apart
-from ubiops.utils.package_requirements import RequirementsFile
+from ubiops.utils.arguments import check_folder
+from ubiops.utils.exceptions import InvalidPackage, MissingExtra
+from ubiops.utils.packages.code import PackageCode
+from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
+from ubiops.utils.packages.loading import load_apart
+from ubiops.utils.packages.requirements import RequirementsFile
+from ubiops.utils.packages.zips import zipped
+from ubiops.utils.run_local import local_context, plain_fields
 
 if TYPE_CHECKING:
-    from ubiops.utils.client import Client
-    from ubiops.utils.package_files import StrPath
+    from ubiops.utils.arguments import Client, StrPath
 
 __all__ = ["PackageInfo", "validate_package", "validate_requirements_file"]
 

@@ -6,40 +6,33 @@ import hashlib
 import logging
 import os
 import posixpath
-import stat
 import zipfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
-from ubiops.files import BLOCK, save, write_file
-from ubiops.package_format import MAXIMUM_ZIP_SIZE
-from ubiops.utils.errors import InvalidPackage
-from ubiops.utils.package_folder import IGNORE_FILENAME, PackageFolder
-from ubiops.utils.progress_bar import Progress
+from ubiops.files import save, write_file
+from ubiops.utils.arguments import check_folder
+from ubiops.utils.exceptions import InvalidPackage
+from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
+from ubiops.utils.packages.zips import PACKAGE_DIRECTORY, name_of, zipped
 
 if TYPE_CHECKING:
-    from io import FileIO
-
-    StrPath = str | os.PathLike[str]
+    from ubiops.utils.arguments import StrPath
 
 __all__ = [
     "PackageZip",
-    "check_folder",
+    "abs_path",
     "default_zip_name",
     "files_present_in_dir",
     "list_files",
     "zip_dir",
     "zip_package",
-    "zipped",
 ]
 
 _logger = logging.getLogger("ubiops.utils")
-
-_PACKAGE_DIRECTORY = "deployment_package"
-_LINUX = 3
 
 
 class PackageZip(str):
@@ -98,10 +91,10 @@ def zip_package(
     """
     function = "zip_package"
     root = check_folder(directory, "directory", function)
-    target = None if output_path is None else _target(output_path, f"{_name_of(root)}.zip", function)
+    target = None if output_path is None else _target(output_path, f"{name_of(root)}.zip", function)
     if target is not None and os.path.lexists(target) and not zipfile.is_zipfile(target):
         raise _bad("output_path", function, f"{target!r} is there already and is no zip: delete it or choose another")
-    return _write(PackageFolder(root, ignore_filename, target), target, _PACKAGE_DIRECTORY)
+    return _write(PackageFolder(root, ignore_filename, target), target, PACKAGE_DIRECTORY)
 
 
 def zip_dir(
@@ -110,7 +103,7 @@ def zip_dir(
     ignore_filename: str = IGNORE_FILENAME,
     prefix: str | None = None,
     force: bool = False,
-    package_directory: str | None = _PACKAGE_DIRECTORY,
+    package_directory: str | None = PACKAGE_DIRECTORY,
 ) -> PackageZip:
     """Zip a folder as `zip_package` does, to a path that isn't taken.
 
@@ -135,7 +128,7 @@ def zip_dir(
     inner = package_directory or ""
     if inner in (".", "..") or "/" in inner or "\\" in inner:
         raise _bad("package_directory", function, f"must be the name of a folder, not {package_directory!r}")
-    target = _target(output_path, default_zip_name(prefix or _name_of(root)), function)
+    target = _target(output_path, default_zip_name(prefix or name_of(root)), function)
     if os.path.lexists(target) and not force:
         raise _bad("output_path", function, f"{target!r} is there already: force=True replaces it")
     return _write(PackageFolder(root, ignore_filename, target), target, inner)
@@ -185,6 +178,11 @@ def files_present_in_dir(
     return [name for name in names if posixpath.normpath(name.replace(os.sep, "/")) in there]
 
 
+def abs_path(path_param: StrPath) -> str:
+    """The absolute path of a file or folder, which need not exist."""
+    return os.path.abspath(path_param)
+
+
 def default_zip_name(prefix: str | None) -> str:
     """A name for a new zip: a prefix and the present time (UTC), as in ``model_2022-11-30_09-30-00-123456.zip``.
 
@@ -204,23 +202,6 @@ def _listed(directory: StrPath, ignore_filename: str, function: str) -> list[str
 # Arguments
 
 
-def check_folder(directory: Any, argument: str, function: str) -> str:
-    """The absolute path of a folder that the caller gave.
-
-    Raises:
-        ApiTypeError: It is no path.
-        ApiValueError: There is no such folder.
-    """
-    try:
-        path = os.path.abspath(os.fsdecode(directory))
-    except TypeError as error:
-        raise ApiTypeError(f"Invalid value for `{argument}` when calling `{function}`, {error}") from None
-    if not os.path.isdir(path):
-        problem = f"must be a folder, {path!r} is a file" if os.path.exists(path) else f"there is no folder {path!r}"
-        raise _bad(argument, function, problem)
-    return path
-
-
 def _target(output_path: Any, name: str, function: str) -> str:
     try:
         path = os.path.abspath(os.fsdecode(output_path))
@@ -231,10 +212,6 @@ def _target(output_path: Any, name: str, function: str) -> str:
     if not os.path.isdir(os.path.dirname(path)):
         raise _bad("output_path", function, f"there is no folder {os.path.dirname(path)!r}: create it first")
     return path
-
-
-def _name_of(root: str) -> str:
-    return os.path.basename(root) or "package"
 
 
 def _bad(argument: str, function: str, problem: str) -> ApiValueError:
@@ -264,7 +241,7 @@ def _write(folder: PackageFolder, target: str | None, inner: str) -> PackageZip:
     with closing(zipped(folder, inner)) as blocks:
         try:
             if target is None:
-                target = str(save(measured(blocks), None, f"{_name_of(folder.root)}.zip"))
+                target = str(save(measured(blocks), None, f"{name_of(folder.root)}.zip"))
             else:
                 write_file(measured(blocks), target)
         except ApiFileError:
@@ -273,68 +250,3 @@ def _write(folder: PackageFolder, target: str | None, inner: str) -> PackageZip:
             place = target or "in the folder for temporary files"
             raise ApiFileError(f"The zip can't be written {place}: {error.strerror}") from error
     return PackageZip(target, digest.hexdigest(), size, folder.skipped)
-
-
-def zipped(folder: PackageFolder, inner: str = _PACKAGE_DIRECTORY) -> Generator[bytes, None, None]:
-    """The zip of a folder, block by block.
-
-    Args:
-        folder: What to zip.
-        inner: Name of the one folder in the zip that holds everything; an empty one for none.
-
-    Raises:
-        ApiFileError: A file can't be read to its end.
-        InvalidPackage: The zip is larger than a package may be.
-    """
-    output: Any = _Output()
-    buffer = memoryview(bytearray(BLOCK))
-    with (
-        Progress(f"Zipping {_name_of(folder.root)}", folder.size, "B") as progress,
-        zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for name in folder.files:
-            path = folder.path(name)
-            try:
-                with open(path, "rb", buffering=0) as file, archive.open(_entry(file, inner, name), "w") as entry:
-                    while count := file.readinto(buffer):
-                        entry.write(buffer[:count])
-                        progress.advance(count)
-                        yield from output.take()
-            except OSError as error:
-                raise ApiFileError(f"The file {path!r} could not be read to its end: {error.strerror}") from error
-    yield from output.take()
-
-
-def _entry(file: FileIO, inner: str, name: str) -> zipfile.ZipInfo:
-    # The time is the first that a zip can hold.
-    entry = zipfile.ZipInfo(f"{inner}/{name}" if inner else name)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.create_system = _LINUX
-    entry.external_attr = (stat.S_IFREG | 0o644) << 16
-    # Decides whether the entry has room for the size of a large file.
-    entry.file_size = os.fstat(file.fileno()).st_size
-    return entry
-
-
-class _Output:
-    """What a zip is written to as to a pipe: nothing is changed afterwards, so it can be sent or hashed at once."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > MAXIMUM_ZIP_SIZE:
-            limit = MAXIMUM_ZIP_SIZE // 2**30
-            raise InvalidPackage([f"the zip would be larger than {limit} GB: ignore what the deployment doesn't need"])
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def take(self) -> list[bytes]:
-        """What was written since the last time."""
-        parts, self._parts = self._parts, []
-        return [part for part in parts if part]

@@ -1,0 +1,1 @@
+"""Deployment packages: what belongs to them, and whether they can be deployed."""

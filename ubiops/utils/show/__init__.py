@@ -1,0 +1,1 @@
+"""Models, metrics and pipelines shown to people: tables and plots."""
