@@ -18,12 +18,14 @@ EXCEPTIONS = [
     "ApiException",
     "ApiFileError",
     "ApiKeyError",
+    "ApiRequestError",
     "ApiTimeoutError",
     "ApiTypeError",
     "ApiValueError",
     *words.STATUS_ERRORS.values(),
     "OpenApiException",
     "ServerError",
+    "UbiOpsException",
 ]
 EXPORTS = {
     "ApiClient": "ubiops.api_client",

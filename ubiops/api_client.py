@@ -330,7 +330,7 @@ class ApiClient:
 
         Raises:
             ApiException: The API refused or failed the call, or couldn't be reached.
-            ApiValueError: A value that can't be sent; nothing was sent.
+            ApiValueError: A value that can't be sent, or a body and form fields together; nothing was sent.
         """
         request = Request(None, method.upper())
         returns = _type_name(response_type)
@@ -343,7 +343,14 @@ class ApiClient:
         content_type = ensure_str(request.headers.pop(given)) if given else None
         if content_type is None and form and body is None:
             content_type = "multipart/form-data" if files else "application/x-www-form-urlencoded"
-        request.body, content_type = encode_body(body, form, content_type)
+        if body is not None and form:
+            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, there are form fields too")
+        try:
+            request.body, content_type = encode_body(body, form, content_type)
+        except UnicodeEncodeError as error:
+            raise ApiValueError(
+                f"Invalid value when calling `{resource_path}`, has no form in UTF-8: {error.reason}"
+            ) from None
         if content_type is not None:
             request.headers["Content-Type"] = content_type
         return self.execute(
@@ -444,7 +451,7 @@ class ApiClient:
                 try:
                     uploads += [] if file is None else [(name, Upload(file))]
                 except ApiFileError as error:
-                    raise ApiFileError(f"Invalid value for `files[{name!r}]`, {error}") from error
+                    raise ApiFileError.of(f"Invalid value for `files[{name!r}]`, {error}", error) from error
         return uploads
 
 
@@ -465,7 +472,8 @@ def _base(host: str) -> str:
 
 
 def _naming_call(error: ApiValueError, request: Request) -> ApiValueError:
-    return type(error)(f"{error} (calling `{request.operation or request.path}`)")
+    text = f"{error} (calling `{request.operation or request.path}`)"
+    return ApiFileError.of(text, error) if isinstance(error, ApiFileError) else type(error)(text)
 
 
 def _is_foreign(url: str, host: str) -> bool:

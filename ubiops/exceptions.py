@@ -1,8 +1,10 @@
-"""The errors that the client raises: `OpenApiException` is the base of all of them."""
+"""The errors that the client raises: `OpenApiException` is the base of all of them; they can be pickled and copied."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ __all__ = [
     "ApiException",
     "ApiFileError",
     "ApiKeyError",
+    "ApiRequestError",
     "ApiTimeoutError",
     "ApiTypeError",
     "ApiValueError",
@@ -24,15 +27,43 @@ __all__ = [
     "PayloadTooLargeError",
     "ServerError",
     "TooManyRequestsError",
+    "UbiOpsException",
     "UnauthorizedError",
     "UnprocessableEntityError",
     "render_path",
 ]
 
 _MASKED_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+# The parameters of a signed URL that let whoever reads them use it.
+_SIGNATURE = re.compile(
+    r"(?<=[?&;])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|googleaccessid)=)"
+    r"[^&\s\"'<>]+",
+    re.IGNORECASE,
+)
+_URL_HEADERS = frozenset({"location", "content-location", "refresh", "link"})
+# How much of an HTML page is looked at, and how much of its text is shown, in characters.
+_PAGE, _LINE = 4096, 200
 
 
-class OpenApiException(Exception):
+class UbiOpsException(Exception):
+    """The base of every error of this client, as programs of the newer one know it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the constructor: subclasses have signatures of their own.
+        state = dict(self.__dict__)
+        if isinstance(self, OSError):
+            # What Python's own errors don't keep in their dict.
+            state.update(errno=self.errno, strerror=self.strerror, filename=self.filename)
+        return _made_again, (type(self), self.args), state
+
+
+def _made_again(kind: type[UbiOpsException], args: tuple[Any, ...]) -> UbiOpsException:
+    error: UbiOpsException = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
+    error.args = args
+    return error
+
+
+class OpenApiException(UbiOpsException):
     """The base of every error of this client."""
 
 
@@ -75,7 +106,49 @@ class ApiValueError(_PathError, ValueError):
 
 
 class ApiFileError(ApiValueError, OSError):
-    """A file to upload that is missing, unreadable or no file; nothing was sent."""
+    """A file to upload that is missing, unreadable or no file; nothing was sent.
+
+    Where the system says why, it is an error of Python's class for that too (`FileNotFoundError`, `PermissionError`,
+    `IsADirectoryError`, `NotADirectoryError`), with ``errno``, ``strerror`` and ``filename``.
+    """
+
+    @classmethod
+    def of(cls, msg: str, error: BaseException) -> ApiFileError:
+        """An error that is what another is, with a text of its own."""
+        kind = next((kind for kind in _FILE_ERRORS if isinstance(error, kind.__bases__[1])), ApiFileError)
+        made = kind(msg)
+        if isinstance(error, OSError):
+            made.errno, made.strerror, made.filename = error.errno, error.strerror, error.filename
+        return made
+
+    @classmethod
+    def from_errno(cls, msg: str, number: int, filename: str) -> ApiFileError:
+        """The error for what the system calls by a number."""
+        return cls.of(msg, OSError(number, os.strerror(number), filename))
+
+
+class ApiFileNotFoundError(ApiFileError, FileNotFoundError):
+    """There is no such file."""
+
+
+class ApiFilePermissionError(ApiFileError, PermissionError):
+    """The file may not be read."""
+
+
+class ApiFileIsADirectoryError(ApiFileError, IsADirectoryError):
+    """The path is that of a folder."""
+
+
+class ApiFileNotADirectoryError(ApiFileError, NotADirectoryError):
+    """The path leads through what is no folder."""
+
+
+_FILE_ERRORS: tuple[type[ApiFileError], ...] = (
+    ApiFileNotFoundError,
+    ApiFilePermissionError,
+    ApiFileIsADirectoryError,
+    ApiFileNotADirectoryError,
+)
 
 
 class MissingArgumentError(ApiValueError, TypeError):
@@ -109,9 +182,19 @@ class Headers(dict[str, str]):
 class ApiException(OpenApiException):
     """The API refused or failed a call, or couldn't be reached.
 
-    Branch on the subclasses: `BadRequestError` (400), `UnauthorizedError` (401), `ForbiddenError` (403),
-    `NotFoundError` (404), `ConflictError` (409), `PayloadTooLargeError` (413), `UnprocessableEntityError` (422),
-    `TooManyRequestsError` (429), `ServerError` (500 to 599), `ApiConnectionError` and `ApiTimeoutError`.
+    Branch on the subclasses: `ApiRequestError` where an answer came, and below it `BadRequestError` (400),
+    `UnauthorizedError` (401), `ForbiddenError` (403), `NotFoundError` (404), `ConflictError` (409),
+    `PayloadTooLargeError` (413), `UnprocessableEntityError` (422), `TooManyRequestsError` (429) and `ServerError`
+    (500 to 599); `ApiConnectionError` and `ApiTimeoutError` where none came.
+
+    Args:
+        status: HTTP status.
+        reason: Reason phrase.
+        body_or_response: Body of the answer where it is text, else the answer, as `http_resp`.
+        http_resp: An answer with ``status``, ``reason``, ``data`` and ``getheaders()``, or one of ``requests``.
+        requests_resp: The same, as programs of the newer client name it.
+        body: Body of the answer.
+        headers: Headers of the answer.
 
     Attributes:
         status (int | None): HTTP status; 0 where no answer came.
@@ -131,18 +214,25 @@ class ApiException(OpenApiException):
         self,
         status: int | None = None,
         reason: str | None = None,
+        body_or_response: Any = None,
         http_resp: Any = None,
+        requests_resp: Any = None,
         *,
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if http_resp is not None:
-            status, reason, body, headers = http_resp.status, http_resp.reason, http_resp.data, http_resp.getheaders()
-        super().__init__(status, reason)
+        if isinstance(body_or_response, (str, bytes)):
+            body = body_or_response
+        elif body_or_response is not None:
+            http_resp = body_or_response
+        answer = requests_resp if http_resp is None else http_resp
+        if answer is not None:
+            status, reason, body, headers = _read(answer)
         self.status = status
-        self.reason = reason
-        self.body = None if body is None else ensure_str(body, errors="replace")
-        self.headers = None if headers is None else Headers(headers)
+        self.reason = None if reason is None else _without_signatures(reason)
+        self.body = None if body is None else _without_signatures(_text(body))
+        self.headers = None if headers is None else Headers(_without_signed_urls(headers))
+        super().__init__(status, self.reason)
 
     def __str__(self) -> str:
         text = f"{self.reason} ({self.status})\n"
@@ -152,8 +242,18 @@ class ApiException(OpenApiException):
         if self.headers:
             text += f"HTTP response headers: {_masked(self.headers)}\n"
         if self.body:
-            text += f"HTTP response body: {self.body}\n"
+            page = _line_of_page(self.body) if self.status in (401, 404) else None
+            text += f"HTTP response body: {self.body if page is None else page}\n"
         return text
+
+    def get_body_message(self) -> str | None:
+        """The server's own message in the body: of JSON its ``error`` or ``error_message``, of XML its ``Details`` or
+        ``Message``, else the whole body."""
+        message = self._server_message()
+        if message is None and self.body and self.body.lstrip().startswith("<"):
+            found = {name: text for name, text in re.findall(r"<(Details|Message)>([^<]*)</\1>", self.body)}
+            message = found.get("Details") or found.get("Message")
+        return self.body if message is None else message
 
     def _server_message(self) -> str | None:
         try:
@@ -180,7 +280,7 @@ class ApiException(OpenApiException):
     @staticmethod
     def class_for(status: int) -> type[ApiException]:
         """The class of error that stands for an HTTP status."""
-        return _BY_STATUS.get(status) or (ServerError if 500 <= status <= 599 else ApiException)
+        return _BY_STATUS.get(status) or (ServerError if 500 <= status <= 599 else ApiRequestError)
 
     def locate(self, operation: str | None, method: str, path: str) -> None:
         """Say which call failed: as attributes, and as a note that tracebacks show (Python 3.11 and newer)."""
@@ -190,39 +290,43 @@ class ApiException(OpenApiException):
             self.add_note(note)
 
 
-class BadRequestError(ApiException):
+class ApiRequestError(ApiException):
+    """The API answered, with a status that is no success."""
+
+
+class BadRequestError(ApiRequestError):
     """400: the request is invalid; the message says why."""
 
 
-class UnauthorizedError(ApiException):
+class UnauthorizedError(ApiRequestError):
     """401: the API token is missing, wrong or expired."""
 
 
-class ForbiddenError(ApiException):
+class ForbiddenError(ApiRequestError):
     """403: the API token lacks the permission."""
 
 
-class NotFoundError(ApiException):
+class NotFoundError(ApiRequestError):
     """404: there is no such thing, or it can't be seen with this API token."""
 
 
-class ConflictError(ApiException):
+class ConflictError(ApiRequestError):
     """409: the name is taken, or the state of the object rules the call out."""
 
 
-class PayloadTooLargeError(ApiException):
+class PayloadTooLargeError(ApiRequestError):
     """413: the request body is larger than the server takes."""
 
 
-class UnprocessableEntityError(ApiException):
+class UnprocessableEntityError(ApiRequestError):
     """422: the request is well-formed but can't be processed."""
 
 
-class TooManyRequestsError(ApiException):
+class TooManyRequestsError(ApiRequestError):
     """429: the rate limit or the queue is exhausted; ``headers`` may hold ``Retry-After``."""
 
 
-class ServerError(ApiException):
+class ServerError(ApiRequestError):
     """500 to 599: the server failed."""
 
 
@@ -234,7 +338,7 @@ class ApiTimeoutError(ApiConnectionError):
     """The API didn't answer in time: status 0, the cause in ``__cause__``."""
 
 
-_BY_STATUS: dict[int, type[ApiException]] = {
+_BY_STATUS: dict[int, type[ApiRequestError]] = {
     400: BadRequestError,
     401: UnauthorizedError,
     403: ForbiddenError,
@@ -262,3 +366,40 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _masked(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: "***" if name.lower() in _MASKED_HEADERS else value for name, value in headers.items()}
+
+
+def _read(answer: Any) -> tuple[Any, Any, Any, Any]:
+    """Status, reason, body and headers of an answer of urllib3's or the older client's kind, or of ``requests``."""
+    status = answer.status if hasattr(answer, "status") else answer.status_code
+    body = answer.data if hasattr(answer, "data") else answer.text
+    return status, answer.reason, body, answer.getheaders() if hasattr(answer, "getheaders") else answer.headers
+
+
+def _text(body: Any) -> str:
+    # Tests of programs give doubles.
+    return ensure_str(body, errors="replace") if isinstance(body, (str, bytes)) else str(body)
+
+
+def _without_signatures(text: str) -> str:
+    return _SIGNATURE.sub(r"\1***", text)
+
+
+def _without_signed_urls(headers: Any) -> dict[str, str]:
+    try:
+        given = dict(headers)
+    except (TypeError, ValueError):
+        return {}
+    return {
+        name: re.sub(r"\?[^\s>]+", "?***", value) if name.lower() in _URL_HEADERS else _without_signatures(value)
+        for name, value in given.items()
+    }
+
+
+def _line_of_page(body: str) -> str | None:
+    """The text of an HTML page, cut to one line; None where it is no such page."""
+    page = body[:_PAGE]
+    if not re.match(r"\s*<(!doctype html|html)\b", page, re.IGNORECASE):
+        return None
+    page = re.sub(r"<(style|script)\b[^<]*</\1>|<[^<>]*>", " ", page, flags=re.IGNORECASE)
+    line = " ".join(page.split())
+    return line if len(line) <= _LINE else f"{line[:_LINE]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mimetypes
 import ntpath
@@ -14,10 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.message import Message
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import unquote
 
-from six import ensure_binary
-
-from ubiops.exceptions import ApiFileError
+from ubiops.exceptions import ApiFileError, ApiValueError
 from ubiops.schema import write_text
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ class Upload(Stream):
             status = os.stat(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ApiFileError(f"can't read the file {path!r}: {reason}") from error
+            raise ApiFileError.of(f"can't read the file {path!r}: {reason}", error) from error
         if stat.S_ISDIR(status.st_mode):
-            raise ApiFileError(f"must be a file, {path!r} is a folder: zip it first")
+            raise ApiFileError.from_errno(f"must be a file, {path!r} is a folder: zip it first", errno.EISDIR, path)
         if not os.access(path, os.R_OK):
-            raise ApiFileError(f"can't read the file {path!r}: Permission denied")
+            raise ApiFileError.from_errno(f"can't read the file {path!r}: Permission denied", errno.EACCES, path)
         if stat.S_ISREG(status.st_mode):
             self.length = status.st_size
         else:
@@ -100,7 +100,7 @@ class Upload(Stream):
         try:
             gives_text = isinstance(source, io.TextIOBase) or isinstance(source.read(0), str)
         except (OSError, ValueError) as error:
-            raise ApiFileError(f"must be open for reading: {error}") from error
+            raise ApiFileError.of(f"must be open for reading: {error}", error) from error
         if gives_text:
             raise ApiFileError("must give bytes, not text: open the file with mode 'rb'")
         try:
@@ -122,7 +122,7 @@ class Upload(Stream):
                 yield from self._blocks(self._source)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ApiFileError(f"the file {self.name!r} could not be read to its end: {reason}") from error
+            raise ApiFileError.of(f"the file {self.name!r} could not be read to its end: {reason}", error) from error
 
     def _blocks(self, file: Any) -> Iterator[bytes]:
         left = self.length
@@ -171,13 +171,20 @@ def _part(name: str, value: Any) -> tuple[str, bytes | Upload]:
     if isinstance(value, Upload):
         value = (value.name, value)
     if not isinstance(value, (tuple, list)):
-        return head, value if isinstance(value, bytes) else write_text(value).encode()
+        return head, value if isinstance(value, bytes) else _encoded(name, write_text(value))
     filename, content, *rest = value
     content_type = rest[0] if rest else mimetypes.guess_type(filename)[0] or "application/octet-stream"
     if not isinstance(content, (str, bytes, Upload)):
         content = Upload(content, filename)
     head += f'; filename="{_quoted(filename)}"\r\nContent-Type: {content_type}'
-    return head, content if isinstance(content, Upload) else ensure_binary(content)
+    return head, _encoded(name, content) if isinstance(content, str) else content
+
+
+def _encoded(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ApiValueError(f"Invalid value for the field {name!r}, has no form in UTF-8: {error.reason}") from None
 
 
 def _quoted(name: str) -> str:
@@ -190,7 +197,8 @@ def filename_of(content_disposition: str | None) -> str | None:
     if not content_disposition:
         return None
     message = Message()
-    message["Content-Disposition"] = content_disposition
+    # What can't be encoded doesn't come over the wire, and breaks `email`.
+    message["Content-Disposition"] = content_disposition.encode(errors="replace").decode()
     names: Sequence[tuple[str, Any]] = message.get_params(header="Content-Disposition", failobj=[])
     given = [value for key, value in names if key == "filename"]
     # The extended form, which says its encoding, comes as a tuple and wins.
@@ -200,7 +208,8 @@ def filename_of(content_disposition: str | None) -> str | None:
         charset, _, text = extended[0]
         name = text.encode("latin-1", "replace").decode(_known(charset), "replace")
     elif given:
-        name = given[0].encode("latin-1", "replace").decode("utf-8", "replace")
+        # Percent-encoded or not, in quotes of either kind: servers write the plain form in all these ways.
+        name = unquote(given[0].encode("latin-1", "replace").decode("utf-8", "replace").strip().strip("'\""))
     return last_part(name)
 
 
@@ -209,7 +218,7 @@ def last_part(name: str | None) -> str | None:
     # As Windows splits, which knows every separator, and drives.
     name = re.sub(r"[\x00-\x1f\x7f]", "", ntpath.basename(name or "")).strip()
     # File systems take names of up to 255 bytes.
-    return None if name in ("", ".", "..") else name.encode()[-200:].decode(errors="ignore")
+    return None if name in ("", ".", "..") else name.encode(errors="replace")[-200:].decode(errors="ignore")
 
 
 def _known(charset: str | None) -> str:

@@ -186,7 +186,8 @@ class File(Parameter):
         super().__init__(name, type, **bounds)
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
-        request.form.append((self.wire_name, Upload(value)))
+        files = value if type(value) is list else [value]
+        request.form.extend((self.wire_name, Upload(file)) for file in files)
 
 
 class Body(Parameter):
@@ -314,7 +315,7 @@ class Operation(Generic[T]):
                 raise ApiValueError(f"Invalid value for {place}, has no form in UTF-8: {error.reason}") from None
             except ApiFileError as error:
                 place = f"`{parameter.name}` when calling `{self.name}`"
-                raise ApiFileError(f"Invalid value for {place}, {error}") from error
+                raise ApiFileError.of(f"Invalid value for {place}, {error}", error) from error
         request.path = self.path.format_map(request.path_params)
         if self.returns is not None:
             request.headers["Accept"] = "application/json"

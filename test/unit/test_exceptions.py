@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from ubiops.exceptions import (
     ApiException,
     ApiFileError,
     ApiKeyError,
+    ApiRequestError,
     ApiTimeoutError,
     ApiTypeError,
     ApiValueError,
@@ -33,6 +35,7 @@ from ubiops.exceptions import (
     PayloadTooLargeError,
     ServerError,
     TooManyRequestsError,
+    UbiOpsException,
     UnauthorizedError,
     UnprocessableEntityError,
     render_path,
@@ -41,12 +44,12 @@ from ubiops.exceptions import (
 BY_STATUS = {
     400: BadRequestError,
     401: UnauthorizedError,
-    402: ApiException,
+    402: ApiRequestError,
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     413: PayloadTooLargeError,
-    418: ApiException,
+    418: ApiRequestError,
     422: UnprocessableEntityError,
     429: TooManyRequestsError,
     500: ServerError,
@@ -97,7 +100,7 @@ def test_each_status_has_its_class(server: Server, api: ubiops.CoreApi, status: 
 
 @pytest.mark.parametrize("status", [200, 301, 499, 600])
 def test_other_statuses_have_the_common_class(status: int) -> None:
-    assert ApiException.class_for(status) is ApiException
+    assert ApiException.class_for(status) is ApiRequestError
 
 
 def test_no_answer_is_a_connection_error_with_status_0(server: Server, api: ubiops.CoreApi) -> None:
@@ -128,7 +131,7 @@ def test_a_slow_answer_is_a_timeout_error_with_status_0(server: Server, api: ubi
 @pytest.mark.parametrize("name", exceptions.__all__)
 def test_one_base_holds_all(name: str) -> None:
     error = getattr(exceptions, name)
-    assert error is render_path or issubclass(error, OpenApiException)
+    assert error is render_path or issubclass(error, OpenApiException if error is not UbiOpsException else Exception)
 
 
 def test_the_value_type_and_key_errors_are_python_s_too() -> None:
@@ -141,6 +144,7 @@ def test_the_value_type_and_key_errors_are_python_s_too() -> None:
     assert issubclass(ApiTimeoutError, ApiConnectionError)
     assert issubclass(ApiFileError, ApiValueError)
     assert issubclass(ApiFileError, OSError)
+    assert issubclass(OpenApiException, UbiOpsException)
 
 
 def test_names_lead_to_the_same_classes() -> None:
@@ -244,6 +248,47 @@ def test_headers_that_hold_credentials_are_masked_in_the_text(name: str) -> None
     assert f"HTTP response headers: {{'{name}': '***', 'X-A': '1'}}\n" in str(error)
 
 
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_page_is_cut_to_a_line_in_the_text(status: int) -> None:
+    page = (
+        "<!DOCTYPE html>\n<html><head><style>p { color: red }</style><title>404\n Not Found</title></head>"
+        + "<p>x" * 500
+    )
+    error = ApiException(status, "Not Found", page)
+    assert error.body == page
+    _, line, end = str(error).split("\n")
+    assert (line[:44], len(line), end) == ("HTTP response body: 404 Not Found x x x x x ", 223, "")
+    assert str(ApiException(status, "Not Found", "<xml>\n</xml>")).endswith("body: <xml>\n</xml>\n")
+    assert page in str(ApiException(400, "Bad Request", page))
+
+
+def test_the_third_argument_is_told_by_its_type() -> None:
+    for text in ("text", b"text"):
+        assert ApiException(400, "Bad Request", text).body == "text"
+    assert ApiException(0, None, Response(b"text", {"X-A": "1"})).headers == {"X-A": "1"}
+    # As programs of the newer client have it.
+    answer = SimpleNamespace(status_code=404, reason="Not Found", text="gone", headers={"X-A": "1"})
+    for error in (ApiException(requests_resp=answer), ApiException(400, "x", "y", None, answer)):
+        assert (error.status, error.reason, error.body, error.headers) == (404, "Not Found", "gone", {"X-A": "1"})
+    assert ApiException(body="text").get_body_message() == "text"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"error": "Nope"}', "Nope"),
+        ('{"error_message": "Nope"}', "Nope"),
+        ("<Error><Message>No</Message><Details>Nope</Details></Error>", "Nope"),
+        ("<?xml version='1.0'?><Error><Message>Nope</Message></Error>", "Nope"),
+        ("<p>page", "<p>page"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_the_message_of_a_body(body: str | None, message: str | None) -> None:
+    assert ApiException(400, body=body).get_body_message() == message
+
+
 # Where
 
 
@@ -311,6 +356,19 @@ def test_a_credential_is_masked_wherever_the_answer_repeats_it() -> None:
     assert (empty.reason, empty.body, empty.headers) == (None, None, None)
 
 
+def test_the_signature_of_a_signed_url_is_masked_in_all_of_an_error() -> None:
+    signed = "https://storage/file?X-Goog-Credential=me&X-Goog-Signature=abc123&amp;sig=abc123"
+    headers = {"location": signed, "Link": f"<{signed}>; rel=next", "X-Echo": signed}
+    error = ApiException(307, f"not followed to {signed}", f"<a href='{signed}'>see {signed}</a>", headers=headers)
+    for text in (str(error), repr(error), error.body, str(error.headers), str(vars(pickle.loads(pickle.dumps(error))))):
+        assert text is not None
+        assert "abc123" not in text
+    assert error.body is not None
+    assert "see https://storage/file?X-Goog-Credential=***&X-Goog-Signature=***" in error.body
+    assert error.headers is not None
+    assert error.headers["Location"] == "https://storage/file?***"
+
+
 # Copies
 
 ERRORS = [
@@ -322,6 +380,7 @@ ERRORS = [
     ApiTypeError("wrong", ["data", 0], valid_classes=(int,), key_type=True),
     ApiKeyError("gone", ["data"]),
     ApiFileError("no such file"),
+    ApiFileError.of("no such file", FileNotFoundError(2, "No such file or directory", "a.zip")),
     exceptions.MissingArgumentError("missing"),
     OpenApiException("base"),
 ]
@@ -333,6 +392,8 @@ def test_errors_survive_pickle_and_copies(error: Exception, duplicate: Any) -> N
     twin = duplicate(error)
     assert type(twin) is type(error)
     assert (str(twin), repr(twin), twin.args, vars(twin)) == (str(error), repr(error), error.args, vars(error))
+    if isinstance(error, OSError):
+        assert (twin.errno, twin.strerror, twin.filename) == (error.errno, error.strerror, error.filename)
 
 
 def test_an_error_of_a_call_survives_pickle(server: Server, api: ubiops.CoreApi) -> None:
@@ -340,6 +401,7 @@ def test_an_error_of_a_call_survives_pickle(server: Server, api: ubiops.CoreApi)
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is ConflictError
     assert vars(twin) == vars(error)
+    assert getattr(twin, "__notes__", None) == getattr(error, "__notes__", None)
     assert twin.headers["x-a"] == "1"
     assert str(twin) == str(error)
 

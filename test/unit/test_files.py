@@ -14,7 +14,7 @@ import sys
 import tempfile
 import textwrap
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import ubiops
 import ubiops.files
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer, writing
-from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, NotFoundError
+from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiValueError, NotFoundError
 from ubiops.files import Multipart, Upload, filename_of
 
 CONTENT = bytes(range(256)) * 20_000
@@ -159,6 +159,46 @@ def test_a_file_that_cannot_be_sent_is_refused(api: Any, server: Server, tmp_pat
             assert isinstance(caught.value, OSError)
             assert isinstance(caught.value, ValueError)
     assert server.requests == []
+
+
+def test_an_error_about_a_file_is_the_one_that_python_raises_for_it(
+    api: Any, client: ubiops.ApiClient, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    calls: list[Callable[[Any], Any]] = [
+        lambda file: api.blobs_create("p", file),
+        lambda file: api.revisions_file_upload("p", "d", "v", file=[file]),
+        lambda file: client.call_api("/x", "POST", files={"file": file}),
+        lambda file: ubiops.utils.upload_file(client, "p", file),
+        lambda file: ubiops.utils.upload_files(client, "p", [tmp_path / "file", file]),
+    ]
+    for path, kind, number in (
+        (tmp_path / "none", FileNotFoundError, errno.ENOENT),
+        (tmp_path, IsADirectoryError, errno.EISDIR),
+        (tmp_path / "file" / "x", NotADirectoryError, errno.ENOTDIR),
+    ):
+        # A folder is taken where there may be many files.
+        for call in calls[: 4 if path == tmp_path else 5]:
+            with pytest.raises(kind) as caught:
+                call(str(path))
+            assert isinstance(caught.value, ApiFileError)
+            assert (caught.value.errno, caught.value.strerror) == (number, os.strerror(number))
+            assert caught.value.filename == str(path)
+    # Replaced where it says yes to all: the tests may run as root.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError) as denied:
+        api.blobs_create("p", tmp_path / "file")
+    assert (denied.value.errno, denied.value.filename) == (errno.EACCES, str(tmp_path / "file"))
+    assert server.requests == []
+
+
+def test_files_may_come_in_a_list(api: Any, client: ubiops.ApiClient, server: Server, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    api.blobs_create("p", file=[str(tmp_path / "a")])
+    assert form_of(server)["file"] == ("a", "application/octet-stream", b"a")
+    api.blobs_create("p", file=[str(tmp_path / "a"), tmp_path / "b"])
+    assert server.last.body.count(b'name="file"; filename=') == 2
 
 
 def test_a_file_without_permission_is_refused(api: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -385,6 +425,17 @@ def test_where_there_are_no_hard_links_files_are_placed_too(tmp_path: Path, monk
         ('attachment; filename="C:evil.exe"', "evil.exe"),
         ('attachment; filename="a\x00b\x1f.csv"', "ab.csv"),
         ("attachment; filename*=UTF-8''a%00b%0A.csv", "ab.csv"),
+        ("attachment; filename='data.csv'", "data.csv"),
+        ("attachment; filename=\"'data.csv'\"", "data.csv"),
+        ("attachment; filename='a/../x.zip'", "x.zip"),
+        ("attachment; filename=my%20data%20%E2%82%AC.csv", "my data €.csv"),
+        ('attachment; filename="..%2F..%2fetc%2Fpasswd"', "passwd"),
+        ('attachment; filename="..%5c..%5Cwin.ini"', "win.ini"),
+        ('attachment; filename="a%00b%0a.csv"', "ab.csv"),
+        ('attachment; filename="100%.csv"', "100%.csv"),
+        ("attachment; filename*=UTF-8''100%2525.csv", "100%25.csv"),
+        ("attachment; filename=''", None),
+        ('attachment; filename="%2e%2E"', None),
         ('attachment; filename=".."', None),
         ('attachment; filename="../"', None),
         ('attachment; filename=""', None),
@@ -409,6 +460,26 @@ def test_the_servers_name_is_reduced_to_its_last_part(
         with api.blobs_get("p", "b", _preload_content=False) as response:
             assert response.getfilename() == name
     assert filename_of(disposition) == name
+
+
+def test_a_lone_surrogate_is_refused_before_anything_is_sent(
+    api: Any, client: ubiops.ApiClient, server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "a").touch()
+    name = "a\ud800.csv"
+    for call in (
+        lambda: ubiops.utils.upload_file(client, "p", tmp_path / "a", file_name=name),
+        lambda: ubiops.utils.download_file(client, "p", file_name=name, output_path=tmp_path),
+        lambda: ubiops.utils.handle_file_input(client, "p", str(tmp_path / "a"), file_name=name),
+        lambda: api.files_upload("p", "b", name),
+        lambda: client.call_api("/x", "POST", post_params={"file_name": name}),
+        lambda: client.call_api("/x", "POST", post_params={"file_name": name}, files={"file": tmp_path / "a"}),
+        lambda: client.call_api("/x", "POST", header_params={"Content-Type": "text/plain"}, body=name),
+    ):
+        with pytest.raises(ApiValueError):
+            call()
+    assert server.requests == []
+    assert filename_of(f'attachment; filename="{name}"') == "a?.csv"
 
 
 @pytest.mark.parametrize("stem", ["x" * 300, "€" * 300, "😀" * 100])

@@ -159,7 +159,8 @@ class TestCallApi:
         assert (data, status) == (ubiops.Status(status="ok"), 200)
 
     def test_preload_content_false(self, wire: Server, kept: ubiops.ApiClient) -> None:
-        response = kept.call_api("/x", "GET", _preload_content=False)
+        response, status, headers = kept.call_api("/x", "GET", _preload_content=False)
+        assert (status, headers["Content-Type"]) == (200, "application/json")
         assert isinstance(response, urllib3.HTTPResponse)
         assert response.read() == b"{}"
 

@@ -352,4 +352,4 @@ def _bad(argument: str, function: str, problem: str) -> ApiValueError:
 
 
 def _bad_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
-    return ApiFileError(f"Invalid value for `{argument}` when calling `{function}`, {error}")
+    return ApiFileError.of(f"Invalid value for `{argument}` when calling `{function}`, {error}", error)

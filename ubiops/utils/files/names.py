@@ -89,7 +89,7 @@ def _walk(folder: str, name: str, above: tuple[str, ...]) -> Iterator[_Found]:
         with os.scandir(folder) as entries:
             found = list(entries)
     except OSError as error:
-        raise ApiFileError(f"can't read the folder {folder!r}: {error.strerror}") from error
+        raise ApiFileError.of(f"can't read the folder {folder!r}: {error.strerror}", error) from error
     for entry in found:
         if entry.is_dir():
             yield from _walk(entry.path, f"{name}{entry.name}/", (*above, real))
@@ -102,7 +102,8 @@ def _file(path: str, name: str) -> _Found:
         size = Upload(path).length
     except ApiFileError as error:
         if os.path.islink(path) and not os.path.exists(path):
-            raise ApiFileError(f"the link {path!r} leads to {os.readlink(path)!r}, which isn't there") from error
+            text = f"the link {path!r} leads to {os.readlink(path)!r}, which isn't there"
+            raise ApiFileError.of(text, error) from error
         raise
     if size is None:
         raise ApiFileError(f"must be files and folders, {path!r} is neither")
