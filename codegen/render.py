@@ -32,6 +32,7 @@ EXPORTS = {
     "Configuration": "ubiops.configuration",
     "CoreApi": "ubiops.api.core_api",
     "NULL": "ubiops.schema",
+    **dict.fromkeys(["load_ipython_extension", "unload_ipython_extension"], "ubiops.display.ipython"),
     **dict.fromkeys(EXCEPTIONS, "ubiops.exceptions"),
 }
 DECLARING = ["Api", "Body", "File", "Form", "Header", "Model", "Operation", "Path", "Query", "method_of"]

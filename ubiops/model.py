@@ -22,7 +22,7 @@ from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, 
 if TYPE_CHECKING:
     import inspect
 
-__all__ = ["Model", "ModelList", "field"]
+__all__ = ["Model", "field"]
 
 M = TypeVar("M", bound="Model")
 
@@ -191,13 +191,13 @@ class Model:
         return self.to_str()
 
     def _repr_html_(self) -> str:
-        from ubiops.utils.html import model_table
+        from ubiops.display.html import model_table
 
         return model_table(self)
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         # A notebook keeps the text of what it shows beside the table: it must hold no credentials either.
-        from ubiops.utils.masking import masked_text
+        from ubiops.display.masking import masked_text
 
         for number, line in enumerate(masked_text(self).splitlines()):
             if number:
@@ -210,16 +210,11 @@ class Model:
         return self.to_dict() == other.to_dict() and self.explicit_nulls == other.explicit_nulls
 
 
-class ModelList(list[M]):
-    """A list of models that was read: a list as any other, which a notebook shows as a table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str | None:
-        from ubiops.utils.html import list_table
-
-        # None: an empty list is shown as its text.
-        return list_table(self) if self else None
+def __getattr__(name: str) -> Any:
+    if name == "ModelList":
+        # The class of lists in what 3.12.1 has pickled.
+        return list
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _set_init(cls: type[Model], init: Callable[..., None]) -> None:

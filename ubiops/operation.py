@@ -6,6 +6,7 @@ A generated method declares an `Operation` and calls it; what every method share
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
 from urllib.parse import quote, quote_plus
@@ -24,6 +25,7 @@ __all__ = ["Body", "CallOptions", "Client", "File", "Form", "Header", "Operation
 T = TypeVar("T")
 
 _decoder = json.JSONDecoder()
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 
 # What the server may take beyond its own time limit, in seconds, before a call gives up.
 _GRACE = 30
@@ -339,30 +341,51 @@ class Operation(Generic[T]):
         return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
 
 
-def read_body(data: bytes | str, type_name: str) -> Any:
-    """The value of an answer's body; None where it is empty.
+def decode_body(data: bytes, content_type: str | None = None) -> str:
+    """The text of an answer's body, in the charset that its content type declares, else in UTF-8.
+
+    A byte order mark is left out.
 
     Raises:
-        ValueError: It isn't JSON in UTF-8, or not of the shape that is due.
+        ValueError: It is not in that charset, or there is no such charset.
     """
-    text = data.decode() if isinstance(data, bytes) else data
+    declared = _CHARSET.search(content_type or "")
+    try:
+        text = data.decode(declared[1] if declared else "utf-8")
+    except LookupError as error:
+        raise ValueError(str(error)) from None
+    return text.removeprefix("\ufeff")
+
+
+def read_body(data: bytes | str, type_name: str, content_type: str | None = None) -> Any:
+    """The value of an answer's body; where it is empty an empty list of a list operation, else None.
+
+    Args:
+        data: The body.
+        type_name: The type to read it as.
+        content_type: The answer's header, which may declare a charset.
+
+    Raises:
+        ValueError: It isn't JSON in its charset, or not of that type.
+    """
+    text = decode_body(data, content_type) if isinstance(data, bytes) else data.removeprefix("\ufeff")
     try:
         value = _decoder.decode(text)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError:
         if not text.strip():
-            return None
+            return None if item_type(type_name) is None else []
         raise
     read = reader(type_name)
     if read is None or value is None:
         return value
     due = _shape(type_name)
     if due is not None and type(value) is not due:
-        raise ValueError(f"{type_name} is due, not {type(value).__name__}")
+        raise ValueError(f"expected {type_name}, got {type(value).__name__}")
     items = item_type(type_name) if due is list else None
     if items is not None and _shape(items) is dict and any(type(item) is not dict for item in value):
-        raise ValueError(f"{type_name} is due, and an item of it is no object")
+        raise ValueError(f"expected {type_name}, but an item of it is no object")
     return read(value)
 
 

@@ -131,11 +131,17 @@ class Spec:
             raise Invalid(f"length must be less than or equal to `{self.max_length}`, not {length}")
 
 
-def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """What to append to a message about an unknown name: the known one that is nearest, if any is near."""
+def nearest_hint(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """What to append to a message about an unknown name: the known one that is nearest, if any is near.
+
+    Args:
+        name: The unknown name.
+        known: The known ones.
+        cutoff: How near is near, from 0 to 1 (equal).
+    """
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(known), 1)
+    near = get_close_matches(name, list(known), 1, cutoff)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
@@ -307,7 +313,7 @@ def reader(type_name: str) -> Callable[[Any], Any] | None:
         read_item = reader(items)
         if read_item is None:
             return None
-        return _list_reader(read_item) if is_free(items) else _models_reader(read_item)
+        return _list_reader(read_item)
     if values is not None:
         read_value = reader(values)
         return None if read_value is None else _dict_reader(read_value)
@@ -329,18 +335,6 @@ def _list_reader(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
             for index, item in enumerate(value):
                 value[index] = read_item(item)
         return value
-
-    return read
-
-
-def _models_reader(read_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    from ubiops.model import ModelList
-
-    read_list = _list_reader(read_item)
-
-    def read(value: Any) -> Any:
-        value = read_list(value)
-        return ModelList(value) if type(value) is list else value
 
     return read
 

@@ -16,6 +16,7 @@ from test.server import Answer, Server
 from test.unit.schemas import filled, properties, schemas
 from ubiops import ApiException, models
 from ubiops.model import Model, field
+from ubiops.operation import decode_body, read_body
 
 UTC = datetime.timezone.utc
 
@@ -322,12 +323,21 @@ def test_containers_of_another_type_are_given_as_they_came() -> None:
 # Bodies
 
 
-@pytest.mark.parametrize("answer", [Answer(200), Answer(204), Answer(200, b" \n"), Answer(200, b"null")], ids=str)
-def test_an_empty_body_is_none(server: Server, api: ubiops.CoreApi, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [Answer(200), Answer(204), Answer(200, b" \n")], ids=str)
+def test_an_empty_body_is_none_and_of_a_list_operation_an_empty_list(
+    server: Server, api: ubiops.CoreApi, answer: Answer
+) -> None:
     server.default = answer
     assert api.deployments_get("p", "d") is None
-    assert api.deployments_list("p") is None
     assert api.deployments_get_with_http_info("p", "d")[:2] == (None, answer.status)
+    assert api.deployments_list("p") == []
+    assert api.deployments_list_with_http_info("p")[:2] == ([], answer.status)
+
+
+def test_null_is_none(server: Server, api: ubiops.CoreApi) -> None:
+    server.default = Answer(200, b"null")
+    assert api.deployments_get("p", "d") is None
+    assert api.deployments_list("p") is None
 
 
 def test_a_list_is_read_item_by_item(server: Server, api: ubiops.CoreApi) -> None:
@@ -338,10 +348,32 @@ def test_a_list_is_read_item_by_item(server: Server, api: ubiops.CoreApi) -> Non
     assert [deployment.name for deployment in deployments] == ["a", "b"]
 
 
-def test_a_byte_order_mark_is_no_json(server: Server, api: ubiops.CoreApi) -> None:
-    server.answers.append(Answer(200, b'\xef\xbb\xbf{"status": "ok"}'))
-    with pytest.raises(ApiException, match="the answer can't be read as Status"):
-        api.service_status()
+CHARSETS = [
+    (None, "utf-8"),
+    (None, "utf-8-sig"),
+    ("application/json", "utf-8"),
+    ("application/json; charset=utf-8", "utf-8-sig"),
+    ("application/json; charset=ISO-8859-1", "latin-1"),
+    ('application/json;CharSet="utf-16"; x=y', "utf-16"),
+    ("application/json; charset=utf-16-le", "utf-16-le"),
+    ("text/plain; note=charset; charset=cp1252", "cp1252"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "encoding"), CHARSETS)
+def test_the_declared_charset_is_honoured_and_a_byte_order_mark_ignored(
+    content_type: str | None, encoding: str
+) -> None:
+    text = '{"status": "é"}'
+    assert read_body(text.encode(encoding), "Status", content_type) == models.Status(status="é")
+    assert read_body("\ufeff" + text, "Status") == models.Status(status="é")
+    assert decode_body(text.encode(encoding), content_type) == text
+
+
+@pytest.mark.parametrize("charset", ["klingon", "hex", "utf-8"])
+def test_a_body_that_is_not_in_its_charset_is_a_value_error(charset: str) -> None:
+    with pytest.raises(ValueError, match=charset):
+        read_body(b'{"status": "\xff"}', "Status", f"application/json; charset={charset}")
 
 
 UNREADABLE = {
@@ -349,9 +381,9 @@ UNREADABLE = {
     "text": (b"ok", "Status"),
     "truncated": (b'{"status": "o', "Status"),
     "two values": (b'{"status": "ok"}{}', "Status"),
-    "list for an object": (b"[]", "Status is due, not list"),
-    "string for an object": (b'"ok"', "Status is due, not str"),
-    "number for an object": (b"5", "Status is due, not int"),
+    "list for an object": (b"[]", "expected Status, got list"),
+    "string for an object": (b'"ok"', "expected Status, got str"),
+    "number for an object": (b"5", "expected Status, got int"),
     "not UTF-8": (b'{"status": "\xff\xfe"}', "Status"),
     "Latin-1": ('{"status": "é"}'.encode("latin-1"), "Status"),
     "UTF-16": ('{"status": "ok"}'.encode("utf-16"), "Status"),

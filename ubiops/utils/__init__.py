@@ -38,6 +38,7 @@ _MODULES = {
     "run_local": "ubiops.utils.run_local",
     "tail_logs": "ubiops.utils.log_lines",
     "to_dataframe": "ubiops.utils.show.frames",
+    "to_table": "ubiops.utils.show.table",
     "upload_file": "ubiops.utils.file_operations",
     "upload_files": "ubiops.utils.file_operations",
     "upsert_environment_variables": "ubiops.utils.variables",
@@ -99,6 +100,7 @@ __all__ = [
     "run_local",
     "tail_logs",
     "to_dataframe",
+    "to_table",
     "upload_file",
     "upload_files",
     "upsert_environment_variables",
@@ -153,6 +155,7 @@ if TYPE_CHECKING:
     from ubiops.utils.show.frames import to_dataframe
     from ubiops.utils.show.metrics_plot import plot_metrics
     from ubiops.utils.show.pipeline_plot import plot_pipeline
+    from ubiops.utils.show.table import to_table
     from ubiops.utils.validate import PackageInfo, validate_package, validate_requirements_file
     from ubiops.utils.variables import upsert_environment_variables
     from ubiops.utils.wait_for import (

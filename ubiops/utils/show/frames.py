@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ubiops.display.masking import masked
 from ubiops.exceptions import ApiTypeError
 from ubiops.model import Model
 from ubiops.utils.exceptions import MissingExtra
-from ubiops.utils.masking import masked
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ubiops.display.masking import masked
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.model import Model
 from ubiops.schema import nearest_hint
-from ubiops.utils.masking import masked
 from ubiops.utils.show.graph_layout import Layout, Point, place
 from ubiops.utils.show.metrics_plot import new_axes
 

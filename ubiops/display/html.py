@@ -6,10 +6,12 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ubiops.model import Model
-from ubiops.utils.masking import masked
+from ubiops.display.masking import is_model, masked
+
+if TYPE_CHECKING:
+    from ubiops.model import Model
 
 __all__ = ["list_table", "model_table"]
 
@@ -56,7 +58,7 @@ def _rows_table(items: Sequence[Any], most: int, caption: str | None = None) -> 
     if len(items) > most:
         head, tail = most - most // 2, most // 2
     shown = [
-        (number, masked(items[number]) if isinstance(items[number], (Model, Mapping)) else {"": items[number]})
+        (number, masked(item) if is_model(item := items[number]) or isinstance(item, Mapping) else {"": item})
         for number in [*range(head), *range(len(items) - tail, len(items))]
     ]
     columns = list(dict.fromkeys(name for _, item in shown for name in item))

@@ -1,20 +1,28 @@
-"""Models as notebooks show them: every field, and no credentials."""
+"""Models as reports and notebooks show them: every field, and no credentials."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pprint import pformat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ubiops.model import Model
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
-__all__ = ["MASK", "masked", "masked_text"]
+    from ubiops.model import Model
+
+__all__ = ["MASK", "is_model", "masked", "masked_text", "pretty"]
 
 MASK = "***"
 
 _CREDENTIALS = frozenset({"credentials", "password", "token"})
 _SUSPECT = re.compile("credential|password|secret|token|api_?key", re.IGNORECASE)
+
+
+def is_model(value: Any) -> TypeIs[Model]:
+    """Whether the value is a model. By what it has: models show themselves with this module, which they import."""
+    return hasattr(type(value), "openapi_types")
 
 
 def masked(item: Model | Mapping[str, Any]) -> dict[str, Any]:
@@ -24,7 +32,7 @@ def masked(item: Model | Mapping[str, Any]) -> dict[str, Any]:
     signed URLs. Of the fields that this client doesn't know, those count whose names suggest it. What users define
     themselves, such as the data and the result of a request, is given as it is.
     """
-    if isinstance(item, Model):
+    if is_model(item):
         fields = {name: getattr(item, name) for name in type(item).fields}
         unknown = item.additional_properties
     else:
@@ -39,8 +47,17 @@ def masked(item: Model | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_text(model: Model) -> str:
-    """The fields, pretty-printed, as `str` gives them but for the credentials."""
-    return pformat(masked(model))
+    """The fields, pretty-printed as `str` does, without credentials."""
+    return pretty(masked(model))
+
+
+def pretty(fields: dict[str, Any]) -> str:
+    """Fields on a line each where they don't fit on one."""
+    try:
+        return pformat(fields)
+    except RecursionError:
+        # The standard library's printer takes three frames a level, the interpreter's own none.
+        return repr(fields)
 
 
 def _is_credential(name: str, value: Any, fields: Mapping[str, Any]) -> bool:
@@ -53,14 +70,18 @@ def _is_secret_value(name: str, fields: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Model):
+    # Loops, not comprehensions: those take a frame more a level on Python 3.10 and 3.11, and answers nest deeply.
+    if is_model(value):
         return masked(value)
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        items = []
+        for item in value:
+            items.append(_plain(item))
+        return items
     if isinstance(value, dict):
         # Imports and exports hold environment variables as dicts.
-        return {
-            key: MASK if item is not None and _is_secret_value(key, value) else _plain(item)
-            for key, item in value.items()
-        }
+        result = {}
+        for key, item in value.items():
+            result[key] = MASK if item is not None and _is_secret_value(key, value) else _plain(item)
+        return result
     return value

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import pickle
 import re
 from collections.abc import Callable
-from pprint import pformat
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,7 +15,9 @@ import ubiops
 from test.server import Answer, Server
 from test.unit.schemas import filled, properties, schemas
 from ubiops import models
-from ubiops.model import Model, ModelList
+from ubiops.display.html import list_table
+from ubiops.model import Model
+from ubiops.utils import to_table
 
 SECRET = "k3y-of-everything"
 
@@ -43,12 +42,6 @@ HARMLESS = {"continuation_token", "secret"}
 def read(name: str, /, **fields: Any) -> Any:
     """A model as the server sends it."""
     return getattr(models, name).from_wire(fields)
-
-
-def table(items: ModelList[Any]) -> str:
-    html = items._repr_html_()
-    assert html is not None
-    return html
 
 
 def rows(html: str) -> list[list[str]]:
@@ -126,7 +119,7 @@ def test_nothing_that_a_server_sends_is_taken_for_html() -> None:
     assert fields_of(html)["name"] == attack
     assert fields_of(html)[attack] == attack
     assert fields_of(html)["labels"] == f"{{{attack}: {attack!r}}}"
-    assert "<script" not in table(ModelList([deployment]))
+    assert "<script" not in list_table([deployment])
 
 
 def test_nested_models_are_a_table_in_the_table() -> None:
@@ -175,7 +168,7 @@ def list_requests(server: Server, client: ubiops.ApiClient) -> Callable[[int], A
 
 
 def test_a_list_is_a_table_with_a_row_for_each(list_requests: Callable[[int], Any]) -> None:
-    html = list_requests(3)._repr_html_()
+    html = list_table(list_requests(3))
     header, *body = rows(html)
     assert header[:2] == ["", "id"]
     assert header[1:] == list(properties("DeploymentRequestList"))
@@ -189,58 +182,78 @@ def test_a_list_is_a_table_with_a_row_for_each(list_requests: Callable[[int], An
 
 
 def test_of_a_long_list_the_beginning_and_the_end_are_shown(list_requests: Callable[[int], Any]) -> None:
-    html = list_requests(10_000)._repr_html_()
+    html = list_table(list_requests(10_000))
     body = rows(html)[1:]
     assert [row[0] for row in body] == [*map(str, range(10)), "⋮", *map(str, range(9_990, 10_000))]
     assert body[10][1] == "9,980 more"
     assert caption(html) == "DeploymentRequestList (10,000)"
 
 
-def test_an_empty_list_is_shown_as_its_text(list_requests: Callable[[int], Any]) -> None:
-    assert shown(list_requests(0)) == {"text/plain": "[]"}
-
-
 def test_lists_in_models_are_shown_too() -> None:
     deployment = read("DeploymentDetail", input_fields=[{"name": "x", "data_type": "double"}])
-    assert caption(deployment.input_fields._repr_html_()) == "InputOutputFieldDetail (1)"
-    assert caption(read("DeploymentDetail", input_fields=[{}, None]).input_fields._repr_html_()) == "Items (2)"
+    assert caption(list_table(deployment.input_fields)) == "InputOutputFieldDetail (1)"
+    assert caption(list_table(read("DeploymentDetail", input_fields=[{}, None]).input_fields)) == "Items (2)"
 
 
-def test_the_answer_is_a_list_in_all_that_programs_do_with_lists(list_requests: Callable[[int], Any]) -> None:
+class Shell:
+    """As much of IPython's shell as an extension of the display needs."""
+
+    def __init__(self) -> None:
+        self.display_formatter: Any = DisplayFormatter()
+
+    def shown(self, value: Any) -> dict[str, str]:
+        formats: dict[str, str] = self.display_formatter.format(value, include={"text/plain", "text/html"})[0]
+        return formats
+
+
+def test_the_extension_shows_lists_of_models_as_tables(list_requests: Callable[[int], Any]) -> None:
+    shell: Any = Shell()
     answer = list_requests(3)
-    plain = list(answer)
-    assert isinstance(answer, list)
-    assert answer == plain
-    assert plain == answer
-    assert repr(answer) == str(answer) == repr(plain)
-    assert pformat(answer) == pformat(plain)
-    assert (answer[0], answer[-1], answer[1:]) == (plain[0], plain[-1], plain[1:])
-    assert answer + plain == plain + answer == plain * 2
-    assert sorted(answer, key=lambda request: request.id, reverse=True) == plain[::-1]
-    assert json.dumps(answer, default=lambda model: model.id) == '["r0", "r1", "r2"]'
-    answer.append(answer.pop(0))
-    assert [request.id for request in answer] == ["r1", "r2", "r0"]
+    assert set(shell.shown(answer)) == {"text/plain"}
+    ubiops.load_ipython_extension(shell)
+    assert shell.shown(answer)["text/html"] == list_table(answer)
+    assert shell.shown(answer[:2])["text/html"] == list_table(answer[:2])
+    for other in ([], [1], ["a"], [{"id": "r0"}]):
+        assert set(shell.shown(other)) == {"text/plain"}
+    ubiops.unload_ipython_extension(shell)
+    assert set(shell.shown(answer)) == {"text/plain"}
+    ubiops.unload_ipython_extension(shell)
 
 
-@pytest.mark.parametrize(
-    "duplicate",
-    [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))],
-    ids=["copy", "deepcopy", "pickle"],
-)
-def test_a_copy_of_the_answer_is_a_list_and_a_table(
-    list_requests: Callable[[int], Any], duplicate: Callable[[Any], Any]
-) -> None:
+def test_ipython_finds_the_extension_in_the_package() -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    try:
+        assert shell.extension_manager.load_extension("ubiops") is None
+        formats = shell.display_formatter.format([models.Status(status="ok")])[0]
+        assert caption(formats["text/html"]) == "Status (1)"
+    finally:
+        shell.extension_manager.unload_extension("ubiops")
+        shell.history_manager.end_session()
+        InteractiveShell.clear_instance()
+
+
+def test_a_table_of_a_list_can_be_asked_for(list_requests: Callable[[int], Any]) -> None:
+    requests = list_requests(3)
+    made = to_table(request for request in requests)
+    assert made._repr_html_() == list_table(requests)
+    secret = to_table([read("ServiceUserTokenDetail", token=SECRET), {"token": SECRET}])
+    assert SECRET not in str(shown(secret))
+    with pytest.raises(ubiops.ApiTypeError, match=r"`items\[1\]` when calling `to_table`, must be a model or a dict"):
+        to_table([{}, 5])  # type: ignore[list-item]
+
+
+def test_the_answer_is_a_list(list_requests: Callable[[int], Any]) -> None:
+    # Programs serialize by `type(x) is list`, and else by `vars(x)`.
     answer = list_requests(3)
-    twin = duplicate(answer)
-    assert twin == answer
-    assert twin is not answer
-    assert twin._repr_html_() == answer._repr_html_()
+    assert type(answer) is list
+    assert json.loads(json.dumps(answer, default=vars_of))[2]["_id"] == "r2"
+    assert type(read("DeploymentDetail", input_fields=[{"name": "x"}]).input_fields) is list
 
 
-def test_only_lists_of_models_become_tables() -> None:
-    listed = read("FileDetail", files=[], prefixes=["a/"])
-    assert type(listed.prefixes) is list
-    assert type(listed.files) is ModelList
+def vars_of(value: Any) -> Any:
+    return {key: item for key, item in vars(value).items() if key != "local_vars_configuration"}
 
 
 # Credentials
@@ -249,12 +262,12 @@ def test_only_lists_of_models_become_tables() -> None:
 @pytest.mark.parametrize(("name", "fields"), CREDENTIALS, ids=[name for name, _ in CREDENTIALS])
 def test_no_credential_is_shown_or_kept_in_a_notebook(name: str, fields: dict[str, Any]) -> None:
     model = read(name, **fields)
-    for value in (model, [model], ModelList([model]), {"nested": model}):
+    for value in (model, [model], {"nested": model}):
         formats = shown(value)
         assert "***" in formats["text/plain"]
         assert SECRET not in str(formats)
     assert "***" in model._repr_html_()
-    assert "***" in table(ModelList([model]))
+    assert "***" in list_table([model])
 
 
 @pytest.mark.parametrize(("name", "fields"), CREDENTIALS, ids=[name for name, _ in CREDENTIALS])

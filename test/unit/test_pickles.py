@@ -1,0 +1,64 @@
+"""What programs have pickled with older releases is read."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ubiops
+from ubiops import NULL, models
+from ubiops.model import Model
+
+
+@pytest.fixture
+def pickled() -> dict[str, Any]:
+    """What 3.12.1 wrote, made by it before this file was."""
+    data: dict[str, Any] = pickle.loads((Path(__file__).parent / "pickles" / "3.12.1.pickle").read_bytes())
+    return data
+
+
+def test_models_of_3_12_1(pickled: dict[str, Any]) -> None:
+    version = pickled["version"]
+    made = models.DeploymentVersionCreate("v1", language="python3.9", labels={"a": "b"}, monitoring=NULL)
+    assert type(version) is models.DeploymentVersionCreate
+    assert version == made
+    assert list(vars(version)) == list(vars(made))
+    assert pickled["null"] is NULL
+    fields = [{"name": "x", "data_type": "int"}, {"name": "y", "data_type": "double"}]
+    sent = ubiops.ApiClient().sanitize_for_serialization(pickled["deployment"])
+    assert sent == {"name": "iris", "input_type": "structured", "output_type": "plain", "input_fields": fields}
+    assert pickled["unknown"].additional_properties == {"zone": "eu"}
+    assert pickled["noted"].seen_at == "noon"
+    detail = pickled["detail"]
+    assert detail.creation_date == datetime(2022, 11, 3, 9, 30, 12, 421000, timezone.utc)
+    assert detail.additional_properties == {"replicas": 2}
+    assert detail.to_dict().keys() == models.DeploymentVersionDetail.fields.keys()
+
+
+def test_a_list_of_3_12_1_is_a_list(pickled: dict[str, Any]) -> None:
+    assert type(pickled["list"]) is type(pickled["list"][0].input_fields) is list
+    assert [deployment.name for deployment in pickled["list"]] == ["a", "b"]
+
+
+def test_every_model_of_3_12_1_can_be_used_in_every_way(pickled: dict[str, Any]) -> None:
+    for model in [value for value in pickled.values() if isinstance(value, Model)]:
+        assert set(model.to_dict()) >= set(type(model).fields)
+        assert repr(model)
+        assert all(getattr(model, name, "missing") != "missing" for name in type(model).fields)
+        assert pickle.loads(pickle.dumps(model)) == model
+    with pytest.raises(ubiops.ApiValueError, match="`name`"):
+        pickled["deployment"].name = 5
+    pickled["unchecked"].name = 6
+
+
+def test_a_client_of_3_12_1(pickled: dict[str, Any]) -> None:
+    for configuration in (pickled["configuration"], pickled["client"].configuration):
+        assert configuration.host == "https://ubiops.example.com/v2.1"
+        assert configuration.api_key == {"Authorization": "Token abc"}
+        assert configuration.retries == 3
+    error = pickled["error"]
+    assert (type(error).__name__, error.status, error.reason) == ("ApiException", 404, "Not Found")

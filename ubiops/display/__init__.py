@@ -1,0 +1,1 @@
+"""How models show themselves: tables for notebooks, and no credentials anywhere."""
