@@ -10,7 +10,7 @@ assert VERSION is not None
 EMULATOR = [
     "starlette>=0.39",
     "uvicorn>=0.29",
-    "python-multipart>=0.0.9",
+    "python-multipart>=0.0.13",
     "sqlalchemy>=2.0.30",
     "jsonschema>=4.21",
     "pyyaml>=6.0",

@@ -43,7 +43,7 @@ class Configuration:
         key_file (str | None): Key of the client certificate (PEM).
         assert_hostname (str | bool | None): Host name to verify instead of the URL's; False verifies none.
         connection_pool_maxsize (int): Connections to keep open to a host. Default: CPU count * 5.
-        proxy (str | None): URL of the proxy.
+        proxy (str | None): URL of the proxy; an empty text for none, whatever the environment says.
         proxy_headers (Mapping[str, str] | None): Headers for the proxy alone.
         retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces ours.
         safe_chars_for_path_param (str): Characters that are not percent-encoded in path parameters. Default none.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import math
 import os
 import sys
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "main_file_name",
     "map_files",
+    "to_json",
 ]
 
 GENERAL_ERROR = "An exception occurred in the request. See the logs for details."
@@ -248,12 +250,31 @@ def _absolute(value: Any) -> Any:
 # Checking what goes in and out
 
 
+def to_json(output: Any) -> str:
+    """An output as JSON text. Arrays and scalars of numpy become lists and numbers.
+
+    Raises:
+        DataError: JSON has no form for it.
+    """
+    try:
+        return json.dumps(output, allow_nan=False, default=_builtin)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"The output can't be written as JSON: {error}") from error
+
+
+def _builtin(value: Any) -> Any:
+    # Not asked of its class: numpy isn't imported here, and other array libraries have the same method.
+    if callable(convert := getattr(value, "tolist", None)):
+        return convert()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
     """Check an input or an output, or a list of them.
 
     Args:
         data: What was sent or returned.
-        kind: ``structured`` (a dictionary of the fields) or ``plain`` (a string).
+        kind: ``structured`` (a dictionary of the fields; without fields None will do) or ``plain`` (a string).
         fields: Name and data type of each field, where structured.
         what: ``input`` or ``output``, for the message.
 
@@ -274,6 +295,8 @@ def _problem_of(item: Any, types: Mapping[str, str] | None) -> str | None:
     """What is wrong with a structured item, or a plain one where there are no types."""
     if types is None:
         return None if isinstance(item, str) else f"must be a string (it is plain), not {_shown(item)}"
+    if item is None and not types:
+        return None
     if not isinstance(item, dict):
         return f"must be a dictionary of its fields, not {_shown(item)}"
     if item.keys() != types.keys():
@@ -281,7 +304,8 @@ def _problem_of(item: Any, types: Mapping[str, str] | None) -> str | None:
         if missing:
             return f"lacks the field {_quoted(missing)}"
         unknown = [name for name in item if name not in types]
-        return f"has the unknown field {_quoted(unknown)}; its fields are {_quoted(types)}"
+        known = f"its fields are {_quoted(types)}" if types else "it has no fields"
+        return f"has the unknown field {_quoted(unknown)}; {known}"
     for name, data_type in types.items():
         if not _fits(item[name], data_type):
             return f"field '{name}' must be of type {data_type}, not {_shown(item[name])}"

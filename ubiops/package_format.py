@@ -20,6 +20,7 @@ __all__ = [
     "MAXIMUM_ZIP_SIZE",
     "REQUIREMENTS_FILE",
     "SETTINGS_FILE",
+    "VARIABLE_NAME",
     "leads_out",
     "read_settings",
     "read_text",
@@ -35,6 +36,9 @@ MAXIMUM_UNPACKED_SIZE = 8 * 2**30
 
 FIELD_NAME = (r"[A-Za-z0-9_-]+", "letters, digits, underscores and dashes")
 """What the name of an input or output field may consist of: as a pattern, and in words."""
+
+VARIABLE_NAME = (r"[A-Za-z0-9_]+", "letters, digits and underscores")
+"""The same, of the name of an environment variable."""
 
 REQUIREMENTS_FILE = "requirements.txt"
 SETTINGS_FILE = "ubiops.yaml"

@@ -535,8 +535,8 @@ class RESTClientObject:
         return self._openers.setdefault(origin, pool if proxy is None else manager)
 
     def _proxy(self, origin: str) -> str | None:
-        if self.configuration.proxy:
-            return _with_scheme(self.configuration.proxy)
+        if self.configuration.proxy is not None:
+            return _with_scheme(self.configuration.proxy) if self.configuration.proxy else None
         if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
             return None
         from urllib.request import getproxies_environment, proxy_bypass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -155,6 +157,22 @@ def test_after_a_failed_build_the_last_good_code_serves(bare: TestProject) -> No
     version = bare.api.deployment_versions_get("lab", "model", "v1")
     assert (version.status, version.active_revision, version.latest_build) == ("available", good.revision, failed.id)
     assert bare.request({"x": 2}) == {"y": 4}
+
+
+def test_a_version_is_building_while_it_is_built(bare: TestProject, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    slow = f"open({str(gate)!r}).read()\n" + textwrap.dedent(DOUBLE)
+    for before in ("unavailable", "available"):
+        assert bare.api.deployment_versions_get("lab", "model", "v1").status == before
+        upload = bare.api.revisions_file_upload("lab", "model", "v1", file=make_zip({"deployment.py": slow}))
+        assert bare.api.deployment_versions_get("lab", "model", "v1").status == "building"
+        if before == "available":
+            assert bare.request({"x": 2}) == {"y": 4}, "the code of before goes on"
+        gate.write_text("")
+        bare.wait_for_build(upload.build)
+        bare.upload({"deployment.py": DOUBLE})
+    assert bare.api.deployment_versions_get("lab", "model", "v1").status == "available"
 
 
 def test_new_code_takes_over(bare: TestProject) -> None:

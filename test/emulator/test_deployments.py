@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import urllib3
 
 import ubiops
 from test.emulator.project import TestProject
@@ -34,11 +35,28 @@ def test_plain_data_has_no_fields(project: TestProject) -> None:
         project.create_deployment("other", **PLAIN | {"input_fields": [{"name": "x", "data_type": "int"}]})
 
 
+@pytest.mark.parametrize("returned", ["None", "{}"])
+def test_structured_data_may_have_no_fields(project: TestProject, returned: str) -> None:
+    code = f"""
+        class Deployment:
+            def request(self, data):
+                print(data)
+                return {returned}
+    """
+    project.deploy(code, input_fields=[], output_fields=[])
+    assert project.request({}) == ({} if returned == "{}" else None)
+    url = f"{project.api.api_client.configuration.host}/projects/lab/deployments/model/requests"
+    with urllib3.PoolManager(headers=project.api.api_client.configuration.api_key) as http:
+        for body in (b"null", b"[{}, null]"):
+            assert http.request("POST", url, body=body, headers=http.headers).status == 201
+        refused = http.request("POST", url, json={"x": 1}, headers=http.headers)
+    assert refused.json()["error"] == "The input has the unknown field 'x'; it has no fields"
+    assert project.log() == ["{}", "None", "{}", "None"]
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"input_fields": []}, "input_fields: structured data needs at least one field"),
-        ({"output_fields": None}, "output_fields: structured data needs at least one field"),
         ({"input_fields": [{"name": "a", "data_type": "int"}] * 2}, "'a' occurs more than once"),
         ({"input_fields": [{"name": "a b", "data_type": "int"}]}, "field name 'a b' is not valid"),
         ({"input_fields": [{"name": "a", "data_type": "color"}]}, r"input_fields\[0\].data_type: 'color'"),
@@ -50,8 +68,6 @@ def test_plain_data_has_no_fields(project: TestProject) -> None:
 )
 def test_what_breaks_a_rule_is_400(project: TestProject, settings: dict[str, Any], problem: str) -> None:
     project.api.api_client.client_side_validation = False
-    if settings.get("output_fields", ...) is None:
-        settings = {"output_fields": []}
     with pytest.raises(ubiops.exceptions.BadRequestError, match=problem):
         project.create_deployment(**settings)
     assert project.api.deployments_list("lab") == []

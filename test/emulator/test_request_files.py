@@ -139,7 +139,7 @@ def test_code_can_change_its_copy_only(project: TestProject, tmp_path: Path) -> 
 def test_a_returned_file_is_kept(writer: TestProject, tmp_path: Path) -> None:
     uri = write(writer, "chart.svg", **{"chart.svg": "<svg/>"})
     (request,) = writer.api.deployment_requests_list(writer.name, "model")
-    assert uri == f"ubiops-file://default/deployment_requests/{request.id}/out/chart.svg"
+    assert uri == f"ubiops-file://default/deployment_requests/{request.id}/output/chart.svg"
     assert read(writer, uri, tmp_path) == "<svg/>"
     assert writer.api.deployment_requests_get(writer.name, "model", request.id).result == {"out": uri}
 
@@ -204,6 +204,9 @@ def test_files_of_a_list_do_not_collide(project: TestProject, tmp_path: Path) ->
     project.deploy(code, input_type="plain", input_fields=[], **FILE_OUT)
     results = project.request(["one", "two"])
     assert [read(project, result["out"], tmp_path) for result in results] == ["one", "two"]
+    (request,) = project.api.deployment_requests_list("lab", "model")
+    folder = f"ubiops-file://default/deployment_requests/{request.id}/output"
+    assert [result["out"] for result in results] == [f"{folder}/same.txt", f"{folder}/1/out/same.txt"]
 
 
 def test_an_old_blob_field(project: TestProject) -> None:

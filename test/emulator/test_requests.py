@@ -180,6 +180,19 @@ def test_a_public_error_message_reaches_the_caller(project: TestProject) -> None
         project.request({"x": 1})
 
 
+def test_numpy_in_outputs_becomes_numbers_and_lists(project: TestProject) -> None:
+    code = """
+        from numpy import arange, bool_, float32, int64
+
+        class Deployment:
+            def request(self, data):
+                return {"n": int64(3), "y": float32(1.5), "b": bool_(True), "a": arange(3), "m": [int64(1)]}
+    """
+    types = {"n": "int", "y": "double", "b": "bool", "a": "array_int", "m": "array_int"}
+    project.deploy(code, output_fields=[{"name": name, "data_type": kind} for name, kind in types.items()])
+    assert project.request({"x": 1}) == {"n": 3, "y": 1.5, "b": True, "a": [0, 1, 2], "m": [1]}
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [

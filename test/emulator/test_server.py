@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
+import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import freezegun
 import pytest
+import time_machine
 import urllib3
 
 import ubiops
+import ubiops.utils
 from test.emulator.project import TestProject, make_zip, wait_until
-from ubiops.emulator import Emulator
+from ubiops.emulator import Emulator, Fault
 from ubiops.emulator.document import load_document
 from ubiops.emulator.handlers import MODULES
 
@@ -167,10 +176,16 @@ def test_the_client_does_not_import_the_emulator() -> None:
 
 
 def test_a_missing_dependency_is_named() -> None:
-    code = "import sys; sys.modules['starlette'] = None; import ubiops.emulator"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
+    missing = "sys.modules |= dict.fromkeys(['python_multipart', 'simpleeval', 'yaml'])"
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; {missing}; import ubiops.emulator"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert result.stderr.splitlines()[-1] == (
-        "ImportError: The emulator needs starlette: pip install 'ubiops[emulator]'"
+        "ImportError: The emulator needs packages that are missing: pip install python-multipart simpleeval pyyaml"
     )
 
 
@@ -250,3 +265,157 @@ def test_a_form_that_is_broken_is_400(http: urllib3.PoolManager, emulator: Emula
     response = http.request("POST", url, headers=headers, body=make_zip({"deployment.py": ""}).read())
     assert response.status == 400
     assert json.loads(response.data)["error"].startswith("The form can't be read")
+
+
+# As an object
+
+
+def test_start_after_stop_serves_with_the_same_state(tmp_path: Path) -> None:
+    emulator = Emulator(project="lab", data_dir=tmp_path)
+    with pytest.raises(RuntimeError, match="isn't serving"):
+        emulator.reset()
+    api = emulator.client()
+    with api.api_client:
+        emulator.start()
+        TestProject(api, "lab").deploy()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="serving already"):
+                emulator.start()
+            emulator.stop()
+            emulator.stop()
+            with pytest.raises(ubiops.ApiConnectionError):
+                api.service_status(_request_timeout=5)
+            emulator.start()
+            assert TestProject(api, "lab").request({"x": 4}) == {"y": 8}
+        emulator.stop()
+        with Emulator(data_dir=tmp_path), pytest.raises(OSError, match="Another emulator uses the data directory"):
+            emulator.start()
+        with emulator:
+            assert TestProject(api, "lab").request({"x": 4}) == {"y": 8}
+    with pytest.raises(RuntimeError, match="closed"):
+        emulator.start()
+
+
+def test_a_temporary_state_goes_with_the_object() -> None:
+    emulator = Emulator()
+    directory = Path(emulator._store._engine.url.database or "").parent
+    emulator.start().stop()
+    assert directory.is_dir()
+    del emulator
+    gc.collect()
+    assert not directory.exists()
+
+
+def test_the_port_is_kept_while_it_does_not_serve() -> None:
+    emulator = Emulator()
+    port = int(emulator.url.rpartition(":")[2].partition("/")[0])
+    emulator.start().stop()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    assert Emulator().url != emulator.url
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "my lab", "l" * 65])
+def test_the_name_of_the_project_is_checked_as_the_api_does(name: str) -> None:
+    with pytest.raises(ValueError, match=f"The project name '{name}' is not valid"):
+        Emulator(project=name)
+    command = [sys.executable, "-m", "ubiops.emulator", "--project", name]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert result.stderr.startswith(f"The emulator can't start: The project name '{name}' is not valid")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_a_host_of_ipv6(tmp_path: Path) -> None:
+    with Emulator(host="::1", project="lab") as emulator:
+        assert emulator.url.startswith("http://[::1]:")
+        api = emulator.client()
+        with api.api_client:
+            (tmp_path / "a").write_text("text")
+            uri = ubiops.utils.upload_file(api, "lab", str(tmp_path / "a"))
+            ubiops.utils.download_file(api, "lab", file_uri=uri, output_path=str(tmp_path / "b"))
+    assert (tmp_path / "b").read_text() == "text"
+
+
+def test_its_clients_use_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    with Emulator(project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            assert [project.name for project in api.projects_list()] == ["lab"]
+
+
+@pytest.mark.parametrize("freeze", [freezegun.freeze_time, partial(time_machine.travel, tick=False)])
+def test_frozen_time_hangs_nothing_and_dates_follow_it(freeze: Any) -> None:
+    with freeze("2031-05-06 07:08:09"):
+        emulator = Emulator(project="lab").start()
+        api = emulator.client()
+        project = TestProject(api, "lab")
+        project.deploy()
+        assert project.request({"x": 1}) == {"y": 2}
+        project.finished([request.id for request in api.batch_deployment_requests_create("lab", "model", [{"x": 1}])])
+        assert str(api.deployments_get("lab", "model").creation_date) == "2031-05-06 07:08:09+00:00"
+        # Waits for the event loop's clock, which goes on.
+        emulator.faults.add(Fault(latency=0.2))
+        api.service_status()
+        emulator.stop()
+        emulator.start()
+    assert project.request({"x": 1}) == {"y": 2}
+    with freeze("2032-01-01"):
+        assert project.request({"x": 1}) == {"y": 2}
+        emulator.stop()
+    api.api_client.close()
+
+
+def test_a_relative_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Emulator(data_dir="data", project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            project = TestProject(api, "lab")
+            project.deploy()
+            assert project.request({"x": 1}) == {"y": 2}
+    assert (tmp_path / "data" / "emulator.db").is_file()
+
+
+def test_it_runs_from_a_zipped_package(tmp_path: Path) -> None:
+    library = tmp_path / "library.zip"
+    with zipfile.ZipFile(library, "w") as archive:
+        for file in (ROOT / "ubiops").rglob("*"):
+            if file.suffix in (".py", ".yaml"):
+                archive.write(file, file.relative_to(ROOT))
+    program = """
+        import sys, ubiops
+        from ubiops import utils
+        from ubiops.emulator import Emulator
+
+        assert "library.zip" in ubiops.__file__
+        with Emulator(project="lab") as emulator:
+            api = emulator.client()
+            api.deployments_create("lab", {"name": "model", "input_type": "plain", "output_type": "plain"})
+            api.deployment_versions_create("lab", "model", {"version": "v1"})
+            upload = api.revisions_file_upload("lab", "model", "v1", file=sys.argv[1])
+            utils.wait_for_revision(api, "lab", "model", "v1", upload.revision)
+            print(api.deployment_requests_create("lab", "model", "there").result)
+            api.api_client.close()
+    """
+    code = """
+        class Deployment:
+            def request(self, data):
+                return "hello " + data
+    """
+    package = tmp_path / "package.zip"
+    package.write_bytes(make_zip({"deployment.py": code}).read())
+    command = [sys.executable, "-c", textwrap.dedent(program), str(package)]
+    environment = {**os.environ, "PYTHONPATH": str(library)}
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout == "hello there\n", result.stderr
+
+
+def test_without_unix_processes_it_says_so() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import ubiops.emulator"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert result.stderr.splitlines()[-1] == (
+        "ImportError: The emulator runs on Linux, macOS and in WSL: this system lacks what its processes need (fcntl)"
+    )

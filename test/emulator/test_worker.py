@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ubiops
 from ubiops.emulator.execution import worker
 
 PACKAGE = """
@@ -21,7 +22,7 @@ class Deployment:
 def test_it_ends_with_an_emulator_that_read_not_all_of_its_messages(tmp_path: Path) -> None:
     (tmp_path / "deployment.py").write_text(PACKAGE)
     ours, theirs = socket.socketpair()
-    command = [sys.executable, worker.__file__, str(theirs.fileno())]
+    command = [sys.executable, worker.__file__, str(theirs.fileno()), str(Path(ubiops.__file__).parents[1])]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True) as process:
         theirs.close()
         ours.sendall(json.dumps({"directory": str(tmp_path), "context": {}}).encode() + b"\n")

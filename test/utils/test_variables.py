@@ -161,10 +161,12 @@ def test_what_the_api_refuses(project: TestProject, callers: Callers, unreachabl
         upsert_environment_variables(unreachable, "lab", {"A": "1"})
 
 
-@pytest.mark.parametrize("name", ["", "_A", "A_", "A1", "MY-VAR", "my var", "É", "A\n", "A" * 65, 3, None])
+@pytest.mark.parametrize("name", ["", "MY-VAR", "my var", "É", "A\n", "A" * 65, 3, None])
 def test_bad_names_are_refused_before_anything_is_sent(unreachable: ubiops.CoreApi, name: Any) -> None:
     for variables in ({"A": "1", name: "2"}, [{"name": "A", "value": "1"}, {"name": name, "value": "2"}]):
-        with pytest.raises(ApiValueError, match=r"`variables\[.*its name must be of 1 to 64 letters and underscores"):
+        with pytest.raises(
+            ApiValueError, match=r"`variables\[.*its name must be of 1 to 64 letters, digits and underscores"
+        ):
             upsert_environment_variables(unreachable, "lab", variables)
 
 

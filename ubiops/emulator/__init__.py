@@ -13,11 +13,24 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_REQUIRED = ("croniter", "jsonschema", "multipart", "packaging", "sqlalchemy", "starlette", "uvicorn", "yaml")
+_REQUIRED = {
+    "croniter": "croniter",
+    "jsonschema": "jsonschema",
+    "packaging": "packaging",
+    "python_multipart": "python-multipart",
+    "simpleeval": "simpleeval",
+    "sqlalchemy": "sqlalchemy",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "yaml": "pyyaml",
+}
+"""The modules that it imports, and the packages that have them."""
 
-_missing = [name for name in _REQUIRED if find_spec(name) is None]
+if find_spec("fcntl") is None:
+    raise ImportError("The emulator runs on Linux, macOS and in WSL: this system lacks what its processes need (fcntl)")
+_missing = [package for module, package in _REQUIRED.items() if find_spec(module) is None]
 if _missing:
-    raise ImportError(f"The emulator needs {', '.join(_missing)}: pip install 'ubiops[emulator]'")
+    raise ImportError(f"The emulator needs packages that are missing: pip install {' '.join(_missing)}")
 
 # A missing dependency is to be named first.
 from ubiops.emulator.faults import Fault  # noqa: E402

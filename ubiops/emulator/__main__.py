@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(number, lambda *_: interrupted.set())
     try:
         emulator = Emulator(**vars(options))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f"The emulator can't start: {error}") from error
     with emulator:
         print(f"UBIOPS_API_HOST={emulator.url}")

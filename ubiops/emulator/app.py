@@ -155,7 +155,8 @@ def _allow_origin(request: Request, response: Response) -> None:
 
 def _origin(request: Request) -> str:
     host, port = request.scope["server"]
-    return f"{request.scope['scheme']}://{request.headers.get('host') or f'{host}:{port}'}"
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{request.scope['scheme']}://{request.headers.get('host') or address}"
 
 
 async def _read_body(request: Request, body: Body) -> dict[str, Any]:

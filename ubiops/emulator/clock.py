@@ -45,7 +45,8 @@ class Clock:
             current = datetime.now(timezone.utc)
             await asyncio.sleep((last + _MINUTE - current).total_seconds())
             now = _minute(datetime.now(timezone.utc))
-            last = max(last, now - _MOST_MISSED * _MINUTE)
+            # A clock that was set back, or is frozen no more, must not be waited for.
+            last = min(now, max(last, now - _MOST_MISSED * _MINUTE))
             while last < now:
                 last += _MINUTE
                 self.tick(last)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
+from importlib import resources
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,7 +16,6 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from ubiops.emulator.errors import ApiError, invalid, not_found
 
-_FILE = Path(__file__).parents[1] / "openapi.yaml"
 _METHODS = ("get", "put", "post", "patch", "delete")
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -167,7 +166,7 @@ class Document:
 
     def __init__(self) -> None:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        document = yaml.load(_FILE.read_text(encoding="utf-8"), loader)
+        document = yaml.load((resources.files("ubiops") / "openapi.yaml").read_text(encoding="utf-8"), loader)
         for name in ("objects", "attachments"):
             # The reference lets null remove them all; the schemas follow an older client, which never sent it.
             document["components"]["schemas"]["PipelineVersionUpdate"]["properties"][name]["type"] = ["array", "null"]

@@ -8,24 +8,29 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import Coroutine
-from contextlib import ExitStack
+import weakref
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from sqlalchemy import select
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ubiops.clock import monotonic
 from ubiops.emulator.access import ADMIN, welcome
 from ubiops.emulator.app import create_app
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.control import Control, with_drop
+from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
+from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.storage import Storage
 from ubiops.emulator.store import Bucket, Organization, OrganizationUser, Project, Store, User
 
@@ -46,8 +51,10 @@ _GRACE = 5
 class Emulator:
     """A UbiOps on this machine. It serves from `start` to `stop`, or inside a ``with``.
 
+    It can be started again after it was stopped, with its state, until its ``with`` has ended or it is collected.
+
     Args:
-        host: Address to listen on; only this machine reaches the default.
+        host: Address to listen on, of IPv4 or IPv6; only this machine reaches the default.
         port: Port to listen on; 0 chooses a free one.
         data_dir: Directory that keeps the state; None for one that goes with the emulator.
         token: The API token to accept, with or without ``Token`` in front; None for a random one.
@@ -63,6 +70,7 @@ class Emulator:
 
     Raises:
         OSError: The address can't be listened on, or another emulator uses the data directory.
+        ValueError: The name is none that a project can have.
     """
 
     def __init__(
@@ -75,12 +83,14 @@ class Emulator:
         project: str | None = None,
         install_requirements: bool = False,
     ) -> None:
+        if project is not None:
+            _check_project(project)
         with ExitStack() as resources:
             if data_dir is None:
                 data_dir = resources.enter_context(tempfile.TemporaryDirectory(prefix="ubiops-emulator-"))
-            directory = Path(data_dir)
+            directory = Path(data_dir).resolve()
             (directory / "packages").mkdir(parents=True, exist_ok=True)
-            resources.enter_context(_lock(directory))
+            self._lock = resources.enter_context(_Lock(directory))
             self._project = project
             self._store = Store(directory / "emulator.db")
             resources.callback(self._store.close)
@@ -96,34 +106,44 @@ class Emulator:
             self.faults = Faults()
             app = create_app(self._store, self._engine, self._clock, self.token)
             self.app: ASGIApp = Control(app, self.token, self.faults, self._forget)
-            self._socket = resources.enter_context(_listen(host, port))
-            self._resources = resources.pop_all()
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}/v2.1"
+            self._address = resources.enter_context(_Address(host, port))
+            self._close = weakref.finalize(self, resources.pop_all().close)
+        self.url = f"http://{self._address}/v2.1"
         self._server: _Server | None = None
 
     def start(self) -> Self:
         """Serve, in a thread of this process; returns when the emulator is ready.
 
         Raises:
-            RuntimeError: It couldn't be started; the log says why.
+            OSError: Another program has its port, or another emulator its data directory, since it was stopped.
+            RuntimeError: It is serving already, it was closed, or it couldn't be started: the log says why.
         """
-        self._server = _Server(self.app)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        if self._server is not None:
+            raise RuntimeError("The emulator is serving already; it is started once")
+        if not self._close.alive:
+            raise RuntimeError("The emulator is closed, since its `with` has ended; make another one")
+        self._lock.take()
+        server = _Server(self.app)
+        self._thread = threading.Thread(target=server.serve_in_thread, args=(self._address.take(),), daemon=True)
         self._thread.start()
-        self._server.ready.wait()
-        if not self._server.started:
+        server.ready.wait()
+        if not server.started:
+            self._stopped()
             raise RuntimeError("The emulator couldn't be started; its log says why")
+        self._server = server
         return self
 
     def client(self) -> CoreApi:
-        """A client of this emulator, with its token."""
+        """A client of this emulator, with its token; it never goes through a proxy."""
         from ubiops import ApiClient, Configuration, CoreApi
 
-        return CoreApi(ApiClient(Configuration(host=self.url, api_key={"Authorization": self.token})))
+        configuration = Configuration(host=self.url, api_key={"Authorization": self.token})
+        configuration.proxy = ""
+        return CoreApi(ApiClient(configuration))
 
     def reset(self) -> None:
         """Forget everything: projects, deployments, requests, logs, faults; running code is stopped."""
-        self._in_server(self._forget())
+        self._in_server(self._forget)
 
     def tick(self, moment: datetime) -> None:
         """Do what is due at a moment, which the emulator does every minute by itself.
@@ -134,20 +154,25 @@ class Emulator:
         Args:
             moment: When, with its zone.
         """
-        self._in_server(self._tick(moment))
+        self._in_server(partial(self._tick, moment))
 
     async def _tick(self, moment: datetime) -> None:
         self._clock.tick(moment)
 
     def stop(self) -> None:
-        """Stop serving and all running code. Without a data directory, the state is gone."""
-        if self._server is not None:
-            # Code that runs would hold up the answers to direct requests, and these the server.
-            self._in_server(self._engine.stop())
-            self._server.should_exit = True
-            self._thread.join()
-            self._server = None
-        self._resources.close()
+        """Stop serving and all running code; the state stays until the emulator is closed."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        # Code that runs would hold up the answers to direct requests, and these the server.
+        asyncio.run_coroutine_threadsafe(self._engine.stop(), server.loop).result()
+        server.should_exit = True
+        self._stopped()
+
+    def _stopped(self) -> None:
+        self._thread.join()
+        self._address.reserve()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -155,11 +180,16 @@ class Emulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        """Stop it and close it. Without a data directory, the state is gone."""
+        try:
+            self.stop()
+        finally:
+            self._close()
 
-    def _in_server(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._server is not None
-        asyncio.run_coroutine_threadsafe(work, self._server.loop).result()
+    def _in_server(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._server is None:
+            raise RuntimeError("The emulator isn't serving; start it first")
+        asyncio.run_coroutine_threadsafe(work(), self._server.loop).result()
 
     async def _forget(self) -> None:
         self.faults.clear()
@@ -185,28 +215,87 @@ class Emulator:
                 welcome(session, project)
 
 
-def _lock(directory: Path) -> IO[str]:
-    """Take the data directory for this process; it is free again when the file is closed or the process ends."""
-    lock = (directory / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise OSError(f"Another emulator uses the data directory {directory}") from None
-    return lock
+class _Lock:
+    """Keeps a data directory for this process; it is free again when it is released or the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = (directory / "lock").open("w")
+        try:
+            self.take()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def take(self) -> None:
+        """Take the directory, if it isn't taken already."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(f"Another emulator uses the data directory {self._directory}") from None
+
+    def release(self) -> None:
+        """Leave it to other emulators."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    # asyncio sends at once (TCP_NODELAY) only through sockets that name the protocol, as create_server's do not.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+def _check_project(name: str) -> None:
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+        check_name(name, "project")
+    except ApiError as error:
+        raise ValueError(error.message) from None
+
+
+class _Address:
+    """The address of an emulator, which it keeps while it doesn't serve: bound, and refusing connections."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address: Any
+        family, _, _, _, self._address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self._family, self._host = family, f"[{host}]" if ":" in host else host
+        # Where the system chooses, sharing would let it choose a port that another emulator keeps.
+        self._socket = self._bind(share=port != 0)
+        self._address = self._socket.getsockname()
+
+    def _bind(self, *, share: bool) -> socket.socket:
+        # asyncio sends at once (TCP_NODELAY) only through sockets that name the protocol.
+        bound = socket.socket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
+            bound.bind(self._address)
+            # Connections inherit it: those that linger keep nobody from binding again.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+        except BaseException:
+            bound.close()
+            raise
+        return bound
+
+    def take(self) -> socket.socket:
+        """The socket to serve from, which the server closes."""
+        if self._socket.fileno() < 0:
+            self._socket = self._bind(share=True)
+        return self._socket
+
+    def reserve(self) -> None:
+        """Keep the port after the server has closed the socket, if nobody was faster."""
+        self._socket.close()
+        with suppress(OSError):
+            self._socket = self._bind(share=True)
+
+    def __str__(self) -> str:
+        return f"{self._host}:{self._address[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
 
 
 class _Protocol(H11Protocol):
@@ -217,15 +306,22 @@ class _Protocol(H11Protocol):
         self.app = with_drop(self.app, transport.close)
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose time goes on where a test freezes time."""
+
+    def time(self) -> float:
+        return monotonic()
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which tells when it is ready."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
             app,
-            loop="asyncio",
             http=_Protocol,
             lifespan="on",
+            backlog=_BACKLOG,
             # Logging is the program's.
             log_config=None,
             log_level="warning",
@@ -237,8 +333,19 @@ class _Server(uvicorn.Server):
         self.ready = threading.Event()
         self.loop: asyncio.AbstractEventLoop
 
+    def serve_in_thread(self, listener: socket.socket) -> None:
+        """Serve until told to exit."""
+        self.loop = _Loop()
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self.serve([listener]))
+        finally:
+            self.ready.set()
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
         try:
             await super().startup(sockets)
         finally:

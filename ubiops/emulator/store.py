@@ -153,6 +153,11 @@ class Version(Base):
     restart_request_interruption: Mapped[bool]
     deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes requests: a package was built. It goes on while another one is built."""
+        return self.active_revision_id is not None
+
 
 class Variable(Base):
     """An environment variable: of a project, a deployment (with ``deployment_id``) or a version (with both)."""

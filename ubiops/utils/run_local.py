@@ -30,6 +30,7 @@ from ubiops.deployment_package import (
     load,
     main_file_name,
     map_files,
+    to_json,
 )
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.package_format import SETTINGS_FILE, read_variables
@@ -187,10 +188,7 @@ def _checked_output(result: Any, given: Mapping[str, Any]) -> Any:
     # As a dictionary, a file also says where it is to go on the server.
     result = map_files(result, fields, lambda _, value: value.get("file") if isinstance(value, dict) else value)
     result = absolute_paths(result, fields)
-    try:
-        result = json.loads(json.dumps(result, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"The output can't be written as JSON: {error}") from error
+    result = json.loads(to_json(result))
     _check(result, given, "output")
     map_files(result, fields, partial(_check_file, "output"))
     return result

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.exceptions import ApiException
 from ubiops.model import Model
+from ubiops.package_format import VARIABLE_NAME
 from ubiops.utils.arguments import core_api, invalid, wrong_type
 from ubiops.utils.exceptions import UpsertFailed
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Wanted", "read_variables", "upsert_environment_variables"]
 
 _FUNCTION = "upsert_environment_variables"
-_NAME = re.compile(r"[A-Za-z]([A-Za-z_]*[A-Za-z])?")
+_NAME, _FORM = VARIABLE_NAME
 _LONGEST_NAME = 64
 
 
@@ -40,8 +41,8 @@ def upsert_environment_variables(
         client: The client to use.
         project_name: Name of the project.
         variables: Values by name, or dicts or models with ``name``, ``value`` and, if need be, ``secret``. Names are of
-            1 to 64 letters and underscores, without an underscore at either end. Where ``secret`` isn't given, a
-            variable that is there stays as it is, and a new one isn't secret.
+            1 to 64 letters, digits and underscores. Where ``secret`` isn't given, a variable that is there stays as it
+            is, and a new one isn't secret.
         deployment_name: Name of the deployment to set them on; None for the project.
         version: Name of the version of the deployment to set them on; None for the deployment.
 
@@ -115,13 +116,8 @@ def _read_item(place: str, item: Any) -> Wanted:
 
 
 def _check(place: str, name: Any, value: Any, secret: Any) -> Wanted:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        raise invalid(
-            place,
-            _FUNCTION,
-            f"its name must be of 1 to {_LONGEST_NAME} letters and underscores, without an underscore at either end, "
-            f"not {name!r}",
-        )
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name) or len(name) > _LONGEST_NAME:
+        raise invalid(place, _FUNCTION, f"its name must be of 1 to {_LONGEST_NAME} {_FORM}, not {name!r}")
     if not isinstance(value, str):
         # Not the value itself: it may be a secret.
         raise invalid(place, _FUNCTION, f"the value of `{name}` must be a str, not {type(value).__name__}")

@@ -152,7 +152,7 @@ class Engine:
         for version in versions:
             if version.id in self._pools:
                 self._pool(version).restart()
-            if version.minimum_instances and version.status == "available":
+            if version.minimum_instances and version.is_ready:
                 self._pool(version).keep_minimum()
 
     def forget(self, version_ids: Iterable[str]) -> None:
@@ -369,6 +369,7 @@ class Engine:
                 build.status = "failed"
                 build.error_message = message[:1024]
                 version = build.version
+                _end_build(version, build)
                 text = f"The build {build_id} of the version {version.name} of the deployment {version.deployment.name}"
                 place = {"version_id": version.id, "build_id": build_id}
                 notify(session, version.deployment.project_id, version.monitoring, f"{text} has failed", **place)
@@ -382,8 +383,8 @@ class Engine:
             build.has_request_method = methods["has_request_method"]
             build.has_requests_method = methods["has_requests_method"]
             version = build.version
-            version.status = "available"
             version.active_revision_id = build.revision_id
+            _end_build(version, build)
             version.last_updated = now()
             self.restart([version])
 
@@ -453,7 +454,7 @@ class Engine:
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
                 self._take_up(request)
             kept = Version.minimum_instances > 0
-            self.restart(session.scalars(select(Version).where(kept, Version.status == "available")))
+            self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
 
     def _take_up(self, request: DeploymentRequest) -> None:
         # Batches to pipelines begin anew, with new requests to their deployments.
@@ -476,6 +477,8 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A lock belongs to the event loop that it was waited for in.
+        self._builds.clear()
 
     async def clear(self) -> None:
         """Stop everything and delete the packages, files and blobs."""
@@ -490,6 +493,13 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _end_build(version: Version, build: Build) -> None:
+    """Give a version the status that it has after a build, unless another one follows."""
+    if version.latest_build_id == build.id:
+        # What a failed build would have replaced goes on.
+        version.status = "available" if version.is_ready else "unavailable"
 
 
 def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class RequestFiles:
         self._output_fields = _of_files(deployment.output_fields)
         self._types = {field["name"]: field["data_type"] for field in self._output_fields}
         self._directory = storage.work_directory(request.id)
+        self._named: set[str] = set()
         self._bucket = "default"
         if self._output_fields:
             with store.session() as session:
@@ -136,9 +137,8 @@ class RequestFiles:
 
     async def _keep_file(self, place: str, path: Path, target: dict[str, str]) -> str:
         bucket_name = target.get("bucket") or self._bucket
-        name = target.get("bucket_file") or f"deployment_requests/{self._request_id}/{place}/{path.name}"
         # A name on disk may be no text.
-        name = name.encode(errors="replace").decode()
+        name = target.get("bucket_file") or self._default_name(place, path.name.encode(errors="replace").decode())
         try:
             content = await self._storage.copy(path)
         except OSError as error:
@@ -155,6 +155,12 @@ class RequestFiles:
             bucket = find_bucket(session, self._project_id, bucket_name)
             self._storage.put(session, bucket, check_file_name(name), content)
         return f"{SCHEME}{bucket_name}/{name}"
+
+    def _default_name(self, place: str, name: str) -> str:
+        # Several files of one name: the later ones lie in a folder named after their place in the output.
+        name = name if name not in self._named else f"{place}/{name}"
+        self._named.add(name)
+        return f"deployment_requests/{self._request_id}/output/{name}"
 
     def clean(self) -> None:
         """Delete the local copies."""

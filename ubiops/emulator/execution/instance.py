@@ -11,12 +11,17 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import ubiops
 from ubiops.deployment_package import PackageError, RequestError
 
-_WORKER = Path(__file__).with_name("worker.py")
+_WORKER = (resources.files("ubiops.emulator.execution") / "worker.py").read_text(encoding="utf-8")
+_LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
+"""The folder, or the zip, that holds ubiops."""
+
 _LARGEST_MESSAGE = 2**31
 _CHUNK = 2**16
 _MASK = "***"
@@ -135,7 +140,7 @@ class _Worker:
             streams = await asyncio.open_connection(sock=ours, limit=_LARGEST_MESSAGE)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-X", "utf8", str(_WORKER), str(theirs.fileno())),
+                    *(sys.executable, "-X", "utf8", "-c", _WORKER, str(theirs.fileno()), _LIBRARY),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=outputs[0].writer,
                     stderr=outputs[1].writer,

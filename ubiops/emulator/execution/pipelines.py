@@ -123,6 +123,8 @@ class Pipelines:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A semaphore belongs to the event loop that it was waited for in.
+        self._slots.clear()
 
     async def _serve(
         self, request_id: str, version_id: str, express: bool, done: asyncio.Future[PipelineOutcome]
@@ -346,7 +348,7 @@ class _Run:
             }
             self.deployment_requests.append(view)
             try:
-                if version is None or version.status != "available":
+                if version is None or not version.is_ready:
                     raise DataError(f"The deployment '{deployment.name}' has no version that is available")
                 check_data(data, deployment.input_type, deployment.input_fields, "input")
             except DataError as error:

@@ -1,7 +1,8 @@
 """An instance: the process that holds the user's code and answers requests over a private socket.
 
-It runs as a script, not as a module of the emulator, so that it starts without the emulator's dependencies. The
-messages are JSON, one a line; the standard streams belong to the user's code.
+It runs as a script, handed to the interpreter as text since the package may be a zip: not as a module of the emulator,
+so that it starts without the emulator's dependencies. The messages are JSON, one a line; the standard streams belong
+to the user's code.
 """
 
 from __future__ import annotations
@@ -42,17 +43,10 @@ class Channel:
     def receive(self) -> Any:
         return json.loads(self._incoming.get())
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: str) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        self._socket.sendall(_encode(message) + b"\n")
-
-
-def _encode(message: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(message, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        return json.dumps({"error": f"The output can't be written as JSON: {error}"}).encode()
+        self._socket.sendall(message.encode() + b"\n")
 
 
 def _report(error: Exception) -> None:
@@ -62,36 +56,42 @@ def _report(error: Exception) -> None:
 
 
 def main() -> None:
-    # The folder of this script would hide modules of the user; the one that holds ubiops comes last.
+    # The present folder would hide modules of the user; what holds ubiops, perhaps a zip, comes last.
     sys.path[:1] = []
-    sys.path.append(str(Path(__file__).resolve().parents[3]))
-    from ubiops.deployment_package import Deployment, PackageError, RequestError, absolute_paths, load
+    sys.path.append(sys.argv.pop())
+    from ubiops.deployment_package import (
+        DataError,
+        Deployment,
+        PackageError,
+        RequestError,
+        absolute_paths,
+        load,
+        to_json,
+    )
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     channel = Channel(int(sys.argv.pop()))
     start = channel.receive()
 
-    def answer(deployment: Deployment, work: dict[str, Any]) -> dict[str, Any]:
+    def answer(deployment: Deployment, work: dict[str, Any]) -> str:
         try:
-            result = deployment.run(work["data"], work["context"])
+            result = absolute_paths(deployment.run(work["data"], work["context"]), start["context"]["output_fields"])
             memory_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
-            return {"result": absolute_paths(result, start["context"]["output_fields"]), "memory_peak": memory_peak}
+            return to_json({"result": result, "memory_peak": memory_peak})
         except RequestError as error:
             _report(error)
-            return {"error": str(error)}
+            return to_json({"error": str(error)})
+        except DataError as error:
+            return to_json({"error": str(error)})
 
     try:
         deployment = load(Path(start["directory"]), start["context"])
     except PackageError as error:
         _report(error)
-        channel.send({"error": str(error)})
+        channel.send(to_json({"error": str(error)}))
         return
-    channel.send(
-        {
-            "has_request_method": deployment.has_request_method,
-            "has_requests_method": deployment.has_requests_method,
-        }
-    )
+    methods = ("has_request_method", "has_requests_method")
+    channel.send(to_json({name: getattr(deployment, name) for name in methods}))
     while True:
         channel.send(answer(deployment, channel.receive()))
 

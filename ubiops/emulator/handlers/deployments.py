@@ -32,8 +32,8 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
         description=check_description(data),
         input_type=data["input_type"],
         output_type=data["output_type"],
-        input_fields=_check_fields(data, "input_fields", data["input_type"]),
-        output_fields=_check_fields(data, "output_fields", data["output_type"]),
+        input_fields=check_fields(data, "input_fields", data["input_type"]),
+        output_fields=check_fields(data, "output_fields", data["output_type"]),
         labels=check_labels(data),
         default_version=None,
     )
@@ -114,22 +114,15 @@ def _free_name(context: Context, project: Project, name: str) -> str:
 
 def _available_version(context: Context, deployment: Deployment, name: str) -> Version:
     version = find_version_of(context, deployment, name)
-    if version.status != "available":
+    if not version.is_ready:
         raise invalid(f"Default cannot be set to an unavailable version: '{name}' has no successful build")
     return version
-
-
-def _check_fields(data: dict[str, Any], key: str, kind: str) -> Fields:
-    fields = check_fields(data, key, kind)
-    if kind == "structured" and not fields:
-        raise invalid(f"{key}: structured data needs at least one field")
-    return fields
 
 
 def _update_fields(context: Context, deployment: Deployment, data: dict[str, Any]) -> None:
     sides = [side for side in ("input", "output") if f"{side}_fields" in data]
     old = {side: getattr(deployment, f"{side}_fields") for side in sides}
-    new = {side: _check_fields(data, f"{side}_fields", getattr(deployment, f"{side}_type")) for side in sides}
+    new = {side: check_fields(data, f"{side}_fields", getattr(deployment, f"{side}_type")) for side in sides}
     versions = pipelines_that_use(context, deployment)
     tied = versions or any(field["widget"] for side in sides for field in old[side])
     if tied and sum(_count_changes(old[side], new[side]) for side in sides) > 1:

@@ -278,7 +278,7 @@ def _common(version: Version, user: str, timeout: int, *, express: bool) -> dict
 
 
 def _check_ready(version: Version) -> None:
-    if version.status != "available":
+    if not version.is_ready:
         raise invalid(
             f"The version '{version.name}' is {version.status}: upload a package and wait until its build succeeds"
         )

@@ -73,7 +73,7 @@ def create_revision(context: Context, version: Version, revision_id: str) -> dic
     revision = Revision(id=revision_id, version=version, created_by=context.user)
     build = Build(id=new_id(), version=version, revision_id=revision_id, trigger="Deployment file upload")
     context.session.add_all([revision, build])
-    version.latest_build_id = build.id
+    version.latest_build_id, version.status = build.id, "building"
     version.last_file_uploaded = version.last_updated = now()
     context.session.flush()
     _record(context, version, "Uploaded a package to")

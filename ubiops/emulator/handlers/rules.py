@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ubiops.emulator.errors import invalid
-from ubiops.package_format import FIELD_NAME
+from ubiops.package_format import FIELD_NAME, VARIABLE_NAME
 
 _MAXIMUM_NAME = 64
 _MAXIMUM_EMAIL = 254
@@ -31,8 +31,7 @@ def check_field_name(name: str) -> str:
 
 def check_variable_name(name: str) -> str:
     """The rule of environment variables."""
-    form = r"[A-Za-z]([A-Za-z_]*[A-Za-z])?"
-    return _check(name, "variable", form, "letters and underscores, without an underscore at either end")
+    return _check(name, "variable", *VARIABLE_NAME)
 
 
 def _check(name: str, kind: str, form: str, words: str) -> str:
