@@ -24,8 +24,8 @@ from ubiops.utils import (
     WaitTimeout,
     map_requests,
 )
-from ubiops.utils.batches import request_map, target
-from ubiops.utils.polling import Backoff
+from ubiops.utils.batches import collector, lost, request_map, target
+from ubiops.utils.polling import Backoff, Outage
 
 ECHO = """
     class Deployment:
@@ -41,7 +41,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch, api: ubiops.CoreApi) -> None:
     # A server on this machine answers at once: the tests needn't wait as long as a program that polls another must.
     monkeypatch.setattr(Backoff, "first", 0.05)
     monkeypatch.setattr(Backoff, "longest", 0.2)
-    monkeypatch.setattr(request_map, "_SETTLING", 0.5)
+    monkeypatch.setattr(lost, "_SETTLING", 0.5)
+    monkeypatch.setattr(collector, "_SETTLING", 0.5)
     api.api_client.configuration.retries = 0
 
 
@@ -509,7 +510,7 @@ def test_a_collection_that_fails_is_repeated(project: TestProject, emulator: Emu
 def test_a_server_that_stays_in_trouble_is_given_up(
     project: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_map, "_PATIENCE", 0.2)
+    monkeypatch.setattr(Outage, "longest", 0.2)
     project.deploy()
     emulator.faults.add(Fault("POST", COLLECT, status=503, times=1000))
     with pytest.raises(ubiops.exceptions.ServerError):

@@ -309,11 +309,11 @@ CHILD = """
 
     import ubiops
     from ubiops.utils import map_requests
-    from ubiops.utils.batches import request_map
+    from ubiops.utils.batches import lost
     from ubiops.utils.polling import Backoff
 
     Backoff.first = 0.05
-    request_map._SETTLING = 2.0
+    lost._SETTLING = 2.0
     api = ubiops.CoreApi()
     count, checkpoint = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
     inputs = ({"x": x} for x in range(1 - count, 1) if not checkpoint or not print(x, flush=True))

@@ -10,7 +10,7 @@ _MODULES = {
     "IncompleteTransfer": "ubiops.utils.exceptions",
     "InvalidInput": "ubiops.utils.exceptions",
     "InvalidPackage": "ubiops.utils.exceptions",
-    "MappedRequest": "ubiops.utils.batches.request_map",
+    "MappedRequest": "ubiops.utils.batches.results",
     "MetricPoint": "ubiops.utils.metrics.measurements",
     "MissingExtra": "ubiops.utils.exceptions",
     "PackageInfo": "ubiops.utils.validate",
@@ -121,7 +121,7 @@ __all__ = [
 if TYPE_CHECKING:
     from ubiops.utils import file_operations as file_operations
     from ubiops.utils.batches.map_requests import map_requests
-    from ubiops.utils.batches.request_map import MappedRequest
+    from ubiops.utils.batches.results import MappedRequest
     from ubiops.utils.deployment import deploy
     from ubiops.utils.exceptions import (
         BuildFailed,

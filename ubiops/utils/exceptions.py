@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ubiops.exceptions import ApiValueError, OpenApiException
+from ubiops.exceptions import ApiException, ApiValueError, OpenApiException
 
 if TYPE_CHECKING:
     from ubiops.models import EnvironmentVariableList
@@ -22,7 +22,22 @@ __all__ = [
     "UpsertFailed",
     "WaitError",
     "WaitTimeout",
+    "unexpected_answer",
 ]
+
+
+def unexpected_answer(operation: str, expected: str, answer: object) -> ApiException:
+    """The error for an answer that the API gave as a success, and that is of no use.
+
+    Args:
+        operation: The operation that was called.
+        expected: What should have come.
+        answer: What came, which is the error's ``body``.
+    """
+    # Models have a `repr` that is masked, and lists of them too.
+    text = repr(answer)
+    shown = text if len(text) <= 200 else text[:200] + "..."
+    return ApiException(200, f"Unexpected answer to {operation}: expected {expected}, got {shown}", body=text)
 
 
 class WaitError(OpenApiException):

@@ -14,7 +14,9 @@ from ubiops.exceptions import ApiFileError, ApiValueError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Journal", "Outcome"]
+    from ubiops.utils.batches.source import Chunk
+
+__all__ = ["Checkpoint", "Journal", "Outcome"]
 
 _MARK = "map_requests"
 _FORMAT = 1
@@ -43,6 +45,45 @@ class Outcome:
 
 
 class Journal:
+    """What is noted of the batches of a map: nothing, where it has no checkpoint.
+
+    Attributes:
+        unanswered: The batch that was announced last and has no outcome, once `outcomes` are read.
+    """
+
+    unanswered: Outcome | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def job(self) -> dict[str, Any] | None:
+        """The job that was begun; None where this is a new one."""
+        return None
+
+    def begin(self, job: Mapping[str, Any]) -> None:
+        """Note a new job."""
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What became of the batches of earlier runs, in the order of the inputs; to be read to its end."""
+        return iter(())
+
+    def announce(self, chunk: Chunk) -> None:
+        """Note that a batch is about to be sent."""
+
+    def note_sent(self, ids: Sequence[str], created: str | None) -> None:
+        """Note the requests that it became."""
+
+    def note_denied(self, answer: Mapping[str, Any]) -> None:
+        """Note that no request came of it; an answer that is empty leaves its inputs to be sent again, or in parts."""
+
+    def note_doubt(self) -> None:
+        """Note that it stays in doubt."""
+
+
+class Checkpoint(Journal):
     """A file of JSON lines that is only appended to. One process at a time has it; closing gives it back.
 
     The first line says which job it is of. Each batch is announced with its range and digest, and that is on disk
@@ -52,9 +93,6 @@ class Journal:
     Args:
         path: Path of the file; it is created where there is none.
 
-    Attributes:
-        unanswered: The batch that was announced last and has no outcome, once `outcomes` are read.
-
     Raises:
         ApiValueError: Another process has it, or it is no checkpoint.
         ApiFileError: It can't be opened.
@@ -62,7 +100,6 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fsdecode(path)
-        self.unanswered: Outcome | None = None
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._file = os.fdopen(os.open(self._path, flags, 0o666), "rb")
@@ -74,9 +111,6 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
@@ -106,17 +140,14 @@ class Journal:
         self._file.seek(0)
 
     def job(self) -> dict[str, Any] | None:
-        """The job that the file is of; None where it is new."""
         line = self._file.readline()
         return self._parse(line, 1) if line else None
 
     def begin(self, job: Mapping[str, Any]) -> None:
-        """Make a new file that of a job."""
         self._append({_MARK: _FORMAT, **job})
         _sync_folder(os.path.dirname(self._path) or ".")
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What became of the batches of earlier runs, in the order of the inputs; to be read to its end."""
         for number, line in enumerate(iter(self._file.readline, b""), 2):
             record = self._parse(line, number)
             try:
@@ -132,20 +163,16 @@ class Journal:
             if outcome.denied != {}:
                 yield outcome
 
-    def announce(self, start: int, stop: int, digest: str) -> None:
-        """Note that a batch is about to be sent."""
-        self._append({"send": [start, stop], "digest": digest})
+    def announce(self, chunk: Chunk) -> None:
+        self._append({"send": [chunk.indexes.start, chunk.indexes.stop], "digest": chunk.digest})
 
     def note_sent(self, ids: Sequence[str], created: str | None) -> None:
-        """Note the requests that it became."""
         self._append({"ids": ids, "created": created})
 
     def note_denied(self, answer: Mapping[str, Any]) -> None:
-        """Note that no request came of it; an answer that is empty leaves its inputs to be sent again, or in parts."""
         self._append({"denied": answer})
 
     def note_doubt(self) -> None:
-        """Note that it stays in doubt."""
         self._append({"ids": None})
 
     def _append(self, record: Mapping[str, Any]) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.utils.arguments import core_api
-from ubiops.utils.batches.request_map import MappedRequest, RequestMap, Settings
+from ubiops.utils.batches.request_map import RequestMap, Settings
+from ubiops.utils.batches.results import MappedRequest
 from ubiops.utils.batches.target import LIMITS
 
 if TYPE_CHECKING:

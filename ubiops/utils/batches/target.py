@@ -2,89 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ubiops.exceptions import ApiValueError, ForbiddenError
+from ubiops.exceptions import ApiValueError, ForbiddenError, NotFoundError
 from ubiops.models import DeploymentRequestUpdate
+from ubiops.utils.exceptions import unexpected_answer
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
+    from ubiops.utils.batches.patience import Patience
 
-__all__ = ["LIMITS", "Target"]
+__all__ = ["LIMITS", "Target", "created_at"]
 
 LIMITS = {"deployment": 250, "pipeline": 100}
 """Most requests of a batch, and most ids of a collection."""
 
 
-@dataclass(frozen=True)
 class Target:
-    """The calls that make, read and give up requests to one version.
+    """The calls that make, read and give up requests to one version, each in the time of the map.
 
-    Attributes:
+    Args:
+        api: The client's operations.
+        project: Name of the project.
         kind: ``deployment`` or ``pipeline``.
         name: Name of the deployment or pipeline.
+        version: Name of the version; None for the one that is the default now.
+        patience: The time of the map. Questions are asked again while the server is in trouble.
+
+    Attributes:
         version: Name of the version.
-        limit: Its entry of `LIMITS`.
-        create: Takes inputs as ``data``; gives what was created, in their order.
-        collect: Takes ids as ``data``; gives the requests, in no order; denies all where one isn't there.
-        list: Lists the version's requests.
-        cancel: Takes a ``request_id``; stops the request. One to a pipeline can't be stopped but by deleting it.
-        get_version: Gives the version's details.
+        limit: The kind's entry of `LIMITS`.
+
+    Raises:
+        ApiValueError: There is no default version.
+        ApiException: There is no such project, deployment or pipeline, or the token may not see it.
     """
 
-    kind: str
-    name: str
-    version: str
-    limit: int
-    create: Callable[..., list[Any]]
-    collect: Callable[..., list[Any]]
-    list: Callable[..., list[Any]]
-    cancel: Callable[..., Any]
-    get_version: Callable[..., Any]
+    def __init__(
+        self, api: CoreApi, project: str, kind: str, name: str, version: str | None, patience: Patience
+    ) -> None:
+        self._patience = patience
+        self._of = f"the {kind} {name!r}"
+        self.version = version or self._default_version(api, project, kind, name)
+        self.limit = LIMITS[kind]
+        # By name: the order of the arguments differs from one operation to the next.
+        place: dict[str, Any] = {"project_name": project, f"{kind}_name": name, "version": self.version}
+        if kind == "pipeline":
+            self._create: partial[Any] = partial(api.batch_pipeline_version_requests_create, **place)
+            self._collect: partial[Any] = partial(api.pipeline_version_requests_batch_get, **place)
+            self._list: partial[Any] = partial(api.pipeline_version_requests_list, **place)
+            self._get: partial[Any] = partial(api.pipeline_versions_get, **place)
+            self._cancel: partial[Any] = partial(api.pipeline_version_requests_delete, **place)
+        else:
+            cancelled = DeploymentRequestUpdate(status="cancelled")
+            self._create = partial(api.batch_deployment_version_requests_create, **place)
+            self._collect = partial(api.deployment_version_requests_batch_get, **place)
+            self._list = partial(api.deployment_version_requests_list, **place)
+            self._get = partial(api.deployment_versions_get, **place)
+            self._cancel = partial(api.deployment_version_requests_update, **place, data=cancelled)
 
     def __str__(self) -> str:
-        return f"the version {self.version!r} of the {self.kind} {self.name!r}"
+        return f"the version {self.version!r} of {self._of}"
 
-    @classmethod
-    def of(cls, api: CoreApi, project: str, kind: str, name: str, version: str | None) -> Target:
-        """The target of a kind; without a version, the one that is the default now.
+    def _default_version(self, api: CoreApi, project: str, kind: str, name: str) -> str:
+        get: Any = api.deployments_get if kind == "deployment" else api.pipelines_get
+        found = self._patience.ask(partial(get, project, name))
+        if found is None:
+            raise unexpected_answer(f"{kind}s_get", f"a {kind}", found)
+        if not found.default_version:
+            raise ApiValueError(f"The {kind} {name!r} has no default version: give the `version` to use")
+        return str(found.default_version)
 
-        Raises:
-            ApiValueError: There is no default version.
-            ApiException: There is no such project, deployment or pipeline, or the token may not see it.
-        """
-        if version is None:
-            get = api.deployments_get if kind == "deployment" else api.pipelines_get
-            version = get(project, name).default_version
-            if not version:
-                raise ApiValueError(f"The {kind} {name!r} has no default version: give the `version` to use")
-        # By name: the order of the arguments differs from one operation to the next.
-        place: dict[str, Any] = {"project_name": project, f"{kind}_name": name, "version": version}
-        if kind == "pipeline":
-            return cls(
-                *(kind, name, version, LIMITS[kind]),
-                create=partial(api.batch_pipeline_version_requests_create, **place),
-                collect=partial(api.pipeline_version_requests_batch_get, **place),
-                list=partial(api.pipeline_version_requests_list, **place),
-                cancel=partial(api.pipeline_version_requests_delete, **place),
-                get_version=partial(api.pipeline_versions_get, **place),
-            )
-        cancelled = DeploymentRequestUpdate(status="cancelled")
-        return cls(
-            *(kind, name, version, LIMITS[kind]),
-            create=partial(api.batch_deployment_version_requests_create, **place),
-            collect=partial(api.deployment_version_requests_batch_get, **place),
-            list=partial(api.deployment_version_requests_list, **place),
-            cancel=partial(api.deployment_version_requests_update, **place, data=cancelled),
-            get_version=partial(api.deployment_versions_get, **place),
-        )
-
-    def details(self, **options: Any) -> Any:
+    def details(self) -> Any:
         """The version's details; None where the token may make requests and not see what they go to."""
         try:
-            return self.get_version(**options)
+            found = self._patience.ask(self._get)
         except ForbiddenError:
             return None
+        if found is None:
+            raise unexpected_answer(_name(self._get), "a version", found)
+        return found
+
+    def create(self, inputs: Sequence[Any], timeout: int | None) -> list[Any]:
+        """Make requests of inputs, in one call that isn't repeated; returns them in the order of the inputs.
+
+        Raises:
+            ApiException: The server refused or failed, or its answer doesn't name the requests.
+        """
+        created: list[Any] = self._create(data=inputs, timeout=timeout, **self._patience.options())
+        if not _are_requests(created):
+            raise unexpected_answer(_name(self._create), "requests with their ids", created)
+        return created
+
+    def collect(self, ids: Sequence[str]) -> list[Any]:
+        """Those of some requests that are there, in no order: the server denies all where one isn't."""
+        try:
+            found: list[Any] = self._patience.ask(self._collect, data=ids)
+        except NotFoundError:
+            if len(ids) == 1:
+                return []
+            half = len(ids) // 2
+            return self.collect(ids[:half]) + self.collect(ids[half:])
+        if not _are_requests(found) or not {request.id for request in found}.issubset(ids):
+            raise unexpected_answer(_name(self._collect), f"{len(ids)} requests", found)
+        return found
+
+    def newest(self) -> Any:
+        """The newest request that there is; None where there are none, or the token may not list them."""
+        try:
+            found = self._patience.ask(self._list, limit=1, sort="desc")
+        except ForbiddenError:
+            return None
+        return self._listed(found)[0] if found else None
+
+    def ids_since(self, start: str | None) -> Iterator[str]:
+        """The ids of the requests that were made since then, the oldest first."""
+        filters: dict[str, Any] = {"sort": "asc", "limit": self.limit}
+        if start is not None:
+            filters["start_date"] = start
+        seen: set[str] = set()
+        offset = 0
+        while page := self._patience.ask(self._list, offset=offset, **filters):
+            new = [request.id for request in self._listed(page) if request.id not in seen]
+            if not new:
+                raise unexpected_answer(_name(self._list), f"requests from number {offset} on", page)
+            yield from new
+            seen.update(new)
+            offset += len(page)
+
+    def cancel(self, id: str) -> None:
+        """Stop a request; one to a pipeline can't be stopped but by deleting it."""
+        self._cancel(request_id=id, **self._patience.options())
+
+    def _listed(self, page: list[Any]) -> list[Any]:
+        if not _are_requests(page):
+            raise unexpected_answer(_name(self._list), "requests with their ids", page)
+        return page
+
+
+def _name(operation: partial[Any]) -> str:
+    return str(operation.func.__name__)
+
+
+def _are_requests(answer: Iterable[Any]) -> bool:
+    """Whether it holds requests, at least one."""
+    ids = [request.id for request in answer or ()]
+    return bool(ids) and all(isinstance(id, str) for id in ids)
+
+
+def created_at(request: Any) -> str | None:
+    """When a request was created, as the server takes it."""
+    moment = request.time_created
+    return moment.isoformat() if isinstance(moment, datetime) else moment

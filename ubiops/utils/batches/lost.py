@@ -1,0 +1,103 @@
+"""Finding a batch whose answer was lost among the requests that the server has."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ubiops.utils.batches.target import created_at
+from ubiops.utils.exceptions import RequestsInDoubt
+from ubiops.utils.polling import Backoff
+
+if TYPE_CHECKING:
+    from ubiops.utils.batches.patience import Patience
+    from ubiops.utils.batches.source import Chunk
+    from ubiops.utils.batches.target import Target
+
+__all__ = ["LostBatches"]
+
+# Seconds that the server gets to show what it has taken.
+_SETTLING = 10.0
+
+
+class LostBatches:
+    """Knows what the server had before a batch was sent, so that what it has since then may be that batch.
+
+    Args:
+        target: Where the batches go.
+        patience: The time of the map.
+
+    Attributes:
+        since: When the last batch that was answered came into being, at the server; None where there was none.
+    """
+
+    def __init__(self, target: Target, patience: Patience) -> None:
+        self._target = target
+        self._patience = patience
+        self._known: Collection[str] = ()
+        self.since: str | None = None
+
+    def begin(self) -> None:
+        """Note what there is now: all that the map makes is newer."""
+        newest = self._target.newest()
+        if newest is not None:
+            self.note([newest.id], created_at(newest))
+
+    def note(self, ids: Sequence[str], created: str | None) -> None:
+        """Note a batch that was answered."""
+        self._known, self.since = frozenset(ids), created
+
+    def find(self, chunk: Chunk, outstanding: Collection[str]) -> list[Any]:
+        """The requests of a batch, in the order of its inputs; none where the server hasn't carried it out.
+
+        Raises:
+            RequestsInDoubt: That can't be told.
+            ApiException: The server can't be asked.
+            WaitTimeout: The time of the map is over.
+        """
+        remaining = self._patience.remaining
+        looks = Backoff(_SETTLING if remaining is None else min(_SETTLING, remaining))
+        while not (found := self._matching(chunk, outstanding)) and looks.pause():
+            pass
+        # Raises where it was the map's time that was over, and not the server's.
+        self._patience.options()
+        return found
+
+    def doubt(self, chunk: Chunk, why: str) -> RequestsInDoubt:
+        """The error for a batch of which nobody knows."""
+        return RequestsInDoubt(
+            f"Nobody knows whether the server has the requests of {chunk}: the answer to their batch was lost, and "
+            f"{why}. Look at the requests to {self._target} since {self.since}",
+            chunk.indexes,
+        )
+
+    def _matching(self, chunk: Chunk, outstanding: Collection[str]) -> list[Any]:
+        """The requests that have come since the last answer and have the data of a batch, which comes whole or not."""
+        ids = self._target.ids_since(self.since)
+        strangers = [id for id in ids if id not in self._known and id not in outstanding]
+        if len(strangers) < len(chunk):
+            return []
+        by_data: defaultdict[Any, deque[Any]] = defaultdict(deque)
+        for start in range(0, len(strangers), self._target.limit):
+            for request in self._target.collect(strangers[start : start + self._target.limit]):
+                by_data[_frozen(request.request_data)].append(request)
+        keys = [_frozen(json.loads(one.json)) for one in chunk.inputs]
+        wanted = Counter(keys)
+        if any(len(by_data[key]) < count for key, count in wanted.items()):
+            if None in by_data:
+                raise self.doubt(chunk, "the data of requests made since then isn't kept")
+            return []
+        if any(len(by_data[key]) > count for key, count in wanted.items()):
+            raise self.doubt(chunk, "others have made requests with the same data since then")
+        return [by_data[key].popleft() for key in keys]
+
+
+def _frozen(value: Any) -> Any:
+    """A JSON value that can be a key, equal where the value is."""
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return value

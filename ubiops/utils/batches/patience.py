@@ -1,0 +1,87 @@
+"""The time that a map has, and how long it bears with a server in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ubiops.exceptions import ApiException
+from ubiops.utils.exceptions import WaitTimeout
+from ubiops.utils.polling import PASSING, Backoff, Outage
+
+__all__ = ["Patience"]
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Every call of a map is made in its time.
+
+    Args:
+        timeout: Seconds for the whole map; None for no limit.
+
+    Attributes:
+        state: Says how far the map is, for the error that its time is over.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self.state: Callable[[], str] = lambda: "nothing was sent yet"
+        self._pauses = Backoff(timeout)
+        self._outage = Outage()
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that are left, 0 where the time is over; None for no limit."""
+        return self._pauses.remaining
+
+    def options(self) -> dict[str, Any]:
+        """The options of a call, which may take no longer than the map.
+
+        Raises:
+            WaitTimeout: The time is over.
+        """
+        if self.remaining == 0:
+            raise self._timed_out()
+        return {} if self.remaining is None else {"_request_timeout": self.remaining}
+
+    def pause(self) -> None:
+        """Sleep until it is time to look again.
+
+        Raises:
+            WaitTimeout: The time is over.
+        """
+        if not self._pauses.pause():
+            raise self._timed_out()
+
+    def restart(self) -> None:
+        """Begin again with the shortest pause: something has moved."""
+        self._pauses.restart()
+
+    def end_in(self, seconds: float) -> None:
+        """Allow this much more, whatever was left."""
+        self._pauses = Backoff(seconds)
+
+    def ask(self, question: Callable[..., T], **arguments: Any) -> T:
+        """Ask something that changes nothing, again while the server is in trouble.
+
+        Raises:
+            WaitTimeout: The time is over.
+            ApiException: The server refused, or has been in trouble for 5 minutes.
+        """
+        pauses = Backoff(self.remaining)
+        while True:
+            try:
+                answer = question(**arguments, **self.options())
+            except ApiException as error:
+                if not isinstance(error, PASSING) and error.status != 408:
+                    raise
+                self._outage.bear(error)
+                if not pauses.pause():
+                    raise self._timed_out() from error
+            else:
+                self._outage.end()
+                return answer
+
+    def _timed_out(self) -> WaitTimeout:
+        return WaitTimeout(f"The timeout of {self._timeout} s was over when {self.state()}")

@@ -1,0 +1,109 @@
+"""What became of the inputs of a map, on its way to the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ubiops.exceptions import OpenApiException
+
+if TYPE_CHECKING:
+    from ubiops.models import DeploymentRequestBatchDetail, PipelineRequestDetail
+    from ubiops.utils.batches.source import Input
+    from ubiops.utils.progress_bar import Progress
+
+__all__ = ["MappedRequest", "Results"]
+
+
+@dataclass(frozen=True)
+class MappedRequest:
+    """What became of one input of `map_requests`.
+
+    Attributes:
+        index (int): Index of the input, from 0.
+        input (dict | str): The input.
+        request (DeploymentRequestBatchDetail | PipelineRequestDetail | None): The finished request, with its id, times
+            and result; None where none was made, or where it is gone.
+        error (OpenApiException | None): What went wrong, where something did: `RequestFailed`, `InvalidInput` or
+            `RequestsInDoubt`.
+    """
+
+    index: int
+    input: Any
+    request: DeploymentRequestBatchDetail | PipelineRequestDetail | None = None
+    error: OpenApiException | None = None
+
+    @property
+    def result(self) -> Any:
+        """What the deployment or pipeline returned; None where something went wrong."""
+        return None if self.request is None else self.request.result
+
+
+class Results:
+    """Results are kept until it is their turn.
+
+    Args:
+        ordered: Whether they are given in the order of the inputs.
+        tolerant: Whether what failed is given in its place; else the first failure ends the map.
+        skip: Number of inputs whose results nobody wants, at the front.
+
+    Attributes:
+        bar: Shows how many there are.
+        finished: How many requests are over.
+        open: How many inputs are read whose results haven't been taken.
+        failure: What ends the map once all that was sent before has been given.
+    """
+
+    def __init__(self, *, ordered: bool, tolerant: bool, skip: int, bar: Progress) -> None:
+        self._ordered = ordered
+        self._tolerant = tolerant
+        self._skip = skip
+        self._next = skip
+        self._done: dict[int, MappedRequest] = {}
+        self.bar = bar
+        self.finished = 0
+        self.open = 0
+        self.failure: OpenApiException | None = None
+
+    def expect(self, index: int) -> None:
+        """Note that an input was read."""
+        if index >= self._skip:
+            self.open += 1
+
+    def finish(self, one: Input, request: Any, error: OpenApiException | None = None) -> None:
+        """Note that the request of an input is over."""
+        self._done[one.index] = MappedRequest(one.index, one.data, request, error)
+        self.finished += 1
+        self.bar.advance()
+
+    def refuse(self, index: int, data: Any, error: OpenApiException) -> None:
+        """Note that no request is made of an input."""
+        if index < self._skip:
+            return
+        if self._tolerant:
+            self._done[index] = MappedRequest(index, data, None, error)
+            self.bar.advance()
+        elif self.failure is None:
+            self.failure = error
+
+    def ready(self) -> Iterator[MappedRequest]:
+        """What can be given now.
+
+        Raises:
+            OpenApiException: It is the turn of a request that failed.
+        """
+        for item in self._in_order() if self._ordered else self._as_completed():
+            if item.error is not None and not self._tolerant:
+                raise item.error
+            self.open -= 1
+            yield item
+
+    def _in_order(self) -> Iterator[MappedRequest]:
+        while item := self._done.pop(self._next, None):
+            self._next += 1
+            yield item
+
+    def _as_completed(self) -> Iterator[MappedRequest]:
+        done, self._done = self._done, {}
+        yield from done.values()

@@ -1,0 +1,150 @@
+"""The inputs of a map, read as they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ubiops.schema import Invalid, write_json
+from ubiops.utils.arguments import invalid
+from ubiops.utils.exceptions import InvalidInput
+
+if TYPE_CHECKING:
+    from ubiops.utils.batches.journal import Outcome
+    from ubiops.utils.batches.results import Results
+
+__all__ = ["Chunk", "Input", "Source"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input on its way.
+
+    Attributes:
+        index: Its index.
+        data: As it was given.
+        json: As it is sent.
+    """
+
+    index: int
+    data: Any
+    json: bytes
+
+
+class Chunk:
+    """Inputs that are sent together.
+
+    Args:
+        inputs: The inputs.
+        whole: Whether it is as it was read, no part of one.
+
+    Attributes:
+        faulty: Whether it is known that the server denies it.
+        other_half: The chunk that is faulty if this one is not.
+    """
+
+    def __init__(self, inputs: Sequence[Input], *, whole: bool = True) -> None:
+        self.inputs = inputs
+        self.whole = whole
+        self.faulty = False
+        self.other_half: Chunk | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __str__(self) -> str:
+        start, stop = self.indexes.start, self.indexes.stop
+        return f"inputs[{start}]" if len(self) == 1 else f"inputs[{start}:{stop}]"
+
+    @property
+    def indexes(self) -> range:
+        """From its first input to its last, those left out between them too."""
+        return range(self.inputs[0].index, self.inputs[-1].index + 1)
+
+    @property
+    def digest(self) -> str:
+        """Tells its inputs from others."""
+        digest = hashlib.sha256()
+        for one in self.inputs:
+            digest.update(one.json + b"\n")
+        return digest.hexdigest()
+
+    def split(self, size: int) -> tuple[Chunk, Chunk]:
+        """A part of so many inputs, and the rest."""
+        return Chunk(self.inputs[:size], whole=False), Chunk(self.inputs[size:], whole=False)
+
+
+class Source:
+    """Reads inputs, and refuses those that have no form in JSON.
+
+    Args:
+        inputs: The inputs.
+        skip: Number of inputs to leave out at the front.
+        results: Where what is refused goes.
+
+    Attributes:
+        exhausted: Whether nothing more is to be read.
+    """
+
+    def __init__(self, inputs: Iterable[Any], skip: int, results: Results) -> None:
+        self._inputs = enumerate(inputs)
+        self._skip = skip
+        self._results = results
+        self.exhausted = False
+
+    def read(self, size: int) -> Chunk | None:
+        """The next inputs, as many as that or fewer; None where none of them can be sent."""
+        inputs: list[Input] = []
+        for _ in range(size):
+            one = self._next()
+            if self._results.failure is not None:
+                return None
+            if self.exhausted:
+                break
+            if one is not None and one.index >= self._skip:
+                inputs.append(one)
+        return Chunk(inputs) if inputs else None
+
+    def read_again(self, sent: Outcome) -> Chunk:
+        """The inputs of a batch that an earlier run sent.
+
+        Raises:
+            ApiValueError: They are others.
+        """
+        inputs: list[Input] = []
+        while not inputs or inputs[-1].index < sent.stop - 1:
+            one = self._next()
+            if self.exhausted:
+                raise _no_checkpoint(f"it knows {sent.stop} inputs, and there are fewer")
+            if one is not None and one.index >= sent.start:
+                inputs.append(one)
+            elif one is not None and one.index >= self._skip:
+                raise _no_checkpoint(f"it is of a job that left inputs out: give skip={sent.start}")
+        chunk = Chunk(inputs)
+        counts = {len(chunk), len(chunk if sent.ids is None else sent.ids)}
+        if chunk.indexes.stop != sent.stop or chunk.digest != sent.digest or len(counts) > 1:
+            raise _no_checkpoint(f"{chunk} aren't those that it was made with")
+        return chunk
+
+    def _next(self) -> Input | None:
+        """The next input; None where there is none, or it can't be sent."""
+        try:
+            index, data = next(self._inputs)
+        except StopIteration:
+            self.exhausted = True
+            return None
+        self._results.expect(index)
+        try:
+            if not isinstance(data, (str, Mapping)):
+                raise Invalid(f"must be a dict or str, not {type(data).__name__}")
+            return Input(index, data, write_json(data))
+        except Invalid as error:
+            problem = invalid(error.under(index).under("inputs").place(), "map_requests", error.problem)
+            self._results.refuse(index, data, InvalidInput(str(problem), index))
+            return None
+
+
+def _no_checkpoint(problem: str) -> Exception:
+    return invalid("checkpoint", "map_requests", problem)
