@@ -32,13 +32,27 @@ VALUE_KEYS = {
     *("$ref", "type", "format", "items", "additionalProperties", "description", "example", "x-python-type"),
     *CONSTRAINTS,
 }
-FIELD_KEYS = {*VALUE_KEYS, "default", "x-nullable"}
-SCHEMA_KEYS = {"type", "description", "required", "properties", "x-read-schemas"}
-PARAMETER_KEYS = {"name", "in", "required", "description", "schema", "example", "x-python-name"}
-OPERATION_KEYS = {
-    *("operationId", "tags", "summary", "description", "parameters", "requestBody", "responses"),
-    *("x-arguments", "x-file-result", "x-server-timeout"),
+DESCRIBING = ("description", "example")
+LIFE_KEYS = {"x-since", "x-until", "deprecated"}
+FIELD_KEYS = {
+    *VALUE_KEYS,
+    *LIFE_KEYS,
+    *("default", "x-datetime", "x-nullable", "x-read-from", "x-required-unless", "x-withheld"),
 }
+SCHEMA_KEYS = {
+    *("type", "description", "required", "properties"),
+    *("x-excludes", "x-extends", "x-read-schemas", "x-sequence"),
+}
+PARAMETER_KEYS = {
+    *LIFE_KEYS,
+    *("name", "in", "required", "description", "schema", "example", "x-alias", "x-python-name"),
+}
+OPERATION_KEYS = {
+    *LIFE_KEYS,
+    *("operationId", "tags", "summary", "description", "parameters", "requestBody", "responses"),
+    *("x-arguments", "x-file-result", "x-forms", "x-group", "x-server-timeout", "x-successor"),
+}
+FORM_KEYS = {"required", "optional", "returns"}
 
 # Names that the client uses itself where an operation, an argument, or a field would stand.
 ANNOTATIONS = {"bool", "datetime", "dict", "float", "int", "list", "str", "tuple"}
@@ -60,8 +74,30 @@ class DocumentError(Exception):
 
 
 @dataclass(frozen=True)
+class Life:
+    """Which generations of the API have something.
+
+    Attributes:
+        since: The first client that had it, such as ``4.6``; None for 3.12 or older.
+        until: The last client that had it, such as ``4.14``; None where the newest has it.
+        deprecated: Whether a program had better use something else.
+    """
+
+    since: str | None
+    until: str | None
+    deprecated: bool
+
+
+@dataclass(frozen=True)
 class Field:
-    """A field of a schema, or an argument's value."""
+    """A field of a schema, or an argument's value.
+
+    Attributes:
+        withheld: Whether the default isn't sent once a field is given that 3.12 doesn't know.
+        required_unless: The field that makes this one optional where it is given.
+        read_from: The field whose value stands in where an answer lacks this one.
+        with_time: Whether a date that is read may have a time.
+    """
 
     name: str
     type: str
@@ -71,16 +107,26 @@ class Field:
     constraints: tuple[tuple[str, Any], ...]
     description: str
     example: Any
+    life: Life
+    withheld: bool
+    required_unless: str | None
+    read_from: str | None
+    with_time: bool
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a method: where the request carries it, and what it may be."""
+    """An argument of a method: where the request carries it, and what it may be.
+
+    Attributes:
+        alias: Another name by which it may be given.
+    """
 
     kind: str
     wire_name: str
     text: bool
     value: Field
+    alias: str | None
 
     @property
     def name(self) -> str:
@@ -96,13 +142,38 @@ class Argument:
 
 
 @dataclass(frozen=True)
+class Form:
+    """One of the forms in which an operation is called.
+
+    Attributes:
+        required: Arguments that it requires besides those that every form does.
+        optional: Arguments that it may have.
+        returns: What it returns.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    returns: str
+
+
+@dataclass(frozen=True)
 class Operation:
-    """A method of the client: one HTTP method of one path."""
+    """A method of the client: one HTTP method of one path.
+
+    Attributes:
+        group: The group of methods that it belongs to, as an attribute of `CoreApi`.
+        successor: The operation that does in newer generations what this one did.
+        forms: The forms in which it is called, where there are several: the first of which an argument is given.
+    """
 
     name: str
     method: str
     path: str
     tag: str
+    group: str
+    life: Life
+    successor: str | None
+    forms: tuple[Form, ...]
     summary: str
     description: str
     arguments: tuple[Argument, ...]
@@ -123,6 +194,9 @@ class Schema:
         sent: Whether a request's body holds it.
         received: Whether a response holds it.
         updates: Whether it is the body of an update, which sends only what was given.
+        extends: The schema that it adds fields to.
+        sequence: The field whose items the model is a sequence of.
+        excludes: Fields of which one at most may be given.
     """
 
     name: str
@@ -130,6 +204,9 @@ class Schema:
     description: str
     fields: tuple[Field, ...]
     read_only: tuple[str, ...]
+    extends: str | None
+    sequence: str | None
+    excludes: tuple[str, ...]
     sent: bool
     received: bool
     updates: bool
@@ -238,6 +315,10 @@ class _Reader:
             method=method.upper(),
             path=path,
             tag=tags[0],
+            group=operation.get("x-group", tags[0]),
+            life=_life(operation),
+            successor=self._successor(operation, where),
+            forms=tuple(self._form(form, arguments, f"{where}.x-forms") for form in operation.get("x-forms", [])),
             summary=_text(_required(operation, "summary", where)).rstrip("."),
             description=_text(operation.get("description")),
             arguments=arguments,
@@ -277,6 +358,22 @@ class _Reader:
             raise DocumentError(where, f"the path's braces must name its parameters: {', '.join(placed) or 'none'}")
         return arguments
 
+    def _successor(self, operation: Mapping[str, Any], where: str) -> str | None:
+        name: str | None = operation.get("x-successor")
+        others = (other for item in self._paths.values() for other in item.values())
+        if name is not None and all(other.get("operationId") != name for other in others):
+            raise DocumentError(f"{where}.x-successor", f"there is no operation {name}")
+        return name
+
+    def _form(self, form: Mapping[str, Any], arguments: Iterable[Argument], where: str) -> Form:
+        _refuse_unknown_keys(form, FORM_KEYS, where)
+        required, optional = (tuple(form.get(key, [])) for key in ("required", "optional"))
+        names = {argument.name for argument in arguments if not argument.required}
+        for name in (*required, *optional):
+            if name not in names:
+                raise DocumentError(where, f"there is no optional argument {name}")
+        return Form(required, optional, self._python_type(_required(form, "returns", where), where))
+
     def _parameters(self, parameters: Iterable[Mapping[str, Any]], where: str) -> Iterator[Argument]:
         for index, given in enumerate(parameters):
             here = f"{where}[{index}]"
@@ -290,11 +387,11 @@ class _Reader:
             _refuse_unknown_keys(schema, VALUE_KEYS, f"{here}.schema")
             value = self._field(
                 _identifier(parameter.get("x-python-name", wire_name), RESERVED_ARGUMENTS, here),
-                {**schema, **{key: parameter[key] for key in ("description", "example") if key in parameter}},
+                {**schema, **{key: parameter[key] for key in (*DESCRIBING, *LIFE_KEYS) if key in parameter}},
                 required=parameter.get("required", False),
                 where=here,
             )
-            yield _argument(KINDS[place], value, SCALARS, here, wire_name=wire_name)
+            yield _argument(KINDS[place], value, SCALARS, here, wire_name=wire_name, alias=parameter.get("x-alias"))
 
     def _body(self, body: Mapping[str, Any] | None, where: str) -> Iterator[Argument]:
         if body is None:
@@ -334,7 +431,11 @@ class _Reader:
         if list(content) != ["application/json"]:
             raise DocumentError(f"{where}.content", "must be application/json, or the operation have x-file-result")
         media = content["application/json"]
-        return self._type(_required(media, "schema", where), where), media.get("example")
+        schema = _required(media, "schema", where)
+        types = [self._type(one, where) for one in schema.get("oneOf", [schema])]
+        if len(types) > 1 and [type.startswith("list[") for type in types] != [True, False]:
+            raise DocumentError(where, f"is one of {', '.join(types)}: only an array and an object can be told apart")
+        return " | ".join(types), media.get("example")
 
     # Schemas
 
@@ -350,12 +451,19 @@ class _Reader:
         for field in fields:
             if re.search(r"\bfile\b", field.type):
                 raise DocumentError(f"{where}.{field.name}", "is a file: only multipart/form-data can carry one")
+        named = [*schema.get("x-excludes", []), *filter(None, [schema.get("x-sequence")])]
+        for other in [*named, *(name for field in fields for name in (field.required_unless, field.read_from) if name)]:
+            if other not in schema["properties"]:
+                raise DocumentError(where, f"there is no property {other}")
         return Schema(
             name=name,
             module=re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower(),
             description=_text(schema.get("description")),
             fields=fields,
             read_only=self._read_only(schema, where),
+            extends=self._base(schema, where),
+            sequence=schema.get("x-sequence"),
+            excludes=tuple(schema.get("x-excludes", [])),
             sent=sent,
             received=received,
             updates=updates,
@@ -368,6 +476,18 @@ class _Reader:
                 raise DocumentError(f"{where}.x-read-schemas", f"there is no schema {other}")
             names.update(dict.fromkeys(self._schemas[other]["properties"]))
         return tuple(name for name in names if name not in schema["properties"])
+
+    def _base(self, schema: Mapping[str, Any], where: str) -> str | None:
+        name = schema.get("x-extends")
+        if name is None:
+            return None
+        if name not in self._schemas:
+            raise DocumentError(f"{where}.x-extends", f"there is no schema {name}")
+        lacking = [field for field in self._schemas[name]["properties"] if field not in schema["properties"]]
+        if lacking:
+            raise DocumentError(f"{where}.x-extends", f"lacks what {name} has: {', '.join(lacking)}")
+        base: str = name
+        return base
 
     def _fields(self, schema: Mapping[str, Any], reserved: set[str], where: str) -> Iterator[Field]:
         required = schema.get("required", [])
@@ -390,6 +510,11 @@ class _Reader:
             constraints=tuple((ours, schema[key]) for key, ours in CONSTRAINTS.items() if key in schema),
             description=_text(schema.get("description")),
             example=schema.get("example"),
+            life=_life(schema),
+            withheld=schema.get("x-withheld", False),
+            required_unless=schema.get("x-required-unless"),
+            read_from=schema.get("x-read-from"),
+            with_time=schema.get("x-datetime", False),
         )
 
     def _type(self, schema: Mapping[str, Any], where: str) -> str:
@@ -448,13 +573,24 @@ class _Reader:
 
 
 def _argument(
-    kind: str, value: Field, types: set[str], where: str, *, wire_name: str | None = None, text: bool = False
+    kind: str,
+    value: Field,
+    types: set[str],
+    where: str,
+    *,
+    wire_name: str | None = None,
+    text: bool = False,
+    alias: str | None = None,
 ) -> Argument:
     if value.type not in types:
         raise DocumentError(where, f"{value.name} is of the type {value.type}, which can't be expressed here")
     if value.nullable or value.default is not None:
         raise DocumentError(where, f"{value.name} is an argument: None means not given, there is no null or default")
-    return Argument(kind, wire_name or value.name, text, value)
+    return Argument(kind, wire_name or value.name, text, value, alias)
+
+
+def _life(given: Mapping[str, Any]) -> Life:
+    return Life(given.get("x-since"), given.get("x-until"), given.get("deprecated", False))
 
 
 def _success(responses: Mapping[str, Mapping[str, Any]], where: str) -> Mapping[str, Any]:

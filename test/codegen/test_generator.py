@@ -136,6 +136,8 @@ UPDATE = (
     *("paths", "/gardens/{garden_name}/plants/{id}", "patch"),
     *("requestBody", "content", "application/json", "schema"),
 )
+ANSWER = (*PLANTS, "get", "responses", "200", "content", "application/json", "schema")
+POT = {"$ref": "#/components/schemas/Pot"}
 FORM = ("requestBody", "content", "multipart/form-data", "schema", "properties")
 SCHEMAS = ("components", "schemas")
 WEEDS = {"operationId": "weeds", "tags": ["weeds"], "summary": "Weed", "responses": {"204": {"description": "Done."}}}
@@ -172,7 +174,10 @@ def drop(*path: Any) -> Callable[[Any], None]:
         (put(*PLANTS, "get", "operationId", "plants-list"), "'plants-list' is no name that Python can use"),
         (put(*PLANTS, "get", "operationId", "api_client"), "'api_client' is a name that the client uses itself"),
         (put(*PLANTS, "get", "operationId", "plants_create"), "plants_create is taken by"),
-        (put(*PLANTS, "get", "deprecated", True), "deprecated can't be expressed"),
+        (put(*PLANTS, "get", "security", []), "security can't be expressed"),
+        (put(*PLANTS, "get", "x-successor", "weeds_list"), "there is no operation weeds_list"),
+        (put(*PLANTS, "get", "x-forms", [{"required": ["garden_name"]}]), "no optional argument garden_name"),
+        (put(*ANSWER, {"oneOf": [POT, POT]}), "is one of Pot, Pot: only an array and an object"),
         (put(*PLANTS, "get", "tags", []), "needs exactly one tag"),
         (drop(*PLANTS, "get", "summary"), "has no summary"),
         (drop(*PLANTS, "get", "responses"), "has no responses"),
@@ -212,6 +217,9 @@ def drop(*path: Any) -> Callable[[Any], None]:
         (put(*SCHEMAS, "Pot", "additionalProperties", True), "additionalProperties can't be expressed"),
         (put(*SCHEMAS, "Pot", "required", ["lid"]), "there is no property lid"),
         (put(*SCHEMAS, "Pot", "x-read-schemas", ["Weed"]), "there is no schema Weed"),
+        (put(*SCHEMAS, "Pot", "x-extends", "Weed"), "there is no schema Weed"),
+        (put(*SCHEMAS, "Pot", "x-extends", "PlantDetail"), "lacks what PlantDetail has: id"),
+        (put(*SCHEMAS, "Pot", "x-sequence", "lids"), "there is no property lids"),
         (put(*SCHEMAS, "Pot", "properties", "to_dict", {}), "Pot.to_dict: 'to_dict' is a name that the client uses"),
         (put(*SCHEMAS, "Pot", "properties", "in", {}), "'in' is no name that Python can use"),
         (put(*SCHEMAS, "Pot", "properties", "_lid", {}), "'_lid' is no name that Python can use"),

@@ -14,6 +14,8 @@ _MODULES = {
     "Configuration": "ubiops.configuration",
     "CoreApi": "ubiops.api.core_api",
     "NULL": "ubiops.schema",
+    "load_ipython_extension": "ubiops.display.ipython",
+    "unload_ipython_extension": "ubiops.display.ipython",
     "ApiConnectionError": "ubiops.exceptions",
     "ApiException": "ubiops.exceptions",
     "ApiFileError": "ubiops.exceptions",
@@ -71,6 +73,8 @@ __all__ = [
     "UnauthorizedError",
     "UnprocessableEntityError",
     "__version__",
+    "load_ipython_extension",
+    "unload_ipython_extension",
 ]
 
 if TYPE_CHECKING:
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.api_client import ApiClient
     from ubiops.configuration import Configuration
+    from ubiops.display.ipython import load_ipython_extension, unload_ipython_extension
     from ubiops.exceptions import (
         ApiConnectionError,
         ApiException,
