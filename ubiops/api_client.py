@@ -6,19 +6,16 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from urllib.parse import quote_plus
-
-from six import ensure_str
 
 from ubiops import __version__
+from ubiops.compat import Doors, decode, naming_call
 from ubiops.configuration import Configuration
-from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError
-from ubiops.files import Stream, Upload, filename_of, save
-from ubiops.operation import Request, quote_path, read_body
+from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
+from ubiops.files import Stream, filename_of, save
 from ubiops.rest import (
     READ_TIMEOUT,
     Deadline,
@@ -26,15 +23,15 @@ from ubiops.rest import (
     RESTResponse,
     as_raw,
     blocks_of,
-    encode_body,
     header_value,
     same_origin,
 )
-from ubiops.schema import Invalid, plain, reader, write_text
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ThreadPool
     from types import TracebackType
+
+    from ubiops.operation import Request
 
 __all__ = ["ApiClient"]
 
@@ -47,7 +44,7 @@ _CREDENTIALS = frozenset({"authorization", "cookie"})
 _SHORTEST_TOKEN = 6
 
 
-class ApiClient:
+class ApiClient(Doors):
     """A client of the API; one serves many threads. Use it as a context manager, or close it.
 
     Args:
@@ -91,7 +88,7 @@ class ApiClient:
         self.pool_threads = pool_threads
         self.rest_client = RESTClientObject(self.configuration)
         self.default_headers: dict[str, str] = {}
-        self.user_agent = f"ubiops/{__version__} (Python {sys.version.split()[0]})"
+        self.user_agent = self._own_user_agent = f"ubiops/{__version__} (Python {sys.version.split()[0]})"
         if header_name is not None and header_value is not None:
             self.set_default_header(header_name, header_value)
         self.cookie = cookie
@@ -152,38 +149,6 @@ class ApiClient:
             del self.default_headers[name]
         self.default_headers[header_name] = header_value
 
-    def update_params_for_auth(
-        self, headers: dict[str, Any], querys: list[tuple[str, Any]], auth_settings: Sequence[str] | None
-    ) -> None:
-        """Add the credentials of the named security schemes to headers and query parameters."""
-        if not auth_settings:
-            return
-        settings = self.configuration.auth_settings()
-        for name in auth_settings:
-            setting = settings.get(name)
-            if setting is None:
-                continue
-            if setting["in"] == "query":
-                querys.append((setting["key"], setting["value"]))
-            else:
-                headers["Cookie" if setting["in"] == "cookie" else setting["key"]] = setting["value"]
-
-    def select_header_accept(self, accepts: Sequence[str]) -> str | None:
-        """The ``Accept`` header for these media types: JSON where it is among them."""
-        if not accepts:
-            return None
-        accepts = [accept.lower() for accept in accepts]
-        return "application/json" if "application/json" in accepts else ", ".join(accepts)
-
-    def select_header_content_type(self, content_types: Sequence[str]) -> str:
-        """The ``Content-Type`` header for these media types: JSON where it is among them."""
-        if not content_types:
-            return "application/json"
-        content_types = [content_type.lower() for content_type in content_types]
-        if "application/json" in content_types or "*/*" in content_types:
-            return "application/json"
-        return content_types[0]
-
     # The way of a call
 
     def execute(
@@ -215,11 +180,11 @@ class ApiClient:
             ApiException: The API refused or failed the call, or couldn't be reached.
         """
         try:
-            url = _base(host or self.configuration.host) + request.target
-            headers = self._headers(request, None if host is None else url, auth_settings)
+            url = self.url_of(request, host)
+            headers = self.headers_of(request, None if host is None else url, auth_settings)
             Deadline(timeout)
         except ApiValueError as error:
-            raise _naming_call(error, request) from None
+            raise naming_call(error, request) from None
         arguments = (request, url, headers, returns, preload, timeout, data_only)
         return self.pool.apply_async(self._send, arguments) if async_req else self._send(*arguments)
 
@@ -240,34 +205,45 @@ class ApiClient:
             if preload:
                 # Another thread's answer may be the last by the time that this one is decoded.
                 answer = self.last_response = RESTResponse(response, body)
-                data = self._save(response) if returns == "file" else _decode(answer, returns)
+                data = self._save(response) if returns == "file" else decode(answer, returns)
             else:
                 data = self.last_response = as_raw(response, deadline)
         except ApiException as error:
-            self._hide_credentials(error, headers)
+            self.hide_credentials(error, headers)
             error.locate(request.operation, request.method, request.path)
             raise
         except ApiValueError as error:
-            raise _naming_call(error, request) from error
+            raise naming_call(error, request) from error
         logger.debug("%s %s: %s", request.method, request.path, response.status)
         return data if data_only else (data, response.status, response.headers)
 
-    def _headers(self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None) -> dict[str, str]:
+    def headers_of(
+        self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None
+    ) -> dict[str, str]:
+        """All headers of a request, without the credentials where it goes to another host."""
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
             self.update_params_for_auth(credentials, [], auth_settings)
         merged: dict[str, tuple[str, Any]] = {}
-        for headers in (self.default_headers, credentials, request.headers):
+        # A header that the program sets wins over the operation's, `Accept` too.
+        for headers in (request.headers, self.default_headers, credentials, request.own_headers):
             for name, value in headers.items():
                 if value is not None:
                     merged[name.lower()] = (name, value)
-        if isinstance(request.body, Stream) and request.body.length is not None:
-            merged["content-length"] = ("Content-Length", str(request.body.length))
+        if self.default_headers.get("User-Agent") == self._own_user_agent:
+            given = (*request.headers.items(), *request.own_headers.items())
+            merged.update((name.lower(), (name, value)) for name, value in given if name.lower() == "user-agent")
+        if isinstance(request.body, Stream):
+            if request.body.length is not None:
+                merged["content-length"] = ("Content-Length", str(request.body.length))
+            if "Content-Type" in request.headers:
+                # It holds the boundary of the form's parts.
+                merged["content-type"] = ("Content-Type", request.headers["Content-Type"])
         if other_url is not None and _is_foreign(other_url, self.configuration.host):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}
         return {name: header_value(name, value) for name, value in merged.values()}
 
-    def _hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
+    def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
         """Mask the credentials of a request where the server repeats them in its answer."""
         for name, value in headers.items():
             if name.lower() in _CREDENTIALS:
@@ -276,190 +252,14 @@ class ApiClient:
                 if len(token) >= _SHORTEST_TOKEN:
                     error.hide(token)
 
+    def url_of(self, request: Request, host: str | None = None) -> str:
+        """The URL to send a request to; `host` instead of the configuration's."""
+        return _base(host or self.configuration.host) + request.target
+
     def _save(self, response: Any) -> str:
         name = filename_of(response.headers.get("Content-Disposition"))
         with closing(response):
             return save(blocks_of(response), self.configuration.temp_folder_path, name)
-
-    # The low-level doors to the same way
-
-    def call_api(
-        self,
-        resource_path: str,
-        method: str,
-        path_params: Any = None,
-        query_params: Any = None,
-        header_params: Mapping[str, Any] | None = None,
-        body: Any = None,
-        post_params: Any = None,
-        files: Mapping[str, Any] | None = None,
-        response_type: Any = None,
-        auth_settings: Sequence[str] | None = None,
-        async_req: bool | None = None,
-        _return_http_data_only: bool | None = None,
-        collection_formats: Mapping[str, str] | None = None,
-        _preload_content: bool = True,
-        _request_timeout: Any = None,
-        _host: str | None = None,
-    ) -> Any:
-        """Call any path of the API, for instance one that this client has no method for.
-
-        Args:
-            resource_path: Path below the host, with the names of its parameters in braces.
-            method: HTTP method.
-            path_params: Values of the path's parameters, percent-encoded whole.
-            query_params: Pairs or dict for the query string.
-            header_params: Headers; ``Content-Type`` decides how `body` is written, JSON without it.
-            body: What to send: models, dicts, plain data.
-            post_params: Form fields.
-            files: Files of a multipart form by field name: a path, a file object, or a list of them.
-            response_type: Type of the answer, as in `openapi_types` of a model; ``file`` for a download, which
-                is written into `Configuration.temp_folder_path`: the data is its path.
-            auth_settings: Names of the security schemes to use: ``["api_key"]``.
-            async_req: Whether to run in the thread pool and return its `AsyncResult`.
-            _return_http_data_only: Whether to return the data alone.
-            collection_formats: ``csv``, ``ssv``, ``tsv``, ``pipes`` or ``multi`` by name of a parameter with many
-                values.
-            _preload_content: Whether to read the answer.
-            _request_timeout: Seconds in all, or a pair to connect and to wait for data.
-            _host: URL to send to instead of the configuration's, without its credentials.
-
-        Returns:
-            The data, or data, status and headers; the data is the urllib3 response, unread, with
-            ``_preload_content=False``.
-
-        Raises:
-            ApiException: The API refused or failed the call, or couldn't be reached.
-            ApiValueError: A value that can't be sent, or a body and form fields together; nothing was sent.
-        """
-        request = Request(None, method.upper())
-        returns = _type_name(response_type)
-        request.path = self._fill_in(resource_path, self.parameters_to_tuples(path_params or {}, collection_formats))
-        request.query = _encode_query(self.parameters_to_tuples(query_params or {}, collection_formats))
-        request.headers = {name: value for name, value in (header_params or {}).items() if value is not None}
-        form = self.parameters_to_tuples(post_params or {}, collection_formats)
-        form = [*[(name, value) for name, value in form if value is not None], *self.files_parameters(files)]
-        given = next((name for name in request.headers if name.lower() == "content-type"), None)
-        content_type = ensure_str(request.headers.pop(given)) if given else None
-        if content_type is None and form and body is None:
-            content_type = "multipart/form-data" if files else "application/x-www-form-urlencoded"
-        if body is not None and form:
-            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, there are form fields too")
-        try:
-            request.body, content_type = encode_body(body, form, content_type)
-        except UnicodeEncodeError as error:
-            raise ApiValueError(
-                f"Invalid value when calling `{resource_path}`, has no form in UTF-8: {error.reason}"
-            ) from None
-        if content_type is not None:
-            request.headers["Content-Type"] = content_type
-        return self.execute(
-            request,
-            returns,
-            async_req=bool(async_req),
-            preload=_preload_content,
-            timeout=_request_timeout,
-            data_only=bool(_return_http_data_only),
-            host=_host,
-            auth_settings=auth_settings or (),
-        )
-
-    def _fill_in(self, resource_path: str, values: Iterable[tuple[str, Any]]) -> str:
-        path = resource_path if resource_path.startswith("/") else f"/{resource_path}"
-        for name, value in values:
-            try:
-                if value is None:
-                    raise Invalid("must not be `None`")
-                path = path.replace(f"{{{name}}}", quote_path(value, self.configuration.safe_chars_for_path_param))
-            except Invalid as error:
-                place = f"`{name}` when calling `{resource_path}`"
-                raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
-        return path
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        query_params: Any = None,
-        headers: Mapping[str, str] | None = None,
-        post_params: Any = None,
-        body: Any = None,
-        _preload_content: bool = True,
-        _request_timeout: Any = None,
-    ) -> Any:
-        """Send a request to any URL, with the given headers alone: see `RESTClientObject.request`."""
-        return self.rest_client.request(
-            method, url, query_params, headers, body, post_params, _preload_content, _request_timeout
-        )
-
-    def deserialize(self, response: Any, response_type: Any) -> Any:
-        """The value of an answer.
-
-        Args:
-            response: An answer with ``data`` (`bytes` or `str`), such as a `RESTResponse`.
-            response_type: Its type: a name, or a class.
-
-        Raises:
-            ApiException: The body isn't JSON, or not of the shape that is due.
-        """
-        returns = _type_name(response_type)
-        if returns == "file":
-            name = filename_of(response.getheader("Content-Disposition"))
-            return save([response.data], self.configuration.temp_folder_path, name)
-        return _decode(response, returns)
-
-    def sanitize_for_serialization(self, obj: Any) -> Any:
-        """Plain data for a model or anything in it: what JSON will carry.
-
-        Raises:
-            ApiTypeError: JSON has no form for it.
-            ApiValueError: A model holds what its schema rules out.
-        """
-        try:
-            return plain(obj)
-        except Invalid as error:
-            raise ApiValueError(f"Invalid value for `{error.place()}`, {error.problem}") from None
-        except TypeError as error:
-            raise ApiTypeError(str(error)) from None
-        except RecursionError:
-            raise ApiTypeError("JSON has no form for a value that holds itself or is nested too deeply") from None
-
-    def parameters_to_tuples(self, params: Any, collection_formats: Mapping[str, str] | None) -> list[tuple[str, Any]]:
-        """Pairs of name and value; a list of values becomes one text, or with ``multi`` one pair each."""
-        pairs: Iterable[tuple[str, Any]] = params.items() if isinstance(params, Mapping) else params
-        formats = collection_formats or {}
-        result: list[tuple[str, Any]] = []
-        for name, value in pairs:
-            if name not in formats:
-                result.append((name, value))
-            elif formats[name] == "multi":
-                result.extend((name, item) for item in value)
-            else:
-                delimiter = {"ssv": " ", "tsv": "\t", "pipes": "|"}.get(formats[name], ",")
-                result.append((name, delimiter.join(write_text(item) for item in value)))
-        return result
-
-    def files_parameters(self, files: Mapping[str, Any] | None = None) -> list[tuple[str, Upload]]:
-        """Form fields for files: a path, a file object, or a list of them by field name.
-
-        Raises:
-            ApiFileError: A file is missing, unreadable, or none.
-        """
-        uploads: list[tuple[str, Upload]] = []
-        for name, given in (files or {}).items():
-            for file in given if isinstance(given, (list, tuple)) else [given]:
-                try:
-                    uploads += [] if file is None else [(name, Upload(file))]
-                except ApiFileError as error:
-                    raise ApiFileError.of(f"Invalid value for `files[{name!r}]`, {error}", error) from error
-        return uploads
-
-
-def _encode_query(pairs: Iterable[tuple[str, Any]]) -> list[str]:
-    try:
-        return [f"{quote_plus(name)}={quote_plus(write_text(value))}" for name, value in pairs if value is not None]
-    except UnicodeEncodeError as error:
-        raise ApiValueError(f"Invalid value for `query_params`, has no form in UTF-8: {error.reason}") from None
 
 
 def _base(host: str) -> str:
@@ -471,43 +271,9 @@ def _base(host: str) -> str:
     return host.rstrip("/")
 
 
-def _naming_call(error: ApiValueError, request: Request) -> ApiValueError:
-    text = f"{error} (calling `{request.operation or request.path}`)"
-    return ApiFileError.of(text, error) if isinstance(error, ApiFileError) else type(error)(text)
-
-
 def _is_foreign(url: str, host: str) -> bool:
     try:
         return not same_origin(url, host)
     except ValueError:
         # No URL: it is refused when it is sent to.
         return True
-
-
-def _type_name(response_type: Any) -> str | None:
-    if response_type is None:
-        return None
-    name = response_type if isinstance(response_type, str) else getattr(response_type, "__name__", repr(response_type))
-    try:
-        reader(name)
-    except AttributeError:
-        raise ApiTypeError(f"Unknown `response_type` {name!r}: there is no such model or type") from None
-    return name
-
-
-def _decode(response: Any, returns: str | None) -> Any:
-    if returns is None:
-        return None
-    data = response.data
-    try:
-        return read_body(data, returns)
-    except ValueError as error:
-        if returns == "str" and not isinstance(error, UnicodeDecodeError):
-            return ensure_str(data)
-        reason = f"{getattr(response, 'reason', None)}: the answer can't be read as {returns}: {error}"
-        raise ApiException(
-            status=getattr(response, "status", None),
-            reason=reason,
-            body=data,
-            headers=response.getheaders() if hasattr(response, "getheaders") else None,
-        ) from error

@@ -396,7 +396,9 @@ def _without_signed_urls(headers: Any) -> dict[str, str]:
 
 
 def _line_of_page(body: str) -> str | None:
-    """The text of an HTML page, cut to one line; None where it is no such page."""
+    """The text of an HTML page, cut to one line; None where it is no such page, or no longer anyway."""
+    if len(body) <= _LINE and "\n" not in body:
+        return None
     page = body[:_PAGE]
     if not re.match(r"\s*<(!doctype html|html)\b", page, re.IGNORECASE):
         return None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypedDict, TypeVar
 from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
 
     from ubiops.configuration import Configuration
 
-__all__ = ["Body", "CallOptions", "Client", "File", "Form", "Header", "Operation", "Path", "Query", "Request"]
+__all__ = [
+    "Body",
+    "CallOptions",
+    "Client",
+    "File",
+    "Form",
+    "Header",
+    "Operation",
+    "Path",
+    "Query",
+    "Request",
+    "sent_request",
+]
 
 T = TypeVar("T")
 
@@ -45,12 +58,18 @@ class CallOptions(TypedDict, total=False):
             Default: 10 s to connect, 300 s to wait for data; a direct request waits for its server-side time
             limit plus 30 s.
         _return_http_data_only: For the ``*_with_http_info`` methods: whether to return the data alone.
+        _headers: Headers of this call alone; they win over the client's default headers and credentials.
+        _request_stream: Accepted for programs of the newer client: files are always streamed.
+        _progress_bar: Accepted likewise: a call shows none.
     """
 
     async_req: bool
     _preload_content: bool
     _request_timeout: float | tuple[float, float] | None
     _return_http_data_only: bool
+    _headers: Mapping[str, str]
+    _request_stream: bool
+    _progress_bar: bool
 
 
 class Request:
@@ -63,12 +82,24 @@ class Request:
         path_params: Encoded parts of the path.
         query: Encoded pairs of the query string.
         form: Fields of the form.
-        headers: Headers of this request alone.
+        headers: Headers that the operation sets.
+        own_headers: Headers that the caller sets for this call.
         body: What to send.
         read_timeout: Seconds to wait for data where the caller doesn't say; None for the default.
     """
 
-    __slots__ = ("body", "form", "headers", "method", "operation", "path", "path_params", "query", "read_timeout")
+    __slots__ = (
+        "body",
+        "form",
+        "headers",
+        "method",
+        "operation",
+        "own_headers",
+        "path",
+        "path_params",
+        "query",
+        "read_timeout",
+    )
 
     def __init__(self, operation: str | None, method: str) -> None:
         self.operation = operation
@@ -78,6 +109,7 @@ class Request:
         self.query: list[str] = []
         self.form: list[tuple[str, bytes | Upload]] = []
         self.headers: dict[str, str] = {}
+        self.own_headers: Mapping[str, str] = {}
         self.body: bytes | Stream | None = None
         self.read_timeout: float | None = None
 
@@ -85,6 +117,10 @@ class Request:
     def target(self) -> str:
         """Encoded path and query, below the host."""
         return f"{self.path}?{'&'.join(self.query)}" if self.query else self.path
+
+
+sent_request: ContextVar[Request | None] = ContextVar("sent_request", default=None)
+"""The request of a method that is called through `call_api`: it knows more than the older client passed on."""
 
 
 class Client(Protocol):
@@ -104,6 +140,12 @@ class Client(Protocol):
         data_only: bool,
     ) -> Any:
         """Send a request and read its answer: see `ApiClient.execute`."""
+
+    def goes_straight(self) -> bool:
+        """Whether no door of the older client has been replaced: see `ApiClient.goes_straight`."""
+
+    def call_api(self, resource_path: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call any path of the API: see `ApiClient.call_api`."""
 
 
 def quote_path(value: Any, safe: str) -> str:
@@ -131,7 +173,12 @@ class Parameter:
         required: Whether it may not be None.
         wire_name: Name in the request, where it differs.
         **bounds: ``enum``, ``min_length``, ``max_length``, ``minimum``, ``maximum``.
+
+    Attributes:
+        goes_to: The argument of `ApiClient.call_api` that it belongs to.
     """
+
+    goes_to: ClassVar[str]
 
     def __init__(
         self, name: str, type: str = "str", *, required: bool = False, wire_name: str | None = None, **bounds: Any
@@ -153,6 +200,8 @@ class Parameter:
 class Path(Parameter):
     """A part of the path; always required."""
 
+    goes_to = "path_params"
+
     def __init__(self, name: str, type: str = "str", **bounds: Any) -> None:
         super().__init__(name, type, required=True, **bounds)
 
@@ -163,12 +212,16 @@ class Path(Parameter):
 class Query(Parameter):
     """A part of the query string."""
 
+    goes_to = "query_params"
+
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.query.append(f"{self.wire_name}={quote_plus(write_text(value))}")
 
 
 class Header(Parameter):
     """A header."""
+
+    goes_to = "header_params"
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.headers[self.wire_name] = write_text(value)
@@ -177,12 +230,16 @@ class Header(Parameter):
 class Form(Parameter):
     """A field of a multipart form."""
 
+    goes_to = "post_params"
+
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.form.append((self.wire_name, write_text(value).encode()))
 
 
 class File(Parameter):
     """A file of a multipart form, streamed."""
+
+    goes_to = "files"
 
     def __init__(self, name: str, type: str = "file", **bounds: Any) -> None:
         super().__init__(name, type, **bounds)
@@ -201,6 +258,8 @@ class Body(Parameter):
         text: Whether a `str` goes as text/plain.
         **options: As for `Parameter`.
     """
+
+    goes_to = "body"
 
     def __init__(self, name: str, type: str, *, text: bool = False, **options: Any) -> None:
         super().__init__(name, type, **options)
@@ -221,6 +280,13 @@ class Body(Parameter):
         if validate and self._is_model:
             value = model_class(self.spec.type).from_input(value).to_wire()
         request.body = write_json(value)
+
+    def for_call_api(self, value: Any, *, validate: bool) -> Any:
+        """The same for `ApiClient.call_api`: a model as it was given, a dict as it will be sent."""
+        if not validate or not self._is_model or isinstance(value, str):
+            return value
+        due = model_class(self.spec.type)
+        return value if isinstance(value, due) else due.from_input(value).to_wire()
 
 
 class Operation(Generic[T]):
@@ -278,10 +344,15 @@ class Operation(Generic[T]):
         for option in options:
             if option not in CallOptions.__annotations__:
                 raise self._unknown(option)
+        # By its class: a double has this method too, and no other way than `call_api`.
+        goes_straight = getattr(type(client), "goes_straight", None)
+        if goes_straight is None or not goes_straight(client):
+            return self._call_by_doors(client, arguments, options, data_only=data_only)
         configuration = client.configuration
         request = self.request(
             arguments, validate=client.client_side_validation, safe=configuration.safe_chars_for_path_param
         )
+        request.own_headers = options.get("_headers") or {}
         return client.execute(
             request,
             self.returns,
@@ -290,6 +361,52 @@ class Operation(Generic[T]):
             timeout=options.get("_request_timeout"),
             data_only=data_only,
         )
+
+    def _call_by_doors(
+        self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool
+    ) -> Any:
+        """Call the endpoint through `ApiClient.call_api`, with the arguments that the older client's methods passed."""
+        validate, safe = bool(client.client_side_validation), client.configuration.safe_chars_for_path_param
+        request = self.request(arguments, validate=validate, safe=safe if isinstance(safe, str) else "")
+        request.own_headers = options.get("_headers") or {}
+        headers: dict[str, Any] = {name: request.headers[name] for name in ("Accept",) if name in request.headers}
+        if self.content_type == "multipart/form-data":
+            headers["Content-Type"] = self.content_type
+        elif self.takes_body:
+            headers["Content-Type"] = request.headers["Content-Type"]
+        given: dict[str, Any] = {"path_params": {}, "query_params": [], "post_params": [], "files": {}, "body": None}
+        for parameter, value in zip(self.parameters, arguments, strict=True):
+            if value is None:
+                continue
+            if isinstance(parameter, Body):
+                given["body"] = parameter.for_call_api(value, validate=validate)
+            elif isinstance(parameter, Header):
+                headers[parameter.wire_name] = value
+            elif isinstance(given[parameter.goes_to], list):
+                given[parameter.goes_to].append((parameter.wire_name, value))
+            else:
+                given[parameter.goes_to][parameter.wire_name] = value
+        token = sent_request.set(request)
+        try:
+            return client.call_api(
+                self.path,
+                self.method,
+                given["path_params"],
+                given["query_params"],
+                headers,
+                body=given["body"],
+                post_params=given["post_params"],
+                files=given["files"],
+                response_type=self.returns,
+                auth_settings=["api_key"],
+                async_req=options.get("async_req"),
+                _return_http_data_only=data_only,
+                _preload_content=options.get("_preload_content", self.returns != "file"),
+                _request_timeout=options.get("_request_timeout"),
+                collection_formats={},
+            )
+        finally:
+            sent_request.reset(token)
 
     def request(self, arguments: Sequence[Any], *, validate: bool = True, safe: str = "") -> Request:
         """Build the request for arguments in the order of the parameters; None stands for "not given".

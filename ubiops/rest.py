@@ -35,6 +35,7 @@ from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
 from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiTimeoutError, ApiValueError
 from ubiops.files import Multipart, Stream, Upload, filename_of
+from ubiops.operation import decode_body
 from ubiops.schema import Invalid, write_json, write_text
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class RESTResponse(io.IOBase):
     Attributes:
         status (int): HTTP status.
         reason (str): Reason phrase.
-        data (bytes): The body.
+        content (bytes): The body.
+        data (str | bytes): The body as text, in its charset; `bytes` where it is none. It can be set.
         urllib3_response: The urllib3 response that it came in.
     """
 
@@ -82,7 +84,22 @@ class RESTResponse(io.IOBase):
         self.urllib3_response = resp
         self.status: int = resp.status
         self.reason: str = resp.reason
-        self.data: bytes = resp.data if data is None else data
+        self.content: bytes = resp.data if data is None else data
+        self._data: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The body as text."""
+        if self._data is None:
+            try:
+                self._data = decode_body(self.content, self.getheader("Content-Type"))
+            except ValueError:
+                self._data = self.content
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._data = value
 
     def getheaders(self) -> Mapping[str, str]:
         """The headers; their names are case-insensitive."""

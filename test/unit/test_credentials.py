@@ -237,18 +237,21 @@ def test_header_names_are_case_insensitive(client: ubiops.ApiClient, server: Ser
     client.set_default_header("user-agent", "mine/1")
     client.set_default_header("X-One", "1")
     client.set_default_header("x-one", "2")
-    client.call_api("/x", "POST", header_params={"ACCEPT": "text/csv", "X-ONE": "3"}, body={})
+    client.call_api("/x", "POST", header_params={"ACCEPT": "text/csv", "X-ONE": "3", "USER-AGENT": "x"}, body={})
     names = [name.lower() for name in server.last.headers]
     assert len(names) == len(set(names))
     assert server.last.headers["User-Agent"] == "mine/1"
     assert client.user_agent == "mine/1"
     assert server.last.headers["Accept"] == "text/csv"
-    assert server.last.headers["X-One"] == "3"
+    # The client's headers win over those of a call, as they did.
+    assert server.last.headers["X-One"] == "2"
 
 
 def test_the_clients_own_user_agent_is_sent_otherwise(client: ubiops.ApiClient, server: Server) -> None:
     client.call_api("/x", "GET")
     assert server.last.headers["User-Agent"].startswith(f"ubiops/{ubiops.__version__} ")
+    client.call_api("/x", "GET", header_params={"user-agent": "mine"})
+    assert server.last.headers["User-Agent"] == "mine"
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\rb", "\n", "a\0b", "€"])
@@ -299,7 +302,8 @@ def test_the_callers_dicts_are_never_changed(client: ubiops.ApiClient, server: S
     form: dict[str, Any] = {"c": 1, "d": None}
     body = {"e": {"f": [1, None]}}
     before = repr((headers, query, form, body))
-    client.call_api("/x", "POST", {"p": 1}, query, headers, body, form, auth_settings=["api_key"])
+    client.call_api("/x", "POST", {"p": 1}, query, headers, body, auth_settings=["api_key"])
+    client.call_api("/x", "POST", {"p": 1}, query, {}, None, form, auth_settings=["api_key"])
     client.rest_client.POST(server.url, headers, query, form, body)
     client.request("POST", server.url, query, headers, form, body)
     ubiops.CoreApi(client).deployment_requests_create("p", "d", body)

@@ -126,8 +126,9 @@ class TestOptions:
         assert waits == [default + 30, 630, 7]
 
     def test_options_are_those_that_the_documentation_names(self) -> None:
-        options = {"async_req", "_preload_content", "_request_timeout", "_return_http_data_only"}
-        assert set(CallOptions.__annotations__) == options
+        options = {"async_req", "_preload_content", "_request_timeout", "_return_http_data_only", "_headers"}
+        # Those of the newer client's that change nothing here.
+        assert set(CallOptions.__annotations__) == options | {"_request_stream", "_progress_bar"}
 
 
 class TestHosts:
@@ -289,7 +290,7 @@ class TestAnswers:
             with pytest.raises(ubiops.ApiException) as caught:
                 api.deployments_create("p", {"name": "d", "input_type": "plain", "output_type": "plain"})
             error = caught.value
-            assert type(error) is classes.get(status, ubiops.ServerError if status >= 500 else ubiops.ApiException)
+            assert type(error) is classes.get(status, ubiops.ServerError if status >= 500 else ubiops.ApiRequestError)
             assert (error.status, error.body) == (status, body.decode())
             assert str(error) == f"{error.reason} ({status})\n{shown}"
             assert error.headers is not None

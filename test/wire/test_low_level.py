@@ -404,7 +404,7 @@ class TestRestClient:
         assert "X-None" not in wire.last.headers
         assert isinstance(response, RESTResponse)
         assert (response.status, response.reason) == (200, "OK")
-        assert response.data == (b"" if verb == "HEAD" else b"answer")
+        assert response.data == ("" if verb == "HEAD" else "answer")
         assert response.getheader("x-own") == response.getheaders()["X-OWN"] == "1"
         assert response.getheader("x-other", "default") == "default"
 
@@ -442,7 +442,7 @@ class TestRestClient:
     def test_request_by_method_name(self, wire: Server, kept: ubiops.ApiClient) -> None:
         for door in (kept.request, kept.rest_client.request):
             response = door("get", f"{wire.url}/x", query_params=[("a", 1), ("none", None)], _request_timeout=5)
-            assert (response.status, response.data) == (200, b"{}")
+            assert (response.status, response.data) == (200, "{}")
             assert (wire.last.method, wire.last.target) == ("GET", "/v2.1/x?a=1")
 
     def test_arguments_of_the_clients_door_come_in_their_own_order(self, wire: Server, kept: ubiops.ApiClient) -> None:
@@ -474,5 +474,5 @@ class TestRestClient:
 
     def test_object_of_its_own(self, wire: Server, kept: ubiops.ApiClient) -> None:
         rest_client = ubiops.rest.RESTClientObject(kept.configuration, pools_size=1, maxsize=1)
-        assert rest_client.GET(f"{wire.url}/x").data == b"{}"
+        assert rest_client.GET(f"{wire.url}/x").data == "{}"
         rest_client.close()
