@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ubiops import __version__
 from ubiops.compat import Doors, decode, naming_call
 from ubiops.configuration import Configuration
+from ubiops.deadline import READ_TIMEOUT, Deadline
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
 from ubiops.files import Stream, filename_of, save
 from ubiops.rest import (
-    READ_TIMEOUT,
-    Deadline,
     RESTClientObject,
     RESTResponse,
     as_raw,
     blocks_of,
     header_value,
-    same_origin,
 )
+from ubiops.urls import same_origin
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ThreadPool

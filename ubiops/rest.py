@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import logging
 import math
 import os
 import random
 import re
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urlencode
 
 import certifi
 import urllib3
 from six import ensure_binary, ensure_str
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
@@ -32,29 +29,26 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as TransportTimeoutError
+from urllib3.util import parse_url
 
+from ubiops.connections import BLOCK, Pool, RawResponse, TLSPool
+from ubiops.deadline import Deadline, current
 from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiTimeoutError, ApiValueError
-from ubiops.files import Multipart, Stream, Upload, filename_of
+from ubiops.files import Multipart, Stream, Upload
 from ubiops.operation import decode_body
 from ubiops.schema import Invalid, write_json, write_text
+from ubiops.urls import Origin, is_upgrade, origin_of, redirect_target, same_origin, split, without_secrets
 
 if TYPE_CHECKING:
-    import socket
-
     from ubiops.configuration import Configuration
 
-__all__ = ["ApiException", "RESTClientObject", "RESTResponse"]
+__all__ = ["ApiException", "RESTClientObject", "RESTResponse", "RawResponse"]
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 300.0
 RETRIES = 2
-BLOCK = 1 << 20
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 120.0
-# Sockets count milliseconds in 31 bits.
-_LONGEST_TIMEOUT = 2e6
 _REDIRECTS = 10
 _ERROR_BODY = 1 << 20
 # Connections that are kept open where the program chose no number: enough for any pool of threads that shares a client.
@@ -62,8 +56,6 @@ _KEPT_CONNECTIONS = 64
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
-_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
 logger = logging.getLogger(__name__)
@@ -109,167 +101,6 @@ class RESTResponse(io.IOBase):
     def getheader(self, name: str, default: str | None = None) -> str | None:
         """One header's value."""
         return self.getheaders().get(name, default)
-
-
-class RawResponse(urllib3.HTTPResponse):
-    """The urllib3 response of a call with ``_preload_content=False``: unread, to be read and closed by the caller."""
-
-    def read(
-        self,
-        amt: int | None = None,
-        decode_content: bool | None = None,
-        cache_content: bool = False,
-        *,
-        chunk_size: int | None = None,
-    ) -> bytes:
-        """The next `amt` bytes, or all that are left; programs of the newer client say `chunk_size`."""
-        return super().read(chunk_size if amt is None else amt, decode_content, cache_content)
-
-    def getfilename(self) -> str | None:
-        """The file name that the server gave, reduced to its last part; None where it gave none."""
-        return filename_of(self.headers.get("Content-Disposition"))
-
-
-class Deadline:
-    """The timeouts of one call, in seconds.
-
-    Args:
-        timeout: Seconds in all, or a pair of seconds to connect and to wait for data; None for the defaults.
-        read: The default for waiting for data.
-
-    Raises:
-        ApiValueError: It can't be used as a timeout.
-    """
-
-    __slots__ = ("connect", "end", "read")
-
-    def __init__(self, timeout: Any = None, read: float = READ_TIMEOUT) -> None:
-        self.connect, self.read, self.end = CONNECT_TIMEOUT, read, math.inf
-        if timeout is None:
-            return
-        if isinstance(timeout, (tuple, list)):
-            if len(timeout) != 2:
-                raise _no_timeout(timeout)
-            self.connect = CONNECT_TIMEOUT if timeout[0] is None else _seconds(timeout[0], timeout)
-            self.read = read if timeout[1] is None else _seconds(timeout[1], timeout)
-        else:
-            self.connect = self.read = _seconds(timeout, timeout)
-            self.end = time.monotonic() + self.read
-
-    def left(self) -> float:
-        """Seconds that are left of the call."""
-        return self.end - time.monotonic()
-
-    def patience(self) -> float:
-        """Seconds to wait for the next bytes to come or go.
-
-        Raises:
-            TimeoutError: The call's time is over.
-        """
-        if self.end == math.inf:
-            return self.read
-        left = self.left()
-        if left <= 0:
-            raise TimeoutError("the call's time is over")
-        return left
-
-    def attempt(self) -> urllib3.Timeout:
-        """The timeouts for one attempt."""
-        if self.end == math.inf:
-            return urllib3.Timeout(connect=self.connect, read=self.read)
-        return urllib3.Timeout(total=max(self.left(), 0.001))
-
-
-def _seconds(value: Any, given: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise _no_timeout(given)
-    return float(min(value, _LONGEST_TIMEOUT))
-
-
-def _no_timeout(given: Any) -> ApiValueError:
-    return ApiValueError(
-        f"Invalid value for `_request_timeout`, must be seconds above 0 or a pair (connect, read), not {given!r}"
-    )
-
-
-class _CurrentCall(threading.local):
-    """The call that this thread is sending: urllib3 has no way to hand a connection more than two timeouts."""
-
-    deadline: Deadline | None = None
-
-
-_current = _CurrentCall()
-
-
-class _Incoming(io.RawIOBase):
-    """What a socket receives until a call's time is over, however slowly it drips."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._deadline.patience())
-        return self._raw.readinto(buffer)
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Answer(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        deadline = _current.deadline
-        if deadline is not None and deadline.end != math.inf:
-            self.fp.close()
-            self.fp = io.BufferedReader(_Incoming(sock, deadline))
-
-    def begin(self) -> None:
-        super().begin()
-        unframed = self.length is None and not self.chunked and self.version == 11
-        if unframed and "close" not in self.headers.get("Connection", "").lower() and not self.fp.peek(1):
-            # http.client takes a connection that closes amid the headers for the end of them, and of an empty body.
-            raise http.client.RemoteDisconnected("Remote end closed connection within the headers")
-
-
-class _Connection(HTTPConnection):
-    """A connection that keeps to the current call's deadline."""
-
-    response_class = _Answer
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if _current.deadline is not None:
-            if self.sock is None:
-                self.connect()
-            # urllib3 would give the body no more time than it gives to connecting.
-            self.timeout = _current.deadline.patience()
-        super().request(*args, **kwargs)
-
-    def send(self, data: Any) -> None:
-        deadline = _current.deadline
-        if deadline is not None and deadline.end != math.inf and self.sock is not None:
-            self.sock.settimeout(deadline.patience())
-        super().send(data)
-
-
-class _TLSConnection(_Connection, HTTPSConnection):
-    pass
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
 
 
 class Rules:
@@ -374,7 +205,7 @@ class RESTClientObject:
         if manager is None:
             options = {**self._tls, "num_pools": self._pools_size, "maxsize": self._maxsize, "blocksize": BLOCK}
             made = urllib3.PoolManager(**options) if proxy is None else self._proxy_manager(proxy, options)
-            made.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+            made.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
             # Of two threads that made one, both use the same.
             manager = self._managers.setdefault(proxy, made)
         return manager
@@ -382,17 +213,16 @@ class RESTClientObject:
     def _proxy_manager(self, proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
         headers = dict(self.configuration.proxy_headers or {})
         try:
-            parts = urlsplit(proxy)
-            if not parts.hostname:
+            parsed = parse_url(proxy)
+            if not parsed.host:
                 raise ValueError("no host")
-            if parts.username and not any(name.lower() == "proxy-authorization" for name in headers):
-                secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            if parsed.auth and not any(name.lower() == "proxy-authorization" for name in headers):
+                user, _, password = parsed.auth.partition(":")
+                secret = f"{unquote(user)}:{unquote(password)}"
                 headers["Proxy-Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
             return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
         except ValueError:
-            raise ApiValueError(
-                f"The proxy {_without_secrets(proxy)!r} can't be used: write http://host:port"
-            ) from None
+            raise ApiValueError(f"The proxy {without_secrets(proxy)!r} can't be used: write http://host:port") from None
 
     def close(self) -> None:
         """Close the idle connections; those in use close when their answer has been read."""
@@ -446,13 +276,18 @@ class RESTClientObject:
             response, data = self._send_repeatedly(method, url, headers, body, deadline, stream, renew)
             if 200 <= response.status <= 299:
                 return response, data
-            target = _location(url, response)
-            if target is None:
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTED or not location:
                 raise _failure(response, data)
-            if method not in ("GET", "HEAD") or not same_origin(target, url):
-                raise _failure(response, data, f"{response.reason}: not followed to {_without_secrets(target)}")
+            target = redirect_target(url, location)
+            if target == url:
+                raise _failure(response, data)
+            may_follow = target is not None and (same_origin(target, url) or is_upgrade(url, target))
+            if target is None or not may_follow or method not in ("GET", "HEAD"):
+                shown = without_secrets(target or location)
+                raise _failure(response, data, f"{response.reason}: not followed to {shown}")
             url = target
-        raise _failure(response, data, f"More than {_REDIRECTS} redirects, the last to {_without_secrets(url)}")
+        raise _failure(response, data, f"More than {_REDIRECTS} redirects, the last to {without_secrets(url)}")
 
     def _send_repeatedly(
         self,
@@ -481,7 +316,7 @@ class RESTClientObject:
                     may_renew, pause = False, 0.0
                 if pause is None or pause >= deadline.left():
                     return response, data
-            logger.debug("%s %s: %s, again in %.1f s", method, _without_secrets(url), problem, pause)
+            logger.debug("%s %s: %s, again in %.1f s", method, without_secrets(url), problem, pause)
             time.sleep(pause)
             if renew is not None:
                 url = renew()
@@ -511,13 +346,14 @@ class RESTClientObject:
         if self._pid != os.getpid():
             # After a fork the connections are the parent's: they are left alone.
             self._reset()
-        origin, target = _split(url)
-        opener = self._openers.get(origin) or self._opener(origin)
-        _current.deadline = deadline
+        start, target = split(url)
+        opener = self._openers.get(start) or self._opener(start)
+        # A call may be made while another one's body is read for sending.
+        outer, current.deadline = current.deadline, deadline
         try:
             response = opener.urlopen(
                 method,
-                url if isinstance(opener, urllib3.PoolManager) else target,
+                f"{origin_of(start)}{target}" if isinstance(opener, urllib3.PoolManager) else target,
                 body=_outgoing(body) if isinstance(body, Stream) else body,
                 headers=headers,
                 retries=False,
@@ -528,7 +364,7 @@ class RESTClientObject:
         except _UnreadableBodyError as error:
             raise error.error from None
         finally:
-            _current.deadline = None
+            current.deadline = outer
         if 200 <= response.status <= 299:
             return response, b"" if stream else response.read()
         with closing(response):
@@ -538,31 +374,26 @@ class RESTClientObject:
                 # The status says more than the body that couldn't be read.
                 return response, b""
 
-    def _opener(self, origin: str) -> urllib3.HTTPConnectionPool | urllib3.PoolManager:
+    def _opener(self, start: str) -> urllib3.HTTPConnectionPool | urllib3.PoolManager:
+        origin = origin_of(start)
         proxy = self._proxy(origin)
         manager = self._manager(proxy)
-        try:
-            if _UNPRINTABLE.search(origin):
-                raise ValueError("spaces")
-            pool = manager.connection_from_url(origin)
-        except ValueError:
-            raise ApiValueError(f"The host {_without_secrets(origin)!r} can't be used: it is no valid URL") from None
+        opener = manager if proxy else manager.connection_from_host(origin.host, origin.port, origin.scheme)
         if len(self._openers) >= self._pools_size:
             self._openers.clear()
-        return self._openers.setdefault(origin, pool if proxy is None else manager)
+        return self._openers.setdefault(start, opener)
 
-    def _proxy(self, origin: str) -> str | None:
+    def _proxy(self, origin: Origin) -> str | None:
         if self.configuration.proxy is not None:
             return _with_scheme(self.configuration.proxy) if self.configuration.proxy else None
         if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
             return None
         from urllib.request import getproxies_environment, proxy_bypass
 
-        parts = urlsplit(origin)
         proxies = getproxies_environment()
-        if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        if proxy_bypass(f"{origin.host}:{origin.port}"):
             return None
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        proxy = proxies.get(origin.scheme) or proxies.get("all")
         return _with_scheme(proxy) if proxy else None
 
     # The verbs that programs of the older client call
@@ -751,10 +582,6 @@ def header_value(name: str, value: Any) -> str:
 def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
     """The response, unread, with `getfilename`; its time is the caller's."""
     deadline.end = math.inf
-    # urllib3 makes its responses itself: this one only gains methods.
-    response.__class__ = RawResponse
-    # Stays open at its end, as files do: `io.TextIOWrapper` reads on until there is nothing.
-    response.auto_close = False  # type: ignore[attr-defined]
     return response  # type: ignore[return-value]
 
 
@@ -821,49 +648,8 @@ def _broken(error: HTTPError) -> ApiException:
     return kind(status=0, reason=f"{type(error).__name__}: {error}")
 
 
-def _location(url: str, response: urllib3.BaseHTTPResponse) -> str | None:
-    """Where an answer redirects to; None where it doesn't, or to itself."""
-    location = response.headers.get("Location")
-    if response.status not in _REDIRECTED or not location:
-        return None
-    try:
-        target = urljoin(url, location)
-        return None if target == url or not _origin(target)[1] else target
-    except ValueError:
-        return None
-
-
 def _content_type(headers: Mapping[str, str]) -> str | None:
     return next((value for name, value in headers.items() if name.lower() == "content-type"), None)
-
-
-def _split(url: str) -> tuple[str, str]:
-    """Origin and target of an absolute URL."""
-    match = _URL.match(url)
-    if match is None:
-        raise ApiValueError(f"The host {_without_secrets(url)!r} has no scheme: write https://{_without_secrets(url)}")
-    origin, target = match.groups()
-    return origin, target if target.startswith("/") else f"/{target}"
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = {"http": 80, "https": 443}.get(parts.scheme) if parts.port is None else parts.port
-    except ValueError as error:
-        raise ApiValueError(f"The host {_without_secrets(url)!r} can't be used: {error}") from None
-    return parts.scheme, parts.hostname, port
-
-
-def same_origin(url: str, other: str) -> bool:
-    """Whether two URLs have scheme, host and port in common."""
-    return _origin(url) == _origin(other)
-
-
-def _without_secrets(url: str) -> str:
-    """A URL to show: without user, password, query and fragment, which hold credentials and signatures."""
-    shown, mark, _ = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1", url).partition("?")
-    return f"{shown}?***" if mark else shown.partition("#")[0]
 
 
 def _with_scheme(proxy: str) -> str:

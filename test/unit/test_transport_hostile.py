@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
+import itertools
 import json
 import select
+import shutil
 import socket
 import tracemalloc
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ import ubiops
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer
 from ubiops.exceptions import ApiConnectionError, ApiException, BadRequestError, NotFoundError, ServerError
+from ubiops.files import save
+from ubiops.rest import blocks_of
 
 OK = b"HTTP/1.1 200 OK\r\n"
 JSON = OK + b"Content-Type: application/json\r\n"
@@ -172,10 +178,111 @@ def test_a_packed_answer_is_unpacked(client: ubiops.ApiClient, server: Server) -
     assert get(client) == {"a": 1}
 
 
-@pytest.mark.parametrize("length", [b"abc", b"-5"])
-def test_a_length_that_is_none_means_until_the_end(client: ubiops.ApiClient, server: Server, length: bytes) -> None:
-    server.answers = [JSON + b"Content-Length: " + length + b'\r\n\r\n{"a": 1}']
-    assert get(client) == {"a": 1}
+def compressed(encoding: str) -> bytes:
+    content = json.dumps(list(range(5000))).encode()
+    if encoding == "raw deflate":
+        return zlib.compress(content)[2:-4]
+    return zlib.compress(content) if encoding == "deflate" else gzip.compress(content)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
+@pytest.mark.parametrize("kept", [5, 0.5, -1])
+def test_a_compressed_body_that_ends_early_is_a_connection_error(
+    client: ubiops.ApiClient, server: Server, encoding: str, kept: float, tmp_path: Path
+) -> None:
+    packed = compressed(encoding)
+    assert get_packed(client, server, packed, encoding) == list(range(5000))
+    cut = packed[: int(len(packed) * kept) if isinstance(kept, float) else kept]
+    with pytest.raises(ApiConnectionError, match="ended early"):
+        get_packed(client, server, cut, encoding)
+    with (
+        pytest.raises(urllib3.exceptions.HTTPError),
+        get_packed(client, server, cut, encoding, _preload_content=False) as response,
+    ):
+        shutil.copyfileobj(response, io.BytesIO())
+    for read_all in (
+        lambda response: response.read(),
+        lambda response: response.data,
+        lambda response: list(response),
+        lambda response: list(response.stream(100)),
+        lambda response: list(iter(lambda: response.read1(100), b"")),
+    ):
+        with (
+            pytest.raises(urllib3.exceptions.HTTPError),
+            get_packed(client, server, cut, encoding, _preload_content=False) as response,
+        ):
+            read_all(response)
+    server.answers = [Answer(200, cut, {"Content-Encoding": encoding.removeprefix("raw ")})]
+    with pytest.raises(ApiConnectionError, match="ended early"):
+        save(blocks_of(get(client, _preload_content=False)), str(tmp_path), "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def get_packed(client: ubiops.ApiClient, server: Server, body: bytes, encoding: str, **options: Any) -> Any:
+    server.answers = [Answer(200, body, {"Content-Encoding": encoding.removeprefix("raw ")})]
+    return get(client, **options)
+
+
+def test_what_follows_a_compressed_body_is_passed_over(client: ubiops.ApiClient, server: Server) -> None:
+    packed = gzip.compress(b"[1,") + gzip.compress(b"2]") + bytes(100)
+    assert get_packed(client, server, packed, "gzip") == [1, 2]
+    assert get_packed(client, server, b"", "gzip") is None
+    twice = gzip.compress(gzip.compress(b"[1]"))
+    assert get_packed(client, server, twice, "gzip, gzip") == [1]
+    with pytest.raises(ApiConnectionError, match="ended early"):
+        get_packed(client, server, gzip.compress(gzip.compress(b"[1]")[:-5]), "gzip, gzip")
+
+
+UNCLEAR = {
+    "a length of letters": b"Content-Length: abc\r\n\r\n{}",
+    "a negative length": b"Content-Length: -5\r\n\r\n{}",
+    "a length with a sign": b"Content-Length: +2\r\n\r\n{}",
+    "a length with an underscore": b"Content-Length: 0_2\r\n\r\n{}",
+    "a length of 30 digits": b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{}",
+    "a length of 18 digits": b"Content-Length: " + b"9" * 18 + b"\r\n\r\n{}",
+    "a length of 5,000 digits": b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
+    "an empty length": b"Content-Length:\r\n\r\n{}",
+    "an unknown transfer encoding": b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a chunk of 40 digits": b"Transfer-Encoding: chunked\r\n\r\n" + b"9" * 40 + b"\r\n{}\r\n0\r\n\r\n",
+    "a chunk of 15 digits": b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 15 + b"\r\n{}\r\n0\r\n\r\n",
+    "a negative chunk": b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
+    "a chunk in Python's manner": b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk longer than it says": b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+    "a carriage return in a header": b"X-A: 1\rContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "NUL in a header": b"X-A: 1\x00\r\nContent-Length: 2\r\n\r\n{}",
+    "a header without a colon": b"X-A\r\nContent-Length: 2\r\n\r\n{}",
+    "a head of 2 MB": b"".join(b"X-%d: " % i + b"x" * 50_000 + b"\r\n" for i in range(40)) + b"\r\n{}",
+    "trailers without end": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"X: 1\r\n" * 500_000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("rest", UNCLEAR.values(), ids=UNCLEAR)
+def test_framing_that_could_be_read_in_two_ways_is_refused(
+    client: ubiops.ApiClient, server: Server, rest: bytes
+) -> None:
+    server.answers = [JSON + rest]
+    with pytest.raises(ApiConnectionError):
+        get(client)
+    server.answers = [JSON + rest]
+    with pytest.raises((ApiConnectionError, urllib3.exceptions.HTTPError)):
+        get(client, _preload_content=False).read()
+    assert get(client) == {}
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 2, 2\r\n\r\n{}",
+        b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"Content-Length: 02 \r\n\r\n{}",
+        b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
+        b"Transfer-Encoding: Chunked\r\nContent-Length: 1\r\n\r\n02 ;x=y\r\n{}\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    ],
+)
+def test_framing_that_is_odd_but_clear_is_taken(client: ubiops.ApiClient, server: Server, rest: bytes) -> None:
+    server.answers = [JSON + rest]
+    assert get(client) == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
@@ -201,20 +308,63 @@ def test_what_follows_an_answer_is_not_taken_for_the_next(configuration: ubiops.
             assert [get(client) for _ in range(3)] == [{"a": 1}] * 3
 
 
-def test_informational_answers_are_passed_over_or_told(configuration: ubiops.Configuration) -> None:
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_informational_answers_are_passed_over(configuration: ubiops.Configuration, status: int) -> None:
     def serve(server: RawServer, connection: socket.socket) -> None:
-        while True:
-            status = "103" if "early" in server.read_head(connection) else "100"
-            connection.sendall(f"HTTP/1.1 {status} So\r\nX-B: 2\r\n\r\n".encode() + Answer(200, b'{"a": 1}').raw())
+        for number in itertools.count(1):
+            server.read_head(connection)
+            hint = b"HTTP/1.1 %d So\r\nContent-Length: 5\r\nX-B: 2\r\n\r\n" % status
+            connection.sendall(hint * 3 + Answer(200, b'{"a": %d}' % number).raw())
 
     with RawServer(serve) as server:
         configuration.host = server.url
         with ubiops.ApiClient(configuration) as client:
-            assert get(client) == {"a": 1}
-            with pytest.raises(ApiException) as caught:
-                client.call_api("/early", "GET")
-            assert caught.value.status == 103
-            assert get(client) == {"a": 1}
+            assert [get(client) for _ in range(3)] == [{"a": 1}, {"a": 2}, {"a": 3}]
+        assert server.connections == 1
+
+
+def test_a_change_of_protocol_is_told_and_its_connection_not_kept(client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [Answer(101, b"")]
+    with pytest.raises(ApiException) as caught:
+        get(client)
+    assert caught.value.status == 101
+    assert get(client) == {}
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"{}").raw() + b"H",
+        Answer(200, b"{}").raw() + Answer(200, b'{"forged": true}').raw(),
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n\r\n",
+        b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_connection_with_surplus_bytes_is_not_kept(
+    configuration: ubiops.Configuration, answer: bytes, timeout: Any, over_tls: bool, tls: Any
+) -> None:
+    def serve(server: RawServer, connection: socket.socket) -> None:
+        while server.read_head(connection):
+            connection.sendall(answer)
+
+    with RawServer(serve, tls.server if over_tls else None) as server:
+        configuration.host, configuration.ssl_ca_cert = server.url, tls.ca_file
+        with ubiops.ApiClient(configuration) as client:
+            for count in (1, 2, 3):
+                with suppress(ApiException):
+                    assert get(client, _request_timeout=timeout) in (None, {})
+                assert server.connections == count
+
+
+def test_a_connection_that_is_given_back_unread_is_not_kept(client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [Answer(200, b'{"first": true}')]
+    get(client, _preload_content=False).release_conn()
+    assert get(client) == {}
+    assert server.connections == 2
 
 
 def test_an_early_refusal_of_an_upload_is_told(configuration: ubiops.Configuration, tmp_path: Path) -> None:

@@ -82,6 +82,48 @@ def test_nothing_is_sent_to_another_origin(
     assert other.connections == 0
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        r"http://127.0.0.1:{other}\@127.0.0.1:{port}/v2.1/x",
+        r"http://127.0.0.1:{other}\\@127.0.0.1:{port}/v2.1/x",
+        r"\\127.0.0.1:{other}\v2.1\x",
+        r"/\127.0.0.1:{other}/v2.1/x",
+        "http://127.0.0.1:{other}#@127.0.0.1:{port}/v2.1/x",
+        "http://127.0.0.1:{other}?@127.0.0.1:{port}/v2.1/x",
+        "http://127.0.0.1:{other}\t@127.0.0.1:{port}/v2.1/x",
+        "http://127.0.0.1:{port}@127.0.0.1:{other}/v2.1/x",
+        "http://user:password@127.0.0.1:{port}/v2.1/x",
+        "http://@127.0.0.1:{port}/v2.1/x",
+        "http://127.0.0.1:{port} /v2.1/x",
+        "http://127.0.0.1:{port}\x0b/v2.1/x",
+        "/v2.1/a b",
+        "/v2.1/\xe9",
+    ],
+)
+def test_a_location_that_parsers_read_differently_is_refused(
+    client: ubiops.ApiClient, server: Server, other: Server, target: str
+) -> None:
+    server.answers = [to(target.format(port=server.port, other=other.port))]
+    with pytest.raises(ApiException, match="not followed to") as caught:
+        call(client)
+    assert caught.value.status == 302
+    assert (len(server.requests), other.connections) == (1, 0)
+    assert "password" not in str(caught.value.reason)
+
+
+def test_a_host_that_parsers_read_differently_is_refused(
+    configuration: ubiops.Configuration, server: Server, other: Server
+) -> None:
+    configuration.host = rf"http://127.0.0.1:{other.port}\@127.0.0.1:{server.port}/v2.1"
+    with ubiops.ApiClient(configuration) as client, pytest.raises(ApiValueError, match="host"):
+        call(client)
+    configuration.host = server.url
+    with ubiops.ApiClient(configuration) as client, pytest.raises(ApiValueError, match="host"):
+        call(client, _host=rf"http://127.0.0.1:{other.port}\@127.0.0.1:{server.port}/v2.1")
+    assert (server.connections, other.connections) == (0, 0)
+
+
 @pytest.mark.parametrize("target", ["https://127.0.0.1:{port}/x", "//localhost:{port}/x", "http://127.0.0.2:{port}/x"])
 def test_another_scheme_or_host_is_another_origin(client: ubiops.ApiClient, server: Server, target: str) -> None:
     server.answers = [to(target.format(port=server.port))]
@@ -118,7 +160,7 @@ def test_a_redirect_to_itself_is_not_followed(client: ubiops.ApiClient, server: 
 
 
 @pytest.mark.parametrize(
-    "target", [None, "http://[::1", "http://host:port/", "http://", "http:///x", "\xff\x00", "mailto:me"]
+    "target", [None, "http://[::1", "http://host:port/", "http://", "http:///x", "\xff\x7f", "mailto:me"]
 )
 def test_a_redirect_to_nowhere_is_told(client: ubiops.ApiClient, server: Server, target: str | None) -> None:
     server.default = Answer(302, b"", {} if target is None else {"Location": target})

@@ -1,0 +1,342 @@
+"""Connections: how answers are framed on them, how long they wait, and which of them are kept."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import math
+import queue
+import re
+import ssl
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.response import GzipDecoderState
+
+from ubiops.deadline import current
+from ubiops.files import filename_of
+
+if TYPE_CHECKING:
+    import socket
+
+    from ubiops.deadline import Deadline
+
+__all__ = ["BLOCK", "Pool", "RawResponse", "TLSPool"]
+
+BLOCK = 1 << 20
+
+_LONGEST_HEAD = 1 << 20
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
+_BODILESS = frozenset({*range(100, 200), 204, 304})
+_UNCLEAR = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
+
+
+class _Incoming(io.RawIOBase):
+    """What a socket receives until a call's time is over, however slowly it drips."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+        self.waits = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.waits:
+            self._sock.settimeout(self._deadline.patience())
+        return self._raw.readinto(buffer)
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Lines:
+    """The lines of a head, or after the last chunk: http.client would also take them where they are cut off."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._size = 0
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._file.readline(limit)
+        if not line and self._size:
+            raise http.client.RemoteDisconnected("Remote end closed connection within the headers")
+        self._size += len(line)
+        if self._size > _LONGEST_HEAD:
+            raise http.client.LineTooLong("head")
+        if b"\r" in line[:-2] or b"\0" in line:
+            # The one would be two headers to Python's parser and one to others.
+            raise http.client.HTTPException("a header holds a carriage return or NUL")
+        return line
+
+    def flush(self) -> None:
+        """Nothing is written: http.client asks for it before it closes."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose end is certain: framing that two readers could understand differently is refused."""
+
+    surplus = False
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._sock = sock
+        deadline = current.deadline
+        if deadline is not None and deadline.end != math.inf:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Incoming(sock, deadline))
+
+    def begin(self) -> None:
+        with self._reading_lines():
+            super().begin()
+            while 100 <= self.status <= 199 and self.status != 101:
+                # Of all informational answers http.client passes over 100 alone.
+                self.headers = None  # type: ignore[assignment]
+                super().begin()
+        self._check_framing()
+
+    @contextmanager
+    def _reading_lines(self) -> Iterator[None]:
+        file = self.fp
+        self.fp = _Lines(file)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            # Not where http.client has closed it.
+            self.fp = self.fp and file
+
+    def _check_framing(self) -> None:
+        headers = self.headers
+        if any(isinstance(defect, _UNCLEAR) for defect in headers.defects):
+            raise http.client.HTTPException("a line among the headers is none")
+        lengths = {value.strip() for line in headers.get_all("Content-Length", ()) for value in line.split(",")}
+        coding = ", ".join(headers.get_all("Transfer-Encoding", ()))
+        if self.status == 101 or (coding and (lengths or self.version == 10)):
+            self.will_close = True
+        if self.status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.chunked, self.length = False, 0
+        elif coding.lower() not in ("", "identity"):
+            if coding.lower() != "chunked" or not self.chunked:
+                raise http.client.HTTPException(f"unknown Transfer-Encoding {coding[:100]!r}")
+        elif lengths:
+            length = lengths.pop()
+            if lengths or not _LENGTH.fullmatch(length):
+                raise http.client.HTTPException(f"unclear Content-Length {headers['Content-Length'][:100]!r}")
+            self.length = int(length)
+
+    def _read_next_chunk_size(self) -> int:
+        line = self.fp.readline((1 << 16) + 1)
+        match = _CHUNK_SIZE.fullmatch(line)
+        if match is None:
+            # http.client makes a protocol error of it; Python's own reading of numbers takes signs and underscores.
+            raise ValueError("no chunk size")
+        return int(match[1], 16)
+
+    def _read_and_discard_trailer(self) -> None:
+        with self._reading_lines():
+            super()._read_and_discard_trailer()  # type: ignore[misc]
+
+    def _safe_read(self, amt: int) -> bytes:
+        if amt <= BLOCK:
+            return super()._safe_read(amt)  # type: ignore[misc,no-any-return]
+        # Block by block: a length is only what the server says, and memory for all of it would be taken at once.
+        blocks = []
+        while amt:
+            blocks.append(super()._safe_read(min(amt, BLOCK)))  # type: ignore[misc]
+            amt -= len(blocks[-1])
+        return b"".join(blocks)
+
+    def _close_conn(self) -> None:
+        if not self.will_close and self.headers is not None:
+            self.surplus = self._has_surplus()
+        super()._close_conn()  # type: ignore[misc]
+
+    def _has_surplus(self) -> bool:
+        """Whether more has come than the answer, which would be taken for the next one; waits for nothing."""
+        if not isinstance(self.fp, io.BufferedReader):
+            return False
+        try:
+            timeout = self._sock.gettimeout()
+            if isinstance(self.fp.raw, _Incoming):
+                self.fp.raw.waits = False
+            self._sock.settimeout(0)
+            try:
+                return bool(self.fp.peek(1))
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return False
+            finally:
+                self._sock.settimeout(timeout)
+        except (OSError, ValueError):
+            return True
+
+
+class RawResponse(urllib3.HTTPResponse):
+    """An answer; with ``_preload_content=False`` unread, to be read and closed by the caller."""
+
+    deadline: Deadline | None = None
+
+    def getfilename(self) -> str | None:
+        """The file name that the server gave, reduced to its last part; None where it gave none."""
+        return filename_of(self.headers.get("Content-Disposition"))
+
+    def release_conn(self) -> None:
+        """Give the connection back; one that isn't read to its end, or beyond it, is closed."""
+        connection, self._connection = self._connection, None
+        if connection is None or self._pool is None:
+            return
+        answer = self._original_response
+        if answer is not None and (not answer.isclosed() or getattr(answer, "surplus", False)):
+            connection.close()
+        self._pool._put_conn(connection)
+
+    def read(
+        self,
+        amt: int | None = None,
+        decode_content: bool | None = None,
+        cache_content: bool = False,
+        *,
+        chunk_size: int | None = None,
+    ) -> bytes:
+        """The next `amt` bytes, or all that are left; programs of the newer client say `chunk_size`.
+
+        Raises:
+            urllib3.exceptions.HTTPError: The connection broke, or the body ends before its promised length or amid
+                what was compressed.
+        """
+        self._check_time()
+        amt = chunk_size if amt is None else amt
+        data = super().read(amt, decode_content, cache_content)
+        if amt is None or amt < 0 or (amt and not data):
+            self._check_end()
+        return data
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """What has come, at most `amt` bytes; raises as `read` does."""
+        self._check_time()
+        data = super().read1(amt, decode_content)
+        if not data and amt != 0:
+            self._check_end()
+        return data
+
+    def stream(self, amt: int | None = 1 << 16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
+        """The body in blocks of at most `amt` bytes; where it is chunked, as it comes."""
+        read = self.read1 if self.chunked else self.read
+        while data := read(amt, decode_content):
+            yield data
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Generator[bytes, None, None]:
+        """`stream`: of one parser of chunks, and not of a second one."""
+        return self.stream(amt or BLOCK, decode_content)
+
+    def _check_time(self) -> None:
+        # The socket knows it too, but a small body that unpacks to a huge one asks it nothing.
+        if self.deadline is not None and self.deadline.left() <= 0 and self._pool is not None:
+            self.close()
+            raise ReadTimeoutError(self._pool, "", "the call's time is over")
+
+    def _check_end(self) -> None:
+        if self._has_decoded_content and self._decoder is not None and not _has_ended(self._decoder):
+            raise ProtocolError("the compressed body ended early")
+
+
+def _has_ended(decoder: Any) -> bool:
+    """Whether one of urllib3's decoders has come to the end of what was compressed."""
+    several = getattr(decoder, "_decoders", None)
+    if several is not None:
+        return all(_has_ended(one) for one in several)
+    stream = getattr(decoder, "_obj", None)
+    if getattr(decoder, "_state", None) == GzipDecoderState.SWALLOW_DATA:
+        # What follows a whole one, such as padding.
+        return True
+    finished = getattr(stream, "is_finished", None)
+    return bool(finished()) if finished is not None else bool(getattr(stream, "eof", True))
+
+
+class _Connection(HTTPConnection):
+    """A connection that keeps to the current call's deadline."""
+
+    response_class = _Answer
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if current.deadline is not None:
+            if self.sock is None:
+                self.connect()
+            # urllib3 would give the body no more time than it gives to connecting.
+            self.timeout = current.deadline.patience()
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        deadline = current.deadline
+        if deadline is not None and deadline.end != math.inf and self.sock is not None:
+            self.sock.settimeout(deadline.patience())
+        super().send(data)
+
+    def getresponse(self) -> RawResponse:  # type: ignore[override]
+        response = super().getresponse()
+        # urllib3 makes its responses itself: these only gain methods.
+        response.__class__ = RawResponse
+        response.deadline = current.deadline  # type: ignore[attr-defined]
+        return response  # type: ignore[return-value]
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Idle:
+    """The idle connections of a pool, the last one first: the part of `queue.LifoQueue` that urllib3 uses.
+
+    Without a lock, which Ctrl-C could leave taken: the operations of a deque are atomic. Of threads that give back a
+    connection at once each may exceed the bound by one.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[Any] = deque()
+
+    def put(self, connection: Any, block: bool = True, timeout: float | None = None) -> None:
+        # None stands for one to be made, which is what `get` says where it has none.
+        if connection is None:
+            return
+        if len(self._connections) >= self._maxsize:
+            raise queue.Full
+        self._connections.append(connection)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._connections)
+
+
+class Pool(urllib3.HTTPConnectionPool):
+    """The connections to a host, or to a proxy."""
+
+    ConnectionCls = _Connection
+    QueueCls = _Idle  # type: ignore[assignment]
+
+
+class TLSPool(urllib3.HTTPSConnectionPool):
+    """The same over TLS."""
+
+    ConnectionCls = _TLSConnection
+    QueueCls = _Idle  # type: ignore[assignment]
