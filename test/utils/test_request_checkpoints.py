@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -223,6 +224,22 @@ def test_a_batch_in_doubt_is_found_once_it_can_be_told_from_those_of_others(
     assert requested(project) == {x: 1 for x in range(1, 11)}
 
 
+def test_a_checkpoint_of_release_3_12_1_goes_on(project: TestProject, path: Path, calls: Calls) -> None:
+    # It was written by that release, which was killed when it had announced its last batch; only the ids are others.
+    project.deploy()
+    text = (Path(__file__).parent / "checkpoint-3.12.1.jsonl").read_text()
+    inputs = [*xs(2), {"x": "three"}, *xs(3, start=4)]
+    for batch in (inputs[:2], inputs[3:4], inputs[4:]):
+        for request in project.api.batch_deployment_requests_create("lab", "model", batch):
+            text = re.sub('"01a21de4-[^"]*"', f'"{request.id}"'.replace("01a2", "@"), text, count=1)
+    path.write_text(text.replace("@", "01a2"))
+    items = list(map_requests(project.api, "lab", "model", inputs=inputs, checkpoint=path, on_error="return"))
+    assert [item.result for item in items] == [{"y": 2}, {"y": 4}, None, {"y": 8}, {"y": 10}, {"y": 12}]
+    assert isinstance(items[2].error, InvalidInput)
+    assert "must be of type double, not str ('three')" in str(items[2].error)
+    assert calls.batches == 3
+
+
 # What is refused
 
 
@@ -408,6 +425,25 @@ def test_a_full_disk_ends_the_job_which_goes_on_when_there_is_room(
     inputs = xs(30, start=-29)
     assert run(project, path, inputs, chunk_size=10) == [{"y": 2 * one["x"]} for one in inputs]
     assert requested(project) == {one["x"]: 1 for one in inputs}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
+def test_killed_between_the_announcement_of_a_batch_and_its_answer_it_is_found(
+    project: TestProject, emulator: Emulator, path: Path, calls: Calls
+) -> None:
+    project.deploy()
+    # The server carries the batch out and its answer is lost; the look for it takes its time, and the kill comes then.
+    listed = "*/versions/v1/requests"
+    emulator.faults.add(Fault("GET", listed, latency=0.01))
+    emulator.faults.add(Fault("POST", BATCH, truncate=True))
+    emulator.faults.add(Fault("GET", listed, latency=30))
+    with child(emulator, 10, path) as process:
+        wait_until(emulator.faults.left, lambda left: not left)
+        process.kill()
+    inputs = xs(10, start=-9)
+    assert run(project, path, inputs) == [{"y": 2 * one["x"]} for one in inputs]
+    assert requested(project) == {one["x"]: 1 for one in inputs}
+    assert calls.batches == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes")

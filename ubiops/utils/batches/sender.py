@@ -82,7 +82,9 @@ class Sender:
         self._journal.announce(chunk)
         self.unanswered = chunk
         try:
-            created = self._target.create([one.data for one in chunk.inputs], self._settings.request_timeout)
+            created = self._target.create(
+                [one.data for one in chunk.inputs], self._settings.request_timeout, known=self._collector.outstanding
+            )
         except ApiException as error:
             if _leaves_in_doubt(error):
                 self.settle(chunk, error)

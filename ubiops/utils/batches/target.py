@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,20 @@ class Target:
             raise unexpected_answer(_name(self._get), "a version", found)
         return found
 
-    def create(self, inputs: Sequence[Any], timeout: int | None) -> list[Any]:
+    def create(self, inputs: Sequence[Any], timeout: int | None, known: Container[str]) -> list[Any]:
         """Make requests of inputs, in one call that isn't repeated; returns them in the order of the inputs.
+
+        Args:
+            inputs: The inputs.
+            timeout: Seconds that each request may run; None for the server's default.
+            known: The ids of other requests.
 
         Raises:
             ApiException: The server refused or failed, or its answer doesn't name the requests.
         """
         created: list[Any] = self._create(data=inputs, timeout=timeout, **self._patience.options())
-        if not _are_requests(created):
-            raise unexpected_answer(_name(self._create), "requests with their ids", created)
+        if not _are_requests(created) or any(request.id in known for request in created):
+            raise unexpected_answer(_name(self._create), "new requests with their ids", created)
         return created
 
     def collect(self, ids: Sequence[str]) -> list[Any]:
@@ -148,9 +153,9 @@ def _name(operation: partial[Any]) -> str:
 
 
 def _are_requests(answer: Iterable[Any]) -> bool:
-    """Whether it holds requests, at least one."""
+    """Whether it holds requests, at least one, and each once."""
     ids = [request.id for request in answer or ()]
-    return bool(ids) and all(isinstance(id, str) for id in ids)
+    return bool(ids) and all(isinstance(id, str) for id in ids) and len(set(ids)) == len(ids)
 
 
 def created_at(request: Any) -> str | None:
