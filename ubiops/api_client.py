@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ubiops import __version__
 from ubiops.compat import Doors, decode, naming_call
 from ubiops.configuration import Configuration
+from ubiops.connections import as_raw
 from ubiops.deadline import READ_TIMEOUT, Deadline
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
 from ubiops.files import Stream, filename_of, save
-from ubiops.rest import (
-    RESTClientObject,
-    RESTResponse,
-    as_raw,
-    blocks_of,
-    header_value,
-)
+from ubiops.rest import RESTClientObject, RESTResponse, blocks_of
 from ubiops.urls import same_origin
+from ubiops.verbs import header_value
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ThreadPool

@@ -16,8 +16,9 @@ from six import ensure_binary, ensure_str
 from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError
 from ubiops.files import Upload, filename_of, save
 from ubiops.operation import Request, quote_path, read_body, sent_request
-from ubiops.rest import RESTClientObject, RESTResponse, encode_body
+from ubiops.rest import RESTClientObject, RESTResponse
 from ubiops.schema import Invalid, plain, reader, write_text
+from ubiops.verbs import encode_body
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ThreadPool

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ubiops.deadline import Deadline
 
-__all__ = ["BLOCK", "Pool", "RawResponse", "TLSPool"]
+__all__ = ["BLOCK", "Pool", "RawResponse", "TLSPool", "as_raw"]
 
 BLOCK = 1 << 20
 
@@ -253,6 +253,12 @@ class RawResponse(urllib3.HTTPResponse):
     def _check_end(self) -> None:
         if self._has_decoded_content and self._decoder is not None and not _has_ended(self._decoder):
             raise ProtocolError("the compressed body ended early")
+
+
+def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
+    """The response, unread, with `getfilename`; its time is the caller's."""
+    deadline.end = math.inf
+    return response  # type: ignore[return-value]
 
 
 def _has_ended(decoder: Any) -> bool:
