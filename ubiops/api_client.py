@@ -16,8 +16,9 @@ from ubiops.compat import Doors, decode, naming_call
 from ubiops.configuration import Configuration
 from ubiops.connections import as_raw
 from ubiops.deadline import READ_TIMEOUT, Deadline
-from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
+from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, MaskedHeaders
 from ubiops.files import Stream, filename_of, save
+from ubiops.frames import one_frame
 from ubiops.rest import RESTClientObject, RESTResponse, blocks_of
 from ubiops.urls import same_origin
 from ubiops.verbs import header_value
@@ -183,11 +184,12 @@ class ApiClient(Doors):
         arguments = (request, url, headers, returns, preload, timeout, data_only)
         return self.pool.apply_async(self._send, arguments) if async_req else self._send(*arguments)
 
+    @one_frame
     def _send(
         self,
         request: Request,
         url: str,
-        headers: dict[str, str],
+        headers: MaskedHeaders,
         returns: str | None,
         preload: bool,
         timeout: Any,
@@ -214,7 +216,7 @@ class ApiClient(Doors):
 
     def headers_of(
         self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None
-    ) -> dict[str, str]:
+    ) -> MaskedHeaders:
         """All headers of a request, without the credentials where it goes to another host."""
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
@@ -236,7 +238,7 @@ class ApiClient(Doors):
                 merged["content-type"] = ("Content-Type", request.headers["Content-Type"])
         if other_url is not None and _is_foreign(other_url, self.configuration.host):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}
-        return {name: header_value(name, value) for name, value in merged.values()}
+        return MaskedHeaders({name: header_value(name, value) for name, value in merged.values()})
 
     def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
         """Mask the credentials of a request where the server repeats them in its answer."""

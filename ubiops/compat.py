@@ -13,8 +13,9 @@ from urllib.parse import quote_plus
 
 from six import ensure_binary, ensure_str
 
-from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError
+from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError, MaskedHeaders
 from ubiops.files import Upload, filename_of, save
+from ubiops.frames import one_frame
 from ubiops.operation import Request, quote_path, read_body, sent_request
 from ubiops.rest import RESTClientObject, RESTResponse
 from ubiops.schema import Invalid, plain, reader, write_text
@@ -64,7 +65,7 @@ class Doors:
 
     def headers_of(
         self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None
-    ) -> dict[str, str]:
+    ) -> MaskedHeaders:
         """All headers of a request."""
         raise NotImplementedError
 
@@ -86,6 +87,7 @@ class Doors:
             and self.rest_client.__dict__.keys().isdisjoint(_VERB_NAMES)
         )
 
+    @one_frame
     def call_api(
         self,
         resource_path: str,
@@ -201,6 +203,7 @@ class Doors:
         replaced = {name for name, door, ours in doors if door is not ours or name in self.__dict__}
         return replaced == {"call_api"} and _is_ours(self.rest_client)
 
+    @one_frame
     def _call_step_by_step(
         self,
         resource_path: str,
@@ -232,7 +235,8 @@ class Doors:
         if body is not None and form:
             raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, there are form fields too")
         url = self.url_of(request, host)
-        headers: dict[str, Any] = dict(self.headers_of(request, None if host is None else url, ()))
+        # Masked, for the frames of the doors that the program has replaced.
+        headers = self.headers_of(request, None if host is None else url, ())
         self.update_params_for_auth(headers, query, auth_settings)
         if body is not None:
             body = self.sanitize_for_serialization(body)
@@ -299,6 +303,7 @@ class Doors:
                 raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
         return path
 
+    @one_frame
     def request(
         self,
         method: str,

@@ -30,6 +30,7 @@ __all__ = [
     "UbiOpsException",
     "UnauthorizedError",
     "UnprocessableEntityError",
+    "causes_of",
     "render_path",
 ]
 
@@ -159,7 +160,14 @@ class ApiKeyError(_PathError, KeyError):
     """A key that isn't there."""
 
 
-class Headers(dict[str, str]):
+class MaskedHeaders(dict[str, str]):
+    """Headers whose repr shows no credential."""
+
+    def __repr__(self) -> str:
+        return repr(_masked(self))
+
+
+class Headers(MaskedHeaders):
     """Headers in the order and case that they came in, found by name whatever its case."""
 
     def __missing__(self, name: str) -> str:
@@ -274,7 +282,7 @@ class ApiException(OpenApiException):
         if self.reason is not None:
             self.reason = self.reason.replace(secret, "***")
             self.args = (self.status, self.reason)
-        for error in _causes(self):
+        for error in causes_of(self):
             error.args = tuple(arg.replace(secret, "***") if isinstance(arg, str) else arg for arg in error.args)
 
     @staticmethod
@@ -355,7 +363,7 @@ def render_path(path_to_item: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, integer_types) else f"['{part}']" for part in path_to_item)
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
     """The errors that one came from, and those that it was made of."""
     found = [error]
     for one in found:

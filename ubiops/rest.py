@@ -230,7 +230,7 @@ class RESTClientObject(Verbs):
                 method,
                 f"{origin_of(start)}{target}" if isinstance(opener, urllib3.PoolManager) else target,
                 body=_outgoing(body) if isinstance(body, Stream) else body,
-                headers=headers,
+                headers=dict(headers),
                 retries=False,
                 redirect=False,
                 timeout=deadline.attempt(),

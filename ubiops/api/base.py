@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ubiops.exceptions import ApiTypeError, MissingArgumentError
+from ubiops.frames import keeps_frames, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,9 @@ class Api:
         ApiTypeError: It is no client.
     """
 
+    # A value on the class, so that doubles made from it have this too.
+    api_client: ApiClient = None  # type: ignore[assignment]
+
     def __init__(self, api_client: ApiClient | None = None) -> None:
         if api_client is None:
             from ubiops.api_client import ApiClient
@@ -44,18 +48,27 @@ def method_of(operation: Operation[Any]) -> Callable[[F], F]:
     """Make a function a method that calls an operation.
 
     The method has the operation as its attribute ``operation``, and raises what Python says of missing and surplus
-    arguments as the client's own errors.
+    arguments as the client's own errors. Its errors leave it without the frames below, see `ubiops.frames`.
     """
 
     def decorate(function: F) -> F:
         def method(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
-            except TypeError as error:
-                if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            except Exception as error:
+                if isinstance(error, TypeError) and error.__traceback__ and error.__traceback__.tb_next is None:
+                    problem = _binding_error(function, args, kwargs, error)
+                elif keeps_frames(args):
                     raise
-                problem = error
-            raise _binding_error(function, args, kwargs, problem) from None
+                else:
+                    del args, kwargs
+                    raise without_frames(error)  # noqa: B904 - it is the same error
+            del args, kwargs
+            try:
+                raise problem
+            finally:
+                # Its traceback holds this frame.
+                del problem
 
         # As functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
         method.__module__ = function.__module__
