@@ -214,9 +214,7 @@ class ApiClient(Doors):
         logger.debug("%s %s: %s", request.method, request.path, response.status)
         return data if data_only else (data, response.status, response.headers)
 
-    def headers_of(
-        self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None
-    ) -> MaskedHeaders:
+    def headers_of(self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None) -> MaskedHeaders:
         """All headers of a request, without the credentials where it goes to another host."""
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:

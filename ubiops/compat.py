@@ -63,9 +63,7 @@ class Doors:
         """Send a request and read its answer."""
         raise NotImplementedError
 
-    def headers_of(
-        self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None
-    ) -> MaskedHeaders:
+    def headers_of(self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None) -> MaskedHeaders:
         """All headers of a request."""
         raise NotImplementedError
 

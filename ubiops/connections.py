@@ -195,6 +195,14 @@ class RawResponse(urllib3.HTTPResponse):
         """The file name that the server gave, reduced to its last part; None where it gave none."""
         return filename_of(self.headers.get("Content-Disposition"))
 
+    def getheaders(self) -> urllib3.HTTPHeaderDict:
+        """The headers; their names are case-insensitive."""
+        return self.headers
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        """One header's value."""
+        return self.headers.get(name, default)
+
     def release_conn(self) -> None:
         """Give the connection back; one that isn't read to its end, or beyond it, is closed."""
         connection, self._connection = self._connection, None
@@ -258,6 +266,8 @@ class RawResponse(urllib3.HTTPResponse):
 def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
     """The response, unread, with `getfilename`; its time is the caller's."""
     deadline.end = math.inf
+    # Stays open at its end, as files do: `io.TextIOWrapper` reads on until there is nothing.
+    response.auto_close = False  # type: ignore[attr-defined]
     return response  # type: ignore[return-value]
 
 

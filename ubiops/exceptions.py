@@ -30,7 +30,6 @@ __all__ = [
     "UbiOpsException",
     "UnauthorizedError",
     "UnprocessableEntityError",
-    "causes_of",
     "render_path",
 ]
 

@@ -312,7 +312,8 @@ def test_a_download_is_the_open_response(api: Any, server: Server, folder: Path)
     with api.blobs_get("p", "b") as response:
         assert isinstance(response, urllib3.HTTPResponse)
         assert (response.status, response.getfilename()) == (200, "data.bin")
-        assert response.headers["content-length"] == str(len(text.encode()))
+        assert response.headers["content-length"] == response.getheader("Content-Length") == str(len(text.encode()))
+        assert response.getheaders()["content-length"] == response.headers["Content-Length"]
         assert response.read(3) + response.read(chunk_size=2) + response.read() == text.encode()
         assert response.read() == b""
     assert api.blobs_get("p", "b").data == text.encode()
