@@ -59,9 +59,18 @@ ANNOTATIONS = {"bool", "datetime", "dict", "float", "int", "list", "str", "tuple
 RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
 RESERVED_ARGUMENTS = {"self", "options", "async_req"}
 RESERVED_FIELDS = {
-    *("additional_properties", "attribute_map", "check", "compiled", "discriminator", "explicit_nulls", "field"),
-    *("fields", "from_input", "from_wire", "given", "local_vars_configuration", "openapi_types", "read_only", "self"),
-    *("repr_html_", "repr_pretty_", "to_dict", "to_str", "to_wire", "unknown"),
+    *("additional_properties", "attribute_map", "compiled", "discriminator", "explicit_nulls", "field"),
+    *(
+        "fields",
+        "from_dict",
+        "from_input",
+        "from_wire",
+        "given",
+        "is_body",
+        "local_vars_configuration",
+        "openapi_types",
+    ),
+    *("read_only", "repr_html_", "self", "to_dict", "to_json", "to_str", "to_wire", "unknown"),
     *ANNOTATIONS,
 }
 

@@ -66,7 +66,8 @@ def keyword_annotation(field: Field) -> str:
 
 def attribute_annotation(field: Field, schema: Schema) -> str:
     """The type of a model's attribute: what reading it gives or, where no server sends it, what it may be set to."""
-    if schema.received:
+    if schema.received or re.search(r"\b[A-Z]", field.type):
+        # A dict that is set becomes the model that it stands for.
         return _or_none(annotation(field.type), not field.required)
     return keyword_annotation(field).removesuffix(" | None" if field.required else "")
 
@@ -85,10 +86,10 @@ def _or_none(type: str, optional: bool) -> str:
 
 def class_head(schema: Schema) -> str:
     """The first line of a model's class."""
-    if not schema.read_only:
-        return f"class {schema.name}(Model):"
-    read_only = tuple_of(list(map(scalar, schema.read_only)), "read_only=")
-    return broken(f"class {schema.name}(", ["Model", read_only], "):")
+    bases: list[str | Group] = ["Model"]
+    bases += ["body=True"] if not schema.received else []
+    bases += [tuple_of(list(map(scalar, schema.read_only)), "read_only=")] if schema.read_only else []
+    return broken(f"class {schema.name}(", bases, "):")
 
 
 def declared_field(field: Field, schema: Schema) -> str:
@@ -96,16 +97,25 @@ def declared_field(field: Field, schema: Schema) -> str:
     items = [scalar(field.type)]
     items += ["required=True"] if field.required else []
     items += ["nullable=True"] if field.nullable else []
-    items += [f"default={flat(literal(field.default))}"] if field.default is not None and not schema.updates else []
+    items += [f"default={_default(field, schema)}"] if _default(field, schema) != "None" else []
     head = f"{field.name}: {attribute_annotation(field, schema)} = field("
     return broken(head, [*items, *_constraints(field)], ")", 4)
 
 
 def constructor(schema: Schema) -> str:
     """The head of a model's constructor, for type checkers."""
-    parameters = [f"{field.name}: {_with_default(keyword_annotation(field))}" for field in schema.fields]
+    parameters = [_keyword(field, schema) for field in schema.fields]
     parameters += ["local_vars_configuration: Configuration | None = None", "**unknown: Any"]
     return broken("def __init__(", ["self", *parameters], ") -> None: ...", 8)
+
+
+def _keyword(field: Field, schema: Schema) -> str:
+    return f"{field.name}: {keyword_annotation(field)} = {_default(field, schema)}"
+
+
+def _default(field: Field, schema: Schema) -> str:
+    """What stands for a field that is left out; an update sends no defaults."""
+    return "None" if schema.updates else flat(literal(field.default))
 
 
 def _with_default(type: str) -> str:

@@ -6,7 +6,6 @@ and the writer of the class, as straight-line code: a client reads and checks th
 
 from __future__ import annotations
 
-import copy
 import datetime
 import math
 import sys
@@ -16,8 +15,20 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from ubiops.exceptions import ApiValueError
-from ubiops.schema import NULL, Invalid, Spec, is_free, item_type, model_class, nearest_hint, reader, value_type
+from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.schema import (
+    NULL,
+    Invalid,
+    Spec,
+    copied,
+    is_free,
+    item_type,
+    model_class,
+    nearest_hint,
+    reader,
+    value_type,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import inspect
@@ -42,21 +53,29 @@ class Received(dict[str, Any]):
     """Fields that the server sent and this client doesn't know: they can be read and are not sent back."""
 
 
-class _ValidationSetting:
-    """What a model keeps of the configuration that it was made with."""
+class Validation:
+    """What a model keeps of a configuration."""
 
-    __slots__ = ("_name", "client_side_validation")
+    __slots__ = ("client_side_validation",)
 
-    def __init__(self, name: str, client_side_validation: bool) -> None:
-        self._name = name
+    def __init__(self, client_side_validation: bool) -> None:
         self.client_side_validation = client_side_validation
 
+
+class SharedValidation(NamedTuple):
+    """The same for all models that have not asked for their own."""
+
+    client_side_validation: bool
+
     def __reduce__(self) -> str:
-        return self._name
+        return "VALIDATED" if self.client_side_validation else "UNVALIDATED"
 
 
-VALIDATED = _ValidationSetting("VALIDATED", True)
-UNVALIDATED = _ValidationSetting("UNVALIDATED", False)
+VALIDATED = SharedValidation(True)
+UNVALIDATED = SharedValidation(False)
+
+# How much alike (0 to 1) the name of a new attribute and that of a field are, for a warning.
+_ALIKE = 0.8
 
 
 class _Signature:
@@ -77,13 +96,15 @@ class Compiled(NamedTuple):
     construct: Callable[..., None]
     read: Callable[[dict[str, Any]], Any]
     write: Callable[[Any], dict[str, Any]]
+    to_dict: Callable[[Any], dict[str, Any]]
 
 
 class Model:
     """An object of the API.
 
-    The values live in the instance's ``__dict__`` as ``_name``, in the order of the constructor. `None` means "not
-    given" in the constructor and by assignment; `ubiops.NULL` sends ``null`` where the API takes one.
+    The values live in the instance's ``__dict__`` as ``_name``, in the order of the constructor. A field left out of
+    the constructor has its default; `None`, there and by assignment, is not sent. `ubiops.NULL` sends ``null`` where
+    the API takes one. A dict for a nested model becomes that model.
 
     Raises:
         ApiValueError: A value that the schema rules out, in the constructor or by assignment.
@@ -95,23 +116,31 @@ class Model:
     discriminator: Any = None
     additional_properties: Mapping[str, Any] = MappingProxyType({})
     explicit_nulls: frozenset[str] = frozenset()
-    local_vars_configuration: Any
     __signature__ = _Signature()
+    _is_body: ClassVar[bool] = False
     _read_only: ClassVar[frozenset[str]] = frozenset()
     _compiled: ClassVar[Compiled | None] = None
 
-    def __init_subclass__(cls, read_only: tuple[str, ...] | None = None) -> None:
+    def __init_subclass__(cls, body: bool = False, read_only: tuple[str, ...] | None = None) -> None:
+        """Declare a schema.
+
+        Args:
+            body: Whether only requests carry it, no answer does.
+            read_only: Fields that only the schemas have in which the server returns the same resource.
+        """
         super().__init_subclass__()
         declared = {name: spec for name, spec in cls.__dict__.items() if isinstance(spec, Spec)}
         if read_only is not None:
             cls._read_only = frozenset(read_only)
+        if body:
+            cls._is_body = True
         if not declared:
             return
         cls.fields = {**cls.fields, **declared}
         cls.openapi_types = {name: spec.type for name, spec in cls.fields.items()}
         cls.attribute_map = {name: name for name in cls.fields}
         for name, spec in declared.items():
-            setattr(cls, name, property(attrgetter(f"_{name}"), _setter(name, spec)))
+            setattr(cls, name, _Field(attrgetter(f"_{name}"), _setter(name, spec)))
         if "__init__" not in cls.__dict__:
             _set_init(cls, Model.__init__)
 
@@ -128,10 +157,54 @@ class Model:
                 _set_init(cls, compiled.construct)
         return compiled
 
+    if not TYPE_CHECKING:
+        # Type checkers would take any name for an attribute.
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not name.startswith("_") and not hasattr(type(self), name):
+                hint = nearest_hint(name, type(self).fields, _ALIKE)
+                if hint:
+                    warnings.warn(f"{type(self).__name__} has no field `{name}`{hint}", stacklevel=2)
+            object.__setattr__(self, name, value)
+
+    @property
+    def local_vars_configuration(self) -> Any:
+        """This model's own settings: its `client_side_validation` says whether assignments are checked."""
+        held = vars(self)
+        setting = held.get("local_vars_configuration", VALIDATED)
+        if isinstance(setting, SharedValidation):
+            setting = held["local_vars_configuration"] = Validation(setting.client_side_validation)
+        return setting
+
+    @local_vars_configuration.setter
+    def local_vars_configuration(self, setting: Any) -> None:
+        vars(self)["local_vars_configuration"] = setting
+
     @classmethod
-    def check(cls, value: Any) -> None:
-        """Raise `ubiops.schema.Invalid` where a model or dict can't stand for this schema."""
-        cls.from_input(value, warn=False)
+    def from_dict(cls: type[M], value: Mapping[str, Any]) -> M:
+        """The model that a dict describes, such as `to_dict` or `to_json` made.
+
+        What the API returns is read as an answer is: nothing is checked, text becomes the dates that it stands for.
+        What only requests carry is checked, and has its defaults, as in the constructor.
+
+        Args:
+            value: The fields by name; nested models as dicts.
+
+        Raises:
+            ApiTypeError: It is no dict.
+            ApiValueError: The schema of a request's body rules it out.
+        """
+        if not isinstance(value, Mapping):
+            raise ApiTypeError(
+                f"Invalid value for `value` when calling `{cls.__name__}.from_dict`, "
+                f"must be dict, not {type(value).__name__}"
+            )
+        if not cls._is_body:
+            return cls.from_wire(value)
+        try:
+            return cls.from_input(value)
+        except Invalid as error:
+            raise _naming_class(error, cls) from None
 
     @classmethod
     def from_input(cls: type[M], value: Any, *, warn: bool = True) -> M:
@@ -146,10 +219,11 @@ class Model:
             raise Invalid(f"must be {cls.__name__} or dict, not {type(value).__name__}")
         given = value.given() if isinstance(value, Model) else value
         self = cls.__new__(cls)
-        self.local_vars_configuration = VALIDATED
+        held = vars(self)
+        held["local_vars_configuration"] = VALIDATED
         for name, spec in cls.fields.items():
-            setattr(self, f"_{name}", _accept(self, name, spec, given.get(name)))
-        self.discriminator = None
+            held[f"_{name}"] = _accept(self, name, spec, given[name] if name in given else spec.left_out())
+        held["discriminator"] = None
         unknown = {name: item for name, item in given.items() if name not in cls.fields}
         if unknown:
             _keep_unknown(self, unknown, warn=warn)
@@ -159,55 +233,78 @@ class Model:
     def from_wire(cls: type[M], value: Mapping[str, Any]) -> M:
         """The model that a decoded JSON object describes, read tolerantly: nothing is checked."""
         # A copy: the reader consumes what it is given.
-        model: M = cls.compiled().read(copy.deepcopy(dict(value)))
+        model: M = cls.compiled().read(copied(dict(value)))
         return model
 
     def given(self) -> dict[str, Any]:
-        """The fields that have a value, as they are, and NULL where one was set."""
-        values = {name: getattr(self, name) for name in type(self).fields}
-        given: dict[str, Any] = {name: NULL if name in self.explicit_nulls else value for name, value in values.items()}
+        """The fields as they are, and NULL where one was set."""
+        given = {name: getattr(self, name) for name in type(self).fields}
+        given.update(dict.fromkeys(self.explicit_nulls, NULL))
         if not isinstance(self.additional_properties, Received):
             given.update(self.additional_properties)
-        return {name: value for name, value in given.items() if value is not None}
+        return given
 
     def to_wire(self) -> dict[str, Any]:
-        """The fields to send; nested dicts are read as the models that they stand for."""
+        """The fields to send; dicts are read as the models that they stand for."""
         return self.compiled().write(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, nested models as dicts; it shares no container with the model."""
-        result = {name: _to_dict(getattr(self, name)) for name in type(self).fields}
-        if not isinstance(self.additional_properties, Received):
-            result.update(_to_dict(dict(self.additional_properties)))
-        return result
+        return self.compiled().to_dict(self)
 
     def to_str(self) -> str:
-        """The fields, pretty-printed."""
-        from pprint import pformat
+        """The fields, pretty-printed; with their values, secret ones too."""
+        from ubiops.display.masking import pretty
 
-        return pformat(self.to_dict())
+        return pretty(self.to_dict())
+
+    def to_json(self) -> str:
+        """All fields as JSON, nested models as objects, dates as text (ISO 8601).
+
+        Raises:
+            ApiValueError: JSON has no form for a value.
+        """
+        try:
+            return write_json(self.to_dict()).decode()
+        except Invalid as error:
+            raise _naming_class(error, type(self)) from None
+
+    def __str__(self) -> str:
+        return self.to_str()
 
     def __repr__(self) -> str:
-        return self.to_str()
+        # Reports, loggers and notebooks show it: it must hold no credentials.
+        from ubiops.display.masking import masked_text
+
+        return masked_text(self)
 
     def _repr_html_(self) -> str:
         from ubiops.display.html import model_table
 
         return model_table(self)
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        # A notebook keeps the text of what it shows beside the table: it must hold no credentials either.
-        from ubiops.display.masking import masked_text
-
-        for number, line in enumerate(masked_text(self).splitlines()):
-            if number:
-                printer.break_()
-            printer.text(line)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, type(self)):
             return NotImplemented
         return self.to_dict() == other.to_dict() and self.explicit_nulls == other.explicit_nulls
+
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        held = vars(twin)
+        for name, value in vars(self).items():
+            held[name] = copied(value, memo)
+        return twin
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # An older release may have pickled it, without the newer fields.
+        held = vars(self)
+        held["local_vars_configuration"] = VALIDATED
+        held.update({f"_{name}": state.get(f"_{name}") for name in type(self).fields})
+        held.update(state)
+
+
+class _Field(property):
+    """A field of a model, as its class has it."""
 
 
 def __getattr__(name: str) -> Any:
@@ -225,7 +322,7 @@ def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
     private = f"_{name}"
 
     def set_field(self: Model, value: Any) -> None:
-        setattr(self, private, accept(self, name, spec, value))
+        vars(self)[private] = accept(self, name, spec, value)
 
     return set_field
 
@@ -239,17 +336,15 @@ def accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
     try:
         return _accept(self, name, spec, value)
     except Invalid as error:
-        raise ApiValueError(f"Invalid value for `{error.place()}`, {error.problem} ({type(self).__name__})") from None
+        raise _naming_class(error, type(self)) from None
 
 
 def _accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
     if self.explicit_nulls:
         self.explicit_nulls -= {name}
-    if value is None:
-        value = spec.default
-    if self.local_vars_configuration.client_side_validation:
+    if _validates(self):
         try:
-            spec.check(value)
+            value = spec.accept(value)
         except Invalid as error:
             raise error.under(name) from None
     if value is NULL:
@@ -258,11 +353,22 @@ def _accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
     return value
 
 
+def _validates(self: Model) -> bool:
+    # Past the property, which would give each model settings of its own.
+    validates: bool = vars(self).get("local_vars_configuration", VALIDATED).client_side_validation
+    return validates
+
+
+def _naming_class(error: Invalid, cls: type[Model]) -> ApiValueError:
+    return ApiValueError(f"Invalid value for `{error.place()}`, {error.problem} ({cls.__name__})")
+
+
 def _construct_unvalidated(self: Model, values: list[Any], unknown: dict[str, Any]) -> None:
-    self.local_vars_configuration = UNVALIDATED
+    held = vars(self)
+    held["local_vars_configuration"] = UNVALIDATED
     for (name, spec), value in zip(type(self).fields.items(), values, strict=True):
-        setattr(self, f"_{name}", _accept(self, name, spec, value))
-    self.discriminator = None
+        held[f"_{name}"] = _accept(self, name, spec, value)
+    held["discriminator"] = None
     if unknown:
         _keep_unknown(self, unknown)
 
@@ -289,12 +395,19 @@ def _caller_level() -> int:
 
 
 def _to_dict(value: Any) -> Any:
+    # Loops, not comprehensions: those take a frame more a level on Python 3.10 and 3.11, and answers nest deeply.
     if isinstance(value, Model):
         return value.to_dict()
     if isinstance(value, (list, tuple)):
-        return [_to_dict(item) for item in value]
+        items = []
+        for item in value:
+            items.append(_to_dict(item))
+        return items
     if isinstance(value, dict):
-        return {key: _to_dict(item) for key, item in value.items()}
+        result = {}
+        for key, item in value.items():
+            result[key] = _to_dict(item)
+        return result
     return value
 
 
@@ -305,11 +418,16 @@ def _compile(cls: type[Model]) -> Compiled:
     """Make the constructor, the reader and the writer of a class, as `dataclasses` does."""
     names: dict[str, Any] = {
         "_accept": accept,
+        "_blank": {
+            "local_vars_configuration": VALIDATED,
+            **{f"_{name}": spec.default for name, spec in cls.fields.items()},
+            "discriminator": None,
+        },
         "_bool": bool,
         "_cls": cls,
+        "_copied": copied,
         "_datetime": datetime.datetime,
         "_dict": dict,
-        "_fields": cls.fields,
         "_float": float,
         "_from_iso": datetime.datetime.fromisoformat,
         "_inf": math.inf,
@@ -318,7 +436,9 @@ def _compile(cls: type[Model]) -> Compiled:
         "_len": len,
         "_new": object.__new__,
         "_NULL": NULL,
+        "_plain": _to_dict,
         "_Received": Received,
+        "_simple": frozenset({bool, datetime.date, datetime.datetime, float, int, str, type(None)}),
         "_str": str,
         "_type": type,
         "_unvalidated": _construct_unvalidated,
@@ -330,39 +450,55 @@ def _compile(cls: type[Model]) -> Compiled:
         names[f"_default{index}"] = spec.default
         names[f"_read{index}"] = reader(spec.type)
         names[f"_write{index}"] = None if is_free(spec.type) else _nested_writer(name, spec.type)
-    source = [*_constructor_source(cls.fields), *_reader_source(cls.fields), *_writer_source(cls.fields)]
+    # A subclass may have put a property of its own in a field's place.
+    values = {
+        name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}" for name in cls.fields
+    }
+    source = [
+        *_constructor_source(cls.fields),
+        *_reader_source(cls.fields),
+        *_writer_source(cls.fields, values),
+        *_to_dict_source(values),
+    ]
     exec(compile("\n".join(source), f"<{cls.__name__}>", "exec"), {**names, "__name__": __name__}, names)
     construct = names["construct"]
     construct.__name__, construct.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
-    return Compiled(construct, names["read"], names["write"])
+    return Compiled(construct, names["read"], names["write"], names["to_dict"])
 
 
 def _constructor_source(fields: Mapping[str, Spec]) -> list[str]:
-    parameters = ["self", *(f"{name}=None" for name in fields), "local_vars_configuration=None", "**unknown"]
+    # The values go into `__dict__` past `__setattr__`, which looks at what programs set; all that is left out, at once.
+    parameters = ["self", *(f"{name}=_default{index}" for index, name in enumerate(fields))]
     passed = ["self", *fields, "local_vars_configuration=local_vars_configuration"]
     lines = [
-        f"def construct({', '.join(parameters)}):",
-        "    if _type(self).fields is not _fields:",
+        f"def construct({', '.join([*parameters, 'local_vars_configuration=None', '**unknown'])}):",
+        "    if _type(self) is not _cls:",
         f"        return self.compiled().construct({', '.join(passed)}, **unknown)",
-        "    if local_vars_configuration is not None and not local_vars_configuration.client_side_validation:",
-        f"        return _unvalidated(self, [{', '.join(fields)}], unknown)",
-        "    self.local_vars_configuration = _VALIDATED",
     ]
     for index, (name, spec) in enumerate(fields.items()):
-        if spec.default is not None:
-            lines += [f"    if {name} is None: {name} = _default{index}"]
+        if isinstance(spec.default, (dict, list)):
+            lines += [f"    if {name} is _default{index}: {name} = _copied({name})"]
+    lines += [
+        "    if local_vars_configuration is not None and not local_vars_configuration.client_side_validation:",
+        f"        return _unvalidated(self, [{', '.join(fields)}], unknown)",
+        "    held = self.__dict__",
+        "    held.update(_blank)",
+    ]
+    for index, (name, spec) in enumerate(fields.items()):
         lines += [
-            f"    if {_doubt(index, name, spec)}: {name} = _accept(self, {name!r}, _spec{index}, {name})",
-            f"    self._{name} = {name}",
+            f"    if {'True' if spec.required else f'{name} is not _default{index}'}:",
+            f"        if {_doubt(index, name, spec)}: {name} = _accept(self, {name!r}, _spec{index}, {name})",
+            f"        held['_{name}'] = {name}",
         ]
-    return [*lines, "    self.discriminator = None", "    if unknown: _keep_unknown(self, unknown)"]
+    return [*lines, "    if unknown: _keep_unknown(self, unknown)"]
 
 
 def _doubt(index: int, name: str, spec: Spec) -> str:
     """The condition under which a value needs the full check: cheap, and true for all that it can't vouch for."""
-    optional = "" if spec.required else f"{name} is not None and "
+    # The constructor comes here with what is not the default, so None is given only where that is another.
+    optional = f"{name} is not None and " if spec.default is not None else ""
     if spec.type == "object":
-        return f"{name} is _NULL" + (f" or {name} is None" if spec.required else "")
+        return f"{name} is _NULL or {name} is None"
     expected = {"datetime": f"_type({name}) is not _datetime and _type({name}) is not _str"}
     expected.update({kind: f"_type({name}) is not _{kind}" for kind in ("str", "int", "bool", "float")})
     if value_type(spec.type) and is_free(spec.type):
@@ -372,8 +508,10 @@ def _doubt(index: int, name: str, spec: Spec) -> str:
         doubts.append(f"not -_inf < {name} < _inf")
     if spec.enum:
         doubts.append(f"{name} not in _enum{index}")
+    if spec.type == "str" and spec.min_length == 1:
+        doubts.append(f"not {name}")
     bounds = {
-        f"_len({name}) <": spec.min_length,
+        f"_len({name}) <": None if spec.type == "str" and spec.min_length == 1 else spec.min_length,
         f"_len({name}) >": spec.max_length,
         f"{name} <": spec.minimum,
         f"{name} >": spec.maximum,
@@ -386,8 +524,9 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
     lines = [
         "def read(data):",
         "    self = _new(_cls)",
+        "    held = self.__dict__",
         "    pop = data.pop",
-        "    self.local_vars_configuration = _VALIDATED",
+        "    held['local_vars_configuration'] = _VALIDATED",
     ]
     for index, (name, spec) in enumerate(fields.items()):
         lines += [f"    value = pop({name!r}, None)"]
@@ -399,19 +538,19 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
             ]
         elif reader(spec.type) is not None:
             lines += [f"    if value is not None: value = _read{index}(value)"]
-        lines += [f"    self._{name} = value"]
+        lines += [f"    held['_{name}'] = value"]
     return [
         *lines,
-        "    self.discriminator = None",
-        "    if data: self.additional_properties = _Received(data)",
+        "    held['discriminator'] = None",
+        "    if data: held['additional_properties'] = _Received(data)",
         "    return self",
     ]
 
 
-def _writer_source(fields: Mapping[str, Spec]) -> list[str]:
-    lines = ["def write(self):", "    wire = {}"]
+def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> list[str]:
+    lines = ["def write(self):", "    held = self.__dict__", "    wire = {}"]
     for index, (name, spec) in enumerate(fields.items()):
-        lines += [f"    value = self._{name}"]
+        lines += [f"    value = {values[name]}"]
         if is_free(spec.type):
             lines += [f"    if value is not None: wire[{name!r}] = value"]
         else:
@@ -425,12 +564,29 @@ def _writer_source(fields: Mapping[str, Spec]) -> list[str]:
     ]
 
 
+def _to_dict_source(values: Mapping[str, str]) -> list[str]:
+    items = [
+        f"        {name!r}: value if _type(value := {value}) in _simple else _plain(value),"
+        for name, value in values.items()
+    ]
+    return [
+        "def to_dict(self):",
+        "    held = self.__dict__",
+        "    result = {",
+        *items,
+        "    }",
+        "    if self.additional_properties and _type(self.additional_properties) is not _Received:",
+        "        result.update(_plain(_dict(self.additional_properties)))",
+        "    return result",
+    ]
+
+
 def _nested_writer(name: str, type_name: str) -> Callable[[Model, Any], Any]:
     """The writer of a field that holds models."""
     write_value = _writer(type_name)
 
     def write(self: Model, value: Any) -> Any:
-        if not self.local_vars_configuration.client_side_validation:
+        if not _validates(self):
             return value
         try:
             return write_value(value)

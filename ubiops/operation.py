@@ -190,7 +190,7 @@ class Parameter:
 
     def check(self, value: Any) -> None:
         """Raise `Invalid` for a value that the API doesn't take."""
-        self.spec.check(value)
+        self.spec.accept(value)
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         """Put the value where it goes."""

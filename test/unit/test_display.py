@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable
+from pprint import pformat
 from typing import Any
 from xml.etree import ElementTree
 
@@ -271,9 +273,19 @@ def test_no_credential_is_shown_or_kept_in_a_notebook(name: str, fields: dict[st
 
 
 @pytest.mark.parametrize(("name", "fields"), CREDENTIALS, ids=[name for name, _ in CREDENTIALS])
+def test_a_repr_holds_no_credential(name: str, fields: dict[str, Any]) -> None:
+    # Test and crash reports render the repr of every local.
+    model = read(name, **fields)
+    for text in (repr(model), repr([model]), f"{model!r}", pformat([model]), reprlib.repr([model]), f"{[model]}"):
+        assert SECRET not in text
+    assert "***" in repr(model)
+
+
+@pytest.mark.parametrize(("name", "fields"), CREDENTIALS, ids=[name for name, _ in CREDENTIALS])
 def test_programs_get_the_credentials_as_ever(name: str, fields: dict[str, Any]) -> None:
     model = read(name, **fields)
-    assert all(SECRET in text for text in (str(model), repr(model), str(model.to_dict()), str(vars(model))))
+    texts = (str(model), f"{model}", model.to_str(), model.to_json(), str(model.to_dict()), str(vars(model)))
+    assert all(SECRET in text for text in texts)
 
 
 def test_every_field_of_the_api_that_sounds_like_a_credential_is_known_to_be_one_or_not() -> None:

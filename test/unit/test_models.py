@@ -10,6 +10,7 @@ import enum
 import gc
 import inspect
 import io
+import json
 import linecache
 import math
 import numbers
@@ -29,13 +30,17 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from unittest.mock import ANY
 
+import numpy
+import pandas
 import pytest
 
 import ubiops
 from test.server import Answer, Server
-from test.unit.schemas import filled, is_nullable, properties, schemas
+from test.unit.schemas import bodies, filled, is_nullable, properties, schemas
 from ubiops import NULL, ApiValueError, models
+from ubiops.display.masking import masked_text
 from ubiops.model import Model, field
+from ubiops.operation import read_body
 from ubiops.schema import Invalid
 
 ALL = sorted(schemas())
@@ -85,7 +90,8 @@ def test_every_field_can_be_read_and_assigned(name: str) -> None:
     for key, value in given.items():
         assert getattr(model, key) is None
         setattr(model, key, value)
-        assert getattr(model, key) is value
+        held = getattr(model, key)
+        assert held is value if held == value else model.to_dict()[key] == value
     assert model == cls(**given)
 
 
@@ -96,8 +102,11 @@ def test_to_dict_gives_every_field_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_to_str_and_repr_are_the_pretty_printed_fields(name: str) -> None:
-    assert make(name).to_str() == repr(make(name)) == pformat(filled(name))
+def test_str_is_the_pretty_printed_fields_and_repr_the_same_without_credentials(name: str) -> None:
+    model = make(name)
+    assert model.to_str() == str(model) == f"{model}" == pformat(filled(name))
+    assert repr(model) == masked_text(model)
+    assert ("***" in repr(model)) == (repr(model) != str(model))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -215,7 +224,9 @@ def test_every_model_has_a_signature_and_help(name: str) -> None:
     cls = getattr(models, name)
     parameters = inspect.signature(cls).parameters
     assert list(parameters) == [*properties(name), "local_vars_configuration", "unknown"]
-    assert all(parameters[key].default is None for key in properties(name))
+    assert {key: parameters[key].default for key in properties(name)} == {
+        key: None if name in bodies("patch") else schema.get("default") for key, schema in properties(name).items()
+    }
     text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
     assert all(f"\n |      {key} (" in text for key in properties(name))
 
@@ -433,6 +444,27 @@ def test_validation_can_be_switched_off_for_a_model() -> None:
     assert twin.input_type == 8
 
 
+def test_the_validation_of_one_model_is_that_model_s_alone() -> None:
+    first, second = models.Status(status="a"), models.Status(status="b")
+    read = models.Status.from_wire({"status": "c"})
+    twin = copy.deepcopy(first)
+    first.local_vars_configuration.client_side_validation = False
+    first.status = None  # type: ignore[assignment]
+    assert sorted(vars(first)) == sorted(vars(second)) == ["_status", "discriminator", "local_vars_configuration"]
+    for other in (second, read, twin, models.Status(status="d")):
+        assert other.local_vars_configuration.client_side_validation is True
+        with pytest.raises(ValueError, match="`status`, must not be `None`"):
+            other.status = None
+    for copied in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
+        copied.status = None
+        copied.local_vars_configuration.client_side_validation = True
+        with pytest.raises(ValueError, match="`status`, must not be `None`"):
+            copied.status = None
+    assert first.local_vars_configuration.client_side_validation is False
+    with pytest.raises(AttributeError):
+        vars(models.Status(status="e"))["local_vars_configuration"].client_side_validation = True
+
+
 def test_validation_can_be_switched_off_for_requests(server: Server, api: ubiops.CoreApi) -> None:
     configuration = copy.deepcopy(api.api_client.configuration)
     configuration.client_side_validation = False
@@ -449,25 +481,56 @@ def test_validation_can_be_switched_off_for_requests(server: Server, api: ubiops
 
 def test_a_nested_model_may_be_given_as_a_dict(server: Server, api: ubiops.CoreApi) -> None:
     given = {"name": "x", "data_type": "int", "widget": {"type": "slider", "configuration": {"min": "0"}}}
-    model = deployment(input_fields=[given])
-    assert model.input_fields == [given]
-    api.deployments_create("p", model)
-    assert server.last.json["input_fields"] == [given]
+    made, assigned = deployment(input_fields=[given]), deployment()
+    assigned.input_fields = (given,)  # type: ignore[assignment]
+    for model in (made, assigned):
+        assert type(model.input_fields) is list
+        [field] = model.input_fields
+        assert type(field) is models.DeploymentInputFieldCreate
+        assert type(field.widget) is models.InputFieldWidgetCreate
+        assert (field.name, field.widget.configuration) == ("x", {"min": "0"})
+        api.deployments_create("p", model)
+        assert server.last.json["input_fields"] == [given]
+    assert type(given) is dict
+
+
+def test_to_dict_has_all_fields_of_a_nested_model_that_was_given_as_a_dict() -> None:
+    version = models.PipelineVersionUpdate(objects=[{"name": "o", "reference_name": "d"}])
+    assert version.objects[0].name == "o"
+    assert version.to_dict()["objects"] == [
+        {**dict.fromkeys(properties("PipelineVersionObjectCreate")), "reference_type": "deployment"}
+        | {"name": "o", "reference_name": "d"}
+    ]
 
 
 def test_a_nested_model_may_be_one_of_another_class(server: Server, api: ubiops.CoreApi) -> None:
     widget = {"type": "slider", "configuration": {"min": "0"}}
     read = models.InputOutputFieldDetail.from_wire({"id": "1", "name": "x", "data_type": "int", "widget": widget})
-    api.deployments_create("p", deployment(input_fields=[read]))
+    model = deployment(input_fields=[read])
+    assert type(model.input_fields[0]) is models.DeploymentInputFieldCreate  # type: ignore[index]
+    assert model.to_dict()["input_fields"] == [{"name": "x", "data_type": "int", "widget": widget}]
+    api.deployments_create("p", model)
     assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int", "widget": widget}]
+
+
+def test_a_list_of_models_stays_the_caller_s_own(server: Server, api: ubiops.CoreApi) -> None:
+    fields: list[Any] = []
+    model = deployment(input_fields=fields)
+    fields.append(models.DeploymentInputFieldCreate("x", "int"))
+    model.output_fields = outputs = [models.DeploymentOutputFieldCreate("y", "int")]
+    outputs.append({"name": "z", "data_type": "int"})  # type: ignore[arg-type]
+    api.deployments_create("p", model)
+    assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int"}]
+    assert [field["name"] for field in server.last.json["output_fields"]] == ["y", "z"]
 
 
 def test_what_a_model_of_another_class_has_beside_its_fields_is_sent(server: Server, api: ubiops.CoreApi) -> None:
     with pytest.warns(UserWarning, match="InputOutputFieldDetail has no field `unit`"):
         made = models.InputOutputFieldDetail(name="x", data_type="int", unit="m")
-    model = deployment(input_fields=[made])
-    with pytest.warns(UserWarning, match="DeploymentInputFieldCreate has no field `unit`"):
-        api.deployments_create("p", model)
+    with pytest.warns(UserWarning, match="DeploymentInputFieldCreate has no field `unit`") as caught:
+        model = deployment(input_fields=[made])
+    assert caught[0].filename == __file__
+    api.deployments_create("p", model)
     assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int", "unit": "m"}]
 
 
@@ -574,6 +637,100 @@ def test_models_in_dicts_and_in_lists_of_lists_are_checked_when_given_and_when_s
     assert raised.value.place() == "table[1][0].name"
 
 
+# Dicts and JSON
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_model_can_be_made_of_its_dict_and_of_its_json(name: str) -> None:
+    cls = getattr(models, name)
+    read = cls.from_wire(filled(name))
+    assert cls.from_dict(read.to_dict()) == read
+    assert json.loads(read.to_json()).keys() == filled(name).keys()
+    assert cls.from_dict(json.loads(read.to_json())).to_json() == read.to_json()
+
+
+def test_dates_and_nested_models_survive_json() -> None:
+    read = models.DeploymentDetail.from_wire(filled("DeploymentDetail"))
+    again = models.DeploymentDetail.from_dict(json.loads(read.to_json()))
+    assert again == read
+    assert (type(again.creation_date), type(again.input_fields[0])) == (  # type: ignore[index]
+        datetime.datetime,
+        models.InputOutputFieldDetail,
+    )
+
+
+def test_what_the_api_returned_is_taken_as_it_was() -> None:
+    odd = {"status": "paused", "deployment": None, "newer": [1]}
+    made = models.DeploymentVersionDetail.from_dict(odd)
+    assert (made.status, made.deployment, made.language) == ("paused", None, None)
+    assert made.additional_properties == {"newer": [1]}
+
+
+def test_a_body_is_checked_and_has_its_defaults() -> None:
+    made = models.DeploymentVersionCreate.from_dict({"version": "v1", "static_ip": None})
+    assert made == models.DeploymentVersionCreate(version="v1", static_ip=None)
+    assert made.language == "python3.7"
+    nested = {"version": "v1", "objects": [{"name": "o", "reference_name": 5}]}
+    with pytest.raises(ApiValueError, match=r"`objects\[0\].reference_name`, must be str.*\(PipelineVersionCreate\)"):
+        models.PipelineVersionCreate.from_dict(nested)
+    with pytest.warns(UserWarning, match="no field `nme`"):
+        models.DeploymentUpdate.from_dict({"nme": "x"})
+    for wrong in ("x", [1], None, made):
+        with pytest.raises(ubiops.ApiTypeError, match=r"`DeploymentVersionCreate.from_dict`, must be dict, not "):
+            models.DeploymentVersionCreate.from_dict(wrong)  # type: ignore[arg-type]
+
+
+def test_json_holds_no_nan() -> None:
+    request = models.DeploymentRequestCreateResponse.from_wire({"result": {"x": [math.nan]}})
+    with pytest.raises(ApiValueError, match=r"`result.x\[0\]`, is nan.*\(DeploymentRequestCreateResponse\)"):
+        request.to_json()
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner]], ids=["dicts", "lists"])
+def test_an_answer_that_is_nested_400_deep_can_be_used(wrap: Any) -> None:
+    deep: Any = 1
+    for _ in range(400):
+        deep = wrap(deep)
+    answer = json.dumps({"id": "1", "result": deep}).encode()
+    read, same = (read_body(answer, "DeploymentRequestSingleDetail") for _ in range(2))
+    assert read == same
+    assert read.to_dict()["result"] == deep
+    assert all(
+        str(deep) in text.replace("\n", "").replace(" ", "") or len(text) > 800 for text in (repr(read), str(read))
+    )
+    assert copy.deepcopy(read) == pickle.loads(pickle.dumps(read)) == copy.copy(read) == read
+    assert type(read).from_dict(json.loads(read.to_json())) == read
+    assert read._repr_html_()
+
+
+# Attributes that are no fields
+
+
+def test_an_attribute_with_a_name_close_to_a_field_s_warns() -> None:
+    model = models.DeploymentUpdate(name="n")
+    for name, near in (("descripton", "description"), ("label", "labels"), ("Description", "description")):
+        with pytest.warns(
+            UserWarning, match=f"^DeploymentUpdate has no field `{name}`; did you mean `{near}`"
+        ) as caught:
+            setattr(model, name, "x")
+        assert caught[0].filename == __file__
+        assert getattr(model, name) == "x"
+    assert model.description is None
+
+
+def test_other_attributes_and_fields_are_set_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    model = models.DeploymentUpdate(name="n")
+    model.owner = model.url = model.note = model._descripton = "x"  # type: ignore[attr-defined]
+    model.description = "x"
+    model.fields = ["a"]  # type: ignore[misc, assignment]
+    model.local_vars_configuration = ubiops.Configuration()
+    models.DeploymentUpdate.shared = 1  # type: ignore[attr-defined]
+    model.shared = 2  # type: ignore[attr-defined]
+    del models.DeploymentUpdate.shared  # type: ignore[attr-defined]
+    assert list(recwarn) == []
+    assert (model.owner, model.description) == ("x", "x")  # type: ignore[attr-defined]
+
+
 # Unknown fields
 
 
@@ -632,11 +789,11 @@ def test_the_warning_for_a_dict_body_points_to_the_call(server: Server, api: ubi
 
 
 def test_an_unknown_key_of_a_nested_dict_is_sent_with_a_warning(server: Server, api: ubiops.CoreApi) -> None:
-    model = deployment(input_fields=[{"name": "x", "data_type": "int", "data_typ": "y"}])
     with pytest.warns(
         UserWarning, match="DeploymentInputFieldCreate has no field `data_typ`.* did you mean `data_type`"
     ):
-        api.deployments_create("p", model)
+        model = deployment(input_fields=[{"name": "x", "data_type": "int", "data_typ": "y"}])
+    api.deployments_create("p", model)
     assert server.last.json["input_fields"] == [{"name": "x", "data_type": "int", "data_typ": "y"}]
 
 
@@ -741,7 +898,20 @@ CONVERTED = [
 def test_what_has_a_plain_form_is_converted(server: Server, api: ubiops.CoreApi, given: Any, sent: Any) -> None:
     api.deployment_requests_create("p", "d", {"values": [given]})
     assert server.last.json == {"values": [sent]}
-    assert api.api_client.sanitize_for_serialization({"values": [given]}) == {"values": [sent]}
+    plain = api.api_client.sanitize_for_serialization({"values": [given]})
+    assert json.loads(json.dumps(plain)) == {"values": [sent]}
+
+
+def test_sanitized_containers_are_new_and_of_the_same_kind() -> None:
+    client = ubiops.ApiClient()
+    given = {"list": [1, [2]], "tuple": (1, (2, NULL)), "dict": {"a": {"b": 1.5}}, "ordered": OrderedDict(a=[1])}
+    plain = client.sanitize_for_serialization(given)
+    assert plain == {"list": [1, [2]], "tuple": (1, (2, None)), "dict": {"a": {"b": 1.5}}, "ordered": {"a": [1]}}
+    assert type(plain["ordered"]) is dict
+    plain["list"][1].append(3)
+    plain["dict"]["a"]["b"] = 2
+    plain["ordered"]["a"].append(3)
+    assert (given["list"], given["dict"], given["ordered"]) == ([1, [2]], {"a": {"b": 1.5}}, {"a": [1]})
 
 
 circular: dict[str, Any] = {"a": []}
@@ -792,6 +962,55 @@ def test_data_that_is_nested_too_deeply_is_refused(server: Server, api: ubiops.C
         data = [data]
     with pytest.raises(ApiValueError, match="`data` when calling `deployment_requests_create`"):
         api.deployment_requests_create("p", "d", data)
+    assert server.requests == []
+
+
+NO_VALUES = {
+    "NaT": pandas.NaT,
+    "numpy NaT": numpy.datetime64("NaT"),
+    "numpy duration": numpy.timedelta64("NaT"),
+    "NA": pandas.NA,
+    "float32": numpy.float32("nan"),
+    "Decimal": decimal.Decimal("NaN"),
+    "signalling": decimal.Decimal("sNaN"),
+}
+
+
+@pytest.mark.parametrize("nothing", NO_VALUES.values(), ids=NO_VALUES)
+def test_what_stands_for_no_value_is_refused_by_name(server: Server, api: ubiops.CoreApi, nothing: Any) -> None:
+    named = re.escape(repr(nothing))
+    for data, place in (({"x": [nothing]}, r"data.x\[0\]"), ([{}, {"y": nothing}], r"data\[1\].y")):
+        with pytest.raises(ApiValueError, match=f"^Invalid value for `{place}` when calling .*{named}"):
+            api.deployment_requests_create("p", "d", data)
+    with pytest.raises(ApiValueError, match=f"`data.schedule` when calling .*{named}"):
+        api.request_schedules_update("p", "s", {"schedule": nothing})
+    with pytest.raises(ApiValueError, match=rf"`request_data.x\[0\]`.*{named}"):
+        api.api_client.sanitize_for_serialization(models.ScheduleUpdate(request_data={"x": [nothing]}))
+    for name in ("maximum_instances", "static_ip", "description"):
+        with pytest.raises(ApiValueError, match=f"`{name}`.*{named}"):
+            version(**{name: nothing})
+        model = version()
+        with pytest.raises(ApiValueError, match=f"`{name}`.*{named}"):
+            setattr(model, name, nothing)
+    with pytest.raises(ApiValueError, match=f"`day`.*{named}"):
+        Bounded(day=nothing)
+    with pytest.raises(ApiValueError, match=f"`number`.*{named}"):
+        Bounded(number=nothing)
+    with pytest.raises(ApiValueError, match=rf"`names\[1\]`.*{named}"):
+        Bounded(names=["a", nothing])
+    for arguments in ({"limit": nothing}, {"start_date": nothing}, {"status": nothing}):
+        with pytest.raises(ApiValueError, match=f"`{next(iter(arguments))}` when calling .*{named}"):
+            api.deployment_requests_list("p", "d", **arguments)
+    with pytest.raises(ApiValueError, match=f"`project_name` when calling .*{named}"):
+        api.deployments_list(nothing)
+    assert server.requests == []
+
+
+def test_a_duration_of_numpy_is_no_number(server: Server, api: ubiops.CoreApi) -> None:
+    with pytest.raises(ApiValueError, match=r"`data.x` when calling .* is of type timedelta64"):
+        api.deployment_requests_create("p", "d", {"x": numpy.timedelta64(5, "s")})
+    with pytest.raises(ApiValueError, match="`maximum_instances`, must be int, not timedelta64"):
+        version(maximum_instances=numpy.timedelta64(5, "s"))
     assert server.requests == []
 
 

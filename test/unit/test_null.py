@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any
 
@@ -12,6 +13,7 @@ import ubiops
 from test.server import Server
 from test.unit.schemas import bodies, filled, is_nullable, properties, schemas
 from ubiops import NULL, ApiValueError, models
+from ubiops.model import Model, field
 from ubiops.schema import Null
 
 VERSION = {"version": "v1"}
@@ -110,9 +112,8 @@ def test_null_in_a_nested_model_of_another_class_is_sent_as_null(server: Server,
     read = models.PipelineVersionObjectList.from_wire({"name": "o", "reference_name": "d", "version": "v1"})
     read.version = NULL  # type: ignore[assignment]
     api.pipeline_versions_create("p", "l", {"version": "v1", "objects": [read]})
-    assert server.last.json["objects"] == [
-        {"name": "o", "reference_type": "deployment", "reference_name": "d", "version": None}
-    ]
+    # Its `reference_type` is None, which is no default.
+    assert server.last.json["objects"] == [{"name": "o", "reference_name": "d", "version": None}]
 
 
 def test_null_in_free_form_data_is_sent_as_null(server: Server, api: ubiops.CoreApi) -> None:
@@ -243,14 +244,43 @@ def test_a_body_that_creates_sends_the_defaults(server: Server, api: ubiops.Core
         assert server.last.json == SENT_BY_DEFAULT
 
 
-def test_none_for_a_field_with_a_default_sends_the_default(server: Server, api: ubiops.CoreApi) -> None:
+def test_none_for_a_field_with_a_default_is_not_sent(server: Server, api: ubiops.CoreApi) -> None:
+    # Left out is not None: what the server has for it is not overruled.
     given = {**VERSION, "language": None, "static_ip": None}
-    for body in (models.DeploymentVersionCreate(**given), given):
+    made, assigned = models.DeploymentVersionCreate(**given), models.DeploymentVersionCreate(**VERSION)
+    assert (assigned.language, assigned.static_ip) == ("python3.7", False)
+    assigned.language = assigned.static_ip = None
+    for body in (made, assigned, given):
         api.deployment_versions_create("p", "d", body)
-        assert server.last.json == SENT_BY_DEFAULT
-    model = models.DeploymentVersionCreate(**VERSION, static_ip=True)
-    model.static_ip = None
-    assert model.static_ip is False
+        sent = {"version": "v1", "request_retention_mode": "full", "restart_request_interruption": False}
+        assert server.last.json == sent
+    for model in (made, assigned):
+        assert (model.language, model.static_ip) == (None, None)
+
+
+def test_none_in_a_nested_dict_with_a_default_is_not_sent(server: Server, api: ubiops.CoreApi) -> None:
+    objects = [{"name": "a", "reference_name": "d"}, {"name": "b", "reference_name": "d", "reference_type": None}]
+    api.pipeline_versions_create("p", "l", {"version": "v1", "objects": objects})
+    assert server.last.json["objects"] == [
+        {"name": "a", "reference_name": "d", "reference_type": "deployment"},
+        {"name": "b", "reference_name": "d"},
+    ]
+
+
+def test_a_default_is_not_shared_between_models() -> None:
+    class Filtered(Model):
+        tags: list[str] | None = field("list[str]", default=["new"])
+        limits: dict[str, Any] | None = field("dict(str, object)", default={"most": 1})
+
+    first, second = Filtered(), Filtered()
+    assert str(inspect.signature(Filtered)).startswith("(tags=['new'], limits={'most': 1}, ")
+    assert Filtered(tags=None).tags is None
+    first.tags.append("mine")  # type: ignore[union-attr]
+    first.limits["most"] = 2  # type: ignore[index]
+    read = Filtered.from_input({})
+    read.tags.append("other")  # type: ignore[union-attr]
+    for model in (second, Filtered(), Filtered.from_input({})):
+        assert (model.tags, model.limits) == (["new"], {"most": 1})
 
 
 def test_a_default_gives_way_to_a_value(server: Server, api: ubiops.CoreApi) -> None:

@@ -118,10 +118,15 @@ def test_models_are_read_beside_what_is_none(server: Server, api: ubiops.CoreApi
     assert (first.widget.type, second, third, fourth.widget) == ("slider", None, "y", "slider")
 
 
-def test_an_int_serves_where_a_float_is_due(server: Server, api: ubiops.CoreApi) -> None:
-    server.answers.append(Answer.json({"credits": 3}))
+@pytest.mark.parametrize(
+    ("value", "read"), [(3, 3.0), (0, 0.0), (-(2**70), -(2.0**70)), (10**400, 10**400), (True, True), ("3", "3")]
+)
+def test_a_whole_number_reads_as_a_float_where_one_is_declared(
+    server: Server, api: ubiops.CoreApi, value: Any, read: Any
+) -> None:
+    server.answers.append(Answer.json({"credits": value}))
     credits = api.projects_get("p").credits
-    assert (type(credits), credits) == (int, 3)
+    assert (type(credits), credits) == (type(read), read)
 
 
 def test_an_int_stays_exact_and_a_float_too(server: Server, api: ubiops.CoreApi) -> None:

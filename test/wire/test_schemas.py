@@ -120,6 +120,7 @@ def test_null_goes_out_wherever_the_document_takes_one(case: Any, wire: Server, 
 
 @each(WITH_MODEL)
 def test_none_in_a_body_is_not_sent(case: Any, wire: Server, wire_api: Any) -> None:
+    """Nor a default in its place."""
     assert case.body is not None
     name = case.body.schema["$ref"].rpartition("/")[2]
     wire.default = Answer(204)
@@ -127,7 +128,7 @@ def test_none_in_a_body_is_not_sent(case: Any, wire: Server, wire_api: Any) -> N
     data = {**dict.fromkeys(schemas()[name]["properties"]), **body}
     for given in (data, getattr(ubiops.models, name)(**data)):
         getattr(wire_api, case.name)(**{**values_of(case.required), "data": given})
-        assert wire.last.json == sent(case.body.schema, body, updates=case.updates)
+        assert wire.last.json == sent(case.body.schema, body, updates=True)
 
 
 @each(WITH_MODEL)
@@ -156,6 +157,6 @@ def test_answer_is_printed_as_its_dict(case: Any, wire: Server, wire_api: Any) -
     data = getattr(wire_api, case.name)(**values_of(case.required))
     for item in data if isinstance(data, list) else [data]:
         if not isinstance(item, (dict, str)):
-            assert str(item) == repr(item) == item.to_str()
+            assert str(item) == item.to_str()
             assert list(item.to_dict()) == list(schemas()[type(item).__name__]["properties"])
             assert json.loads(json.dumps(wire_api.api_client.sanitize_for_serialization(item)))

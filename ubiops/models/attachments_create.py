@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.models.attachment_sources_list import AttachmentSourcesList
 
 
-class AttachmentsCreate(Model, read_only=("id",)):
+class AttachmentsCreate(Model, body=True, read_only=("id",)):
     """Connects objects of a pipeline version: a destination and where its input comes from.
 
     Attributes:
@@ -25,7 +25,7 @@ class AttachmentsCreate(Model, read_only=("id",)):
     """
 
     destination_name: str = field("str", required=True, min_length=1)
-    sources: Sequence[AttachmentSourcesList | dict[str, Any]] = field("list[AttachmentSourcesList]", required=True)
+    sources: list[AttachmentSourcesList] = field("list[AttachmentSourcesList]", required=True)
 
     if TYPE_CHECKING:
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BucketCreate(
-    Model, read_only=("id", "project", "creation_date", "last_updated", "size", "size_measurement_date")
+    Model, body=True, read_only=("id", "project", "creation_date", "last_updated", "size", "size_measurement_date")
 ):
     """What is needed to create a bucket.
 

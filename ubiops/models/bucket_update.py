@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class BucketUpdate(
     Model,
+    body=True,
     read_only=("id", "name", "provider", "project", "creation_date", "last_updated", "size", "size_measurement_date"),
 ):
     """Changes to a bucket; fields left out keep their value.

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class DeploymentCreate(
-    Model, read_only=("id", "project", "creation_date", "last_updated", "default_version", "number_of_versions")
+    Model,
+    body=True,
+    read_only=("id", "project", "creation_date", "last_updated", "default_version", "number_of_versions"),
 ):
     """What is needed to create a deployment.
 
@@ -37,12 +39,8 @@ class DeploymentCreate(
     description: str | None = field("str")
     input_type: str = field("str", required=True, enum=("structured", "plain"))
     output_type: str = field("str", required=True, enum=("structured", "plain"))
-    input_fields: Sequence[DeploymentInputFieldCreate | dict[str, Any]] | None = field(
-        "list[DeploymentInputFieldCreate]"
-    )
-    output_fields: Sequence[DeploymentOutputFieldCreate | dict[str, Any]] | None = field(
-        "list[DeploymentOutputFieldCreate]"
-    )
+    input_fields: list[DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]")
+    output_fields: list[DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
 
     if TYPE_CHECKING:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class DeploymentRequestUpdate(
     Model,
+    body=True,
     read_only=(
         "id",
         "deployment",

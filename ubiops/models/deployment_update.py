@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class DeploymentUpdate(
     Model,
+    body=True,
     read_only=("id", "project", "input_type", "output_type", "creation_date", "last_updated", "number_of_versions"),
 ):
     """What to change in a deployment; fields left out keep their value.
@@ -36,12 +37,8 @@ class DeploymentUpdate(
     name: str | None = field("str", min_length=1)
     default_version: str | None = field("str", min_length=1)
     description: str | None = field("str")
-    input_fields: Sequence[DeploymentInputFieldCreate | dict[str, Any]] | None = field(
-        "list[DeploymentInputFieldCreate]"
-    )
-    output_fields: Sequence[DeploymentOutputFieldCreate | dict[str, Any]] | None = field(
-        "list[DeploymentOutputFieldCreate]"
-    )
+    input_fields: list[DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]")
+    output_fields: list[DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
 
     if TYPE_CHECKING:

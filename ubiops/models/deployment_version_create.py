@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class DeploymentVersionCreate(
     Model,
+    body=True,
     read_only=(
         "id",
         "deployment",
@@ -87,7 +88,7 @@ class DeploymentVersionCreate(
         def __init__(
             self,
             version: str | None = None,
-            language: str | None = None,
+            language: str | None = "python3.7",
             memory_allocation: int | None = None,
             instance_type: str | None = None,
             maximum_instances: int | None = None,
@@ -97,12 +98,12 @@ class DeploymentVersionCreate(
             labels: dict[str, str] | Null | None = None,
             monitoring: str | Null | None = None,
             request_retention_time: int | None = None,
-            request_retention_mode: str | None = None,
+            request_retention_mode: str | None = "full",
             default_notification_group: str | Null | None = None,
             maximum_queue_size_express: int | None = None,
             maximum_queue_size_batch: int | None = None,
-            static_ip: bool | None = None,
-            restart_request_interruption: bool | None = None,
+            static_ip: bool | None = False,
+            restart_request_interruption: bool | None = False,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EnvironmentVariableCopy(
-    Model, read_only=("id", "name", "value", "secret", "inheritance_type", "inheritance_name")
+    Model, body=True, read_only=("id", "name", "value", "secret", "inheritance_type", "inheritance_name")
 ):
     """Where to copy environment variables from.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class EnvironmentVariableCreate(Model, read_only=("id", "inheritance_type", "inheritance_name")):
+class EnvironmentVariableCreate(Model, body=True, read_only=("id", "inheritance_type", "inheritance_name")):
     """An environment variable to create, or the new content of one.
 
     Attributes:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ExportCreate(Model, read_only=("id", "exported_by", "creation_date", "status", "error_message", "size")):
+class ExportCreate(
+    Model, body=True, read_only=("id", "exported_by", "creation_date", "status", "error_message", "size")
+):
     """What to put into an export. Objects not named stay out of it.
 
     Attributes:

@@ -46,7 +46,7 @@ class ExportDetail(Model):
             id: str | None = None,
             exported_by: str | None = None,
             creation_date: datetime.datetime | str | None = None,
-            status: str | None = None,
+            status: str | None = "pending",
             error_message: str | Null | None = None,
             size: int | Null | None = None,
             deployments: dict[str, Any] | None = None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.models.expression_input_field_create import ExpressionInputFieldCreate
 
 
-class ExpressionEvaluate(Model):
+class ExpressionEvaluate(Model, body=True):
     """An operator expression to try out, with its fields and test data.
 
     Attributes:
@@ -25,9 +25,7 @@ class ExpressionEvaluate(Model):
     """
 
     expression: str = field("str", required=True)
-    input_fields: Sequence[ExpressionInputFieldCreate | dict[str, Any]] = field(
-        "list[ExpressionInputFieldCreate]", required=True
-    )
+    input_fields: list[ExpressionInputFieldCreate] = field("list[ExpressionInputFieldCreate]", required=True)
     request_data: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:

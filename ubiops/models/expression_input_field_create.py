@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ExpressionInputFieldCreate(Model, read_only=("widget",)):
+class ExpressionInputFieldCreate(Model, body=True, read_only=("widget",)):
     """An input field of an expression.
 
     Attributes:

@@ -51,7 +51,7 @@ class ImportDetail(Model):
             id: str | None = None,
             imported_by: str | None = None,
             creation_date: datetime.datetime | str | None = None,
-            status: str | None = None,
+            status: str | None = "pending",
             error_message: str | Null | None = None,
             size: int | Null | None = None,
             deployments: dict[str, Any] | None = None,

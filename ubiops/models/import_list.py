@@ -45,7 +45,7 @@ class ImportList(Model):
             id: str | None = None,
             imported_by: str | None = None,
             creation_date: datetime.datetime | str | None = None,
-            status: str | None = None,
+            status: str | None = "pending",
             error_message: str | Null | None = None,
             size: int | Null | None = None,
             local_vars_configuration: Configuration | None = None,

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ImportUpdate(Model, read_only=("id", "imported_by", "creation_date", "status", "error_message", "size")):
+class ImportUpdate(
+    Model, body=True, read_only=("id", "imported_by", "creation_date", "status", "error_message", "size")
+):
     """What to create from an import. Objects left out are not imported.
 
     Attributes:

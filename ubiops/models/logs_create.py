@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 class LogsCreate(
     Model,
+    body=True,
     read_only=(
         "log",
         "deployment_name",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.models.notification_group_contact import NotificationGroupContact
 
 
-class NotificationGroupCreate(Model, read_only=("id",)):
+class NotificationGroupCreate(Model, body=True, read_only=("id",)):
     """What is needed to create a notification group.
 
     Attributes:
@@ -23,9 +23,7 @@ class NotificationGroupCreate(Model, read_only=("id",)):
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)
-    contacts: Sequence[NotificationGroupContact | dict[str, Any]] = field(
-        "list[NotificationGroupContact]", required=True
-    )
+    contacts: list[NotificationGroupContact] = field("list[NotificationGroupContact]", required=True)
 
     if TYPE_CHECKING:
 

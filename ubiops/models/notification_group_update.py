@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.models.notification_group_contact import NotificationGroupContact
 
 
-class NotificationGroupUpdate(Model, read_only=("id",)):
+class NotificationGroupUpdate(Model, body=True, read_only=("id",)):
     """Changes to a notification group; fields left out keep their value.
 
     Attributes:
@@ -22,7 +22,7 @@ class NotificationGroupUpdate(Model, read_only=("id",)):
     """
 
     name: str | None = field("str", min_length=1)
-    contacts: Sequence[NotificationGroupContact | dict[str, Any]] | None = field("list[NotificationGroupContact]")
+    contacts: list[NotificationGroupContact] | None = field("list[NotificationGroupContact]")
 
     if TYPE_CHECKING:
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class OrganizationCreate(Model, read_only=("id", "creation_date", "status", "subscription_self_service")):
+class OrganizationCreate(Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service")):
     """What is needed to create an organization.
 
     Attributes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class OrganizationUpdate(Model, read_only=("id", "creation_date", "status", "subscription_self_service")):
+class OrganizationUpdate(Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service")):
     """Changes to an organization. Fields left out keep their value; all but the name are reserved to the
     operator of the platform.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationUserCreate(Model, read_only=("id", "name", "surname", "status")):
+class OrganizationUserCreate(Model, body=True, read_only=("id", "name", "surname", "status")):
     """A user to add to an organization.
 
     Attributes:
@@ -27,7 +27,7 @@ class OrganizationUserCreate(Model, read_only=("id", "name", "surname", "status"
         def __init__(
             self,
             email: str | None = None,
-            admin: bool | None = None,
+            admin: bool | None = False,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PipelineCreate(Model, read_only=("id", "project", "creation_date", "last_updated", "default_version")):
+class PipelineCreate(Model, body=True, read_only=("id", "project", "creation_date", "last_updated", "default_version")):
     """What is needed to create a pipeline.
 
     Attributes:
@@ -35,11 +35,9 @@ class PipelineCreate(Model, read_only=("id", "project", "creation_date", "last_u
     name: str = field("str", required=True, min_length=1, max_length=64)
     description: str | None = field("str")
     input_type: str = field("str", required=True, enum=("structured", "plain"))
-    input_fields: Sequence[PipelineInputFieldCreate | dict[str, Any]] | None = field("list[PipelineInputFieldCreate]")
+    input_fields: list[PipelineInputFieldCreate] | None = field("list[PipelineInputFieldCreate]")
     output_type: str | None = field("str", enum=("structured", "plain"))
-    output_fields: Sequence[PipelineOutputFieldCreate | dict[str, Any]] | None = field(
-        "list[PipelineOutputFieldCreate]"
-    )
+    output_fields: list[PipelineOutputFieldCreate] | None = field("list[PipelineOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
 
     if TYPE_CHECKING:

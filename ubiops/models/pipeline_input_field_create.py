@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.models.input_field_widget_create import InputFieldWidgetCreate
 
 
-class PipelineInputFieldCreate(Model):
+class PipelineInputFieldCreate(Model, body=True):
     """An input field of a pipeline.
 
     Attributes:
@@ -30,7 +30,7 @@ class PipelineInputFieldCreate(Model):
         required=True,
         enum=("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file"),
     )
-    widget: InputFieldWidgetCreate | dict[str, Any] | None = field("InputFieldWidgetCreate")
+    widget: InputFieldWidgetCreate | None = field("InputFieldWidgetCreate")
 
     if TYPE_CHECKING:
 

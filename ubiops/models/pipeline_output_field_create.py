@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.models.output_field_widget_create import OutputFieldWidgetCreate
 
 
-class PipelineOutputFieldCreate(Model):
+class PipelineOutputFieldCreate(Model, body=True):
     """An output field of a pipeline.
 
     Attributes:
@@ -30,7 +30,7 @@ class PipelineOutputFieldCreate(Model):
         required=True,
         enum=("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file"),
     )
-    widget: OutputFieldWidgetCreate | dict[str, Any] | None = field("OutputFieldWidgetCreate")
+    widget: OutputFieldWidgetCreate | None = field("OutputFieldWidgetCreate")
 
     if TYPE_CHECKING:
 

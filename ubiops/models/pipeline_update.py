@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ubiops.models.pipeline_output_field_create import PipelineOutputFieldCreate
 
 
-class PipelineUpdate(Model, read_only=("id", "project", "creation_date", "last_updated")):
+class PipelineUpdate(Model, body=True, read_only=("id", "project", "creation_date", "last_updated")):
     """What to change in a pipeline; fields left out keep their value.
 
     Attributes:
@@ -34,11 +34,9 @@ class PipelineUpdate(Model, read_only=("id", "project", "creation_date", "last_u
     name: str | None = field("str", min_length=1)
     description: str | None = field("str")
     input_type: str | None = field("str", enum=("structured", "plain"))
-    input_fields: Sequence[PipelineInputFieldCreate | dict[str, Any]] | None = field("list[PipelineInputFieldCreate]")
+    input_fields: list[PipelineInputFieldCreate] | None = field("list[PipelineInputFieldCreate]")
     output_type: str | None = field("str", enum=("structured", "plain"))
-    output_fields: Sequence[PipelineOutputFieldCreate | dict[str, Any]] | None = field(
-        "list[PipelineOutputFieldCreate]"
-    )
+    output_fields: list[PipelineOutputFieldCreate] | None = field("list[PipelineOutputFieldCreate]")
     labels: Any = field("object")
     default_version: str | None = field("str", min_length=1)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PipelineVersionCreate(Model, read_only=("id", "pipeline", "creation_date", "last_updated")):
+class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated")):
     """What is needed to create a pipeline version.
 
     Attributes:
@@ -43,8 +43,8 @@ class PipelineVersionCreate(Model, read_only=("id", "pipeline", "creation_date",
     request_retention_time: int | None = field("int")
     request_retention_mode: str | None = field("str", default="full", enum=("none", "metadata", "full"))
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
-    objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | None = field("list[PipelineVersionObjectCreate]")
-    attachments: Sequence[AttachmentsCreate | dict[str, Any]] | None = field("list[AttachmentsCreate]")
+    objects: list[PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]")
+    attachments: list[AttachmentsCreate] | None = field("list[AttachmentsCreate]")
 
     if TYPE_CHECKING:
 
@@ -55,7 +55,7 @@ class PipelineVersionCreate(Model, read_only=("id", "pipeline", "creation_date",
             labels: dict[str, str] | Null | None = None,
             monitoring: str | Null | None = None,
             request_retention_time: int | None = None,
-            request_retention_mode: str | None = None,
+            request_retention_mode: str | None = "full",
             default_notification_group: str | Null | None = None,
             objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | None = None,
             attachments: Sequence[AttachmentsCreate | dict[str, Any]] | None = None,

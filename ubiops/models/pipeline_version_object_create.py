@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PipelineVersionObjectCreate(
-    Model, read_only=("id", "input_type", "output_type", "input_fields", "output_fields")
+    Model, body=True, read_only=("id", "input_type", "output_type", "input_fields", "output_fields")
 ):
     """A step of a pipeline version: a deployment, an operator or another pipeline.
 
@@ -41,7 +41,7 @@ class PipelineVersionObjectCreate(
         def __init__(
             self,
             name: str | None = None,
-            reference_type: str | None = None,
+            reference_type: str | None = "deployment",
             reference_name: str | None = None,
             version: str | Null | None = None,
             configuration: dict[str, str] | None = None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PipelineVersionUpdate(Model, read_only=("id", "pipeline", "creation_date", "last_updated")):
+class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated")):
     """What to change in a pipeline version; fields left out keep their value.
 
     Attributes:
@@ -42,8 +42,8 @@ class PipelineVersionUpdate(Model, read_only=("id", "pipeline", "creation_date",
     request_retention_time: int | None = field("int")
     request_retention_mode: str | None = field("str", enum=("none", "metadata", "full"))
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
-    objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | None = field("list[PipelineVersionObjectCreate]")
-    attachments: Sequence[AttachmentsCreate | dict[str, Any]] | None = field("list[AttachmentsCreate]")
+    objects: list[PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]")
+    attachments: list[AttachmentsCreate] | None = field("list[AttachmentsCreate]")
 
     if TYPE_CHECKING:
 

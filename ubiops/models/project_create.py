@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ProjectCreate(Model, read_only=("id", "creation_date", "suspended", "suspended_reason")):
+class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspended", "suspended_reason")):
     """What is needed to create a project.
 
     Attributes:
@@ -36,7 +36,7 @@ class ProjectCreate(Model, read_only=("id", "creation_date", "suspended", "suspe
             self,
             name: str | None = None,
             organization_name: str | None = None,
-            advanced_permissions: bool | None = None,
+            advanced_permissions: bool | None = False,
             credits: float | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,

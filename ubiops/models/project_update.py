@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ProjectUpdate(Model, read_only=("id", "creation_date", "organization_name", "suspended", "suspended_reason")):
+class ProjectUpdate(
+    Model, body=True, read_only=("id", "creation_date", "organization_name", "suspended", "suspended_reason")
+):
     """Changes to a project. Fields left out keep their value.
 
     Attributes:

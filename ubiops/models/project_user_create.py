@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ProjectUserCreate(Model, read_only=("id", "email", "name", "surname")):
+class ProjectUserCreate(Model, body=True, read_only=("id", "email", "name", "surname")):
     """A user to add to a project.
 
     Attributes:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class RoleAssignmentCreate(Model, read_only=("id",)):
+class RoleAssignmentCreate(Model, body=True, read_only=("id",)):
     """A role, who gets it and what it covers. `resource` and `resource_type` are given together or not at all.
 
     Attributes:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class RoleCreate(Model, read_only=("id", "default")):
+class RoleCreate(Model, body=True, read_only=("id", "default")):
     """A custom role to create.
 
     Attributes:

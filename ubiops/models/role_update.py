@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class RoleUpdate(Model, read_only=("id", "default")):
+class RoleUpdate(Model, body=True, read_only=("id", "default")):
     """Changes to a custom role. Fields left out keep their value.
 
     Attributes:

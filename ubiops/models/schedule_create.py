@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ScheduleCreate(Model, read_only=("id", "creation_date")):
+class ScheduleCreate(Model, body=True, read_only=("id", "creation_date")):
     """What is needed to create a request schedule.
 
     Attributes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ScheduleUpdate(Model, read_only=("id", "object_type", "object_name", "version", "creation_date")):
+class ScheduleUpdate(Model, body=True, read_only=("id", "object_type", "object_name", "version", "creation_date")):
     """Changes to a request schedule; what is left out stays.
 
     Attributes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ServiceUserCreate(Model, read_only=("id", "email", "creation_date", "token")):
+class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_date", "token")):
     """What can be set on a service user, when creating and when updating it. Every field is optional.
 
     Attributes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class UserPendingCreate(Model):
+class UserPendingCreate(Model, body=True):
     """What is needed to register a user.
 
     Attributes:

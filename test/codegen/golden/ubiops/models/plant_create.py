@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PlantCreate(Model, read_only=("id", "watered", "light")):
+class PlantCreate(Model, body=True, read_only=("id", "watered", "light")):
     """A plant to plant. Its description is long enough to show that a docstring breaks where a line is full.
 
     Attributes:
@@ -34,8 +34,8 @@ class PlantCreate(Model, read_only=("id", "watered", "light")):
     name: str = field("str", required=True)
     kind: str | None = field("str", default="herb", enum=("tree", "herb"))
     spot: str | None = field("str", enum=("sun", "shade"))
-    pot: Pot | dict[str, Any] | None = field("Pot")
-    neighbours: Sequence[Neighbour | dict[str, Any]] | None = field("list[Neighbour]")
+    pot: Pot | None = field("Pot")
+    neighbours: list[Neighbour] | None = field("list[Neighbour]")
     sown: datetime.date | str | Null | None = field("date", nullable=True)
     note: str | Null | None = field("str", nullable=True)
     labels: Any = field("object", nullable=True)
@@ -46,7 +46,7 @@ class PlantCreate(Model, read_only=("id", "watered", "light")):
         def __init__(
             self,
             name: str | None = None,
-            kind: str | None = None,
+            kind: str | None = "herb",
             spot: str | None = None,
             pot: Pot | dict[str, Any] | None = None,
             neighbours: Sequence[Neighbour | dict[str, Any]] | None = None,

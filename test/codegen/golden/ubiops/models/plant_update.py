@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class PlantUpdate(Model):
+class PlantUpdate(Model, body=True):
     """Changes of a plant.
 
     Attributes:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class Pot(Model):
+class Pot(Model, body=True):
     """Pot.
 
     Attributes:
