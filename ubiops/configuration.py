@@ -7,11 +7,14 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from six import ensure_str
 
 from ubiops.exceptions import ApiValueError
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Configuration"]
 
@@ -38,13 +41,17 @@ class Configuration:
         refresh_api_key_hook (Callable[[Configuration], None] | None): Called before each use of the API key.
         client_side_validation (bool): Whether requests are checked before they are sent. Default True.
         verify_ssl (bool): Whether the server's certificate is verified. Default True.
-        ssl_ca_cert (str | None): File of CA certificates; default: those of ``certifi``.
+        ssl_ca_cert (str | None): File of CA certificates. Default: what ``SSL_CERT_FILE``, ``SSL_CERT_DIR``,
+            ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE`` names, the first that is set; else those of ``certifi``.
+        ssl_context (ssl.SSLContext | None): A context of the program's, such as one of ``truststore``; it takes the
+            place of ``verify_ssl``, ``ssl_ca_cert`` and what the environment names.
         cert_file (str | None): Client certificate (PEM).
         key_file (str | None): Key of the client certificate (PEM).
         assert_hostname (str | bool | None): Host name to verify instead of the URL's; False verifies none.
         connection_pool_maxsize (int): Connections to keep open to a host. Default: CPU count * 5.
         proxy (str | None): URL of the proxy; an empty text for none, whatever the environment says.
         proxy_headers (Mapping[str, str] | None): Headers for the proxy alone.
+        max_response_size (int): Bytes of an answer that is read into memory, unpacked. Default 1 GiB.
         retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces ours.
         safe_chars_for_path_param (str): Characters that are not percent-encoded in path parameters. Default none.
         temp_folder_path (str | None): Folder for downloads; default: the system's for temporary files.
@@ -54,6 +61,7 @@ class Configuration:
     """
 
     connection_pool_maxsize: int = (os.cpu_count() or 1) * 5
+    max_response_size: int = 1 << 30
 
     def __init__(
         self,
@@ -81,6 +89,7 @@ class Configuration:
         self._level = logging.NOTSET
         self.verify_ssl = True
         self.ssl_ca_cert: str | None = None
+        self.ssl_context: ssl.SSLContext | None = None
         self.cert_file: str | None = None
         self.key_file: str | None = None
         self.assert_hostname: str | bool | None = None
@@ -88,6 +97,7 @@ class Configuration:
         self.proxy: str | None = None
         self.proxy_headers: Mapping[str, str] | None = None
         self.safe_chars_for_path_param = ""
+        self.max_response_size = type(self).max_response_size
         self.retries: Any = None
         self.client_side_validation = True
         self._quiet_loggers()
@@ -240,7 +250,14 @@ class Configuration:
         duplicate = type(self).__new__(type(self))
         memo[id(self)] = duplicate
         # Loggers, their handlers and hooks are shared, not copied.
-        shared = {"logger", "logger_formatter", "logger_file_handler", "logger_stream_handler", "refresh_api_key_hook"}
+        shared = {
+            "ssl_context",
+            "logger",
+            "logger_formatter",
+            "logger_file_handler",
+            "logger_stream_handler",
+            "refresh_api_key_hook",
+        }
         for name, value in self.__dict__.items():
             duplicate.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return duplicate

@@ -206,12 +206,14 @@ class RawResponse(urllib3.HTTPResponse):
     def release_conn(self) -> None:
         """Give the connection back; one that isn't read to its end, or beyond it, is closed."""
         connection, self._connection = self._connection, None
-        if connection is None or self._pool is None:
+        # An answer may be kept for long: it holds no pool, whose connections would stay open.
+        pool, self._pool = self._pool, None
+        if connection is None or pool is None:
             return
         answer = self._original_response
         if answer is not None and (not answer.isclosed() or getattr(answer, "surplus", False)):
             connection.close()
-        self._pool._put_conn(connection)
+        pool._put_conn(connection)
 
     def read(
         self,
@@ -254,9 +256,9 @@ class RawResponse(urllib3.HTTPResponse):
 
     def _check_time(self) -> None:
         # The socket knows it too, but a small body that unpacks to a huge one asks it nothing.
-        if self.deadline is not None and self.deadline.left() <= 0 and self._pool is not None:
+        if self.deadline is not None and self.deadline.left() <= 0:
             self.close()
-            raise ReadTimeoutError(self._pool, "", "the call's time is over")
+            raise ReadTimeoutError(None, "", "the call's time is over")  # type: ignore[arg-type]
 
     def _check_end(self) -> None:
         if self._has_decoded_content and self._decoder is not None and not _has_ended(self._decoder):
@@ -344,15 +346,34 @@ class _Idle:
         return len(self._connections)
 
 
-class Pool(urllib3.HTTPConnectionPool):
+class _Retiring(urllib3.HTTPConnectionPool):
+    """A pool that can be closed while it is in use: its idle connections at once, the others when they are free."""
+
+    QueueCls = _Idle  # type: ignore[assignment]
+    _retired = False
+
+    def retire(self) -> None:
+        """Close the idle connections, and keep none from now on."""
+        self._retired = True
+        while self.pool is not None:
+            try:
+                self.pool.get(block=False).close()
+            except queue.Empty:
+                return
+
+    def _put_conn(self, connection: Any) -> None:
+        super()._put_conn(connection)
+        if self._retired:
+            self.retire()
+
+
+class Pool(_Retiring):
     """The connections to a host, or to a proxy."""
 
     ConnectionCls = _Connection
-    QueueCls = _Idle  # type: ignore[assignment]
 
 
-class TLSPool(urllib3.HTTPSConnectionPool):
+class TLSPool(_Retiring, urllib3.HTTPSConnectionPool):
     """The same over TLS."""
 
     ConnectionCls = _TLSConnection
-    QueueCls = _Idle  # type: ignore[assignment]

@@ -239,7 +239,8 @@ class ApiException(OpenApiException):
         self.reason = None if reason is None else _without_signatures(reason)
         self.body = None if body is None else _without_signatures(_text(body))
         self.headers = None if headers is None else Headers(_without_signed_urls(headers))
-        super().__init__(status, self.reason)
+        # Not `super()`: errors of the transport are also errors of urllib3's, which take other arguments.
+        Exception.__init__(self, status, self.reason)
 
     def __str__(self) -> str:
         text = f"{self.reason} ({self.status})\n"

@@ -13,19 +13,15 @@ from urllib.parse import unquote
 
 import certifi
 import urllib3
-from urllib3.exceptions import (
-    HTTPError,
-    NewConnectionError,
-    ProtocolError,
-)
-from urllib3.exceptions import TimeoutError as TransportTimeoutError
+from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from ubiops.connections import BLOCK, Pool, RawResponse, TLSPool
 from ubiops.deadline import Deadline, current
-from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiTimeoutError, ApiValueError
+from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Stream
 from ubiops.retries import RETRIES, Rules, can_be_sent_again, rules_for
+from ubiops.transport_errors import transport_error
 from ubiops.urls import Origin, is_upgrade, origin_of, redirect_target, same_origin, split, without_secrets
 from ubiops.verbs import RESTResponse, Verbs
 
@@ -89,6 +85,7 @@ class RESTClientObject(Verbs):
         if manager is None:
             options = {**self._tls, "num_pools": self._pools_size, "maxsize": self._maxsize, "blocksize": BLOCK}
             made = urllib3.PoolManager(**options) if proxy is None else self._proxy_manager(proxy, options)
+            made.pools.dispose_func = _retire
             made.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
             # Of two threads that made one, both use the same.
             manager = self._managers.setdefault(proxy, made)
@@ -158,6 +155,9 @@ class RESTClientObject(Verbs):
         deadline = deadline or Deadline()
         for _ in range(_REDIRECTS):
             response, data = self._send_repeatedly(method, url, headers, body, deadline, stream, renew)
+            if response.status == 206 and not any(name.lower() == "range" for name in headers):
+                response.close()
+                raise _failure(response, data, f"{response.reason}: a part came where all was asked for")
             if 200 <= response.status <= 299:
                 return response, data
             location = response.headers.get("Location")
@@ -184,15 +184,19 @@ class RESTClientObject(Verbs):
         renew: Callable[[], str] | None,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         rules = self.rules(body)
+        refused: tuple[urllib3.BaseHTTPResponse, bytes] | None = None
         may_renew = renew is not None and can_be_sent_again(body)
         while True:
             try:
                 response, data = self._attempt(method, url, headers, body, deadline, stream)
             except HTTPError as error:
                 problem = type(error).__name__
+                if refused is not None and deadline.left() <= 0:
+                    # What is known of the server says more than that the time is over.
+                    return refused
                 pause = rules.after_error(method, error)
                 if pause is None or pause >= deadline.left():
-                    raise _broken(error) from error
+                    raise transport_error(error, method) from error
             else:
                 problem = str(response.status)
                 pause = None if 200 <= response.status <= 299 else rules.after_answer(method, response)
@@ -200,6 +204,7 @@ class RESTClientObject(Verbs):
                     may_renew, pause = False, 0.0
                 if pause is None or pause >= deadline.left():
                     return response, data
+                refused = response, data
             logger.debug("%s %s: %s, again in %.1f s", method, without_secrets(url), problem, pause)
             time.sleep(pause)
             if renew is not None:
@@ -241,13 +246,31 @@ class RESTClientObject(Verbs):
         finally:
             current.deadline = outer
         if 200 <= response.status <= 299:
-            return response, b"" if stream else response.read()
+            return response, b"" if stream else self._read(response)
         with closing(response):
             try:
                 return response, response.read(_ERROR_BODY)
             except HTTPError:
                 # The status says more than the body that couldn't be read.
                 return response, b""
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiException: It is larger than ``configuration.max_response_size``.
+        """
+        limit = self.configuration.max_response_size
+        blocks: list[bytes] = []
+        size = 0
+        with closing(response):
+            while block := response.read(BLOCK):
+                size += len(block)
+                if size > limit:
+                    reason = f"the answer is larger than configuration.max_response_size ({limit} bytes)"
+                    raise _failure(response, b"", f"{response.reason}: {reason}")
+                blocks.append(block)
+        return b"".join(blocks)
 
     def _opener(self, start: str) -> urllib3.HTTPConnectionPool | urllib3.PoolManager:
         origin = origin_of(start)
@@ -289,7 +312,11 @@ def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iter
             while block := read(BLOCK):
                 yield block
         except HTTPError as error:
-            raise _broken(error) from error
+            raise transport_error(error, "GET") from error
+
+
+def _retire(pool: Any) -> None:
+    pool.retire()
 
 
 def _has_expired(response: urllib3.BaseHTTPResponse, data: bytes) -> bool:
@@ -300,14 +327,6 @@ def _has_expired(response: urllib3.BaseHTTPResponse, data: bytes) -> bool:
 def _failure(response: urllib3.BaseHTTPResponse, data: bytes, reason: str | None = None) -> ApiException:
     error = ApiException.class_for(response.status)
     return error(status=response.status, reason=reason or response.reason, body=data, headers=response.headers)
-
-
-def _broken(error: HTTPError) -> ApiException:
-    # urllib3 takes a timeout while sending for a broken connection.
-    sending = isinstance(error, ProtocolError) and any(isinstance(cause, TimeoutError) for cause in error.args)
-    timed_out = isinstance(error, TransportTimeoutError) and not isinstance(error, NewConnectionError)
-    kind = ApiTimeoutError if timed_out or sending else ApiConnectionError
-    return kind(status=0, reason=f"{type(error).__name__}: {error}")
 
 
 def _with_scheme(proxy: str) -> str:

@@ -21,7 +21,15 @@ import urllib3
 import ubiops
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer
-from ubiops.exceptions import ApiConnectionError, ApiException, BadRequestError, NotFoundError, ServerError
+from ubiops.deadline import Deadline
+from ubiops.exceptions import (
+    ApiConnectionError,
+    ApiException,
+    ApiTimeoutError,
+    BadRequestError,
+    NotFoundError,
+    ServerError,
+)
 from ubiops.files import save
 from ubiops.rest import blocks_of
 
@@ -405,3 +413,53 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced(client: ubiops.ApiCl
     assert select.select([connection], [], [], 10)[0]
     assert client.call_api("/thing", "POST", response_type="object", _return_http_data_only=True) == {"a": 1}
     assert server.connections == 2
+
+
+def test_an_answer_above_the_largest_size_is_refused(
+    client: ubiops.ApiClient, server: Server, configuration: ubiops.Configuration
+) -> None:
+    packed = gzip.compress(bytes(8 << 20))
+    for answer in (Answer(200, b"[" + b" " * 70_000 + b"]"), Answer(200, packed, {"Content-Encoding": "gzip"})):
+        client.configuration.max_response_size = 1 << 16
+        server.answers = [answer]
+        with pytest.raises(ApiException, match=r"configuration\.max_response_size \(65536 bytes\)") as caught:
+            get(client)
+        assert caught.value.status == 200
+        server.answers = [answer]
+        with get(client, _preload_content=False) as response:
+            assert len(response.read()) > 1 << 16
+    client.configuration.max_response_size = 1 << 17
+    server.answers = [Answer(200, b"[" + b" " * 70_000 + b"]")]
+    assert get(client) == []
+
+
+def test_a_body_that_unpacks_for_long_ends_with_the_calls_time(client: ubiops.ApiClient, server: Server) -> None:
+    packer = zlib.compressobj(wbits=31)
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()
+    server.answers = [Answer(200, packed, {"Content-Encoding": "gzip"})]
+    response = client.rest_client.send("GET", server.url, {}, deadline=Deadline(60), stream=True)[0]
+    blocks = blocks_of(response)
+    next(blocks)
+    response.deadline.end = 0.0  # type: ignore[attr-defined]
+    with pytest.raises(ApiTimeoutError):
+        next(blocks)
+
+
+def test_a_part_where_all_was_asked_for_is_told(client: ubiops.ApiClient, server: Server) -> None:
+    for preload in (True, False):
+        server.answers = [Answer(206, b"{}", {"Content-Range": "bytes 0-1/9"})]
+        with pytest.raises(ApiException, match="a part came") as caught:
+            get(client, _preload_content=preload)
+        assert caught.value.status == 206
+    server.answers = [Answer(206, b"{}", {"Content-Range": "bytes 0-1/9"})]
+    assert get(client, header_params={"range": "bytes=0-1"}) == {}
+
+
+def test_a_delete_is_not_repeated_after_an_answer_without_a_length(
+    configuration: ubiops.Configuration, server: Server
+) -> None:
+    configuration.retries = 2
+    with ubiops.ApiClient(configuration) as client:
+        server.answers = [b"HTTP/1.1 200 OK\r\n\r\n"]
+        assert client.call_api("/thing", "DELETE")[1] == 200
+        assert len(server.requests) == 1
