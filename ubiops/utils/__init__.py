@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 
 _MODULES = {
     "BuildFailed": "ubiops.utils.exceptions",
+    "IncompleteStream": "ubiops.utils.exceptions",
     "IncompleteTransfer": "ubiops.utils.exceptions",
     "InvalidInput": "ubiops.utils.exceptions",
     "InvalidPackage": "ubiops.utils.exceptions",
@@ -36,6 +37,8 @@ _MODULES = {
     "plot_pipeline": "ubiops.utils.show.pipeline_plot",
     "progress": "ubiops.utils.progress_bar",
     "run_local": "ubiops.utils.run_local",
+    "stream_deployment_request": "ubiops.utils.streaming",
+    "stream_pipeline_request": "ubiops.utils.streaming",
     "tail_logs": "ubiops.utils.log_lines",
     "to_dataframe": "ubiops.utils.show.frames",
     "to_table": "ubiops.utils.show.table",
@@ -69,6 +72,7 @@ _SUBMODULES = (
 
 __all__ = [
     "BuildFailed",
+    "IncompleteStream",
     "IncompleteTransfer",
     "InvalidInput",
     "InvalidPackage",
@@ -98,6 +102,8 @@ __all__ = [
     "plot_pipeline",
     "progress",
     "run_local",
+    "stream_deployment_request",
+    "stream_pipeline_request",
     "tail_logs",
     "to_dataframe",
     "to_table",
@@ -125,6 +131,7 @@ if TYPE_CHECKING:
     from ubiops.utils.deployment import deploy
     from ubiops.utils.exceptions import (
         BuildFailed,
+        IncompleteStream,
         IncompleteTransfer,
         InvalidInput,
         InvalidPackage,
@@ -156,6 +163,7 @@ if TYPE_CHECKING:
     from ubiops.utils.show.metrics_plot import plot_metrics
     from ubiops.utils.show.pipeline_plot import plot_pipeline
     from ubiops.utils.show.table import to_table
+    from ubiops.utils.streaming import stream_deployment_request, stream_pipeline_request
     from ubiops.utils.validate import PackageInfo, validate_package, validate_requirements_file
     from ubiops.utils.variables import upsert_environment_variables
     from ubiops.utils.wait_for import (

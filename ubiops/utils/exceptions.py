@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ubiops.exceptions import ApiException, ApiValueError, OpenApiException
+from ubiops.exceptions import ApiConnectionError, ApiException, ApiValueError, OpenApiException
 
 if TYPE_CHECKING:
     from ubiops.models import EnvironmentVariableList
 
 __all__ = [
     "BuildFailed",
+    "IncompleteStream",
     "IncompleteTransfer",
     "InvalidInput",
     "InvalidPackage",
@@ -92,6 +93,22 @@ class RequestFailed(WaitError):
 
 class TransferFailed(WaitError):
     """An export or an import failed: the message is its ``error_message``, ``last`` the export or import."""
+
+
+class IncompleteStream(ApiConnectionError):
+    """The updates of a streamed request broke off before its result came: status 0. It may go on at the server.
+
+    Args:
+        message: What broke off.
+        received: The updates that came.
+
+    Attributes:
+        received (list[str]): The same.
+    """
+
+    def __init__(self, message: str, received: Sequence[str]) -> None:
+        super().__init__(0, message)
+        self.received = list(received)
 
 
 class IncompleteTransfer(OpenApiException):
