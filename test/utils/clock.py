@@ -11,7 +11,9 @@ from ubiops.utils import polling
 
 
 class Clock:
-    """Stands for `time` in `ubiops.utils.polling`: a pause is over at once, and what the test planned happens in it.
+    """Stands for `time` and `monotonic` in `ubiops.utils.polling`.
+
+    A pause is over at once, and what the test planned happens in it.
 
     Attributes:
         pauses: The pauses there were, in seconds.
@@ -23,6 +25,7 @@ class Clock:
         self.plan: deque[Callable[[], object]] = deque()
         self._now = 1000.0
         monkeypatch.setattr(polling, "time", self)
+        monkeypatch.setattr(polling, "monotonic", self.monotonic)
 
     def monotonic(self) -> float:
         return self._now

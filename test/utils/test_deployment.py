@@ -176,10 +176,13 @@ def test_a_package_that_would_not_build_is_refused_before_anything_is_sent(
         ({"maximum_instance": 2}, "`maximum_instance` for `deploy`; did you mean `maximum_instances`"),
         ({"maximum_instances": "two"}, "maximum_instances"),
         ({"deployment_settings": {"label": {}}}, "`label` for `deploy`; did you mean `labels`"),
-        ({"deployment_settings": "text"}, "`deployment_settings` when calling `deploy`, must be dict"),
-        ({"input_fields": "x"}, "`input_fields` when calling `deploy`, must be dict or list"),
+        ({"deployment_settings": "text"}, "`deployment_settings` when calling `deploy`, expected dict"),
+        ({"input_fields": "x"}, "`input_fields` when calling `deploy`, expected dict or list"),
         ({"input_fields": {"x": "float"}}, "data_type"),
-        ({"environment_variables": {"FACTOR": 3}}, "`FACTOR` must be a str, not int"),
+        (
+            {"environment_variables": {"FACTOR": 3}},
+            "`environment_variables['FACTOR'].value` when calling `deploy`, expected str, got int",
+        ),
         ({"timeout": "long"}, "`timeout` when calling `deploy`"),
     ],
 )

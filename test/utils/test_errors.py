@@ -9,13 +9,14 @@ import pytest
 
 import ubiops
 from ubiops import utils
+from ubiops.utils import exceptions
 
 BUILD = ubiops.BuildList(id="b1", revision="r1", status="failed", error_message="No module named 'numpy'")
 
 ERRORS: list[Any] = [
     utils.BuildFailed("The build b1 failed", BUILD, ["Collecting numpy", "No matching distribution"]),
     utils.InvalidPackage(["deployment.py: it has no class Deployment", "requirements.txt:2: no requirement: '=='"]),
-    utils.MissingExtra("pandas", "pandas", "to_dataframe"),
+    utils.MissingExtra("pandas", "to_dataframe"),
     utils.WaitTimeout("The build b1 is still building after 5 s", BUILD),
     utils.InvalidInput("Invalid value for `inputs[7]`", 7),
     utils.RequestFailed("The request r1 of inputs[7] failed", None, index=7),
@@ -40,4 +41,5 @@ def test_errors_are_caught_as_python_s_own() -> None:
     assert isinstance(ERRORS[1], ValueError)
     assert isinstance(ERRORS[2], ImportError)
     assert isinstance(ERRORS[3], TimeoutError)
-    assert str(ERRORS[2]) == "to_dataframe needs pandas: pip install 'ubiops[pandas]'"
+    assert isinstance(ERRORS[1], exceptions.ValidateError)
+    assert str(ERRORS[2]) == "to_dataframe needs pandas: pip install pandas"

@@ -33,10 +33,10 @@ from ubiops.utils import (
     download_files,
     handle_file_input,
     polling,
-    transfer_many,
     upload_file,
     upload_files,
 )
+from ubiops.utils.files import parallel
 from ubiops.utils.files.parallel import Transfer
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class TestEmulator:
         make(folder, "x")
         project.api.api_client.configuration.retries = 0
         monkeypatch.setattr(polling.Backoff, "first", 0.01)
-        monkeypatch.setattr(transfer_many, "_PATIENCE", 0.05)
+        monkeypatch.setattr(parallel, "_PATIENCE", 0.05)
         emulator.faults.add(Fault("POST", "*/files/*", times=1000, status=429))
         with pytest.raises(IncompleteTransfer) as caught:
             upload_files(project.api, "lab", "x")
@@ -401,7 +401,7 @@ class TestCtrlC:
                 report(0)
 
         with pytest.raises(KeyboardInterrupt):
-            transfer_many.transfer_all([Transfer("a", "b", 1)], work, 1, "upload", False)
+            parallel.transfer_all([Transfer("a", "b", 1)], work, 1, "upload", False)
         wait_for_threads()
 
     def test_a_single_download_leaves_no_part(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ubiops.exceptions import ApiValueError
+from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.utils import UbiOpsFile, file_operations
 
 URI = "ubiops-file://default/2022/my cars #1%20ü.csv"
@@ -63,12 +63,14 @@ def test_a_uri_is_checked() -> None:
 
 @pytest.mark.parametrize(
     "bad", ["", "x", "ubiops-file://", "ubiops-file:///x", "ubiops-file://b", "ubiops-file://b/", "UBIOPS-FILE://b/x",
-            "s3://b/x", " ubiops-file://b/x", None, 7, b"ubiops-file://b/x"]
+            "s3://b/x", " ubiops-file://b/x"]
 )  # fmt: skip
 @pytest.mark.parametrize("function", ["from_uri", "validate_uri"])
 def test_what_is_no_uri(function: str, bad: Any) -> None:
     with pytest.raises(ApiValueError, match=f"`file_uri` when calling `UbiOpsFile.{function}`, must be ubiops-file://"):
         getattr(UbiOpsFile, function)(bad)
+    with pytest.raises(ApiTypeError, match=f"`file_uri` when calling `UbiOpsFile.{function}`, expected str, got bytes"):
+        getattr(UbiOpsFile, function)(b"ubiops-file://b/x")
 
 
 def test_the_scheme_is_taken_off() -> None:
@@ -78,8 +80,10 @@ def test_the_scheme_is_taken_off() -> None:
 
 @pytest.mark.parametrize(
     ("bucket", "file", "argument"),
-    [("", "x", "bucket"), ("a/b", "x", "bucket"), (None, "x", "bucket"), ("b", "", "file"), ("b", None, "file")],
+    [("", "x", "bucket"), ("a/b", "x", "bucket"), ("b", "", "file")],
 )
 def test_what_is_no_file(bucket: Any, file: Any, argument: str) -> None:
     with pytest.raises(ApiValueError, match=f"Invalid value for `{argument}`"):
         UbiOpsFile(bucket, file)
+    with pytest.raises(ApiTypeError, match="`bucket` when calling `UbiOpsFile`, expected str, got NoneType"):
+        UbiOpsFile(None, file)  # type: ignore[arg-type]

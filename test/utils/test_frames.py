@@ -182,10 +182,10 @@ def broken() -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        (None, "`items` when calling `to_dataframe`, must be a model, a dict or an iterable of them, not NoneType"),
-        ("abc", "`items` when calling `to_dataframe`, must be a model, a dict or an iterable of them, not str"),
-        (broken(), "`items[1]` when calling `to_dataframe`, must be a model or a dict, not int"),
-        ([None], "`items[0]` when calling `to_dataframe`, must be a model or a dict, not NoneType"),
+        (None, "`items` when calling `to_dataframe`, expected a model, a dict or an iterable of them, got NoneType"),
+        ("abc", "`items` when calling `to_dataframe`, expected a model, a dict or an iterable of them, got str"),
+        (broken(), "`items[1]` when calling `to_dataframe`, expected a model or a dict, got int"),
+        ([None], "`items[0]` when calling `to_dataframe`, expected a model or a dict, got NoneType"),
     ],
     ids=["none", "str", "an item", "no item"],
 )

@@ -142,12 +142,12 @@ def test_filters(project: TestProject) -> None:
     [
         ({"filters": {"deployment": "model"}}, ApiValueError, "no `deployment`; did you mean `deployment_name`"),
         ({"filters": {"log": "x"}}, ApiValueError, "no `log`"),
-        ({"filters": ["system"]}, ApiTypeError, "`filters` when calling `tail_logs`, must be dict"),
-        ({"filters": {"level": 3}}, ApiTypeError, "must be str or bool, not int"),
+        ({"filters": ["system"]}, ApiTypeError, "`filters` when calling `tail_logs`, expected dict"),
+        ({"filters": {"level": 3}}, ApiTypeError, "expected str or bool, got int"),
         ({"lines": -1}, ApiValueError, "must be 0 or more, not -1"),
-        ({"lines": True}, ApiTypeError, "`lines` when calling `tail_logs`, must be int"),
-        ({"since": "yesterday"}, ApiTypeError, "`since` when calling `tail_logs`, must be datetime"),
-        ({"timeout": "1"}, ApiTypeError, "must be a number of seconds"),
+        ({"lines": True}, ApiTypeError, "`lines` when calling `tail_logs`, expected int"),
+        ({"since": "yesterday"}, ApiValueError, "`since` when calling `tail_logs`, must be a date in ISO 8601"),
+        ({"timeout": "1"}, ApiTypeError, "expected a number of seconds"),
         ({"timeout": float("nan")}, ApiValueError, "not nan"),
     ],
 )

@@ -94,8 +94,8 @@ def test_bad_arguments_are_refused_before_anything_is_sent(unreachable: ubiops.C
     start = datetime(2022, 11, 3)
     read: Any = partial(metrics, unreachable, "lab", "requests")
     for call, kind, problem in (
-        (partial(read, "2022-11-03"), ApiTypeError, "`start` .* must be datetime.datetime, not str"),
-        (partial(read, start.date()), ApiTypeError, "`start` .* not date"),
+        (partial(read, 5), ApiTypeError, "`start` .* expected datetime or str, got int"),
+        (partial(read, "noon"), ApiValueError, "`start` .* ISO 8601, not 'noon'"),
         (partial(read, start, start), ApiValueError, "`end` .* must be after `start`"),
         (partial(read, datetime(2999, 1, 1)), ApiValueError, "`end` .* must be after `start`"),
         (partial(read, start, interval="week"), ApiValueError, "`interval` .* one of minute, hour, day, month"),

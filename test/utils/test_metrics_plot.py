@@ -155,21 +155,21 @@ def test_axes_of_the_program_s_own_are_drawn_on() -> None:
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        (5, "`metrics` when calling `plot_metrics`, must be an iterable of metrics, not int"),
-        ("abc", "`metrics` when calling `plot_metrics`, must be an iterable of metrics, not str"),
+        (5, "`metrics` when calling `plot_metrics`, expected an iterable of metrics, got int"),
+        ("abc", "`metrics` when calling `plot_metrics`, expected an iterable of metrics, got str"),
         (
             models.Metrics(value=1, start_date=NOON),
-            "`metrics` when calling `plot_metrics`, must be an iterable of metrics, not Metrics",
+            "`metrics` when calling `plot_metrics`, expected an iterable of metrics, got Metrics",
         ),
         (
             [("noon", 1)],
-            "`metrics[0]` when calling `plot_metrics`, must be Metrics or a pair of a datetime and a number, "
-            "not ('noon', 1)",
+            "`metrics[0]` when calling `plot_metrics`, expected Metrics or a pair of a datetime and a number, "
+            "got tuple",
         ),
         (
             {"a": [(NOON, 1)], "b": [(NOON, 1), (NOON, "1")]},
-            f"`metrics['b'][1]` when calling `plot_metrics`, must be Metrics or a pair of a datetime and a number, "
-            f"not {(NOON, '1')!r}",
+            "`metrics['b'][1]` when calling `plot_metrics`, expected Metrics or a pair of a datetime and a number, "
+            "got tuple",
         ),
         (
             [(NOON, 1), (NOON.replace(tzinfo=None), 1)],

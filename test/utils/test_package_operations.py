@@ -360,7 +360,7 @@ def test_files_that_are_there(package: Path) -> None:
     wanted: list[Any] = [Path("a/b.txt"), "./deployment.py", "c.log", "none", "a", "../model/deployment.py"]
     assert utils.files_present_in_dir(wanted, package) == [os.path.join("a", "b.txt"), "./deployment.py"]
     assert not utils.files_present_in_dir(["none"], package)
-    with pytest.raises(ubiops.ApiTypeError, match="must be a list of paths, not a path"):
+    with pytest.raises(ubiops.ApiTypeError, match="expected a list of paths, got str"):
         utils.files_present_in_dir("deployment.py", package)
 
 

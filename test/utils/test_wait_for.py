@@ -33,6 +33,7 @@ from ubiops.utils import (
     TransferFailed,
     WaitError,
     WaitTimeout,
+    wait_for,
     wait_for_deployment_request,
     wait_for_deployment_version,
     wait_for_deployment_version_request,
@@ -41,7 +42,6 @@ from ubiops.utils import (
     wait_for_pipeline_request,
     wait_for_pipeline_version_request,
     wait_for_revision,
-    waiting,
 )
 from ubiops.utils.polling import Outage
 
@@ -375,7 +375,7 @@ def test_a_server_that_hangs_takes_no_longer(
     emulator: Emulator, project: TestProject, processing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The last question may take 5 s, which this test would rather not.
-    monkeypatch.setattr(waiting._Wait, "least_seconds", 0.2)
+    monkeypatch.setattr(wait_for._Wait, "least_seconds", 0.2)
     with RawServer(silent) as server, ubiops.ApiClient(ubiops.Configuration(host=server.url)) as client:
         with pytest.raises(WaitTimeout, match=r"the server didn't answer in time, after 0\.3 s") as late:
             wait_for_deployment_request(client, "lab", "model", processing, timeout=0.3)

@@ -7,7 +7,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
+from ubiops.schema import read_datetime
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
@@ -15,70 +16,138 @@ if TYPE_CHECKING:
 
     Client = ApiClient | CoreApi
     StrPath = str | os.PathLike[str]
+    Moment = datetime.datetime | datetime.date | str
+    """A date and time as the models take it: an object of `datetime`, or text in ISO 8601."""
 
-__all__ = ["check_count", "check_folder", "check_seconds", "core_api", "invalid", "utc", "wrong_type"]
+__all__ = [
+    "ClientTypeError",
+    "check_count",
+    "check_folder",
+    "check_seconds",
+    "check_text",
+    "core_api",
+    "invalid",
+    "invalid_file",
+    "read_path",
+    "utc",
+    "wrong_type",
+]
 
 
-def core_api(client: Client) -> CoreApi:
+class ClientTypeError(ApiTypeError, AssertionError):
+    """The client is none. Newer clients raise an `AssertionError` then, so this is one too."""
+
+
+def core_api(client: Client, function: str) -> CoreApi:
     """The operations of a client.
 
+    Args:
+        client: An `ApiClient` or a `CoreApi`, or a double of one.
+        function: What the user called, for the error.
+
     Raises:
-        ApiTypeError: It is no client.
+        ClientTypeError: It is no client.
     """
     from ubiops.api.core_api import CoreApi
 
-    return client if isinstance(client, CoreApi) else CoreApi(client)
+    if isinstance(client, CoreApi):
+        return client
+    # No isinstance: tests of programs pass a double.
+    if isinstance(client, type) or not hasattr(client, "configuration"):
+        raise ClientTypeError(str(wrong_type("client", function, "an ApiClient or a CoreApi", client)))
+    return CoreApi(client)
 
 
 def invalid(argument: str, function: str, problem: str) -> ApiValueError:
     """The error for a value that a helper doesn't take."""
-    return ApiValueError(f"Invalid value for `{argument}` when calling `{function}`, {problem}")
+    return ApiValueError(_message(argument, function, problem))
+
+
+def invalid_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
+    """The error for a file that can't be used; the one that says why says nothing of the argument."""
+    return ApiFileError.of(_message(argument, function, str(error)), error)
 
 
 def wrong_type(argument: str, function: str, expected: str, value: Any) -> ApiTypeError:
     """The error for a value of a type that a helper doesn't take."""
-    return ApiTypeError(
-        f"Invalid value for `{argument}` when calling `{function}`, must be {expected}, "
-        f"not {type(value).__name__} ({value!r})"
-    )
+    return ApiTypeError(_message(argument, function, f"expected {expected}, got {_type_of(value)}"))
 
 
-def check_count(argument: str, function: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number of at least so many."""
+def _message(argument: str, function: str, problem: str) -> str:
+    return f"Invalid value for `{argument}` when calling `{function}`, {problem}"
+
+
+def _type_of(value: Any) -> str:
+    # The value itself may be a secret, or long.
+    return value.__name__ if isinstance(value, type) else type(value).__name__
+
+
+def check_count(argument: str, function: str, value: Any, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(argument, function, "int", value)
+    if most is not None and not least <= value <= most:
+        raise invalid(argument, function, f"must be from {least} to {most}, not {value}")
     if value < least:
         raise invalid(argument, function, f"must be {least} or more, not {value}")
 
 
 def check_seconds(argument: str, function: str, value: Any) -> None:
-    """Refuse what is no number of seconds."""
+    """Refuse what is no number of seconds, nor None for no limit."""
+    if value is None:
+        return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong_type(argument, function, "a number of seconds", value)
+        raise wrong_type(argument, function, "a number of seconds or None", value)
     if math.isnan(value):
         raise invalid(argument, function, "must be a number of seconds, not nan")
 
 
+def check_text(argument: str, function: str, value: Any) -> None:
+    """Refuse what is no text, nor None for what is left out."""
+    if value is not None and not isinstance(value, str):
+        raise wrong_type(argument, function, "str", value)
+
+
 def utc(argument: str, function: str, moment: Any) -> datetime.datetime:
-    """A moment in UTC; one without a zone is taken to be in UTC, as the API does."""
+    """A moment in UTC, given as the models take it; one without a zone is taken to be in UTC, as the API does."""
+    if isinstance(moment, str):
+        read = read_datetime(moment)
+        if not isinstance(read, datetime.datetime):
+            raise invalid(argument, function, f"must be a date in ISO 8601, not {moment!r}")
+        moment = read
+    elif isinstance(moment, datetime.date) and not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.combine(moment, datetime.time())
     if not isinstance(moment, datetime.datetime):
-        raise wrong_type(argument, function, "datetime.datetime", moment)
+        raise wrong_type(argument, function, "datetime or str", moment)
     if moment.tzinfo is None:
         return moment.replace(tzinfo=datetime.timezone.utc)
     return moment.astimezone(datetime.timezone.utc)
 
 
-def check_folder(directory: Any, argument: str, function: str) -> str:
+def read_path(argument: str, function: str, value: Any) -> str:
+    """A path that the caller gave, as text.
+
+    Raises:
+        ApiTypeError: It is no path.
+        ApiValueError: It is empty, or holds a NUL.
+    """
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise wrong_type(argument, function, "a path", value) from None
+    if not path or "\0" in path:
+        raise invalid(argument, function, f"must be a path, not {path!r}")
+    return path
+
+
+def check_folder(argument: str, function: str, value: Any) -> str:
     """The absolute path of a folder that the caller gave.
 
     Raises:
         ApiTypeError: It is no path.
         ApiValueError: There is no such folder.
     """
-    try:
-        path = os.path.abspath(os.fsdecode(directory))
-    except TypeError as error:
-        raise ApiTypeError(f"Invalid value for `{argument}` when calling `{function}`, {error}") from None
+    path = os.path.abspath(read_path(argument, function, value))
     if not os.path.isdir(path):
         problem = f"must be a folder, {path!r} is a file" if os.path.exists(path) else f"there is no folder {path!r}"
         raise invalid(argument, function, problem)

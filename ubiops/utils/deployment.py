@@ -13,17 +13,19 @@ from ubiops.files import BLOCK
 from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
 from ubiops.schema import NULL, nearest_hint
-from ubiops.utils.arguments import check_seconds, core_api, invalid, wrong_type
-from ubiops.utils.package_operations import zip_package
-from ubiops.utils.packages.folder import IGNORE_FILENAME
+from ubiops.utils.answers import check_answer
+from ubiops.utils.arguments import check_folder, check_seconds, core_api, invalid, wrong_type
+from ubiops.utils.package_operations import write_zip
+from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.progress_bar import Progress
-from ubiops.utils.validate import validate_package
-from ubiops.utils.variables import read_variables, upsert_environment_variables
+from ubiops.utils.validate import check_package
+from ubiops.utils.variables import read_variables, set_variables
 from ubiops.utils.wait_for import wait_for_deployment_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ubiops.api.core_api import CoreApi
     from ubiops.models import DeploymentDetail, DeploymentVersionDetail, EnvironmentVariableCreate
     from ubiops.utils.arguments import Client, StrPath
     from ubiops.utils.package_operations import PackageZip
@@ -51,7 +53,7 @@ def deploy(
     *,
     deployment_settings: Mapping[str, Any] | None = None,
     ignore_filename: str = IGNORE_FILENAME,
-    timeout: float = 1800,
+    timeout: float | None = 1800,
     quiet: bool = False,
     stream_logs: bool = False,
     **settings: Any,
@@ -77,7 +79,7 @@ def deploy(
         environment_variables: Variables of the version, as `upsert_environment_variables` takes them.
         deployment_settings: ``description`` and ``labels`` of the deployment.
         ignore_filename: Name of the ignore files; an empty one for none.
-        timeout: Seconds to wait for the build.
+        timeout: Seconds to wait for the build; None for no limit.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log as they come.
         **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``.
@@ -103,22 +105,26 @@ def deploy(
     _check_settings("settings", settings, _SETTINGS)
     if instance_type is not None:
         settings["instance_type"] = instance_type
-    variables = read_variables(environment_variables or {})
+    variables = read_variables("environment_variables", "deploy", environment_variables or {})
     sides = {
         "input": _read_fields("input_fields", input_fields),
         "output": _read_fields("output_fields", output_fields),
     }
+    api = core_api(client, "deploy")
     new_version = DeploymentVersionCreate(version=version, language=language, **settings)
     if not (language or "").startswith("r"):
-        validate_package(
+        values = {variable.name: variable.value for variable in variables}
+        check_package(
+            "deploy",
             directory,
             sides["input"],
             sides["output"],
-            environment_variables={variable.name: variable.value for variable in variables},
+            values,
             ignore_filename=ignore_filename,
+            quiet=quiet,
         )
-    target = _Target(client, project_name, deployment_name, version)
-    with _noted(target.created), _zipped(directory, ignore_filename) as archive:
+    target = _Target(api, project_name, deployment_name, version)
+    with _noted(target.created), _zipped(directory, ignore_filename, quiet) as archive:
         current = target.read_version()
         if current is not None and language not in (None, current.language):
             raise invalid(
@@ -129,13 +135,12 @@ def deploy(
         target.provide_deployment(sides, deployment_settings or {})
         target.provide_version(current, new_version, settings)
         if variables:
-            given = [variable._asdict() for variable in variables]
-            upsert_environment_variables(target.api, project_name, given, deployment_name, version)
+            set_variables("environment_variables", "deploy", api, variables, project_name, deployment_name, version)
         if current is not None and target.serves(current, archive):
             return target.read_version() or current
         upload = target.upload(archive, quiet)
         return wait_for_deployment_version(
-            target.api, project_name, deployment_name, version, upload, timeout, quiet, stream_logs
+            api, project_name, deployment_name, version, upload, timeout, quiet, stream_logs
         )
 
 
@@ -169,9 +174,10 @@ def _noted(created: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _zipped(directory: StrPath, ignore_filename: str) -> Iterator[PackageZip]:
+def _zipped(directory: StrPath, ignore_filename: str, quiet: bool) -> Iterator[PackageZip]:
     """The zip of a folder, while it is needed."""
-    archive = zip_package(directory, ignore_filename=ignore_filename)
+    folder = PackageFolder(check_folder("directory", "deploy", directory), ignore_filename)
+    archive = write_zip(folder, None, function="deploy", quiet=quiet)
     try:
         yield archive
     finally:
@@ -182,12 +188,11 @@ class _Target:
     """The version to deploy to.
 
     Attributes:
-        api: The operations.
         created: What was created on the way.
     """
 
-    def __init__(self, client: Client, project_name: str, deployment_name: str, version: str) -> None:
-        self.api = core_api(client)
+    def __init__(self, api: CoreApi, project_name: str, deployment_name: str, version: str) -> None:
+        self._api = api
         self.created: list[str] = []
         self._deployment_place = (project_name, deployment_name)
         self._place = (project_name, deployment_name, version)
@@ -195,9 +200,10 @@ class _Target:
     def read_version(self) -> DeploymentVersionDetail | None:
         """The version as it is; None where it isn't there."""
         try:
-            return self.api.deployment_versions_get(*self._place)
+            found = self._api.deployment_versions_get(*self._place)
         except NotFoundError:
             return None
+        return check_answer("deployment_versions_get", found, "status", "active_revision", "latest_build", *_SETTINGS)
 
     def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> None:
         """Create the deployment, or let it become what was asked for."""
@@ -207,7 +213,7 @@ class _Target:
             kinds = {f"{side}_type": "plain" if fields is None else "structured" for side, fields in sides.items()}
             given = {f"{side}_fields": fields for side, fields in sides.items() if fields is not None}
             try:
-                self.api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
+                self._api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
             except (BadRequestError, ConflictError):
                 # Somebody else was faster, or something else is wrong.
                 deployment = self._read_deployment()
@@ -220,34 +226,36 @@ class _Target:
         for side, fields in sides.items():
             changes |= _differing_fields(deployment, side, fields)
         if changes:
-            self.api.deployments_update(project_name, name, changes)
+            self._api.deployments_update(project_name, name, changes)
 
     def _read_deployment(self) -> DeploymentDetail | None:
         try:
-            return self.api.deployments_get(*self._deployment_place)
+            found = self._api.deployments_get(*self._deployment_place)
         except NotFoundError:
             return None
+        return check_answer("deployments_get", found, "input_type", "input_fields", "output_type", "output_fields")
 
     def provide_version(
         self, current: DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
     ) -> None:
         """Create the version, or let it become what was asked for."""
         if current is None:
-            self.api.deployment_versions_create(*self._deployment_place, new)
+            self._api.deployment_versions_create(*self._deployment_place, new)
             self.created.append(f"the version {new.version}")
         elif changes := _differing(settings, current):
-            self.api.deployment_versions_update(*self._place, changes)
+            self._api.deployment_versions_update(*self._place, changes)
 
     def serves(self, current: DeploymentVersionDetail, archive: PackageZip) -> bool:
         """Whether a package is the one in service, and no other is on its way."""
         if current.status != "available" or not current.active_revision or not current.latest_build:
             return False
         project_name, deployment_name, version = self._place
-        latest = self.api.builds_get(project_name, current.latest_build, deployment_name, version)
+        latest = self._api.builds_get(project_name, current.latest_build, deployment_name, version)
+        check_answer("builds_get", latest, "revision", "status")
         if (latest.revision, latest.status) != (current.active_revision, "success"):
             return False
         try:
-            download: Any = self.api.revisions_file_download(
+            download: Any = self._api.revisions_file_download(
                 project_name, deployment_name, current.active_revision, version, _preload_content=False
             )
         except (ForbiddenError, NotFoundError):
@@ -264,7 +272,8 @@ class _Target:
     def upload(self, archive: PackageZip, quiet: bool) -> str:
         """Upload a package; gives the id of its revision."""
         with Progress(f"Uploading {self._deployment_place[1]}", shown=not quiet):
-            revision: str = self.api.revisions_file_upload(*self._place, file=str(archive)).revision
+            answer = self._api.revisions_file_upload(*self._place, file=str(archive))
+        revision: str = check_answer("revisions_file_upload", answer, "revision").revision
         return revision
 
 

@@ -19,10 +19,15 @@ __all__ = [
     "MissingExtra",
     "RequestFailed",
     "RequestsInDoubt",
+    "StatusError",
     "TransferFailed",
     "UpsertFailed",
+    "ValidateError",
+    "ValidateSkip",
+    "ValidateWarning",
     "WaitError",
     "WaitTimeout",
+    "WaitedRequestFailed",
     "unexpected_answer",
 ]
 
@@ -39,6 +44,22 @@ def unexpected_answer(operation: str, expected: str, answer: object) -> ApiExcep
     text = repr(answer)
     shown = text if len(text) <= 200 else text[:200] + "..."
     return ApiException(200, f"Unexpected answer to {operation}: expected {expected}, got {shown}", body=text)
+
+
+class StatusError(OpenApiException, ValueError):
+    """A build, request, export or import that failed or was cancelled: newer clients know the error by this name."""
+
+
+class ValidateError(OpenApiException, ValueError):
+    """What a build would refuse: newer clients know the error by this name."""
+
+
+class ValidateSkip(OpenApiException, ValueError):
+    """A check that couldn't be made; kept for programs of newer clients, never raised."""
+
+
+class ValidateWarning(OpenApiException, ValueError):
+    """A doubtful line of a file; kept for programs of newer clients, never raised."""
 
 
 class WaitError(OpenApiException):
@@ -59,39 +80,54 @@ class WaitError(OpenApiException):
         self.last = last
         self.logs = list(logs)
 
-    def __reduce__(self) -> tuple[type[WaitError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self.args[0]), self.last, self.logs)
 
     def __str__(self) -> str:
         return "\n".join([str(self.args[0]), *(f"  {line}" for line in self.logs)])
 
 
-class WaitTimeout(WaitError, TimeoutError):
-    """It had not ended when the time was over. It goes on at the server."""
+class WaitTimeout(WaitError, ApiException, TimeoutError):
+    """It had not ended when the time was over. It goes on at the server.
+
+    Newer clients raise an `ubiops.ApiException` of the status 504 then, so it is one of these too.
+    """
+
+    def __init__(self, message: str, last: Any = None, logs: Sequence[str] = ()) -> None:
+        ApiException.__init__(self, 504, message)
+        WaitError.__init__(self, message, last, logs)
 
 
-class BuildFailed(WaitError):
+class BuildFailed(WaitError, StatusError):
     """A build failed: the message is the build's, ``last`` the build, ``logs`` what it wrote last."""
 
 
-class RequestFailed(WaitError):
+class RequestFailed(StatusError):
     """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request.
 
     Of a local run, the message is what the package's code raised, which is the ``__cause__``, and ``last`` is None.
 
     Attributes:
+        last (Model | None): The same.
+        logs (list[str]): Empty; a request's log is read by `tail_logs`.
         index (int | None): Where `map_requests` made it, the index of its input, from 0.
     """
 
     def __init__(self, message: str, last: Any = None, logs: Sequence[str] = (), index: int | None = None) -> None:
-        super().__init__(message, last, logs)
+        super().__init__(message)
+        self.last = last
+        self.logs = list(logs)
         self.index = index
 
-    def __reduce__(self) -> tuple[type[WaitError], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self.args[0]), self.last, self.logs, self.index)
 
 
-class TransferFailed(WaitError):
+class WaitedRequestFailed(RequestFailed, WaitError):
+    """A request that was waited for failed or was cancelled."""
+
+
+class TransferFailed(WaitError, StatusError):
     """An export or an import failed: the message is its ``error_message``, ``last`` the export or import."""
 
 
@@ -169,7 +205,7 @@ class UpsertFailed(OpenApiException):
         return type(self), self._arguments
 
 
-class InvalidPackage(ApiValueError):
+class InvalidPackage(ApiValueError, ValidateError):
     """A deployment package that its build would refuse.
 
     Args:
@@ -228,17 +264,16 @@ class RequestsInDoubt(OpenApiException):
 
 
 class MissingExtra(OpenApiException, ImportError):
-    """A library is needed that ``pip install ubiops`` doesn't bring.
+    """A library is needed that isn't installed with the client, but with one of its extras.
 
     Args:
-        library: Name of the library.
-        extra: The extra of ubiops that brings it.
+        library: Name of the library on the package index.
         purpose: What needs it.
     """
 
-    def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}: pip install 'ubiops[{extra}]'")
-        self._arguments = (library, extra, purpose)
+    def __init__(self, library: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}: pip install {library}")
+        self._arguments = (library, purpose)
 
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
         return type(self), self._arguments

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Upload, last_part, replacing
-from ubiops.utils.arguments import core_api
+from ubiops.utils.answers import check_answer, check_list
+from ubiops.utils.arguments import (
+    check_count,
+    check_text,
+    core_api,
+    invalid,
+    invalid_file,
+    read_path,
+    wrong_type,
+)
 from ubiops.utils.files.names import prefixed, to_download, to_upload
-from ubiops.utils.files.parallel import check_parallel, transfer_all
+from ubiops.utils.files.parallel import transfer_all
 from ubiops.utils.files.transfer import Download, upload
 from ubiops.utils.files.uri import SCHEME, UbiOpsFile, parse
 from ubiops.utils.progress_bar import Progress
@@ -34,6 +43,8 @@ def upload_file(
     bucket_name: str = "default",
     file_name: str | None = None,
     _progress_bar: bool = True,
+    *,
+    quiet: bool = False,
 ) -> str:
     """Upload a file to a bucket; it is streamed, so memory doesn't grow with its size.
 
@@ -46,7 +57,8 @@ def upload_file(
         file_path: Path of the file, or an object open for reading bytes.
         bucket_name: Name of the bucket.
         file_name: Name to give it in the bucket, ``/`` included; by default the last part of the path.
-        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+        _progress_bar: Accepted for programs of newer clients: False means `quiet`.
+        quiet: Whether to show no progress.
 
     Returns:
         The file's URI, ``ubiops-file://bucket/name``, as a request takes it.
@@ -55,9 +67,9 @@ def upload_file(
         ApiFileError: The file is missing, unreadable or a folder; nothing was sent. Or it couldn't be read to its end.
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
-    api = core_api(client)
+    api = core_api(client, "upload_file")
     content = _content(file_path, "file_path", "upload_file")
-    return _upload(api, project_name, content, bucket_name, file_name or content.name, _progress_bar)
+    return _upload(api, project_name, content, bucket_name, file_name or content.name, _progress_bar and not quiet)
 
 
 def upload_files(
@@ -68,6 +80,8 @@ def upload_files(
     file_prefix: str | None = None,
     parallel_uploads: int = 5,
     _progress_bar: bool = True,
+    *,
+    quiet: bool = False,
 ) -> list[str]:
     """Upload files and folders to a bucket, several at a time.
 
@@ -87,7 +101,8 @@ def upload_files(
         bucket_name: Name of the bucket.
         file_prefix: Folder in the bucket to put them in; slashes around it don't matter.
         parallel_uploads: Number of uploads at a time, 1 or more.
-        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+        _progress_bar: Accepted for programs of newer clients: False means `quiet`.
+        quiet: Whether to show no progress.
 
     Returns:
         The URIs, ``ubiops-file://bucket/name``, in the order of the paths; those of a folder sorted by their names.
@@ -98,20 +113,20 @@ def upload_files(
         ApiValueError: Another argument can't be used; nothing was sent.
         IncompleteTransfer: Some files failed; it says which, why, and what was uploaded.
     """
-    api = core_api(client)
-    check_parallel(parallel_uploads, "parallel_uploads", "upload_files")
-    _check_prefix(file_prefix, "upload_files")
+    api = core_api(client, "upload_files")
+    check_count("parallel_uploads", "upload_files", parallel_uploads, 1)
+    check_text("file_prefix", "upload_files", file_prefix)
     try:
         transfers = to_upload(file_paths, file_prefix)
     except ApiFileError as error:
-        raise _bad_file("file_paths", "upload_files", error) from error
+        raise invalid_file("file_paths", "upload_files", error) from error
 
     def work(transfer: Transfer, report: Report) -> str:
         file = UbiOpsFile(bucket_name, transfer.target)
         upload(api, project_name, file, Upload(transfer.source), report)
         return str(file)
 
-    return transfer_all(transfers, work, parallel_uploads, "upload", _progress_bar)
+    return transfer_all(transfers, work, parallel_uploads, "upload", _progress_bar and not quiet)
 
 
 def download_file(
@@ -124,6 +139,8 @@ def download_file(
     stream: bool = True,
     chunk_size: int = 8192,
     _progress_bar: bool = True,
+    *,
+    quiet: bool = False,
 ) -> str:
     """Download a file from a bucket; it is streamed to disk and there only once it is complete.
 
@@ -137,11 +154,12 @@ def download_file(
         bucket_name: Name of the bucket.
         file_name: Name of the file in the bucket.
         file_uri: Bucket and name in one, ``ubiops-file://bucket/name`` or a `UbiOpsFile`, instead of the two.
-        output_path: File to write, or folder to write to under the last part of the file's name. What is there is
-            replaced.
+        output_path: File to write, or folder to write to under the last part of the file's name; one that ends with a
+            slash is a folder, which is created where it isn't there. A file that is there is replaced.
         stream: Accepted for programs of the older client: a download is always streamed.
         chunk_size: Accepted likewise: blocks are of 1 MiB.
-        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+        _progress_bar: Accepted for programs of newer clients: False means `quiet`.
+        quiet: Whether to show no progress.
 
     Returns:
         The path of the downloaded file.
@@ -152,7 +170,7 @@ def download_file(
         ApiException: The API or the storage refused the download, or it broke off.
         OSError: It couldn't be written, as on a full disk; nothing is left of it.
     """
-    api = core_api(client)
+    api = core_api(client, "download_file")
     if file_uri is not None:
         file = parse(file_uri, "download_file")
     elif file_name:
@@ -160,7 +178,10 @@ def download_file(
     else:
         raise ApiValueError("Missing the required parameter `file_name` or `file_uri` when calling `download_file`")
     path = _path_to_write(output_path, file.file)
-    with replacing(path) as content, Progress(f"Downloading {file.file}", None, "B", shown=_progress_bar) as bar:
+    with (
+        replacing(path) as content,
+        Progress(f"Downloading {file.file}", None, "B", shown=_progress_bar and not quiet) as bar,
+    ):
         Download(api, project_name, file, content, bar.advance, bar.expect).run()
     return path
 
@@ -175,6 +196,8 @@ def download_files(
     chunk_size: int = 8192,
     parallel_downloads: int = 5,
     _progress_bar: bool = True,
+    *,
+    quiet: bool = False,
 ) -> list[str]:
     """Download the files of a bucket whose names begin with a prefix, several at a time.
 
@@ -200,7 +223,8 @@ def download_files(
         stream: Accepted for programs of the older client: a download is always streamed.
         chunk_size: Accepted likewise: blocks are of 1 MiB.
         parallel_downloads: Number of downloads at a time, 1 or more.
-        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+        _progress_bar: Accepted for programs of newer clients: False means `quiet`.
+        quiet: Whether to show no progress.
 
     Returns:
         The paths of the downloaded files, sorted by their names in the bucket as the API sorts; an empty list where no
@@ -212,11 +236,11 @@ def download_files(
         IncompleteTransfer: Names were refused, and nothing was downloaded; or some files failed. It says which, why,
             and what was downloaded.
     """
-    api = core_api(client)
-    check_parallel(parallel_downloads, "parallel_downloads", "download_files")
-    folder = _output_path(output_path, "download_files")
+    api = core_api(client, "download_files")
+    check_count("parallel_downloads", "download_files", parallel_downloads, 1)
+    folder = read_path("output_path", "download_files", output_path)
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise _bad("output_path", "download_files", f"must be a folder, {folder!r} is none")
+        raise invalid("output_path", "download_files", f"must be a folder, {folder!r} is none")
     found = list(_list_files(api, project_name, bucket_name, prefix))
     if not found:
         return []
@@ -237,7 +261,7 @@ def download_files(
         return transfer.target
 
     try:
-        return transfer_all(transfers, work, parallel_downloads, "download", _progress_bar)
+        return transfer_all(transfers, work, parallel_downloads, "download", _progress_bar and not quiet)
     finally:
         # Those of threads that still wait for the storage, after a Ctrl-C.
         for part in parts.copy():
@@ -253,6 +277,8 @@ def handle_file_input(
     file_prefix: str | None = None,
     file_name: str | None = None,
     _progress_bar: bool = True,
+    *,
+    quiet: bool = False,
 ) -> str:
     """The URI of a file for a field of a request: what has none yet is uploaded.
 
@@ -267,7 +293,8 @@ def handle_file_input(
         bucket_name: Name of the bucket to upload to.
         file_prefix: Folder in the bucket to put it in; slashes around it don't matter.
         file_name: Name to give it there; by default the last part of the path.
-        _progress_bar: Whether to show a progress bar, in a terminal or notebook.
+        _progress_bar: Accepted for programs of newer clients: False means `quiet`.
+        quiet: Whether to show no progress.
 
     Returns:
         The file's URI, ``ubiops-file://bucket/name``.
@@ -277,13 +304,13 @@ def handle_file_input(
         ApiFileError: The file to upload is missing, unreadable or a folder; nothing was sent.
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
-    api = core_api(client)
+    api = core_api(client, "handle_file_input")
     if isinstance(file, str) and file.startswith(SCHEME):
         return str(parse(file, "handle_file_input"))
-    _check_prefix(file_prefix, "handle_file_input")
+    check_text("file_prefix", "handle_file_input", file_prefix)
     content = _content(file, "file", "handle_file_input")
     name = prefixed(file_prefix, file_name or content.name)
-    return _upload(api, project_name, content, bucket_name, name, _progress_bar)
+    return _upload(api, project_name, content, bucket_name, name, _progress_bar and not quiet)
 
 
 def _upload(api: CoreApi, project_name: str, content: Upload, bucket_name: str, name: str, shown: bool) -> str:
@@ -296,8 +323,9 @@ def _upload(api: CoreApi, project_name: str, content: Upload, bucket_name: str, 
 def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str | None) -> Iterator[FileItem]:
     token: str | None = None
     while True:
-        page = api.files_list(project_name, bucket_name, prefix=prefix, continuation_token=token)
-        yield from page.files or ()
+        answer = api.files_list(project_name, bucket_name, prefix=prefix, continuation_token=token)
+        page = check_answer("files_list", answer, "files", "continuation_token")
+        yield from check_list("files_list", page.files or [], "file", "size")
         if page.continuation_token is None:
             return
         if page.continuation_token == token:
@@ -307,49 +335,30 @@ def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str |
 
 def _check_present_size(api: CoreApi, project_name: str, file: UbiOpsFile, size: int) -> None:
     """Check a size that isn't the listed one: the file may have been replaced since it was listed."""
-    present = api.files_get(project_name, file.bucket, file.file).size
+    present = check_answer("files_get", api.files_get(project_name, file.bucket, file.file), "size").size
     if present != size:
         raise ApiException(reason=f"{size} bytes came of {file}, which has {present} according to the API")
 
 
 def _content(file: Any, argument: str, function: str) -> Upload:
+    if not isinstance(file, (str, os.PathLike)) and not callable(getattr(file, "read", None)):
+        raise wrong_type(argument, function, "a path or an object open for reading bytes", file)
     try:
         return Upload(file)
     except ApiFileError as error:
-        raise _bad_file(argument, function, error) from error
-
-
-def _check_prefix(file_prefix: Any, function: str) -> None:
-    if file_prefix is not None and not isinstance(file_prefix, str):
-        raise _bad("file_prefix", function, f"must be a string, not {file_prefix!r}")
-
-
-def _output_path(output_path: Any, function: str) -> str:
-    try:
-        path = os.fsdecode(output_path)
-    except TypeError as error:
-        raise _bad("output_path", function, str(error)) from None
-    if not path or "\0" in path:
-        raise _bad("output_path", function, f"must be a path, not {path!r}")
-    return path
+        raise invalid_file(argument, function, error) from error
 
 
 def _path_to_write(output_path: Any, file_name: str) -> str:
-    path = _output_path(output_path, "download_file")
+    path = read_path("output_path", "download_file", output_path)
+    if not os.path.basename(path):
+        os.makedirs(path, exist_ok=True)
     if os.path.isdir(path):
         name = last_part(file_name.rstrip("/"))
         if name is None:
-            raise _bad("output_path", "download_file", f"must be a file: {file_name!r} names none")
+            raise invalid("output_path", "download_file", f"must be a file: {file_name!r} names none")
         return os.path.join(path, name)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise _bad("output_path", "download_file", f"there is no folder {folder!r}: create it first")
+        raise invalid("output_path", "download_file", f"there is no folder {folder!r}: create it first")
     return path
-
-
-def _bad(argument: str, function: str, problem: str) -> ApiValueError:
-    return ApiValueError(f"Invalid value for `{argument}` when calling `{function}`, {problem}")
-
-
-def _bad_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
-    return ApiFileError.of(f"Invalid value for `{argument}` when calling `{function}`, {error}", error)

@@ -10,15 +10,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ubiops.schema import nearest_hint, read_datetime
+from ubiops.utils.answers import check_list
 from ubiops.utils.arguments import check_count, check_seconds, core_api, invalid, utc, wrong_type
 from ubiops.utils.polling import PASSING, Backoff, Outage
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.models import Logs
-    from ubiops.utils.arguments import Client
+    from ubiops.utils.arguments import Client, Moment
 
-__all__ = ["LINES_PER_PAGE", "LogReader", "latest_moment", "present", "read_lines", "tail_logs"]
+__all__ = ["LINES_PER_PAGE", "LogReader", "date_of", "latest_moment", "present", "read_lines", "tail_logs"]
 
 LINES_PER_PAGE = 500
 """The most that the API gives at a time."""
@@ -40,7 +41,7 @@ def tail_logs(
     follow: bool = True,
     *,
     lines: int | None = None,
-    since: datetime | None = None,
+    since: Moment | None = None,
     timeout: float | None = None,
 ) -> Iterator[Logs]:
     """Read the log of a project: its last lines, and then those to come, each once.
@@ -59,7 +60,7 @@ def tail_logs(
         follow: Whether to wait for new lines; else it ends with the newest.
         lines: How many of the last lines to begin with, of the last 24 hours or, where that is longer, from `since`
             on; default 10, or all where `since` is given.
-        since: Give no lines before this moment. Without a zone it is in UTC.
+        since: Give no lines before this moment: a datetime, a date, or text in ISO 8601. Without a zone it is in UTC.
         timeout: Seconds after which to stop following; None for no limit.
 
     Returns:
@@ -71,13 +72,12 @@ def tail_logs(
 
     POST /projects/{project_name}/logs
     """
-    api = core_api(client)
+    api = core_api(client, "tail_logs")
     if lines is not None:
         check_count("lines", "tail_logs", lines, 0)
     if since is not None:
         since = utc("since", "tail_logs", since)
-    if timeout is not None:
-        check_seconds("timeout", "tail_logs", timeout)
+    check_seconds("timeout", "tail_logs", timeout)
     reader = LogReader(api, project_name, _check_filters(filters), since or present() - _DAY)
     return _tail(reader, follow, 10 if lines is None and since is None else lines, timeout)
 
@@ -145,7 +145,7 @@ class LogReader:
         # One line more tells where `new` goes on, also where no line is asked for.
         newest = list(islice(found, max(number, 1)))[::-1]
         if newest:
-            self._since = _date_of(newest[0], self._since)
+            self._since = date_of(newest[0], self._since)
             self._start = {"id": str(newest[0].id)}
         for line in newest:
             self._note(line)
@@ -154,12 +154,13 @@ class LogReader:
     def _asking(self, timeout: float | None) -> Callable[[dict[str, Any]], list[Logs]]:
         def ask(data: dict[str, Any]) -> list[Logs]:
             data = {"filters": self._filters, **data}
-            return self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
+            lines = self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
+            return check_list("projects_log_list", lines, "id", "date", "log")
 
         return ask
 
     def _note(self, line: Logs) -> None:
-        date = _date_of(line, self._since)
+        date = date_of(line, self._since)
         self._known.add(line.id)
         self._recent.append((date, line.id))
         if date - _LATENESS > self._since:
@@ -196,7 +197,7 @@ def read_lines(
         seconds = math.ceil(reach.total_seconds())
         page = ask({**start, "date_range": sign * seconds, "limit": page_size})
         for line in page:
-            date = _date_of(line, moment)
+            date = date_of(line, moment)
             if sign * (date - until) > timedelta(0):
                 return
             if date != latest:
@@ -207,7 +208,7 @@ def read_lines(
                 given.add(line.id)
                 yield line
         if len(page) >= page_size and page[-1].id != start.get("id"):
-            start, moment = {"id": str(page[-1].id)}, _date_of(page[-1], moment)
+            start, moment = {"id": str(page[-1].id)}, date_of(page[-1], moment)
             continue
         moment += sign * timedelta(seconds=seconds)
         if sign * (moment - until) >= timedelta(0):
@@ -225,7 +226,8 @@ def latest_moment() -> datetime:
     return present() + _AHEAD
 
 
-def _date_of(line: Logs, otherwise: datetime) -> datetime:
+def date_of(line: Logs, otherwise: datetime) -> datetime:
+    """When a line was logged, or a moment where it doesn't say so."""
     date = read_datetime(line.date)
     if not isinstance(date, datetime):
         return otherwise

@@ -12,9 +12,9 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
+from ubiops.exceptions import ApiFileError
 from ubiops.files import save, write_file
-from ubiops.utils.arguments import check_folder
+from ubiops.utils.arguments import check_folder, check_text, invalid, read_path, wrong_type
 from ubiops.utils.exceptions import InvalidPackage
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.packages.zips import PACKAGE_DIRECTORY, name_of, zipped
@@ -28,6 +28,7 @@ __all__ = [
     "default_zip_name",
     "files_present_in_dir",
     "list_files",
+    "write_zip",
     "zip_dir",
     "zip_package",
 ]
@@ -58,7 +59,11 @@ class PackageZip(str):
 
 
 def zip_package(
-    directory: StrPath, output_path: StrPath | None = None, *, ignore_filename: str = IGNORE_FILENAME
+    directory: StrPath,
+    output_path: StrPath | None = None,
+    *,
+    ignore_filename: str = IGNORE_FILENAME,
+    quiet: bool = False,
 ) -> PackageZip:
     """Zip a deployment package, as ``revisions_file_upload`` takes it.
 
@@ -67,7 +72,7 @@ def zip_package(
     one folder ``deployment_package``; empty folders are left out.
 
     What a ``.ubiops-ignore`` names is left out: its rules are those of a ``.gitignore``, and folders in the package may
-    have one of their own. It needs the extra ``ubiops[deploy]``. Never zipped are ``.git``, ``__pycache__``, ``*.pyc``,
+    have one of their own. It needs pathspec. Never zipped are ``.git``, ``__pycache__``, ``*.pyc``,
     virtual environments, the ignore files and the zip itself. A link is followed where it leads to a file or folder of
     the package that isn't ignored. One that leads out of the package, nowhere, or to a folder that it is in is
     skipped, as are sockets, pipes and devices: ``skipped`` and the log name them.
@@ -77,6 +82,7 @@ def zip_package(
         output_path: File to write, which may replace an older zip, or folder to write to under the name of
             `directory`; by default a new private file in the system's folder for temporary files, for you to delete.
         ignore_filename: Name of the ignore files; an empty one for none.
+        quiet: Whether to show no progress.
 
     Returns:
         The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``. The zip is there once
@@ -90,11 +96,12 @@ def zip_package(
         MissingExtra: There is an ignore file, and pathspec isn't installed.
     """
     function = "zip_package"
-    root = check_folder(directory, "directory", function)
+    root = check_folder("directory", function, directory)
     target = None if output_path is None else _target(output_path, f"{name_of(root)}.zip", function)
     if target is not None and os.path.lexists(target) and not zipfile.is_zipfile(target):
-        raise _bad("output_path", function, f"{target!r} is there already and is no zip: delete it or choose another")
-    return _write(PackageFolder(root, ignore_filename, target), target, PACKAGE_DIRECTORY)
+        problem = f"{target!r} is there already and is no zip: delete it or choose another"
+        raise invalid("output_path", function, problem)
+    return write_zip(PackageFolder(root, ignore_filename, target), target, function=function, quiet=quiet)
 
 
 def zip_dir(
@@ -104,6 +111,8 @@ def zip_dir(
     prefix: str | None = None,
     force: bool = False,
     package_directory: str | None = PACKAGE_DIRECTORY,
+    *,
+    quiet: bool = False,
 ) -> PackageZip:
     """Zip a folder as `zip_package` does, to a path that isn't taken.
 
@@ -114,6 +123,7 @@ def zip_dir(
         prefix: What that default name begins with; by default the name of `directory`.
         force: Whether a file that is there already is replaced.
         package_directory: Name of the one folder in the zip that holds everything; None or an empty one for none.
+        quiet: Whether to show no progress.
 
     Returns:
         The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``.
@@ -124,14 +134,16 @@ def zip_dir(
         InvalidPackage, ApiFileError, MissingExtra: As for `zip_package`.
     """
     function = "zip_dir"
-    root = check_folder(directory, "directory", function)
+    root = check_folder("directory", function, directory)
+    check_text("package_directory", function, package_directory)
+    check_text("prefix", function, prefix)
     inner = package_directory or ""
     if inner in (".", "..") or "/" in inner or "\\" in inner:
-        raise _bad("package_directory", function, f"must be the name of a folder, not {package_directory!r}")
+        raise invalid("package_directory", function, f"must be the name of a folder, not {package_directory!r}")
     target = _target(output_path, default_zip_name(prefix or name_of(root)), function)
     if os.path.lexists(target) and not force:
-        raise _bad("output_path", function, f"{target!r} is there already: force=True replaces it")
-    return _write(PackageFolder(root, ignore_filename, target), target, inner)
+        raise invalid("output_path", function, f"{target!r} is there already: force=True replaces it")
+    return write_zip(PackageFolder(root, ignore_filename, target), target, inner, function=function, quiet=quiet)
 
 
 def list_files(directory: StrPath, ignore_filename: str = IGNORE_FILENAME) -> list[str]:
@@ -171,10 +183,10 @@ def files_present_in_dir(
         ApiValueError, InvalidPackage, MissingExtra: As for `list_files`.
     """
     function = "files_present_in_dir"
-    if isinstance(files, (str, os.PathLike)):
-        raise ApiTypeError(f"Invalid value for `files` when calling `{function}`, must be a list of paths, not a path")
+    if isinstance(files, (str, os.PathLike)) or not isinstance(files, Iterable):
+        raise wrong_type("files", function, "a list of paths", files)
     there = set(_listed(directory, ignore_filename, function))
-    names = [os.fspath(name) for name in files]
+    names = [read_path(f"files[{index}]", function, name) for index, name in enumerate(files)]
     return [name for name in names if posixpath.normpath(name.replace(os.sep, "/")) in there]
 
 
@@ -193,7 +205,7 @@ def default_zip_name(prefix: str | None) -> str:
 
 
 def _listed(directory: StrPath, ignore_filename: str, function: str) -> list[str]:
-    folder = PackageFolder(check_folder(directory, "directory", function), ignore_filename)
+    folder = PackageFolder(check_folder("directory", function, directory), ignore_filename)
     if folder.problems:
         raise InvalidPackage(folder.problems)
     return folder.files
@@ -203,29 +215,34 @@ def _listed(directory: StrPath, ignore_filename: str, function: str) -> list[str
 
 
 def _target(output_path: Any, name: str, function: str) -> str:
-    try:
-        path = os.path.abspath(os.fsdecode(output_path))
-    except TypeError as error:
-        raise ApiTypeError(f"Invalid value for `output_path` when calling `{function}`, {error}") from None
+    path = os.path.abspath(read_path("output_path", function, output_path))
     if os.path.isdir(path):
         return os.path.join(path, name)
     if not os.path.isdir(os.path.dirname(path)):
-        raise _bad("output_path", function, f"there is no folder {os.path.dirname(path)!r}: create it first")
+        raise invalid("output_path", function, f"there is no folder {os.path.dirname(path)!r}: create it first")
     return path
-
-
-def _bad(argument: str, function: str, problem: str) -> ApiValueError:
-    return ApiValueError(f"Invalid value for `{argument}` when calling `{function}`, {problem}")
 
 
 # The zip
 
 
-def _write(folder: PackageFolder, target: str | None, inner: str) -> PackageZip:
+def write_zip(
+    folder: PackageFolder, target: str | None, inner: str = PACKAGE_DIRECTORY, *, function: str, quiet: bool
+) -> PackageZip:
+    """Write the zip of a folder.
+
+    Args:
+        folder: What to zip.
+        target: File to write; None for a new private one.
+        inner: Name of the one folder in the zip that holds everything; an empty one for none.
+        function: What the user called, for errors.
+        quiet: Whether to show no progress.
+    """
     if folder.problems:
         raise InvalidPackage(folder.problems)
     if not folder.files:
-        raise ApiValueError(f"There is no file to zip in {folder.root!r}: it is empty, or all is ignored")
+        problem = f"there is no file to zip in {folder.root!r}: it is empty, or all is ignored"
+        raise invalid("directory", function, problem)
     for reason in folder.skipped:
         _logger.warning("Not zipped: %s", reason)
     digest, size = hashlib.sha256(), 0
@@ -238,7 +255,7 @@ def _write(folder: PackageFolder, target: str | None, inner: str) -> PackageZip:
             yield block
 
     # Closed here, so that no file stays open where writing fails.
-    with closing(zipped(folder, inner)) as blocks:
+    with closing(zipped(folder, inner, quiet=quiet)) as blocks:
         try:
             if target is None:
                 target = str(save(measured(blocks), None, f"{name_of(folder.root)}.zip"))

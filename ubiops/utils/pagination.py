@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ubiops.api.base import Api
@@ -13,8 +15,9 @@ from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError
 from ubiops.operation import Body, CallOptions, Operation
 from ubiops.schema import Invalid, item_type, nearest_hint, read_datetime
-from ubiops.utils.arguments import check_count, invalid, utc
-from ubiops.utils.log_lines import LINES_PER_PAGE, latest_moment, present, read_lines
+from ubiops.utils.answers import check_answer, check_list
+from ubiops.utils.arguments import check_count, invalid, utc, wrong_type
+from ubiops.utils.log_lines import LINES_PER_PAGE, date_of, latest_moment, present, read_lines
 
 if TYPE_CHECKING:
     from ubiops.models import FileDetail, FileItem
@@ -74,28 +77,39 @@ def paginate(  # type: ignore[misc]
     Raises:
         ApiTypeError: It is no list method of a client, or doesn't take an argument; nothing was sent.
         ApiValueError: An argument is wrong; nothing was sent.
-        ApiException: While iterating: the API refused a call, or couldn't be reached.
+        ApiException: While iterating: the API refused a call, couldn't be reached, or answered with something else
+            than a list; ``body`` is the answer.
     """
-    operation = _operation_of(method)
-    arguments = _bind(method, operation, args, kwargs)
+    given: Any = method
+    while isinstance(given, partial):
+        given, args, kwargs = given.func, (*given.args, *args), {**given.keywords, **kwargs}
+    method = given
+    client = _client_of(method)
+    operation = _operation_of(method, client)
+    arguments = _bind(method, client, operation, args, kwargs)
     if page_size is not None:
         check_count("page_size", "paginate", page_size, 1)
     names = {parameter.name for parameter in operation.parameters}
 
     def ask(**changes: Any) -> Any:
-        return method(**{**arguments, **changes})
+        answer = method(**{**arguments, **changes})
+        return answer if operation.returns == "FileDetail" else check_list(operation.name, answer, *read)
 
+    read: tuple[str, ...] = ()
     if "continuation_token" in names:
         limit = _total(arguments.get("limit"))
         pages = _by_token(ask, arguments, _size(page_size, _FILES_PER_PAGE, limit))
     elif "offset" in names:
+        read = ("id",)
         limit = _total(arguments.get("limit"))
         pages = _by_offset(ask, arguments, _size(page_size, _PER_PAGE, limit), names)
     elif names >= {"range", "creation_date"}:
+        read = ("id", "creation_date")
         number = arguments.get("range")
         limit = None if number is None else abs(number)
         pages = _by_date(ask, arguments, _size(page_size, _PER_PAGE, limit), number is not None and number > 0)
     elif _takes_log_query(operation):
+        read = ("id", "date")
         query = _log_query(arguments.get("data"))
         limit = _total(query.get("limit"))
         pages = _by_line(ask, query, _size(page_size, LINES_PER_PAGE, limit))
@@ -104,20 +118,31 @@ def paginate(  # type: ignore[misc]
     return islice(pages, limit)
 
 
-def _operation_of(method: Any) -> Operation[Any]:
-    """The operation that a bound method of a client declares."""
+def _operation_of(method: Any, client: Any) -> Operation[Any]:
+    """The operation that a method of a client declares, or a double or a decorator in its place."""
     name = getattr(method, "__name__", None)
+    if not isinstance(name, str):
+        # That of a mock.
+        name = getattr(method, "_mock_name", None)
     operation = getattr(method, "operation", None)
-    if not isinstance(operation, Operation) and isinstance(name, str):
-        # A double, or a program's own method in the place of the client's.
-        operation = getattr(getattr(CoreApi, name, None), "operation", None)
-    receiver = getattr(method, "__self__", None)
-    if not isinstance(receiver, Api) or not isinstance(operation, Operation) or name != operation.name:
-        raise ApiTypeError(f"paginate takes a list method of a client, such as api.deployments_list, not {method!r}")
+    if not isinstance(operation, Operation):
+        operation = getattr(getattr(CoreApi, str(name), None), "operation", None)
+    # By its type: a mock passes for an instance.
+    unbound = client is None and type(method) is FunctionType
+    if not isinstance(operation, Operation) or name != operation.name or unbound:
+        raise wrong_type("method", "paginate", "a list method of a client, such as api.deployments_list", method)
     lists = item_type(operation.returns or "") is not None or operation.returns == "FileDetail"
     if not lists or (operation.method != "GET" and not _takes_log_query(operation)):
-        raise ApiTypeError(f"paginate takes a method that lists something, not {operation.name}")
+        raise wrong_type("method", "paginate", f"a method that lists something, not {operation.name}", method)
     return operation
+
+
+def _client_of(method: Any) -> Any:
+    """The client that a method belongs to, found through decorators; None of a double."""
+    while type(method) is FunctionType and hasattr(method, "__wrapped__"):
+        method = method.__wrapped__
+    receiver = getattr(method, "__self__", None)
+    return receiver.api_client if isinstance(receiver, Api) else None
 
 
 def _takes_log_query(operation: Operation[Any]) -> bool:
@@ -126,12 +151,14 @@ def _takes_log_query(operation: Operation[Any]) -> bool:
     )
 
 
-def _bind(method: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _bind(
+    method: Any, client: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """The arguments by name, checked as the method itself would."""
     # That of CoreApi, also where a program's own class overrides it.
     signature = inspect.signature(getattr(CoreApi, operation.name))
     try:
-        arguments = signature.bind(method.__self__, *args, **kwargs).arguments
+        arguments = signature.bind(None, *args, **kwargs).arguments
     except TypeError:
         # The method says best what it lacks; it sends nothing then.
         method(*args, **kwargs)
@@ -146,11 +173,9 @@ def _bind(method: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs:
             )
         if option != "_request_timeout":
             raise ApiTypeError(f"paginate reads the pages itself: it can't take `{option}`")
-    client = method.__self__.api_client
     operation.request(
         [arguments.get(parameter.name) for parameter in operation.parameters],
-        validate=client.client_side_validation,
-        safe=client.configuration.safe_chars_for_path_param,
+        validate=client is None or bool(client.client_side_validation),
     )
     return {**arguments, **options}
 
@@ -175,8 +200,8 @@ def _whole(ask: Ask) -> Iterator[Any]:
 def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any]:
     token = arguments.get("continuation_token")
     while True:
-        page = ask(limit=size, continuation_token=token)
-        yield from page.files
+        page = check_answer("files_list", ask(limit=size, continuation_token=token), "files", "continuation_token")
+        yield from page.files or ()
         if not page.continuation_token:
             return
         if page.continuation_token == token:
@@ -297,8 +322,8 @@ def _by_line(ask: Ask, query: dict[str, Any], size: int) -> Iterator[Any]:
     start = {"date": moment.isoformat()}
     if "id" in query:
         start = {"id": query["id"]}
-        [line] = ask(data={**start, "date_range": 1, "limit": 1})
-        origin = moment = utc("date", "paginate", read_datetime(line.date))
+        for line in ask(data={**start, "date_range": 1, "limit": 1}):
+            origin = moment = date_of(line, moment)
     elif "date" not in query and not forward:
         moment = latest_moment()
         start = {"date": moment.isoformat()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ubiops.clock import monotonic
 from ubiops.exceptions import (
     ApiConnectionError,
     ApiException,
@@ -30,13 +31,13 @@ class Backoff:
     factor = 1.5
 
     def __init__(self, timeout: float | None = None) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else monotonic() + timeout
         self._pause = self.first
 
     @property
     def remaining(self) -> float | None:
         """Seconds until the timeout, 0 where it is over; None for no limit."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
     def pause(self) -> bool:
         """Sleep until it is time to ask again; gives False, at once, where the timeout is over.
@@ -74,7 +75,7 @@ class Outage:
             ApiException: The same, where they have lasted too long, or where there never was a connection: the
                 address may be wrong.
         """
-        present = time.monotonic()
+        present = monotonic()
         if self._began is None:
             self._began = present
         unreachable = isinstance(error, ApiConnectionError) and not isinstance(error, ApiTimeoutError)

@@ -8,7 +8,9 @@ import sys
 import threading
 import warnings
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
+
+from ubiops.utils.arguments import invalid, wrong_type
 
 __all__ = ["Progress", "progress"]
 
@@ -16,19 +18,29 @@ _logger = logging.getLogger("ubiops.utils")
 _enabled: bool | None = None
 
 
-def progress(enabled: bool | None = None) -> bool:
+def progress(enabled: bool | Literal["on", "off"] | None = None) -> bool:
     """Switch progress bars on or off for the whole program; without an argument, tell whether they are on.
 
-    They are on by default, unless the environment says ``UBIOPS_PROGRESS=0``. They need the extra
-    ``ubiops[progress]``, and show only in a terminal or a notebook, never in a pipe.
+    They are on by default, unless the environment says ``UBIOPS_PROGRESS=0``. They need tqdm,
+    and show only in a terminal or a notebook, never in a pipe.
 
     Args:
-        enabled: Whether to show them.
+        enabled: Whether to show them; ``"on"`` and ``"off"`` are taken too.
 
     Returns:
         Whether they are on now.
+
+    Raises:
+        ApiTypeError: It is no bool.
+        ApiValueError: It is another text.
     """
     global _enabled
+    if isinstance(enabled, str):
+        if enabled not in ("on", "off"):
+            raise invalid("enabled", "progress", f"must be True, False, 'on' or 'off', not {enabled!r}")
+        enabled = enabled == "on"
+    if not isinstance(enabled, (bool, type(None))):
+        raise wrong_type("enabled", "progress", "bool", enabled)
     if enabled is not None:
         _enabled = enabled
     return os.environ.get("UBIOPS_PROGRESS") != "0" if _enabled is None else _enabled

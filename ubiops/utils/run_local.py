@@ -32,10 +32,9 @@ from ubiops.deployment_package import (
     map_files,
     to_json,
 )
-from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.package_format import SETTINGS_FILE, read_variables
 from ubiops.schema import Invalid, write_json
-from ubiops.utils.arguments import check_folder
+from ubiops.utils.arguments import check_folder, invalid, wrong_type
 from ubiops.utils.callable_module import make_callable
 from ubiops.utils.exceptions import InvalidPackage, MissingExtra, RequestFailed
 
@@ -83,7 +82,7 @@ def run_local(
         RequestFailed: Its code raised an exception, which is the ``__cause__``, or the output doesn't fit.
         MissingExtra: It has a ``ubiops.yaml``, and pyyaml isn't installed.
     """
-    directory = Path(check_folder(deployment_directory, "deployment_directory", "run_local"))
+    directory = Path(check_folder("deployment_directory", "run_local", deployment_directory))
     given = _checked_context(init_context, "init_context")
     context = local_context(given)
     request = {**_request_context(), **_checked_context(request_context, "request_context")}
@@ -138,24 +137,22 @@ def _checked_context(given: Any, argument: str) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise _bad(argument, f"must be a dictionary, not {type(given).__name__}")
+        raise wrong_type(argument, "run_local", "dict", given)
     context = dict(given)
     for key in ("input_fields", "output_fields"):
         if context.get(key) is not None:
-            context[key] = plain_fields(context[key])
+            context[key] = plain_fields(f"{argument}[{key!r}]", "run_local", context[key])
     variables = context.get("environment_variables", {})
-    if not isinstance(variables, Mapping) or not all(
-        isinstance(text, str) for text in [*variables, *variables.values()]
-    ):
-        raise _bad(argument, "its environment_variables must be a dictionary of strings")
+    place = f"{argument}['environment_variables']"
+    if not isinstance(variables, Mapping):
+        raise wrong_type(place, "run_local", "dict", variables)
+    for text in [*variables, *variables.values()]:
+        if not isinstance(text, str):
+            raise wrong_type(place, "run_local", "a dict of str", text)
     return context
 
 
-def _bad(argument: str, problem: str) -> ApiTypeError:
-    return ApiTypeError(f"Invalid value for `{argument}` when calling `run_local`, {problem}")
-
-
-def plain_fields(fields: Any) -> list[dict[str, Any]]:
+def plain_fields(argument: str, function: str, fields: Any) -> list[dict[str, Any]]:
     """Name and data type of each field, given as dictionaries or as models.
 
     Raises:
@@ -164,10 +161,8 @@ def plain_fields(fields: Any) -> list[dict[str, Any]]:
     try:
         dicts = [field if isinstance(field, Mapping) else field.to_dict() for field in fields]
         return [{"name": field["name"], "data_type": field["data_type"]} for field in dicts]
-    except (TypeError, AttributeError, KeyError) as error:
-        raise ApiTypeError(
-            f"Fields must be a list of dictionaries with name and data_type, not {fields!r:.100}"
-        ) from error
+    except (TypeError, AttributeError, KeyError):
+        raise wrong_type(argument, function, "a list of dicts with name and data_type", fields) from None
 
 
 def _prepared(data: Any, given: Mapping[str, Any]) -> Any:
@@ -179,7 +174,7 @@ def _prepared(data: Any, given: Mapping[str, Any]) -> Any:
         map_files(data, given.get("input_fields") or [], partial(_check_file, "input"))
     except (Invalid, DataError) as error:
         place = error.under("data").place() if isinstance(error, Invalid) else "data"
-        raise ApiValueError(f"Invalid value for `{place}` when calling `run_local`, {error}") from error
+        raise invalid(place, "run_local", str(error)) from error
     return data
 
 
@@ -209,7 +204,7 @@ def _variables_of(root: Path) -> dict[str, str]:
     try:
         return read_variables(root)
     except ImportError:
-        raise MissingExtra("pyyaml", "deploy", f"Reading {root / SETTINGS_FILE}") from None
+        raise MissingExtra("pyyaml", f"Reading {root / SETTINGS_FILE}") from None
 
 
 # The process

@@ -21,7 +21,7 @@ from ubiops.package_format import (
     read_settings,
 )
 from ubiops.schema import nearest_hint
-from ubiops.utils.arguments import check_folder
+from ubiops.utils.arguments import check_folder, check_seconds, read_path, wrong_type
 from ubiops.utils.exceptions import InvalidPackage, MissingExtra
 from ubiops.utils.packages.code import PackageCode
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
@@ -33,7 +33,7 @@ from ubiops.utils.run_local import local_context, plain_fields
 if TYPE_CHECKING:
     from ubiops.utils.arguments import Client, StrPath
 
-__all__ = ["PackageInfo", "validate_package", "validate_requirements_file"]
+__all__ = ["PackageInfo", "check_package", "validate_package", "validate_requirements_file"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PackageInfo:
     Attributes:
         directory: Absolute path of the folder.
         main_file: Name of the file that holds the class ``Deployment``.
-        has_request_method: Whether that has ``request``, for one input; None where only running the code could tell.
+        has_request_method: Whether that has ``request``, for one input; None where the code wasn't loaded.
         has_requests_method: Whether that has ``requests``, for a list of inputs; None likewise.
         files: Number of files in the zip.
         size: Bytes that they have together, unpacked.
@@ -70,15 +70,15 @@ def validate_package(
     environment_variables: Mapping[str, str] | None = None,
     ignore_filename: str = IGNORE_FILENAME,
     load: bool = False,
-    timeout: float = 600.0,
+    timeout: float | None = 600.0,
+    quiet: bool = False,
 ) -> PackageInfo:
     """Check a deployment package before it is uploaded: what its build would refuse is told at once, all of it.
 
-    Checked are the files that `zip_package` would zip. There must be a main file with a class ``Deployment`` that has
-    ``request`` or ``requests``; it and the modules of the package that it imports must be Python of this version. Each
-    line of ``requirements.txt`` must be a requirement, ``ubiops.yaml`` must be well-formed, the zip must have at most
-    2 GB (a package that is larger unpacked is zipped for that). None of the package's code is run, unless `load` says
-    so.
+    Checked are the files that `zip_package` would zip. There must be a main file with a class ``Deployment``; it and
+    the modules of the package that it imports must be Python of this version. Each line of ``requirements.txt`` must be
+    a requirement, ``ubiops.yaml`` must be well-formed, the zip must have at most 2 GB (a package that is larger
+    unpacked is zipped for that). None of the package's code is run, unless `load` says so.
 
     Args:
         directory: The folder that holds ``deployment.py``.
@@ -88,7 +88,8 @@ def validate_package(
         ignore_filename: Name of the ignore files; an empty one for none.
         load: Whether to import the package and make its ``Deployment`` too, in a process of its own on a copy of its
             files, as the build does, but with what is installed here in place of its requirements.
-        timeout: Seconds that this may take; the server allows some minutes.
+        timeout: Seconds that this may take; None for no limit. The server allows some minutes.
+        quiet: Whether to show no progress.
 
     Returns:
         What was found.
@@ -96,25 +97,54 @@ def validate_package(
     Raises:
         InvalidPackage: The build would refuse it; ``problems`` has all the reasons.
         ApiTypeError: `directory` is no path, or `environment_variables` no dictionary.
-        MissingExtra: There is an ignore file, and pathspec isn't installed. Without pyyaml and packaging, all in the
-            extra ``ubiops[deploy]``, ``ubiops.yaml`` and ``requirements.txt`` aren't checked: ``warnings`` say so.
+        MissingExtra: There is an ignore file, and pathspec isn't installed. Without pyyaml and packaging,
+            ``ubiops.yaml`` and ``requirements.txt`` aren't checked: ``warnings`` say so.
     """
-    variables = _checked_variables(environment_variables)
+    function = "validate_package"
+    check_seconds("timeout", function, timeout)
+    variables = _checked_variables(function, environment_variables)
+    return check_package(
+        function,
+        directory,
+        input_fields,
+        output_fields,
+        variables,
+        ignore_filename=ignore_filename,
+        load=load,
+        timeout=timeout,
+        quiet=quiet,
+    )
+
+
+def check_package(
+    function: str,
+    directory: Any,
+    input_fields: Any,
+    output_fields: Any,
+    variables: Mapping[str, str],
+    *,
+    ignore_filename: str = IGNORE_FILENAME,
+    load: bool = False,
+    timeout: float | None = None,
+    quiet: bool = False,
+) -> PackageInfo:
+    """Check a package as `validate_package` does; errors name the function that the user called."""
     problems = [
-        *_problems_of_fields("input_fields", input_fields),
-        *_problems_of_fields("output_fields", output_fields),
+        *_problems_of_fields("input_fields", function, input_fields),
+        *_problems_of_fields("output_fields", function, output_fields),
     ]
     try:
-        root = check_folder(directory, "directory", "validate_package")
+        root = check_folder("directory", function, directory)
     except ApiValueError as error:
         raise InvalidPackage([*problems, str(error)]) from None
-    package = _Package(PackageFolder(root, ignore_filename), variables)
+    package = _Package(PackageFolder(root, ignore_filename), variables, quiet)
     problems += package.problems
     if problems:
         raise InvalidPackage(problems)
-    methods = package.methods
+    methods: tuple[bool | None, bool | None] = (None, None)
     if load:
-        fields = {"input_fields": plain_fields(input_fields or []), "output_fields": plain_fields(output_fields or [])}
+        given = {"input_fields": input_fields, "output_fields": output_fields}
+        fields = {name: plain_fields(name, function, value or []) for name, value in given.items()}
         context = local_context({**fields, "environment_variables": package.variables})
         methods = load_apart(package.folder, context, timeout)
     return PackageInfo(
@@ -133,7 +163,7 @@ def validate_requirements_file(file_path: StrPath, client: Client | None = None)
     """Check that pip would understand a ``requirements.txt``; nothing is installed or looked up.
 
     Each line must be a requirement, a URL, the path of a file or folder that is there, or an option that pip takes in
-    such files. Files that it names with ``-r`` and ``-c`` are checked too. It needs the extra ``ubiops[deploy]``.
+    such files. Files that it names with ``-r`` and ``-c`` are checked too. It needs packaging.
 
     Args:
         file_path: Path of the file.
@@ -149,10 +179,7 @@ def validate_requirements_file(file_path: StrPath, client: Client | None = None)
         MissingExtra: packaging isn't installed.
     """
     function = "validate_requirements_file"
-    try:
-        path = os.path.abspath(os.fsdecode(file_path))
-    except TypeError as error:
-        raise ApiTypeError(f"Invalid value for `file_path` when calling `{function}`, {error}") from None
+    path = os.path.abspath(read_path("file_path", function, file_path))
     if not os.path.isfile(path):
         raise ApiFileError(f"Invalid value for `file_path` when calling `{function}`, there is no file {path!r}")
     checked = RequirementsFile(*os.path.split(path))
@@ -164,21 +191,22 @@ def validate_requirements_file(file_path: StrPath, client: Client | None = None)
 # The checks
 
 
-def _checked_variables(given: Any) -> dict[str, str]:
+def _checked_variables(function: str, given: Any) -> dict[str, str]:
     if given is None:
         return {}
-    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
-        raise ApiTypeError(
-            "Invalid value for `environment_variables` when calling `validate_package`, must be a dictionary of strings"
-        )
+    if not isinstance(given, Mapping):
+        raise wrong_type("environment_variables", function, "dict", given)
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise wrong_type(f"environment_variables[{name!r}]", function, "str", value)
     return dict(given)
 
 
-def _problems_of_fields(argument: str, fields: Any) -> Iterator[str]:
+def _problems_of_fields(argument: str, function: str, fields: Any) -> Iterator[str]:
     try:
-        plain = plain_fields([] if fields is None else fields)
+        plain = plain_fields(argument, function, [] if fields is None else fields)
     except ApiTypeError as error:
-        yield f"{argument}: {error}"
+        yield str(error)
         return
     pattern, words = FIELD_NAME
     seen = set()
@@ -199,14 +227,14 @@ def _problems_of_fields(argument: str, fields: Any) -> Iterator[str]:
 class _Package:
     """A package and what the checks find, one after the other."""
 
-    def __init__(self, folder: PackageFolder, variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: PackageFolder, variables: Mapping[str, str], quiet: bool) -> None:
         self.folder = folder
+        self._quiet = quiet
         self.main_file = main_file_name(variables)
         self.problems = list(folder.problems)
         self.warnings = list(folder.skipped)
         self.requirements: list[str] = []
         self.variables = dict(variables)
-        self.methods: tuple[bool | None, bool | None] = (None, None)
         self._check_code()
         self._check_settings()
         self._check_requirements()
@@ -214,9 +242,7 @@ class _Package:
 
     def _check_code(self) -> None:
         if self.main_file in self.folder.files:
-            code = PackageCode(self.folder, self.main_file)
-            self.problems += code.problems
-            self.methods = (code.has_request_method, code.has_requests_method)
+            self.problems += PackageCode(self.folder, self.main_file).problems
         else:
             self.problems.append(self._why_no_main_file())
 
@@ -234,7 +260,7 @@ class _Package:
             try:
                 variables, problems = read_settings(Path(self.folder.path(SETTINGS_FILE)))
             except ImportError:
-                self.warnings.append(str(MissingExtra("pyyaml", "deploy", f"Checking {SETTINGS_FILE}")))
+                self.warnings.append(str(MissingExtra("pyyaml", f"Checking {SETTINGS_FILE}")))
             else:
                 self.problems += problems
                 self.variables = {**variables, **self.variables}
@@ -257,7 +283,7 @@ class _Package:
             self.problems.append(f"the package has more than {MAXIMUM_UNPACKED_SIZE // 2**30} GiB of files")
         elif self.folder.size > MAXIMUM_ZIP_SIZE and not self.folder.problems:
             try:
-                for _ in zipped(self.folder):
+                for _ in zipped(self.folder, quiet=self._quiet):
                     pass
             except InvalidPackage as error:
                 self.problems += error.problems

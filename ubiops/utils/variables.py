@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.exceptions import ApiException
 from ubiops.model import Model
 from ubiops.package_format import VARIABLE_NAME
+from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import core_api, invalid, wrong_type
 from ubiops.utils.exceptions import UpsertFailed
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ubiops.models import EnvironmentVariableCreate, EnvironmentVariableList, InheritedEnvironmentVariableList
     from ubiops.utils.arguments import Client
 
-__all__ = ["Wanted", "read_variables", "upsert_environment_variables"]
+__all__ = ["Wanted", "read_variables", "set_variables", "upsert_environment_variables"]
 
 _FUNCTION = "upsert_environment_variables"
 _NAME, _FORM = VARIABLE_NAME
@@ -60,19 +61,30 @@ def upsert_environment_variables(
     """
     if version is not None and deployment_name is None:
         raise invalid("version", _FUNCTION, "must come with `deployment_name`")
-    wanted = read_variables(variables)
+    wanted = read_variables("variables", _FUNCTION, variables)
     if not wanted:
         return []
-    level = _Level(core_api(client), project_name, deployment_name, version)
+    api = core_api(client, _FUNCTION)
+    return set_variables("variables", _FUNCTION, api, wanted, project_name, deployment_name, version)
+
+
+def set_variables(
+    argument: str,
+    function: str,
+    api: CoreApi,
+    wanted: Sequence[Wanted],
+    project_name: str,
+    deployment_name: str | None,
+    version: str | None,
+) -> list[EnvironmentVariableList]:
+    """Set variables as `upsert_environment_variables` does; errors name an argument and a function of the caller's."""
+    level = _Level(api, project_name, deployment_name, version)
     existing = level.read()
     for variable in wanted:
         found = existing.get(variable.name)
         if found is not None and found.secret and variable.secret is False:
-            raise invalid(
-                f"variables['{variable.name}']",
-                _FUNCTION,
-                "is secret and stays so: delete it first, and then create another",
-            )
+            problem = "is secret and stays so: delete it first, and then create another"
+            raise invalid(f"{argument}['{variable.name}']", function, problem)
     done: list[EnvironmentVariableList] = []
     for variable in wanted:
         try:
@@ -90,39 +102,40 @@ class Wanted(NamedTuple):
     secret: bool | None
 
 
-def read_variables(variables: Any) -> list[Wanted]:
+def read_variables(argument: str, function: str, variables: Any) -> list[Wanted]:
     """Check variables as `upsert_environment_variables` takes them.
 
     Raises:
         ApiValueError, ApiTypeError: They are none.
     """
     if isinstance(variables, Mapping):
-        wanted = [_check(f"variables[{name!r}]", name, value, None) for name, value in variables.items()]
+        wanted = [_check(f"{argument}[{name!r}]", function, name, value, None) for name, value in variables.items()]
     elif isinstance(variables, Iterable) and not isinstance(variables, (str, bytes, Model)):
-        wanted = [_read_item(f"variables[{index}]", item) for index, item in enumerate(variables)]
+        wanted = [_read_item(f"{argument}[{index}]", function, item) for index, item in enumerate(variables)]
     else:
-        raise wrong_type("variables", _FUNCTION, "dict or list", variables)
+        raise wrong_type(argument, function, "dict or list", variables)
     for name, number in Counter(variable.name for variable in wanted).items():
         if number > 1:
-            raise invalid("variables", _FUNCTION, f"`{name}` is there {number} times")
+            raise invalid(argument, function, f"`{name}` is there {number} times")
     return wanted
 
 
-def _read_item(place: str, item: Any) -> Wanted:
+def _read_item(place: str, function: str, item: Any) -> Wanted:
     if not isinstance(item, (Mapping, Model)):
-        raise wrong_type(place, _FUNCTION, "dict or EnvironmentVariableCreate", item)
+        raise wrong_type(place, function, "dict or EnvironmentVariableCreate", item)
     given = item.given() if isinstance(item, Model) else item
-    return _check(place, given.get("name"), given.get("value"), given.get("secret"))
+    return _check(place, function, given.get("name"), given.get("value"), given.get("secret"))
 
 
-def _check(place: str, name: Any, value: Any, secret: Any) -> Wanted:
-    if not isinstance(name, str) or not re.fullmatch(_NAME, name) or len(name) > _LONGEST_NAME:
-        raise invalid(place, _FUNCTION, f"its name must be of 1 to {_LONGEST_NAME} {_FORM}, not {name!r}")
+def _check(place: str, function: str, name: Any, value: Any, secret: Any) -> Wanted:
+    if not isinstance(name, str):
+        raise wrong_type(f"{place}.name", function, "str", name)
+    if not re.fullmatch(_NAME, name) or len(name) > _LONGEST_NAME:
+        raise invalid(place, function, f"its name must be of 1 to {_LONGEST_NAME} {_FORM}, not {name!r}")
     if not isinstance(value, str):
-        # Not the value itself: it may be a secret.
-        raise invalid(place, _FUNCTION, f"the value of `{name}` must be a str, not {type(value).__name__}")
+        raise wrong_type(f"{place}.value", function, "str", value)
     if not isinstance(secret, (bool, type(None))):
-        raise invalid(place, _FUNCTION, f"`secret` of `{name}` must be True or False, not {secret!r}")
+        raise wrong_type(f"{place}.secret", function, "bool", secret)
     return Wanted(name, value, secret)
 
 
@@ -139,7 +152,7 @@ class _Level:
 
     def read(self) -> dict[str, EnvironmentVariableList | InheritedEnvironmentVariableList]:
         """The variables set on it itself, by name."""
-        found = self._list(**self._place)
+        found = check_list(self._list.__name__, self._list(**self._place), "id", "name", "value", "secret")
         return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
 
     def write(
@@ -152,9 +165,10 @@ class _Level:
         data = {"name": wanted.name, "value": wanted.value, "secret": secret}
         written: EnvironmentVariableList
         if found is None:
-            written = self._create(**self._place, data=data)
+            written = check_answer("the creation of a variable", self._create(**self._place, data=data), "name")
         elif secret or found.value != wanted.value:
-            written = self._update(**self._place, id=found.id, data=data)
+            answer = self._update(**self._place, id=found.id, data=data)
+            written = check_answer("the update of a variable", answer, "name")
         else:
             written = EnvironmentVariableList(found.id, found.name, found.value, found.secret)
         return written

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ubiops.exceptions import ApiException, NotFoundError
+from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import check_seconds, core_api, utc
-from ubiops.utils.exceptions import BuildFailed, RequestFailed, TransferFailed, WaitError, WaitTimeout
+from ubiops.utils.exceptions import BuildFailed, TransferFailed, WaitedRequestFailed, WaitError, WaitTimeout
 from ubiops.utils.log_lines import LogReader, present
 from ubiops.utils.polling import PASSING, Backoff, Outage
 from ubiops.utils.progress_bar import Progress
@@ -55,7 +56,7 @@ def wait_for_deployment_version(
     deployment_name: str,
     version: str,
     revision_id: str | None = None,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> DeploymentVersionDetail:
@@ -71,7 +72,7 @@ def wait_for_deployment_version(
         version: Name of the version.
         revision_id: Id of the uploaded package whose build to wait for, the ``revision`` that
             `revisions_file_upload` returned; None for the latest.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
 
@@ -84,7 +85,7 @@ def wait_for_deployment_version(
         WaitTimeout: It has not ended in time: ``last`` is the build, or the version where no build was seen.
         WaitError: The version has no package, or was deleted meanwhile.
         NotFoundError: There is no such project, deployment, version or revision.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/deployments/{deployment_name}/versions/{version} and its builds
     """
@@ -105,7 +106,7 @@ def wait_for_revision(
     deployment_name: str,
     version: str,
     revision_id: str,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> RevisionList:
@@ -121,7 +122,7 @@ def wait_for_revision(
         deployment_name: Name of the deployment.
         version: Name of the version.
         revision_id: Id of the uploaded package, the ``revision`` that `revisions_file_upload` returned.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
 
@@ -134,7 +135,7 @@ def wait_for_revision(
         WaitTimeout: It has not ended in time: ``last`` is the build as it was last seen.
         WaitError: The version was deleted meanwhile.
         NotFoundError: There is no such project, deployment, version or revision.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id} and its builds
     """
@@ -142,7 +143,7 @@ def wait_for_revision(
     with _Wait("wait_for_revision", client, project_name, what, timeout, quiet) as wait:
         builds = _Builds(wait, deployment_name, version, stream_logs)
         builds.wait_for_revision(revision_id)
-        return wait.until(lambda seconds: builds.read_revision(revision_id, seconds), lambda _: True)
+        return wait.until(lambda seconds: builds.read_revision(revision_id, seconds), lambda _: True, attribute="id")
 
 
 class _Builds:
@@ -166,15 +167,17 @@ class _Builds:
         """Wait for the last build of a package."""
 
         def find(seconds: float) -> BuildList | None:
-            builds = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
+            answer = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
+            builds = check_list("builds_list", answer, "id", "revision", "creation_date")
             found = [build for build in builds if build.revision == revision_id]
             if not found:
                 # Whether it isn't built yet, or isn't there at all.
                 self.read_revision(revision_id, seconds)
                 return None
-            return max(found, key=lambda build: str(build.creation_date))
+            newest: BuildList = max(found, key=lambda build: str(build.creation_date))
+            return newest
 
-        build = self._wait.until(find, lambda found: found is not None)
+        build = self._wait.until(find, lambda found: found is not None, attribute=None)
         assert build is not None
         self._check(self._finished(build.id))
 
@@ -189,7 +192,7 @@ class _Builds:
         self._check(build)
 
     def _latest_build(self) -> str:
-        version = self._wait.until(self.read_version, lambda _: True)
+        version = self._wait.until(self.read_version, lambda _: True, attribute="latest_build")
         if version.latest_build is None:
             deployment_name, name = self._place
             raise WaitError(
@@ -224,7 +227,7 @@ def wait_for_deployment_request(
     project_name: str,
     deployment_name: str,
     request_id: str,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> DeploymentRequestSingleDetail:
@@ -237,7 +240,7 @@ def wait_for_deployment_request(
         project_name: Name of the project.
         deployment_name: Name of the deployment.
         request_id: Id of the request.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print what is logged for the request to stdout, each line once, as it comes.
 
@@ -250,7 +253,7 @@ def wait_for_deployment_request(
         WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
         WaitError: It was deleted meanwhile.
         NotFoundError: There is no such request to the default version.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
     """
@@ -269,7 +272,7 @@ def wait_for_deployment_version_request(
     deployment_name: str,
     version: str,
     request_id: str,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> DeploymentRequestSingleDetail:
@@ -295,7 +298,7 @@ def wait_for_pipeline_request(
     project_name: str,
     pipeline_name: str,
     request_id: str,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> PipelineRequestSingleDetail:
@@ -308,7 +311,7 @@ def wait_for_pipeline_request(
         project_name: Name of the project.
         pipeline_name: Name of the pipeline.
         request_id: Id of the request.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print what is logged for the request, by all objects of the pipeline, to stdout, each
             line once, as it comes.
@@ -322,7 +325,7 @@ def wait_for_pipeline_request(
         WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
         WaitError: It was deleted meanwhile.
         NotFoundError: There is no such request to the default version.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
     """
@@ -340,7 +343,7 @@ def wait_for_pipeline_version_request(
     pipeline_name: str,
     version: str,
     request_id: str,
-    timeout: float = _TIMEOUT,
+    timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> PipelineRequestSingleDetail:
@@ -368,9 +371,10 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
     wait.until(lambda seconds: get(metadata_only=True, _request_timeout=seconds), has_ended)
     request: Any = wait.until(lambda seconds: get(_request_timeout=seconds), has_ended)
     if request.status == "cancelled":
-        raise RequestFailed(f"{wait.what} was cancelled", request)
+        raise WaitedRequestFailed(f"{wait.what} was cancelled", request)
     if request.status == "failed":
-        raise RequestFailed(f"{wait.what} failed: {request.error_message or 'the server says no more'}", request)
+        message = f"{wait.what} failed: {request.error_message or 'the server says no more'}"
+        raise WaitedRequestFailed(message, request)
     finished: T = request
     return finished
 
@@ -389,7 +393,7 @@ def wait_for_export(
         client: The client to use.
         project_name: Name of the project.
         export_id: Id of the export.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
 
     Returns:
@@ -401,7 +405,7 @@ def wait_for_export(
         WaitTimeout: It has not ended in time: ``last`` is the export as it was last seen.
         WaitError: It was deleted meanwhile.
         NotFoundError: There is no such project or export.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/exports/{export_id}
     """
@@ -424,7 +428,7 @@ def wait_for_import(
         client: The client to use.
         project_name: Name of the project.
         import_id: Id of the import.
-        timeout: Seconds to wait. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
         quiet: Whether to show no progress.
 
     Returns:
@@ -436,7 +440,7 @@ def wait_for_import(
         WaitTimeout: It has not ended in time: ``last`` is the import as it was last seen.
         WaitError: It was deleted meanwhile.
         NotFoundError: There is no such project or import.
-        ApiException: The API refused a call, or couldn't be reached for 5 minutes.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
 
     GET /projects/{project_name}/imports/{import_id}
     """
@@ -468,7 +472,7 @@ class _Wait:
         client: The client to use.
         project_name: Name of the project.
         what: What is waited for.
-        timeout: Seconds to wait.
+        timeout: Seconds to wait; None for no limit.
         quiet: Whether to show no progress.
     """
 
@@ -476,10 +480,10 @@ class _Wait:
     """What one question may take at the least, when the timeout is near, and at the most."""
 
     def __init__(
-        self, function: str, client: Client, project_name: str, what: str, timeout: float, quiet: bool
+        self, function: str, client: Client, project_name: str, what: str, timeout: float | None, quiet: bool
     ) -> None:
         check_seconds("timeout", function, timeout)
-        self.api: CoreApi = core_api(client)
+        self.api: CoreApi = core_api(client, function)
         self.project_name = project_name
         self.what = what
         self._timeout = timeout
@@ -510,12 +514,13 @@ class _Wait:
         self._build_id = build_id
         self.follow({"build_id": build_id}, stream_logs)
 
-    def until(self, ask: Callable[[float], T], has_ended: Callable[[T], bool]) -> T:
+    def until(self, ask: Callable[[float], T], has_ended: Callable[[T], bool], attribute: str | None = "status") -> T:
         """Ask until it has ended, and return what was seen then.
 
         Args:
             ask: Asks the server; it gets the seconds that the call may take.
             has_ended: Tells whether the answer is the last.
+            attribute: What an answer must have.
 
         Raises:
             WaitTimeout: It has not ended in time.
@@ -526,6 +531,8 @@ class _Wait:
             problem: ApiException | None = None
             try:
                 answer = ask(self._seconds())
+                if attribute is not None:
+                    check_answer(self.what, answer, attribute)
                 self._see(answer)
                 self._print_lines()
                 self._outage.end()
@@ -557,7 +564,8 @@ class _Wait:
             return []
 
     def _seconds(self) -> float:
-        return min(max(self._backoff.remaining or 0, self.least_seconds), self.most_seconds)
+        remaining = self._backoff.remaining
+        return self.most_seconds if remaining is None else min(max(remaining, self.least_seconds), self.most_seconds)
 
     def _see(self, answer: Any) -> None:
         if answer is None:
@@ -580,7 +588,7 @@ class _Wait:
                     return
 
     def _timed_out(self, problem: ApiException | None) -> WaitTimeout:
-        waited = f"{max(self._timeout, 0):g} s"
+        waited = f"{max(self._timeout or 0, 0):g} s"
         if problem is not None:
             return WaitTimeout(f"{self.what}: the server didn't answer in time, after {waited}", self._last)
         state = f"is still {self._status}" if self._status is not None else "has not begun"

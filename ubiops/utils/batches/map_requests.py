@@ -129,7 +129,7 @@ def map_requests(
         skip=skip,
         request_timeout=request_timeout,
     )
-    running = RequestMap(core_api(client), inputs, settings).run()
+    running = RequestMap(core_api(client, "map_requests"), inputs, settings).run()
     _running.add(running)
     return running
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiFileError, ApiValueError
 from ubiops.files import Upload
+from ubiops.utils.arguments import wrong_type
 from ubiops.utils.files.parallel import Transfer, incomplete
 
 if TYPE_CHECKING:
@@ -61,11 +62,15 @@ def _listed(file_paths: Any) -> list[str]:
     if isinstance(file_paths, (str, bytes, os.PathLike)):
         file_paths = [file_paths]
     if not isinstance(file_paths, Iterable) or hasattr(file_paths, "read"):
-        raise ApiFileError(f"must be a path or a list of paths, not {type(file_paths).__name__}")
+        raise wrong_type("file_paths", "upload_files", "a path or a list of paths", file_paths)
+    return [_path(index, path) for index, path in enumerate(file_paths)]
+
+
+def _path(index: int, given: Any) -> str:
     try:
-        return [os.fsdecode(path) for path in file_paths]
-    except TypeError as error:
-        raise ApiFileError(f"must hold paths: {error}") from None
+        return os.fsdecode(given)
+    except TypeError:
+        raise wrong_type(f"file_paths[{index}]", "upload_files", "a path", given) from None
 
 
 _Found = tuple[str, str, int]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ubiops.exceptions import ApiValueError, TooManyRequestsError
+from ubiops.exceptions import TooManyRequestsError
 from ubiops.utils.exceptions import IncompleteTransfer
 from ubiops.utils.polling import Backoff
 from ubiops.utils.progress_bar import Progress
@@ -14,7 +14,7 @@ from ubiops.utils.progress_bar import Progress
 if TYPE_CHECKING:
     from ubiops.utils.files.transfer import Report
 
-__all__ = ["Transfer", "check_parallel", "incomplete", "transfer_all"]
+__all__ = ["Transfer", "incomplete", "transfer_all"]
 
 _GRACE = 1.0
 """Seconds in which an interrupted transfer may tidy up; who waits for a silent server is left behind."""
@@ -165,15 +165,3 @@ def incomplete(
 
 def _in_a_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def check_parallel(value: Any, argument: str, function: str) -> None:
-    """Check a number of threads.
-
-    Raises:
-        ApiValueError: It is none.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ApiValueError(
-            f"Invalid value for `{argument}` when calling `{function}`, must be 1 or more, not {value!r}"
-        )

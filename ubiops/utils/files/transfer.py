@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ubiops.exceptions import ApiConnectionError, ApiException
 from ubiops.files import BLOCK, Stream
 from ubiops.rest import blocks_of
+from ubiops.utils.answers import check_answer
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -48,11 +49,11 @@ def upload(api: CoreApi, project_name: str, file: UbiOpsFile, content: Upload, r
         return api.files_upload(project_name, file.bucket, file.file)
 
     target = ask()
-    url = _url(target)
+    url = _url("files_upload", target)
     headers = {"Content-Length": str(content.length)} if content.length is not None else {}
     if target.provider == "azure_blob_storage":
         headers.update(_AZURE_HEADERS)
-    _send(api, "PUT", url, lambda: _url(ask()), headers, _Reported(content, report))
+    _send(api, "PUT", url, lambda: _url("files_upload", ask()), headers, _Reported(content, report))
 
 
 class _Reported(Stream):
@@ -165,7 +166,7 @@ class Download:
         raise ApiException(response.status, f"{response.reason}: no answer to a request for a file")
 
     def _ask(self) -> str:
-        return _url(self._api.files_download(self._project_name, self._file.bucket, self._file.file))
+        return _url("files_download", self._api.files_download(self._project_name, self._file.bucket, self._file.file))
 
     def _begin(self, response: Any) -> None:
         """Forget what was received, and await what an answer promises."""
@@ -218,8 +219,8 @@ def _send(
         raise
 
 
-def _url(answer: FileUploadResponse | None) -> str:
-    url = answer.url if answer is not None else None
+def _url(operation: str, answer: FileUploadResponse) -> str:
+    url = check_answer(operation, answer, "url", "provider").url
     if not isinstance(url, str):
         raise ApiException(reason=f"The API gave no URL of the file, but {url!r}")
     return url

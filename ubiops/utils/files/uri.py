@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ubiops.exceptions import ApiValueError
+from ubiops.utils.arguments import invalid, wrong_type
 
 __all__ = ["SCHEME", "UbiOpsFile", "parse"]
 
@@ -24,16 +24,20 @@ class UbiOpsFile(str):
         file: Name of the file in the bucket, slashes included. It is written as it is, nothing is encoded.
 
     Raises:
-        ApiValueError: The bucket's or the file's name is empty, or no string, or the bucket's holds a slash.
+        ApiTypeError: The bucket's or the file's name is no string.
+        ApiValueError: The bucket's or the file's name is empty, or the bucket's holds a slash.
     """
 
     __slots__ = ()
 
     def __new__(cls, bucket: str, file: str) -> UbiOpsFile:
-        if not isinstance(bucket, str) or not bucket or "/" in bucket:
-            raise ApiValueError(f"Invalid value for `bucket`, must be the name of a bucket, not {bucket!r}")
-        if not isinstance(file, str) or not file:
-            raise ApiValueError(f"Invalid value for `file`, must be the name of a file in the bucket, not {file!r}")
+        for argument, value in (("bucket", bucket), ("file", file)):
+            if not isinstance(value, str):
+                raise wrong_type(argument, "UbiOpsFile", "str", value)
+        if not bucket or "/" in bucket:
+            raise invalid("bucket", "UbiOpsFile", f"must be the name of a bucket, not {bucket!r}")
+        if not file:
+            raise invalid("file", "UbiOpsFile", "must not be empty")
         return super().__new__(cls, f"{SCHEME}{bucket}/{file}")
 
     def __reduce__(self) -> tuple[type[UbiOpsFile], tuple[str, str]]:
@@ -89,12 +93,13 @@ def parse(file_uri: Any, function: str) -> UbiOpsFile:
         function: What the caller called, for the error.
 
     Raises:
+        ApiTypeError: It is no string.
         ApiValueError: It is no URI of a file.
     """
-    if isinstance(file_uri, str) and file_uri.startswith(SCHEME):
+    if not isinstance(file_uri, str):
+        raise wrong_type("file_uri", function, "str", file_uri)
+    if file_uri.startswith(SCHEME):
         bucket, _, name = UbiOpsFile.remove_file_prefix(file_uri).partition("/")
         if bucket and name:
             return UbiOpsFile(bucket, name)
-    raise ApiValueError(
-        f"Invalid value for `file_uri` when calling `{function}`, must be {SCHEME}bucket/name, not {file_uri!r}"
-    )
+    raise invalid("file_uri", function, f"must be {SCHEME}bucket/name, not {file_uri!r}")

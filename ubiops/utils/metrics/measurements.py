@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import core_api, invalid, utc
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.utils.arguments import Client
+    from ubiops.utils.arguments import Client, Moment
 
 __all__ = ["MetricPoint", "metrics"]
 
@@ -32,8 +33,8 @@ def metrics(
     client: Client,
     project_name: str,
     metric: str,
-    start: datetime,
-    end: datetime | None = None,
+    start: Moment,
+    end: Moment | None = None,
     *,
     interval: str = "hour",
     deployment_name: str | None = None,
@@ -55,7 +56,7 @@ def metrics(
             ``memory_peak``, ``instances``, ``credits``, ``active_time`` (seconds), ``express_queue_size``,
             ``batch_queue_size`` (averages), ``express_queue_time``, ``batch_queue_time`` (average seconds). Of pipeline
             versions also: ``request_duration`` (average seconds), ``object_requests``, ``object_failed_requests``.
-        start: Start of the period. Without a zone it is in UTC.
+        start: Start of the period: a datetime, a date, or text in ISO 8601. Without a zone it is in UTC.
         end: End of the period, likewise; None for the present.
         interval: ``minute``, ``hour``, ``day`` or ``month``.
         deployment_name: Name of the deployment whose version to look at; None for all of the project together.
@@ -89,7 +90,7 @@ def metrics(
     kind = "deployment_version" if pipeline_name is None else "pipeline_version"
     if object_type not in (None, kind) and (deployment_name is not None or pipeline_name is not None):
         raise invalid("object_type", "metrics", f"must be {kind} for the name that is given, not {object_type!r}")
-    api = core_api(client)
+    api = core_api(client, "metrics")
     found = api.metrics_get(
         project_name,
         metric,
@@ -100,20 +101,27 @@ def metrics(
         object_id=_version_id(api, project_name, deployment_name, pipeline_name, version),
         user_id=user_id,
     )
-    return [MetricPoint(cast(datetime, one.start_date), one.value) for one in found]
+    points = check_list("metrics_get", found, "start_date", "value")
+    return [MetricPoint(cast(datetime, one.start_date), one.value) for one in points]
 
 
 def _version_id(
     api: CoreApi, project_name: str, deployment_name: str | None, pipeline_name: str | None, version: str | None
 ) -> str | None:
     if deployment_name is not None:
-        version = version or api.deployments_get(project_name, deployment_name).default_version
+        if version is None:
+            deployment = api.deployments_get(project_name, deployment_name)
+            version = check_answer("deployments_get", deployment, "default_version").default_version
         if version is None:
             raise invalid("version", "metrics", f"the deployment {deployment_name} has no default version: name one")
-        return api.deployment_versions_get(project_name, deployment_name, version).id
+        found = api.deployment_versions_get(project_name, deployment_name, version)
+        return check_answer("deployment_versions_get", found, "id").id
     if pipeline_name is not None:
-        version = version or api.pipelines_get(project_name, pipeline_name).default_version
+        if version is None:
+            pipeline = api.pipelines_get(project_name, pipeline_name)
+            version = check_answer("pipelines_get", pipeline, "default_version").default_version
         if version is None:
             raise invalid("version", "metrics", f"the pipeline {pipeline_name} has no default version: name one")
-        return api.pipeline_versions_get(project_name, pipeline_name, version).id
+        version_of_pipeline = api.pipeline_versions_get(project_name, pipeline_name, version)
+        return check_answer("pipeline_versions_get", version_of_pipeline, "id").id
     return None

@@ -10,7 +10,7 @@ from ubiops.utils.packages.folder import PackageFolder
 
 __all__ = ["PackageCode"]
 
-_METHODS = ("request", "requests")
+_MAY_MEAN_METHODS = frozenset({"request", "requests", "__getattr__", "setattr", "vars", "exec"})
 _SEARCH = ((), ("libraries",))
 
 
@@ -23,15 +23,10 @@ class PackageCode:
 
     Attributes:
         problems (list[str]): Why it can't be loaded; none where nothing speaks against it.
-        has_request_method (bool | None): Whether the class ``Deployment`` has ``request``; None where only running the
-            code could tell, such as for a class that inherits from an installed one.
-        has_requests_method (bool | None): Whether it has ``requests``; None likewise.
     """
 
     def __init__(self, folder: PackageFolder, main_file: str) -> None:
         self.problems: list[str] = []
-        self.has_request_method: bool | None = None
-        self.has_requests_method: bool | None = None
         self._folder = folder
         self._files = set(folder.files)
         self._main_file = main_file
@@ -44,7 +39,7 @@ class PackageCode:
                 waiting += [] if tree is None else self._imported(tree, file)
         main = parsed[main_file]
         if main is not None:
-            self._find_methods(main)
+            self._check_class(main)
 
     def _parse(self, file: str) -> ast.Module | None:
         try:
@@ -90,61 +85,22 @@ class PackageCode:
             files = [file for path in paths for file in (f"{path}/__init__.py", f"{path}.py") if file in self._files]
             yield from files[:1]
 
-    def _find_methods(self, tree: ast.Module) -> None:
-        classes: dict[str, list[ast.ClassDef]] = {}
-        bound_otherwise = False
-        for node in _own_nodes(tree):
-            if isinstance(node, ast.ClassDef):
-                classes.setdefault(node.name, []).append(node)
-            elif isinstance(node, ast.alias):
-                bound_otherwise |= (node.asname or node.name) in ("Deployment", "*")
-            elif isinstance(node, ast.Name):
-                bound_otherwise |= node.id == "Deployment" and isinstance(node.ctx, ast.Store)
-        if bound_otherwise:
-            return
-        if "Deployment" not in classes:
+    def _check_class(self, tree: ast.Module) -> None:
+        """Look for what can be seen without running the code: a class that isn't there, or that can have no method."""
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Deployment"]
+        names = {name for node in ast.walk(tree) if not isinstance(node, ast.FunctionDef) for name in _texts(node)}
+        if not classes and not names & {"Deployment", "*"}:
             self.problems.append(f"{self._main_file} has no class Deployment")
-            return
-        found = _methods("Deployment", classes)
-        self.has_request_method, self.has_requests_method = (
-            True if name in found else None if None in found else False for name in _METHODS
-        )
-        if not found:
-            line = classes["Deployment"][-1].lineno
-            self.problems.append(
-                f"{self._main_file}:{line}: the class Deployment has neither a method request nor a method requests"
-            )
+        for node in classes:
+            inherits = node.bases or node.keywords or node.decorator_list
+            words = {text for part in ast.walk(node) for text in _texts(part)}
+            if len(classes) == 1 and not inherits and not words & _MAY_MEAN_METHODS:
+                self.problems.append(
+                    f"{self._main_file}:{node.lineno}: the class Deployment has neither a method request nor a method "
+                    "requests"
+                )
 
 
-def _methods(name: str, classes: dict[str, list[ast.ClassDef]], below: Sequence[str] = ()) -> set[str | None]:
-    """Those of the two methods that a class has; None is among them where it may have more than can be seen."""
-    if len(classes.get(name, ())) != 1 or name in below:
-        return {None}
-    [node] = classes[name]
-    found: set[str | None] = set()
-    if node.decorator_list or node.keywords:
-        found.add(None)
-    for base in node.bases:
-        if not (isinstance(base, ast.Name) and base.id == "object"):
-            found |= _methods(base.id if isinstance(base, ast.Name) else "", classes, [*below, name])
-    for part in ast.walk(node):
-        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store) and part.attr in _METHODS:
-            found.add(part.attr)
-        elif isinstance(part, ast.Name) and part.id in ("setattr", "vars", "exec"):
-            found.add(None)
-    for part in _own_nodes(node):
-        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found |= {part.name} & set(_METHODS) or ({None} if part.name.startswith("__getattr") else set())
-        elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in _METHODS:
-            found.add(part.id)
-        elif isinstance(part, ast.alias) and (part.asname or part.name) in _METHODS:
-            found.add(part.asname or part.name)
-    return found
-
-
-def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
-    """What stands in a module or the body of a class, not what stands in the functions and classes there."""
-    for node in ast.iter_child_nodes(scope):
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            yield from _own_nodes(node)
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The names and texts that stand in a node itself."""
+    return (value for _, value in ast.iter_fields(node) if isinstance(value, str))

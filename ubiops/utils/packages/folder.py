@@ -163,7 +163,7 @@ def _read_specs(path: str) -> _Specs:
     try:
         from pathspec import GitIgnoreSpec
     except ImportError:
-        raise MissingExtra("pathspec", "deploy", f"Following the rules in {path}") from None
+        raise MissingExtra("pathspec", f"Following the rules in {path}") from None
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = file.read().splitlines()

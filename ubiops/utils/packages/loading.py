@@ -45,13 +45,13 @@ Path(start["answer"]).write_text(json.dumps(answer))
 _LAST_LINES = 20
 
 
-def load_apart(package: PackageFolder, context: Mapping[str, Any], timeout: float) -> tuple[bool, bool]:
+def load_apart(package: PackageFolder, context: Mapping[str, Any], timeout: float | None) -> tuple[bool, bool]:
     """Import a package and make its ``Deployment``, in a new process, on a copy of its files.
 
     Args:
         package: The files.
         context: What ``__init__`` gets as ``context``, and the variables of the process.
-        timeout: Seconds that it may take.
+        timeout: Seconds that it may take; None for no limit.
 
     Returns:
         Whether it has ``request``, and whether it has ``requests``.
@@ -86,7 +86,7 @@ def _copy(package: PackageFolder, root: Path) -> None:
         shutil.copyfile(package.path(name), target)
 
 
-def _run(start: str, root: Path, variables: Mapping[str, str], output: Any, timeout: float) -> str:
+def _run(start: str, root: Path, variables: Mapping[str, str], output: Any, timeout: float | None) -> str:
     """Run the loader until it ends; gives how that was."""
     process = subprocess.Popen(
         [sys.executable, "-X", "utf8", "-c", _LOADER],

@@ -47,7 +47,7 @@ class RequirementsFile:
         try:
             import packaging.requirements  # noqa: F401
         except ImportError:
-            raise MissingExtra("packaging", "deploy", f"Checking {name}") from None
+            raise MissingExtra("packaging", f"Checking {name}") from None
         self.requirements: list[str] = []
         self.problems: list[str] = []
         self._folder = folder

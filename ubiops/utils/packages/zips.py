@@ -31,12 +31,15 @@ def name_of(root: str) -> str:
     return os.path.basename(root) or "package"
 
 
-def zipped(folder: PackageFolder, inner: str = PACKAGE_DIRECTORY) -> Generator[bytes, None, None]:
+def zipped(
+    folder: PackageFolder, inner: str = PACKAGE_DIRECTORY, *, quiet: bool = False
+) -> Generator[bytes, None, None]:
     """The zip of a folder, block by block.
 
     Args:
         folder: What to zip.
         inner: Name of the one folder in the zip that holds everything; an empty one for none.
+        quiet: Whether to show no progress.
 
     Raises:
         ApiFileError: A file can't be read to its end.
@@ -45,7 +48,7 @@ def zipped(folder: PackageFolder, inner: str = PACKAGE_DIRECTORY) -> Generator[b
     output: Any = _Output()
     buffer = memoryview(bytearray(BLOCK))
     with (
-        Progress(f"Zipping {name_of(folder.root)}", folder.size, "B") as progress,
+        Progress(f"Zipping {name_of(folder.root)}", folder.size, "B", shown=not quiet) as progress,
         zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         for name in folder.files:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ubiops.display.masking import masked
-from ubiops.exceptions import ApiTypeError
 from ubiops.model import Model
+from ubiops.utils.arguments import wrong_type
 from ubiops.utils.exceptions import MissingExtra
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["to_dataframe"]
 
 
 def to_dataframe(items: Item | Iterable[Item], *, flatten: Iterable[str] = ("request_data", "result")) -> DataFrame:
-    """A pandas data frame with a row for each model; needs the extra ``ubiops[pandas]``.
+    """A pandas data frame with a row for each model; needs pandas.
 
     The columns are the fields, in the order of the API, then those that this client doesn't know. Dates become
     ``datetime64`` in the zone that they came in, or in UTC where the zones of a column differ; what is None there
@@ -43,7 +43,7 @@ def to_dataframe(items: Item | Iterable[Item], *, flatten: Iterable[str] = ("req
     try:
         import pandas
     except ImportError:
-        raise MissingExtra("pandas", "pandas", "to_dataframe") from None
+        raise MissingExtra("pandas", "to_dataframe") from None
     given = list(_each(items))
     rows = [masked(item) for item in given]
     spread = {flatten} if isinstance(flatten, str) else set(flatten)
@@ -63,16 +63,11 @@ def _each(items: Any) -> Iterator[Item]:
         yield items
         return
     if isinstance(items, str) or not isinstance(items, Iterable):
-        raise _wrong("items", items, "a model, a dict or an iterable of them")
+        raise wrong_type("items", "to_dataframe", "a model, a dict or an iterable of them", items)
     for index, item in enumerate(items):
         if not isinstance(item, (Model, Mapping)):
-            raise _wrong(f"items[{index}]", item, "a model or a dict")
+            raise wrong_type(f"items[{index}]", "to_dataframe", "a model or a dict", item)
         yield item
-
-
-def _wrong(place: str, value: Any, expected: str) -> ApiTypeError:
-    kind = type(value).__name__
-    return ApiTypeError(f"Invalid value for `{place}` when calling `to_dataframe`, must be {expected}, not {kind}")
 
 
 def _flattened(name: str, values: Sequence[Any]) -> dict[str, list[Any]]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.model import Model
 from ubiops.models.metrics import Metrics
+from ubiops.utils.arguments import invalid, wrong_type
 from ubiops.utils.exceptions import MissingExtra
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def new_axes(function: str, width: float, height: float) -> Axes:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise MissingExtra("matplotlib", "matplotlib", function) from None
+        raise MissingExtra("matplotlib", function) from None
     _, ax = pyplot.subplots(figsize=(width, height), layout="constrained")
     return ax
 
@@ -55,7 +55,7 @@ class _Line(NamedTuple):
 
 
 def plot_metrics(metrics: Series | Mapping[str, Series], *, ax: Axes | None = None) -> Axes:
-    """Draw one or several metrics over time; needs the extra ``ubiops[matplotlib]``.
+    """Draw one or several metrics over time; needs matplotlib.
 
     Args:
         metrics: What `metrics` or `CoreApi.metrics_get` gave, or any pairs of a datetime and a value. A dict of them
@@ -76,11 +76,12 @@ def plot_metrics(metrics: Series | Mapping[str, Series], *, ax: Axes | None = No
     lines = [_read_line(name, series) for name, series in named.items()]
     moments = [time for line in lines for time, _ in line.points]
     if len({moment.tzinfo is None for moment in moments}) > 1:
-        raise _bad_metrics("must have times with a zone or times without one, not both")
+        raise invalid("metrics", "plot_metrics", "must have times with a zone or times without one, not both")
     units = list(dict.fromkeys(line.unit for line in lines))
     if len(units) > 2:
         names = ", ".join(unit or "counts" for unit in units)
-        raise _bad_metrics(f"must be of two units at most, not of {names}: draw them apart")
+        problem = f"must be of two units at most, not of {names}: draw them apart"
+        raise invalid("metrics", "plot_metrics", problem)
     ax = new_axes("plot_metrics", 8, 3.5) if ax is None else ax
     handles = []
     for number, unit in enumerate(units):
@@ -99,10 +100,7 @@ def plot_metrics(metrics: Series | Mapping[str, Series], *, ax: Axes | None = No
 def _read_line(name: str | None, series: Any) -> _Line:
     place = "metrics" if name is None else f"metrics[{name!r}]"
     if isinstance(series, (str, Model)) or not isinstance(series, Iterable):
-        raise ApiTypeError(
-            f"Invalid value for `{place}` when calling `plot_metrics`, must be an iterable of metrics, "
-            f"not {type(series).__name__}"
-        )
+        raise wrong_type(place, "plot_metrics", "an iterable of metrics", series)
     points = [_read_point(f"{place}[{index}]", item) for index, item in enumerate(series)]
     return _Line(name or "value", points)
 
@@ -113,14 +111,7 @@ def _read_point(place: str, item: Any) -> tuple[datetime.datetime, float]:
         time, value = pair
         if isinstance(time, datetime.datetime) and isinstance(value, (int, float, type(None))):
             return time, math.nan if value is None else value
-    raise ApiTypeError(
-        f"Invalid value for `{place}` when calling `plot_metrics`, must be Metrics or a pair of a datetime and a "
-        f"number, not {item!r}"
-    )
-
-
-def _bad_metrics(problem: str) -> ApiValueError:
-    return ApiValueError(f"Invalid value for `metrics` when calling `plot_metrics`, {problem}")
+    raise wrong_type(place, "plot_metrics", "Metrics or a pair of a datetime and a number", item)
 
 
 def _draw_line(ax: Axes, line: _Line, color: str) -> Line2D:

@@ -7,9 +7,9 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.display.masking import masked
-from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.model import Model
 from ubiops.schema import nearest_hint
+from ubiops.utils.arguments import invalid, wrong_type
 from ubiops.utils.show.graph_layout import Layout, Point, place
 from ubiops.utils.show.metrics_plot import new_axes
 
@@ -59,7 +59,7 @@ class _Object(NamedTuple):
 def plot_pipeline(
     version: PipelineVersionDetail | PipelineVersionCreate | Mapping[str, Any], *, ax: Axes | None = None
 ) -> Axes:
-    """Draw a pipeline version as a graph, from its start to its end; needs the extra ``ubiops[matplotlib]``.
+    """Draw a pipeline version as a graph, from its start to its end; needs matplotlib.
 
     Deployments are boxes with round corners, pipelines have square ones, operators are hexagons. Each holds the
     object's name, what it refers to with the version that it is pinned to, and the expression of an operator. The
@@ -104,10 +104,8 @@ def plot_pipeline(
 def _read_version(version: Any) -> dict[str, Any]:
     fields = masked(version) if isinstance(version, (Model, Mapping)) else {}
     if not {"objects", "attachments"} <= fields.keys():
-        raise ApiTypeError(
-            "Invalid value for `version` when calling `plot_pipeline`, must be a pipeline version with its objects and "
-            f"attachments, as `pipeline_versions_get` gives it, not {type(version).__name__}"
-        )
+        expected = "a pipeline version with its objects and attachments, as `pipeline_versions_get` returns it"
+        raise wrong_type("version", "plot_pipeline", expected, version)
     return fields
 
 
@@ -126,10 +124,8 @@ def _read_edges(attachments: Iterable[Mapping[str, Any]], names: list[str]) -> I
             edge = (str(source.get("source_name")), str(attachment.get("destination_name")))
             for name in edge:
                 if name not in known:
-                    raise ApiValueError(
-                        "Invalid value for `version` when calling `plot_pipeline`, must hold every object that its "
-                        f"attachments name: there is no `{name}`{nearest_hint(name, known)}"
-                    )
+                    problem = f"its attachments name `{name}`, which is none of its objects{nearest_hint(name, known)}"
+                    raise invalid("version", "plot_pipeline", problem)
             yield edge
 
 

@@ -1,0 +1,156 @@
+"""What all helpers have in common: how they name what is wrong, how they are quiet, what they take for a client."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import ubiops
+from test.utils.packages import write
+from ubiops import utils
+
+
+def helpers(parameter: str) -> dict[str, Callable[..., Any]]:
+    """The helpers that have a parameter."""
+    found = {name: getattr(utils, name) for name in utils.__all__}
+    return {
+        name: helper
+        for name, helper in found.items()
+        if not inspect.isclass(helper) and parameter in inspect.signature(helper).parameters
+    }
+
+
+def test_what_is_no_client_is_refused_by_all(tmp_path: Path) -> None:
+    given = {
+        "client": "a token",
+        "directory": write(tmp_path / "package", {"deployment.py": "class Deployment:\n    def request(self): ..."}),
+        "file_path": __file__,
+        "file_paths": [__file__],
+        "file": __file__,
+        "file_name": "x",
+        "inputs": [],
+        "start": "2022-11-03",
+        "deployment_name": "d",
+        "variables": {"A": "1"},
+    }
+    clients = helpers("client")
+    del clients["validate_requirements_file"]
+    assert {"deploy", "metrics", "tail_logs", "upload_file", "wait_for_import"} <= clients.keys()
+    for name, helper in clients.items():
+        required = {
+            parameter.name: given.get(parameter.name, "text")
+            for parameter in inspect.signature(helper).parameters.values()
+            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        }
+        more = {"download_file": {"file_name": "x"}, "map_requests": {"deployment_name": "d"}}.get(name, {})
+        with pytest.raises(ubiops.ApiTypeError, match=f"`client` when calling `{name}`, expected .* got str") as caught:
+            helper(**required, **more)
+        # Programs of newer clients catch this.
+        assert isinstance(caught.value, AssertionError)
+
+
+def test_one_word_makes_all_quiet() -> None:
+    shown = {*helpers("_progress_bar"), *(name for name in utils.__all__ if name.startswith("wait_for_"))}
+    shown |= {"deploy", "validate_package", "zip_dir", "zip_package"}
+    assert shown <= helpers("quiet").keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"directory": "nowhere"}, "directory"),
+        ({"directory": 5}, "directory"),
+        ({"environment_variables": {"A B": "1"}}, r"environment_variables\['A B'\]"),
+        ({"environment_variables": 7}, "environment_variables"),
+        ({"input_fields": "x"}, "input_fields"),
+        ({"timeout": "1"}, "timeout"),
+    ],
+)
+def test_errors_out_of_deploy_name_deploy(
+    unreachable: ubiops.CoreApi, tmp_path: Path, options: dict[str, Any], place: str
+) -> None:
+    write(tmp_path, {"deployment.py": "class Deployment:\n    def request(self, data): ..."})
+    with pytest.raises((ubiops.ApiTypeError, ubiops.ApiValueError), match=f"`{place}` when calling `deploy`"):
+        utils.deploy(unreachable, "lab", **{"directory": tmp_path, "deployment_name": "d", **options})
+
+
+def test_doubles_of_a_client_fit() -> None:
+    version = mock.Mock(status="available", latest_build="b")
+    build = mock.Mock(id="b", status="success")
+    for api in (mock.create_autospec(ubiops.CoreApi, instance=True), mock.Mock(spec=ubiops.CoreApi)):
+        api.deployment_versions_get.return_value = version
+        api.builds_get.return_value = build
+        assert utils.wait_for_deployment_version(api, "lab", "d", "v1", quiet=True) is version
+        api.deployments_list.return_value = [1, 2]
+        assert list(utils.paginate(api.deployments_list, "lab", labels="a:b")) == [1, 2]
+        api.deployments_list.assert_called_once_with(project_name="lab", labels="a:b")
+    for client in (mock.create_autospec(ubiops.ApiClient, instance=True), mock.Mock(spec=ubiops.ApiClient)):
+        with (
+            mock.patch.object(ubiops.CoreApi, "deployment_versions_get", autospec=True, return_value=version),
+            mock.patch.object(ubiops.CoreApi, "builds_get", return_value=build),
+        ):
+            assert utils.wait_for_deployment_version(client, "lab", "d", "v1", quiet=True) is version
+
+
+def test_paginate_finds_the_operation_through_what_wraps_the_method(unreachable: ubiops.CoreApi) -> None:
+    @wraps(unreachable.projects_list)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        return [len(kwargs)]
+
+    class Mine(ubiops.CoreApi):
+        def projects_list(self, **kwargs: Any) -> Any:
+            return [len(kwargs)]
+
+    own = Mine(unreachable.api_client)
+    for method in (counted, partial(counted, organization="o"), own.projects_list):
+        assert len(list(utils.paginate(method))) == 1
+    with mock.patch.object(ubiops.CoreApi, "projects_list", autospec=True, return_value=[3]):
+        assert list(utils.paginate(unreachable.projects_list)) == [3]
+
+
+@pytest.mark.parametrize("answer", [None, "", {}, 5, [None], "<html>"])
+def test_answers_of_another_shape_are_errors_of_the_api(answer: Any, tmp_path: Path) -> None:
+    """Each helper raises ApiException with the answer in it."""
+    api = mock.create_autospec(ubiops.CoreApi, instance=True)
+    for name in dir(ubiops.CoreApi):
+        if name.endswith(("_get", "_list", "_create", "_update", "_upload", "_download")):
+            getattr(api, name).return_value = answer
+    package = write(tmp_path / "package", {"deployment.py": "class Deployment:\n    def request(self, data): ..."})
+    calls: list[Callable[[], Any]] = [
+        lambda: list(utils.paginate(api.files_list, "lab", "default")),
+        lambda: list(utils.paginate(api.deployment_requests_list, "lab", "d")),
+        lambda: list(utils.paginate(api.projects_log_list, "lab", {})),
+        lambda: utils.wait_for_deployment_version(api, "lab", "d", "v1", quiet=True),
+        lambda: utils.wait_for_revision(api, "lab", "d", "v1", "r", quiet=True),
+        lambda: utils.wait_for_deployment_request(api, "lab", "d", "r", quiet=True),
+        lambda: utils.wait_for_pipeline_version_request(api, "lab", "p", "v1", "r", quiet=True),
+        lambda: utils.wait_for_export(api, "lab", "e", quiet=True),
+        lambda: utils.download_files(api, "lab", output_path=tmp_path),
+        lambda: utils.deploy(api, "lab", package, "d", quiet=True),
+        lambda: list(utils.tail_logs(api, "lab", follow=False)),
+        lambda: utils.metrics(api, "lab", "requests", "2022-11-03"),
+        lambda: utils.upsert_environment_variables(api, "lab", {"A": "1"}),
+        lambda: utils.upload_file(api, "lab", package / "deployment.py", quiet=True),
+        lambda: utils.download_file(api, "lab", file_name="x", output_path=tmp_path, quiet=True),
+    ]
+    for call in calls:
+        with pytest.raises(ubiops.ApiException, match="Unexpected answer to") as caught:
+            call()
+        assert caught.value.body == repr(answer)
+
+
+def test_progress_takes_on_and_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ubiops.utils import progress_bar
+
+    monkeypatch.setattr(progress_bar, "_enabled", None)
+    assert [utils.progress(word) for word in ("off", "on", False, True)] == [False, True, False, True]  # type: ignore[arg-type]
+    with pytest.raises(ubiops.ApiValueError, match="'on' or 'off', not 'false'"):
+        utils.progress("false")  # type: ignore[arg-type]
+    with pytest.raises(ubiops.ApiTypeError, match="expected bool, got int"):
+        utils.progress(0)  # type: ignore[arg-type]
