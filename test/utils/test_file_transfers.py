@@ -25,7 +25,14 @@ from test.utils.storage import Signer, Storage, below, make
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
 from ubiops.emulator.handlers import files
-from ubiops.exceptions import ApiFileError, ApiValueError, ForbiddenError, NotFoundError, TooManyRequestsError
+from ubiops.exceptions import (
+    ApiFileError,
+    ApiTypeError,
+    ApiValueError,
+    ForbiddenError,
+    NotFoundError,
+    TooManyRequestsError,
+)
 from ubiops.utils import (
     IncompleteTransfer,
     UbiOpsFile,
@@ -205,11 +212,11 @@ class TestInput:
 
     @pytest.mark.parametrize("file", ["missing", ".", None, 7, "http://host/x", b"content"])
     def test_what_is_no_file(self, file: Any, client: ubiops.ApiClient) -> None:
-        with pytest.raises(ApiFileError, match="`file` when calling `handle_file_input`"):
+        with pytest.raises((ApiFileError, ApiTypeError), match="`file` when calling `handle_file_input`"):
             handle_file_input(client, "p", file)
 
     def test_a_prefix_that_is_none(self, client: ubiops.ApiClient) -> None:
-        with pytest.raises(ApiValueError, match="`file_prefix` when calling `handle_file_input`"):
+        with pytest.raises(ApiTypeError, match="`file_prefix` when calling `handle_file_input`"):
             handle_file_input(client, "p", io.BytesIO(), file_prefix=7)  # type: ignore[arg-type]
 
 

@@ -193,7 +193,7 @@ def test_what_can_not_be_drawn_is_refused(metrics: Any, message: str) -> None:
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     # As on a machine without the extra.
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"^plot_metrics needs matplotlib: pip install 'ubiops\[matplotlib\]'$"):
+    with pytest.raises(MissingExtra, match=r"^plot_metrics needs matplotlib: pip install matplotlib$"):
         plot_metrics(hourly(1))
 
 

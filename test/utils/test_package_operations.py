@@ -115,7 +115,7 @@ def test_without_pathspec_an_ignore_file_is_an_error(package: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pathspec", None)
     assert utils.list_files(package) == ["deployment.py"]
     write(package, {".ubiops-ignore": ""})
-    with pytest.raises(utils.MissingExtra, match=r"\.ubiops-ignore needs pathspec: pip install 'ubiops\[deploy\]'"):
+    with pytest.raises(utils.MissingExtra, match=r"\.ubiops-ignore needs pathspec: pip install pathspec"):
         utils.list_files(package)
 
 
@@ -315,14 +315,14 @@ def test_arguments_that_cannot_be(package: Path, zip_it: Callable[..., Any]) -> 
         zip_it(package / "nowhere", output)
     with pytest.raises(ubiops.ApiValueError, match=r"must be a folder, .*deployment.py' is a file"):
         zip_it(package / "deployment.py", output)
-    with pytest.raises(ubiops.ApiTypeError, match=r"`directory`.*not int"):
+    with pytest.raises(ubiops.ApiTypeError, match=r"`directory`.*got int"):
         zip_it(1, output)
-    with pytest.raises(ubiops.ApiTypeError, match=r"`output_path`.*not int"):
+    with pytest.raises(ubiops.ApiTypeError, match=r"`output_path`.*got int"):
         zip_it(package, 1)
     with pytest.raises(ubiops.ApiValueError, match=r"there is no folder .*no': create it first"):
         zip_it(package, package / "no" / "x.zip")
     (package / "deployment.py").unlink()
-    with pytest.raises(ubiops.ApiValueError, match=r"There is no file to zip in .*model': it is empty"):
+    with pytest.raises(ubiops.ApiValueError, match=r"there is no file to zip in .*model': it is empty"):
         zip_it(package, output)
     assert not output.exists()
 

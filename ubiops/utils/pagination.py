@@ -126,7 +126,7 @@ def _operation_of(method: Any, client: Any) -> Operation[Any]:
         name = getattr(method, "_mock_name", None)
     operation = getattr(method, "operation", None)
     if not isinstance(operation, Operation):
-        operation = getattr(getattr(CoreApi, str(name), None), "operation", None)
+        operation = getattr(_declared(str(name)), "operation", None)
     # By its type: a mock passes for an instance.
     unbound = client is None and type(method) is FunctionType
     if not isinstance(operation, Operation) or name != operation.name or unbound:
@@ -135,6 +135,12 @@ def _operation_of(method: Any, client: Any) -> Operation[Any]:
     if not lists or (operation.method != "GET" and not _takes_log_query(operation)):
         raise wrong_type("method", "paginate", f"a method that lists something, not {operation.name}", method)
     return operation
+
+
+def _declared(name: str) -> Any:
+    """The method of the client itself, also where a test has put something in its place; None of an unknown name."""
+    found = (vars(base).get(name) for base in CoreApi.__mro__)
+    return next((method for method in found if isinstance(getattr(method, "operation", None), Operation)), None)
 
 
 def _client_of(method: Any) -> Any:
@@ -156,7 +162,7 @@ def _bind(
 ) -> dict[str, Any]:
     """The arguments by name, checked as the method itself would."""
     # That of CoreApi, also where a program's own class overrides it.
-    signature = inspect.signature(getattr(CoreApi, operation.name))
+    signature = inspect.signature(_declared(operation.name))
     try:
         arguments = signature.bind(None, *args, **kwargs).arguments
     except TypeError:
