@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -24,7 +24,7 @@ from ubiops.urls import same_origin
 from ubiops.verbs import header_value
 
 if TYPE_CHECKING:
-    from multiprocessing.pool import ThreadPool
+    from multiprocessing.pool import AsyncResult, ThreadPool
     from types import TracebackType
 
     from ubiops.operation import Request
@@ -125,6 +125,17 @@ class ApiClient(Doors):
             pool.close()
         return kept
 
+    def apply_async(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
+        """Call a function in the thread pool; in a new one where another thread has just closed it."""
+        while True:
+            pool = self.pool
+            try:
+                return pool.apply_async(function, arguments)
+            except ValueError:
+                if self._pools.get(os.getpid()) is pool:
+                    # Closed by the program itself.
+                    del self._pools[os.getpid()]
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pools": {}, "last_response": None}
 
@@ -182,7 +193,7 @@ class ApiClient(Doors):
         except ApiValueError as error:
             raise naming_call(error, request) from None
         arguments = (request, url, headers, returns, preload, timeout, data_only)
-        return self.pool.apply_async(self._send, arguments) if async_req else self._send(*arguments)
+        return self.apply_async(self._send, arguments) if async_req else self._send(*arguments)
 
     @one_frame
     def _send(

@@ -6,7 +6,7 @@ call goes through it as it went in the older client, step by step and with the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
@@ -22,7 +22,7 @@ from ubiops.schema import Invalid, plain, reader, write_text
 from ubiops.verbs import encode_body
 
 if TYPE_CHECKING:
-    from multiprocessing.pool import ThreadPool
+    from multiprocessing.pool import AsyncResult
 
     from ubiops.configuration import Configuration
 
@@ -43,9 +43,8 @@ class Doors:
 
     # What the doors need of the client itself.
 
-    @property
-    def pool(self) -> ThreadPool:
-        """The thread pool for asynchronous calls."""
+    def apply_async(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
+        """Call a function in the thread pool."""
         raise NotImplementedError
 
     def execute(
@@ -162,7 +161,7 @@ class Doors:
                 sent_request.get(),
             )
             if async_req:
-                return self.pool.apply_async(self._call_step_by_step, arguments)
+                return self.apply_async(self._call_step_by_step, arguments)
             return self._call_step_by_step(*arguments)
         returns, known = _type_name(response_type), sent_request.get()
         request = self._request(method, resource_path, path_params, header_params, collection_formats, known)

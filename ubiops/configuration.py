@@ -6,6 +6,9 @@ import base64
 import copy
 import logging
 import os
+import re
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,10 @@ __all__ = ["Configuration"]
 
 # A string object of its own, so that a host that was passed is told from the default even where it reads the same.
 _DEFAULT_HOST = "".join(("https://", "api.ubiops.com/v2.1"))
+# Base path of the API by the client version whose operations it serves.
+_VERSIONS = {"3.12": "/v2.1", "4.14": "/v2.1", "4.15": "/v2"}
+_VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
+_ELSEWHERE = re.compile(r"https?://(?!localhost|127\.)[\w.-]+(:\d+)?(/|$)", re.IGNORECASE)
 _LOGGERS = {"package_logger": "ubiops", "urllib3_logger": "urllib3"}
 
 
@@ -27,15 +34,22 @@ class Configuration:
     """Settings of a client.
 
     The environment fills in what isn't set: ``UBIOPS_API_TOKEN`` for ``api_key['Authorization']``,
-    ``UBIOPS_API_HOST`` for ``host``, and ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` for ``proxy``.
+    ``UBIOPS_API_HOST`` for ``host`` (the version is appended where it has none), and ``HTTPS_PROXY``, ``HTTP_PROXY``
+    and ``NO_PROXY`` for ``proxy``.
 
     Args:
-        host: URL of the API, with its scheme and version.
-        api_key: ``{"Authorization": "Token <YOUR_API_TOKEN>"}``.
+        host: URL of the API, with its version; without a scheme it gets ``https://``. One without a version is used
+            as it is, with a warning unless it is this machine.
+        api_key: ``{"Authorization": "Token <YOUR_API_TOKEN>"}``; ``Token`` is put before a key of one word.
         api_key_prefix: ``{"Authorization": "Token"}``, where the key itself comes without it.
         username: For `get_basic_auth_token`.
         password: For `get_basic_auth_token`.
         signing_info: Kept as it is; the API signs nothing.
+        generation: The client version whose API is called, ``"3.12"``, ``"4.14"`` or ``"4.15"``; it chooses the version
+            of the default host. None for the default host's, ``/v2.1``.
+
+    Raises:
+        ApiValueError: The generation is none of these, or a key is no dict.
 
     Attributes:
         refresh_api_key_hook (Callable[[Configuration], None] | None): Called before each use of the API key.
@@ -53,6 +67,7 @@ class Configuration:
         proxy_headers (Mapping[str, str] | None): Headers for the proxy alone.
         max_response_size (int): Bytes of an answer that is read into memory, unpacked. Default 1 GiB.
         retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces ours.
+        auto_retry_rate_limiting (bool): Whether what the rate limit refused (429) is sent again. Default True.
         safe_chars_for_path_param (str): Characters that are not percent-encoded in path parameters. Default none.
         temp_folder_path (str | None): Folder for downloads; default: the system's for temporary files.
         debug (bool): Whether the logger ``ubiops`` is at DEBUG. Default False.
@@ -60,47 +75,90 @@ class Configuration:
         logger_file (str | None): File to log to.
     """
 
+    # Values on the class, so that doubles made from it have them too, and misspelled settings are told from them.
+    host: str = _DEFAULT_HOST
+    api_key: dict[str, str] = None  # type: ignore[assignment]
+    api_key_prefix: dict[str, str] = None  # type: ignore[assignment]
+    username: str | None = None
+    password: str | None = None
+    signing_info: Any = None
+    generation: str | None = None
+    refresh_api_key_hook: Callable[[Configuration], None] | None = None
+    logger: dict[str, logging.Logger] = None  # type: ignore[assignment]
+    logger_formatter: logging.Formatter = None  # type: ignore[assignment]
+    logger_stream_handler: logging.Handler | None = None
+    logger_file_handler: logging.FileHandler | None = None
+    verify_ssl: bool = True
+    ssl_ca_cert: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    assert_hostname: str | bool | None = None
     connection_pool_maxsize: int = (os.cpu_count() or 1) * 5
     max_response_size: int = 1 << 30
+    ssl_context: ssl.SSLContext | None = None
+    proxy: str | None = None
+    proxy_headers: Mapping[str, str] | None = None
+    safe_chars_for_path_param: str = ""
+    temp_folder_path: str | None = None
+    retries: Any = None
+    auto_retry_rate_limiting: bool = True
+    client_side_validation: bool = True
 
     def __init__(
         self,
-        host: str = _DEFAULT_HOST,
+        host: str | None = _DEFAULT_HOST,
         api_key: dict[str, str] | None = None,
         api_key_prefix: dict[str, str] | None = None,
         username: str | None = None,
         password: str | None = None,
         signing_info: Any = None,
+        generation: str | None = None,
     ) -> None:
-        self.host: str = (os.environ.get("UBIOPS_API_HOST") or host) if host is _DEFAULT_HOST else host
-        self.temp_folder_path: str | None = None
-        self.api_key: dict[str, str] = _copied("api_key", api_key)
-        self.api_key_prefix: dict[str, str] = _copied("api_key_prefix", api_key_prefix)
-        self.refresh_api_key_hook: Callable[[Configuration], None] | None = None
+        if generation is not None and generation not in _VERSIONS:
+            raise ApiValueError(f"generation must be {', '.join(map(repr, _VERSIONS))} or None, not {generation!r}")
+        self.generation = generation
+        self.host = _default_host(generation) if host is None or host is _DEFAULT_HOST else host
+        self.temp_folder_path = None
+        self.api_key = _copied("api_key", api_key)
+        self.api_key_prefix = _copied("api_key_prefix", api_key_prefix)
+        self.refresh_api_key_hook = None
         self.username = username
         self.password = password
         self.signing_info = signing_info
         self.logger = {name: logging.getLogger(logger) for name, logger in _LOGGERS.items()}
-        self.logger_stream_handler: logging.Handler | None = None
-        self.logger_file_handler: logging.FileHandler | None = None
+        self.logger_stream_handler = None
+        self.logger_file_handler = None
         self.logger_format = "%(asctime)s %(levelname)s %(message)s"
         self.logger_file = None
         self._debug = False
         self._level = logging.NOTSET
         self.verify_ssl = True
-        self.ssl_ca_cert: str | None = None
-        self.ssl_context: ssl.SSLContext | None = None
-        self.cert_file: str | None = None
-        self.key_file: str | None = None
-        self.assert_hostname: str | bool | None = None
+        self.ssl_context = None
+        self.ssl_ca_cert = None
+        self.cert_file = None
+        self.key_file = None
+        self.assert_hostname = None
         self.connection_pool_maxsize = type(self).connection_pool_maxsize
-        self.proxy: str | None = None
-        self.proxy_headers: Mapping[str, str] | None = None
+        self.proxy = None
+        self.proxy_headers = None
         self.safe_chars_for_path_param = ""
         self.max_response_size = type(self).max_response_size
-        self.retries: Any = None
+        self.retries = None
+        self.auto_retry_rate_limiting = True
         self.client_side_validation = True
         self._quiet_loggers()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "host":
+            value = _with_scheme(value)
+        elif not hasattr(type(self), name) and name not in self.__dict__ and not name.startswith("_"):
+            from ubiops.schema import nearest_hint
+
+            known = [known for known in dir(Configuration) if not known.startswith("_")]
+            hint = nearest_hint(name, known, cutoff=0.8)
+            if hint:
+                warnings.warn(f"Configuration has no setting `{name}`: it changes nothing{hint}", stacklevel=2)
+        object.__setattr__(self, name, value)
 
     # Credentials
 
@@ -117,8 +175,6 @@ class Configuration:
         if key is None and identifier == "Authorization":
             source, key = "The environment variable UBIOPS_API_TOKEN", os.environ.get("UBIOPS_API_TOKEN")
             key = key and key.strip()
-            if key and " " not in key:
-                key = f"Token {key}"
         if key is None:
             return None
         if not isinstance(key, (str, bytes)):
@@ -127,6 +183,8 @@ class Configuration:
         if not key.strip() or key.strip() == "Token":
             raise ApiValueError(f"{source} is empty: set it to 'Token <YOUR_API_TOKEN>'")
         prefix = self.api_key_prefix.get(identifier)
+        if not prefix and identifier == "Authorization" and " " not in key.strip():
+            return f"Token {key.strip()}"
         return f"{prefix} {key}" if prefix and not key.startswith(f"{prefix} ") else key
 
     def get_basic_auth_token(self) -> str:
@@ -215,7 +273,8 @@ class Configuration:
         url: str = servers[index]["url"]
         return url
 
-    def to_debug_report(self) -> str:
+    @staticmethod
+    def to_debug_report() -> str:
         """What to say of the environment in a bug report."""
         import platform
 
@@ -261,6 +320,29 @@ class Configuration:
         for name, value in self.__dict__.items():
             duplicate.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return duplicate
+
+
+def _default_host(generation: str | None) -> str:
+    version = _VERSIONS[generation or "3.12"]
+    host = os.environ.get("UBIOPS_API_HOST", "").strip().rstrip("/")
+    if not host:
+        return _DEFAULT_HOST if version == "/v2.1" else _DEFAULT_HOST.replace("/v2.1", version)
+    return host if _VERSION.search(host) else f"{host}{version}"
+
+
+def _with_scheme(host: Any) -> Any:
+    # What is no host is refused when it is used.
+    if not isinstance(host, str) or not host.strip() or host.startswith("//"):
+        return host
+    if "://" not in host:
+        host = f"https://{host}"
+    if _ELSEWHERE.match(host) and not _VERSION.search(host):
+        # Of who sets it, in the constructor or later.
+        level = 4 if sys._getframe(2).f_code is Configuration.__init__.__code__ else 3
+        warnings.warn(
+            f"configuration.host has no version, such as {_DEFAULT_HOST} has: it is used as it is", stacklevel=level
+        )
+    return host
 
 
 def _copied(name: str, value: Mapping[str, str] | None) -> dict[str, str]:

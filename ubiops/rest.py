@@ -212,7 +212,9 @@ class RESTClientObject(Verbs):
 
     def rules(self, body: bytes | Stream | None = None, default: int = RETRIES) -> Rules:
         """When a request with this body is sent again; `default` is how often, where the program doesn't say."""
-        return rules_for(self.configuration.retries, body, default)
+        rules = rules_for(self.configuration.retries, body, default)
+        rules.rate_limits = self.configuration.auto_retry_rate_limiting
+        return rules
 
     def _attempt(
         self,

@@ -34,7 +34,13 @@ _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 
 
 class Rules:
-    """When a request is sent again, and how many seconds later; None for never."""
+    """When a request is sent again, and how many seconds later; None for never.
+
+    Attributes:
+        rate_limits: Whether one that the rate limit refused (429) is.
+    """
+
+    rate_limits: bool = True
 
     def __init__(self, retries: int) -> None:
         self._left = retries
@@ -45,6 +51,8 @@ class Rules:
 
     def after_answer(self, method: str, response: urllib3.BaseHTTPResponse) -> float | None:
         if response.status not in (_TRANSIENT if method in _REPEATABLE else (429,)):
+            return None
+        if response.status == 429 and not self.rate_limits:
             return None
         asked = _retry_after(response.headers.get("Retry-After"))
         if asked is not None and asked > _LONGEST_RETRY_AFTER:

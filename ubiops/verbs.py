@@ -42,6 +42,9 @@ class RESTResponse(io.IOBase):
         self.reason: str = resp.reason
         self.content: bytes = resp.data if data is None else data
         self._data: Any = None
+        if getattr(resp, "_connection", self) is None:
+            # It is read: an answer that is kept keeps no connections.
+            resp._pool = None
 
     @property
     def data(self) -> Any:

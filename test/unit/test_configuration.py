@@ -7,12 +7,13 @@ import os
 import pickle
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import urllib3
 
 import ubiops
-from test.server import Server
+from test.server import Answer, Server
 from ubiops.exceptions import ApiValueError
 
 DEFAULT_HOST = "https://api.ubiops.com/v2.1"
@@ -80,6 +81,85 @@ def test_the_environment_gives_the_token_that_is_not_set(
         assert server.last.headers["Authorization"] == "Token set"
 
 
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("api.example.com/v2.1", "https://api.example.com/v2.1"),
+        ("localhost:8000/v2", "https://localhost:8000/v2"),
+        ("http://api.example.com/v2.1/", "http://api.example.com/v2.1/"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://localhost", "http://localhost"),
+        (None, DEFAULT_HOST),
+    ],
+)
+def test_a_host_without_a_scheme_gets_one(given: str | None, host: str) -> None:
+    configuration = ubiops.Configuration(host=given)
+    assert configuration.host == host
+    configuration.host = given or DEFAULT_HOST
+    assert configuration.host == host
+
+
+def test_a_host_without_a_version_is_used_as_it_is_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"no version, such as https://api.ubiops.com/v2.1") as caught:
+        configuration = ubiops.Configuration("https://api.example.com")
+    assert (configuration.host, caught[0].filename) == ("https://api.example.com", __file__)
+    with pytest.warns(UserWarning, match="no version") as caught:
+        configuration.host = "api.example.com/x"
+    assert (configuration.host, caught[0].filename) == ("https://api.example.com/x", __file__)
+
+
+@pytest.mark.parametrize(
+    ("generation", "environment", "host"),
+    [
+        (None, "", DEFAULT_HOST),
+        ("3.12", "", DEFAULT_HOST),
+        ("4.14", "", DEFAULT_HOST),
+        ("4.15", "", "https://api.ubiops.com/v2"),
+        (None, "api.example.com", "https://api.example.com/v2.1"),
+        (None, "https://api.example.com/", "https://api.example.com/v2.1"),
+        ("4.15", "https://api.example.com", "https://api.example.com/v2"),
+        ("4.15", "https://api.example.com/v2.1", "https://api.example.com/v2.1"),
+    ],
+)
+def test_the_generation_chooses_the_version_of_the_default_host(
+    monkeypatch: pytest.MonkeyPatch, generation: str | None, environment: str, host: str
+) -> None:
+    monkeypatch.setenv("UBIOPS_API_HOST", environment)
+    configuration = ubiops.Configuration(generation=generation)
+    assert (configuration.host, configuration.generation) == (host, generation)
+    assert ubiops.Configuration("http://localhost/v2.1", generation="4.15").host == "http://localhost/v2.1"
+    with pytest.raises(ApiValueError, match=r"'3\.12', '4\.14', '4\.15' or None, not '5'"):
+        ubiops.Configuration(generation="5")
+
+
+def test_a_setting_that_is_misspelled_warns() -> None:
+    configuration = ubiops.Configuration()
+    with pytest.warns(UserWarning, match="no setting `verify_sll`.*did you mean `verify_ssl`") as caught:
+        configuration.verify_sll = False  # type: ignore[attr-defined]
+    assert caught[0].filename == __file__
+    # Others may be set, and so may this one again.
+    configuration.verify_sll = True  # type: ignore[attr-defined]
+    configuration.team = "mine"  # type: ignore[attr-defined]
+    assert copy.deepcopy(configuration).team == "mine"  # type: ignore[attr-defined]
+
+
+def test_a_rate_limit_is_not_waited_for_where_the_program_says_so(server: Server) -> None:
+    configuration = ubiops.Configuration(server.url)
+    assert configuration.auto_retry_rate_limiting is True
+    configuration.auto_retry_rate_limiting = False
+    server.default = Answer(429)
+    with ubiops.ApiClient(configuration) as client, pytest.raises(ubiops.TooManyRequestsError):
+        ubiops.CoreApi(client).service_status()
+    assert len(server.requests) == 1
+
+
+def test_a_double_has_all_settings() -> None:
+    for double in (mock.Mock(spec=ubiops.Configuration), mock.create_autospec(ubiops.Configuration, instance=True)):
+        for name in vars(ubiops.Configuration()):
+            assert name.startswith("_") or hasattr(double, name), name
+    assert "Python SDK Debug Report" in ubiops.Configuration.to_debug_report()
+
+
 def test_without_a_token_none_is_sent(server: Server) -> None:
     with ubiops.ApiClient(ubiops.Configuration(server.url)) as client:
         ubiops.CoreApi(client).service_status()
@@ -117,6 +197,9 @@ def test_a_prefix_is_set_before_the_key_once() -> None:
     assert configuration.get_api_key_with_prefix("Authorization") == "Token abc"
     configuration.api_key["Authorization"] = "Token abc"
     assert configuration.get_api_key_with_prefix("Authorization") == "Token abc"
+    # A key of one word gets the scheme's.
+    assert ubiops.Configuration(api_key={"Authorization": "abc"}).auth_settings()["api_key"]["value"] == "Token abc"
+    assert ubiops.Configuration(api_key={"other": "abc"}).get_api_key_with_prefix("other") == "abc"
     assert configuration.get_api_key_with_prefix("other") is None
 
 

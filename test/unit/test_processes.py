@@ -291,6 +291,43 @@ def test_what_was_begun_before_closing_is_finished(client: ubiops.ApiClient, ser
     assert [result.get(30)[1] for result in results] == [200] * 10
 
 
+def test_a_pool_that_another_thread_closes_is_replaced(client: ubiops.ApiClient, server: Server) -> None:
+    stopped = threading.Event()
+
+    def close() -> None:
+        while not stopped.is_set():
+            client.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    try:
+        for _ in range(50):
+            assert client.call_api("/x", "GET", async_req=True).get(30)[1] == 200
+    finally:
+        stopped.set()
+        closer.join()
+    client.pool.close()
+    assert client.call_api("/x", "GET", async_req=True).get(30)[1] == 200
+
+
+def test_closing_closes_idle_connections_that_an_answer_or_error_keeps(server: Server) -> None:
+    configuration = ubiops.Configuration(server.url)
+    configuration.retries = 0
+    with ubiops.ApiClient(configuration) as client:
+        raw, _, _ = client.call_api("/x", "GET", _preload_content=False)
+        status_of(client)
+        assert client.last_response.urllib3_response._pool is None
+        pool: Any = client.rest_client.pool_manager.connection_from_url(server.url)
+        connections = [pool._get_conn(), raw._connection]
+        pool._put_conn(connections[0])
+        assert all(connection.sock is not None for connection in connections)
+        client.close()
+        # Those in use close when they are given back.
+        assert [connection.sock is None for connection in connections] == [True, False]
+        assert raw.read() == b"{}"
+        assert connections[1].sock is None
+
+
 def test_a_closed_client_opens_again(client: ubiops.ApiClient, server: Server) -> None:
     assert status_of(client) == 200
     client.close()

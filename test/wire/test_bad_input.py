@@ -197,9 +197,7 @@ def test_data_without_a_form_in_json(case: Case, wire_api: Any) -> None:
     refused(case, wire_api, case.body, [{("a", "tuple"): 1}], ubiops.ApiValueError)
 
 
-@pytest.mark.parametrize(
-    "host", ["api.ubiops.com/v2.1", "127.0.0.1:8000", "", "//api.ubiops.com", "ftp://api.ubiops.com", None, 7]
-)
+@pytest.mark.parametrize("host", ["", "//api.ubiops.com/v2.1", "ftp://api.ubiops.com/v2.1", 7])
 def test_host_without_scheme(host: Any) -> None:
     configuration = ubiops.Configuration(host=host, api_key={"Authorization": "Token t"})
     with (
