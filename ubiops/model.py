@@ -25,6 +25,7 @@ from ubiops.schema import (
     item_type,
     model_class,
     nearest_hint,
+    read_date_or_datetime,
     reader,
     value_type,
     write_json,
@@ -43,8 +44,7 @@ def field(type: str, **constraints: Any) -> Any:
 
     Args:
         type: Name of the field's type, as in `ubiops.schema`.
-        **constraints: ``required``, ``nullable``, ``default``, ``enum``, ``min_length``, ``max_length``, ``minimum``,
-            ``maximum``, as in `ubiops.schema.Spec`.
+        **constraints: The other arguments of `ubiops.schema.Spec`, such as ``required`` and ``default``.
     """
     return Spec(type, **constraints)
 
@@ -95,7 +95,7 @@ class Compiled(NamedTuple):
 
     construct: Callable[..., None]
     read: Callable[[dict[str, Any]], Any]
-    write: Callable[[Any], dict[str, Any]]
+    write: Callable[..., dict[str, Any]]
     to_dict: Callable[[Any], dict[str, Any]]
 
 
@@ -118,15 +118,21 @@ class Model:
     explicit_nulls: frozenset[str] = frozenset()
     __signature__ = _Signature()
     _is_body: ClassVar[bool] = False
+    _excludes: ClassVar[tuple[str, ...]] = ()
+    # Whether some fields depend on others.
+    _has_rules: ClassVar[bool] = False
     _read_only: ClassVar[frozenset[str]] = frozenset()
     _compiled: ClassVar[Compiled | None] = None
 
-    def __init_subclass__(cls, body: bool = False, read_only: tuple[str, ...] | None = None) -> None:
-        """Declare a schema.
+    def __init_subclass__(
+        cls, body: bool = False, read_only: tuple[str, ...] | None = None, excludes: tuple[str, ...] = ()
+    ) -> None:
+        """Declare a schema. The fields are those of the base, then its own; or its own alone, if all of the base's are.
 
         Args:
             body: Whether only requests carry it, no answer does.
             read_only: Fields that only the schemas have in which the server returns the same resource.
+            excludes: Fields of which one at most may be given.
         """
         super().__init_subclass__()
         declared = {name: spec for name, spec in cls.__dict__.items() if isinstance(spec, Spec)}
@@ -134,9 +140,12 @@ class Model:
             cls._read_only = frozenset(read_only)
         if body:
             cls._is_body = True
+        if excludes:
+            cls._excludes = excludes
         if not declared:
             return
-        cls.fields = {**cls.fields, **declared}
+        cls.fields = declared if declared.keys() >= cls.fields.keys() else {**cls.fields, **declared}
+        cls._has_rules = bool(cls._excludes) or any(spec.required_unless for spec in cls.fields.values())
         cls.openapi_types = {name: spec.type for name, spec in cls.fields.items()}
         cls.attribute_map = {name: name for name in cls.fields}
         for name, spec in declared.items():
@@ -224,6 +233,8 @@ class Model:
         for name, spec in cls.fields.items():
             held[f"_{name}"] = _accept(self, name, spec, given[name] if name in given else spec.left_out())
         held["discriminator"] = None
+        if cls._has_rules:
+            _check_rules(self)
         unknown = {name: item for name, item in given.items() if name not in cls.fields}
         if unknown:
             _keep_unknown(self, unknown, warn=warn)
@@ -244,9 +255,14 @@ class Model:
             given.update(self.additional_properties)
         return given
 
-    def to_wire(self) -> dict[str, Any]:
-        """The fields to send; dicts are read as the models that they stand for."""
-        return self.compiled().write(self)
+    def to_wire(self, *, withhold: bool = False) -> dict[str, Any]:
+        """The fields to send; dicts are read as the models that they stand for.
+
+        Args:
+            withhold: Leave out the defaults that only 3.12 sends. A body that has a field which 3.12 doesn't know
+                goes without them in any case.
+        """
+        return self.compiled().write(self, withhold)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, nested models as dicts; it shares no container with the model."""
@@ -322,9 +338,28 @@ def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
     private = f"_{name}"
 
     def set_field(self: Model, value: Any) -> None:
-        vars(self)[private] = accept(self, name, spec, value)
+        held = vars(self)
+        before, held[private] = held.get(private), accept(self, name, spec, value)
+        if type(self)._has_rules and _validates(self):
+            try:
+                _check_rules(self)
+            except Invalid as error:
+                held[private] = before
+                raise _naming_class(error, type(self)) from None
 
     return set_field
+
+
+def _check_rules(self: Model) -> None:
+    """Check the fields that depend on others."""
+    cls, held = type(self), vars(self)
+    for name, spec in cls.fields.items():
+        unless = spec.required_unless
+        if unless is not None and held[f"_{name}"] is None and held[f"_{unless}"] is None:
+            raise Invalid("must not be `None`", name)
+    given = [name for name in cls._excludes if held[f"_{name}"] is not None]
+    if len(given) > 1:
+        raise Invalid(f"must not be given with `{given[0]}`: one excludes the other", given[-1])
 
 
 def accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
@@ -351,6 +386,13 @@ def _accept(self: Model, name: str, spec: Spec, value: Any) -> Any:
         self.explicit_nulls |= {name}
         return None
     return value
+
+
+def _check_rules_of_new(self: Model) -> None:
+    try:
+        _check_rules(self)
+    except Invalid as error:
+        raise _naming_class(error, type(self)) from None
 
 
 def _validates(self: Model) -> bool:
@@ -424,6 +466,7 @@ def _compile(cls: type[Model]) -> Compiled:
             "discriminator": None,
         },
         "_bool": bool,
+        "_check_rules": _check_rules_of_new,
         "_cls": cls,
         "_copied": copied,
         "_datetime": datetime.datetime,
@@ -435,6 +478,7 @@ def _compile(cls: type[Model]) -> Compiled:
         "_keep_unknown": _keep_unknown,
         "_len": len,
         "_new": object.__new__,
+        "_newer": frozenset(name for name, spec in cls.fields.items() if spec.since is not None),
         "_NULL": NULL,
         "_plain": _to_dict,
         "_Received": Received,
@@ -448,14 +492,14 @@ def _compile(cls: type[Model]) -> Compiled:
         names[f"_spec{index}"] = spec
         names[f"_enum{index}"] = frozenset(spec.enum or ())
         names[f"_default{index}"] = spec.default
-        names[f"_read{index}"] = reader(spec.type)
+        names[f"_read{index}"] = read_date_or_datetime if spec.with_time else reader(spec.type)
         names[f"_write{index}"] = None if is_free(spec.type) else _nested_writer(name, spec.type)
     # A subclass may have put a property of its own in a field's place.
     values = {
         name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}" for name in cls.fields
     }
     source = [
-        *_constructor_source(cls.fields),
+        *_constructor_source(cls.fields, has_rules=cls._has_rules),
         *_reader_source(cls.fields),
         *_writer_source(cls.fields, values),
         *_to_dict_source(values),
@@ -466,7 +510,7 @@ def _compile(cls: type[Model]) -> Compiled:
     return Compiled(construct, names["read"], names["write"], names["to_dict"])
 
 
-def _constructor_source(fields: Mapping[str, Spec]) -> list[str]:
+def _constructor_source(fields: Mapping[str, Spec], *, has_rules: bool) -> list[str]:
     # The values go into `__dict__` past `__setattr__`, which looks at what programs set; all that is left out, at once.
     parameters = ["self", *(f"{name}=_default{index}" for index, name in enumerate(fields))]
     passed = ["self", *fields, "local_vars_configuration=local_vars_configuration"]
@@ -490,6 +534,7 @@ def _constructor_source(fields: Mapping[str, Spec]) -> list[str]:
             f"        if {_doubt(index, name, spec)}: {name} = _accept(self, {name!r}, _spec{index}, {name})",
             f"        held['_{name}'] = {name}",
         ]
+    lines += ["    _check_rules(self)"] if has_rules else []
     return [*lines, "    if unknown: _keep_unknown(self, unknown)"]
 
 
@@ -539,6 +584,9 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
         elif reader(spec.type) is not None:
             lines += [f"    if value is not None: value = _read{index}(value)"]
         lines += [f"    held['_{name}'] = value"]
+    for name, spec in fields.items():
+        if spec.read_from is not None:
+            lines += [f"    if held['_{name}'] is None: held['_{name}'] = held['_{spec.read_from}']"]
     return [
         *lines,
         "    held['discriminator'] = None",
@@ -548,13 +596,19 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
 
 
 def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> list[str]:
-    lines = ["def write(self):", "    held = self.__dict__", "    wire = {}"]
+    lines = ["def write(self, withhold=False):", "    held = self.__dict__", "    wire = {}"]
     for index, (name, spec) in enumerate(fields.items()):
         lines += [f"    value = {values[name]}"]
         if is_free(spec.type):
             lines += [f"    if value is not None: wire[{name!r}] = value"]
         else:
             lines += [f"    if value is not None: wire[{name!r}] = _write{index}(self, value)"]
+    withheld = {name: index for index, (name, spec) in enumerate(fields.items()) if spec.withheld}
+    if withheld:
+        lines += ["    if withhold or not _newer.isdisjoint(wire):"]
+        lines += [
+            f"        if wire.get({name!r}) == _default{index}: del wire[{name!r}]" for name, index in withheld.items()
+        ]
     return [
         *lines,
         "    if self.explicit_nulls: wire.update(_dict.fromkeys(self.explicit_nulls))",

@@ -14,7 +14,18 @@ from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
 from ubiops.files import Multipart, Stream, Upload
-from ubiops.schema import Invalid, Spec, is_free, item_type, model_class, nearest_hint, reader, write_json, write_text
+from ubiops.schema import (
+    Invalid,
+    Spec,
+    alternatives,
+    is_free,
+    item_type,
+    model_class,
+    nearest_hint,
+    reader,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +49,7 @@ __all__ = [
 T = TypeVar("T")
 
 _decoder = json.JSONDecoder()
+_SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"})
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 
 # What the server may take beyond its own time limit, in seconds, before a call gives up.
@@ -492,22 +504,22 @@ def read_body(data: bytes | str, type_name: str, content_type: str | None = None
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError:
         if not text.strip():
-            return None if item_type(type_name) is None else []
+            return None if item_type(alternatives(type_name)[0]) is None else []
         raise
     read = reader(type_name)
     if read is None or value is None:
         return value
-    due = _shape(type_name)
-    if due is not None and type(value) is not due:
+    due = _shapes(type_name)
+    if due and type(value) not in due:
         raise ValueError(f"expected {type_name}, got {type(value).__name__}")
-    items = item_type(type_name) if due is list else None
-    if items is not None and _shape(items) is dict and any(type(item) is not dict for item in value):
+    items = item_type(due.get(list, ""))
+    if type(value) is list and items and dict in _shapes(items) and any(type(item) is not dict for item in value):
         raise ValueError(f"expected {type_name}, but an item of it is no object")
     return read(value)
 
 
 @cache
-def _shape(type_name: str) -> type | None:
-    if item_type(type_name) is not None:
-        return list
-    return None if type_name in ("str", "int", "float", "bool", "object", "date", "datetime") else dict
+def _shapes(type_name: str) -> dict[type, str]:
+    """The JSON that an answer of the type may be, and the type that it is then; none where any may."""
+    names = [name for name in alternatives(type_name) if name not in _SIMPLE]
+    return {dict if item_type(name) is None else list: name for name in names}

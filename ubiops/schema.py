@@ -1,7 +1,8 @@
 """The types of the API: check a caller's value, read a value from the wire, write one to it. No I/O.
 
 A type is named as the document's generator names it: ``str``, ``int``, ``float``, ``bool``, ``object`` (any JSON),
-``date``, ``datetime``, ``list[T]``, ``dict(str, T)``, or a model's name.
+``date``, ``datetime``, ``list[T]``, ``dict(str, T)``, or a model's name. An answer may be one of two, told apart by its
+shape: ``list[T] | U``.
 """
 
 from __future__ import annotations
@@ -71,7 +72,22 @@ class Invalid(Exception):
 
 
 class Spec:
-    """What a schema says of one field or parameter."""
+    """What a schema says of one field or parameter.
+
+    Attributes:
+        type: Name of the type.
+        required: Whether it must be given.
+        nullable: Whether it takes null.
+        default: What stands for it where it is left out.
+        enum: The values that it takes.
+        min_length, max_length: Bounds of its length.
+        minimum, maximum: Bounds of its value.
+        since: The first client that had it, such as ``4.6``; None for 3.12 and older.
+        withheld: Whether its default isn't sent in a body that has a field which 3.12 doesn't know.
+        required_unless: The field that makes this one, else required, optional where it is given.
+        read_from: The field whose value stands in where an answer lacks this one.
+        with_time: Whether a date that is read may have a time.
+    """
 
     __slots__ = (
         "default",
@@ -81,8 +97,13 @@ class Spec:
         "min_length",
         "minimum",
         "nullable",
+        "read_from",
         "required",
+        "required_unless",
+        "since",
         "type",
+        "with_time",
+        "withheld",
     )
 
     def __init__(
@@ -97,6 +118,11 @@ class Spec:
         max_length: int | None = None,
         minimum: float | None = None,
         maximum: float | None = None,
+        since: str | None = None,
+        withheld: bool = False,
+        required_unless: str | None = None,
+        read_from: str | None = None,
+        with_time: bool = False,
     ) -> None:
         self.type = type
         self.required = required
@@ -107,6 +133,11 @@ class Spec:
         self.max_length = max_length
         self.minimum = minimum
         self.maximum = maximum
+        self.since = since
+        self.withheld = withheld
+        self.required_unless = required_unless
+        self.read_from = read_from
+        self.with_time = with_time
 
     def left_out(self) -> Any:
         """The value of what is left out: the default, never a container that another model holds too."""
@@ -168,9 +199,14 @@ def model_class(name: str) -> type[Model]:
     return cls
 
 
+def alternatives(name: str) -> list[str]:
+    """The types, one or two, that an answer may be of."""
+    return name.split(" | ")
+
+
 def item_type(name: str) -> str | None:
     """The ``T`` of ``list[T]``; None for any other type."""
-    return name[5:-1] if name.startswith("list[") else None
+    return name[5:-1] if name.startswith("list[") and name.endswith("]") else None
 
 
 def value_type(name: str) -> str | None:
@@ -387,6 +423,8 @@ def reader(type_name: str) -> Callable[[Any], Any] | None:
         return _READERS[type_name]
     if type_name in _CHECKERS or type_name in ("bytes", "long"):
         return None
+    if len(alternatives(type_name)) > 1:
+        return _union_reader(alternatives(type_name))
     items, values = item_type(type_name), value_type(type_name)
     if items is not None:
         read_item = reader(items)
@@ -404,6 +442,16 @@ def _model_reader(cls: type[Model]) -> Callable[[Any], Any]:
 
     def read(value: Any) -> Any:
         return read_model(value) if type(value) is dict else value
+
+    return read
+
+
+def _union_reader(type_names: list[str]) -> Callable[[Any], Any]:
+    readers = {list if item_type(name) else dict: reader(name) for name in type_names}
+
+    def read(value: Any) -> Any:
+        read_value = readers.get(type(value))
+        return value if read_value is None else read_value(value)
 
     return read
 
@@ -460,6 +508,12 @@ def read_date(value: Any) -> Any:
     except ValueError:
         moment = read_datetime(value)
         return moment.date() if isinstance(moment, datetime.datetime) else value
+
+
+def read_date_or_datetime(value: Any) -> Any:
+    """A `date` where the text has no time, else a `datetime`; what can't be read is given as it came."""
+    has_time = isinstance(value, str) and len(value) > len("2022-11-03")
+    return read_datetime(value) if has_time else read_date(value)
 
 
 def read_float(value: Any) -> Any:

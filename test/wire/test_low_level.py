@@ -263,7 +263,7 @@ class TestSanitizeForSerialization:
         }
         assert kept.sanitize_for_serialization(given) == {
             "model": {"status": "ok"},
-            "list": [{"status": "ok"}, [1, None]],
+            "list": [{"status": "ok"}, (1, None)],
             "time": "2023-01-02T03:00:00+00:00",
             "date": "2023-01-02",
             "uuid": str(identity),
@@ -283,9 +283,8 @@ class TestSanitizeForSerialization:
                 kept.sanitize_for_serialization(value)
 
     def test_model_that_became_invalid_is_refused_by_place(self, kept: ubiops.ApiClient) -> None:
-        field = {"name": "x", "data_type": "int"}
-        model = ubiops.DeploymentUpdate(input_fields=[field])
-        field["data_type"] = 7  # type: ignore[assignment]
+        model = ubiops.DeploymentUpdate(input_fields=[])
+        model.input_fields.append({"name": "x", "data_type": 7})  # type: ignore[union-attr, arg-type]
         with pytest.raises(ubiops.ApiValueError, match=r"input_fields\[0\]\.data_type"):
             kept.sanitize_for_serialization(model)
 
