@@ -61,7 +61,7 @@ def _stale(root: Path, files: Mapping[str, str]) -> Iterator[str]:
     for folder in ("ubiops", "docs"):
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()
-            if path.suffix in (".py", ".md") and name not in files and MARK in _first_line(path):
+            if path.suffix in (".py", ".pyi", ".md") and name not in files and MARK in _first_line(path):
                 yield name
 
 

@@ -27,9 +27,10 @@ CONSTRAINTS = {
 }
 SCALARS = {*TYPES.values(), "date", "datetime"}
 FREE_TYPES = {*SCALARS, "file", "object"}
+NULL = {"type": "null"}
 
 VALUE_KEYS = {
-    *("$ref", "type", "format", "items", "additionalProperties", "description", "example", "x-python-type"),
+    *("$ref", "type", "format", "items", "additionalProperties", "oneOf", "description", "example", "x-python-type"),
     *CONSTRAINTS,
 }
 DESCRIBING = ("description", "example")
@@ -40,6 +41,7 @@ FIELD_KEYS = {
     *("default", "x-datetime", "x-nullable", "x-read-from", "x-required-unless", "x-withheld"),
 }
 SCHEMA_KEYS = {
+    *LIFE_KEYS,
     *("type", "description", "required", "properties"),
     *("x-excludes", "x-extends", "x-read-schemas", "x-sequence"),
 }
@@ -56,6 +58,7 @@ FORM_KEYS = {"required", "optional", "returns"}
 
 # Names that the client uses itself where an operation, an argument, or a field would stand.
 ANNOTATIONS = {"bool", "datetime", "dict", "float", "int", "list", "str", "tuple"}
+RESERVED_GROUPS = {"api_client", "base", "core_api", "options"}
 RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
 RESERVED_ARGUMENTS = {"self", "options", "async_req"}
 RESERVED_FIELDS = {
@@ -212,6 +215,7 @@ class Schema:
     module: str
     description: str
     fields: tuple[Field, ...]
+    life: Life
     read_only: tuple[str, ...]
     extends: str | None
     sequence: str | None
@@ -222,11 +226,32 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Operations that belong together: an attribute of `CoreApi`, and a module with a class of methods."""
+
+    name: str
+    operations: tuple[Operation, ...]
+
+    @property
+    def class_name(self) -> str:
+        return "".join(word.capitalize() for word in self.name.split("_"))
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True)
 class Document:
     """The API."""
 
     operations: tuple[Operation, ...]
     schemas: tuple[Schema, ...]
+
+    @property
+    def groups(self) -> list[Group]:
+        names = sorted({operation.group for operation in self.operations})
+        return [Group(name, tuple(one for one in self.operations if one.group == name)) for name in names]
 
 
 def read(text: str) -> Document:
@@ -293,7 +318,11 @@ class _Reader:
                     "must not send: make it two schemas",
                 )
         _refuse_twins({schema.name: schema.module for schema in schemas})
-        return Document(tuple(operations), tuple(schemas))
+        document = Document(tuple(operations), tuple(schemas))
+        for group in document.groups:
+            if group.name in {operation.name for operation in operations}:
+                raise DocumentError(f"x-group {group.name}", "is the name of an operation too")
+        return document
 
     # Operations
 
@@ -324,7 +353,7 @@ class _Reader:
             method=method.upper(),
             path=path,
             tag=tags[0],
-            group=operation.get("x-group", tags[0]),
+            group=_identifier(_required(operation, "x-group", where), RESERVED_GROUPS, f"{where}.x-group"),
             life=_life(operation),
             successor=self._successor(operation, where),
             forms=tuple(self._form(form, arguments, f"{where}.x-forms") for form in operation.get("x-forms", [])),
@@ -469,6 +498,7 @@ class _Reader:
             module=re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower(),
             description=_text(schema.get("description")),
             fields=fields,
+            life=_life(schema),
             read_only=self._read_only(schema, where),
             extends=self._base(schema, where),
             sequence=schema.get("x-sequence"),
@@ -514,7 +544,7 @@ class _Reader:
             name=name,
             type=self._type(schema, where),
             required=required,
-            nullable="null" in _type_list(schema) or schema.get("x-nullable", False),
+            nullable="null" in _type_list(schema) or NULL in schema.get("oneOf", ()) or schema.get("x-nullable", False),
             default=schema.get("default"),
             constraints=tuple((ours, schema[key]) for key, ours in CONSTRAINTS.items() if key in schema),
             description=_text(schema.get("description")),
@@ -532,6 +562,11 @@ class _Reader:
             return self._python_type(schema["x-python-type"], where)
         if "$ref" in schema:
             return self._referred(schema["$ref"], "schemas", where)
+        if "oneOf" in schema:
+            forms = [form for form in schema["oneOf"] if form != NULL]
+            if len(forms) != 1:
+                raise DocumentError(where, "can't be expressed: oneOf may hold one schema and null")
+            return self._type(forms[0], where)
         kinds = [kind for kind in _type_list(schema) if kind != "null"]
         if not kinds:
             return "object"

@@ -13,11 +13,11 @@ PROSE_WIDTH = 110
 
 
 @dataclass(frozen=True)
-class Group:
+class Code:
     """Code between brackets: on one line where it fits, else indented, else one item a line, as ruff has it."""
 
     head: str
-    items: Sequence[str | Group]
+    items: Sequence[str | Code]
     tail: str
 
     def lines(self, indent: int, after: str = "") -> Iterator[str]:
@@ -35,27 +35,27 @@ class Group:
         yield margin + self.tail + after
 
 
-def flat(code: str | Group) -> str:
+def flat(code: str | Code) -> str:
     """Code on one line."""
     return code if isinstance(code, str) else f"{code.head}{', '.join(map(flat, code.items))}{code.tail}"
 
 
-def broken(head: str, items: Sequence[str | Group], tail: str, indent: int = 0) -> str:
+def broken(head: str, items: Sequence[str | Code], tail: str, indent: int = 0) -> str:
     """Code between brackets, on as many lines as it needs; the first one without its indent."""
-    return "\n".join(Group(head, items, tail).lines(indent)).lstrip()
+    return "\n".join(Code(head, items, tail).lines(indent)).lstrip()
 
 
-def tuple_of(items: Sequence[str], head: str = "") -> Group:
+def tuple_of(items: Sequence[str], head: str = "") -> Code:
     """A tuple; with one item, the comma that makes it one."""
-    return Group(f"{head}(", items if len(items) != 1 else [f"{items[0]},"], ")")
+    return Code(f"{head}(", items if len(items) != 1 else [f"{items[0]},"], ")")
 
 
-def literal(value: Any, head: str = "") -> str | Group:
+def literal(value: Any, head: str = "") -> str | Code:
     """A JSON value as Python writes it."""
     if isinstance(value, dict):
-        return Group(f"{head}{{", [literal(item, f"{scalar(key)}: ") for key, item in value.items()], "}")
+        return Code(f"{head}{{", [literal(item, f"{scalar(key)}: ") for key, item in value.items()], "}")
     if isinstance(value, list):
-        return Group(f"{head}[", [literal(item) for item in value], "]")
+        return Code(f"{head}[", [literal(item) for item in value], "]")
     return head + scalar(value)
 
 
@@ -81,6 +81,15 @@ def prose(text: str, indent: int, hanging: int = 0) -> str:
         break_on_hyphens=False,
     )
     return "\n".join(lines).lstrip()
+
+
+def route(method: str, path: str, indent: int) -> str:
+    """What a method sends where, in its docstring; a path that is too long goes on in the next line."""
+    line = f"{method} {path}"
+    if indent + len(line) <= CODE_WIDTH:
+        return line
+    cut = line.rindex("/", 0, CODE_WIDTH - indent)
+    return f"{line[:cut]}\n{' ' * (indent + 4)}{line[cut:]}"
 
 
 def cell(text: str) -> str:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from codegen.document import Argument, Document, Field, Operation, Schema
-from codegen.layout import CODE_WIDTH, Group, broken, flat, literal, scalar, tuple_of
+from codegen.document import Argument, Document, Field, Group, Operation, Schema
+from codegen.layout import CODE_WIDTH, Code, broken, flat, literal, scalar, tuple_of
 
 SIMPLE_TYPES = {"object": "Any", "date": "datetime.date", "datetime": "datetime.datetime", "file": "RawResponse"}
 
-# Where the names in annotations come from; "" for a module.
+# What operations are declared with.
+DECLARING = ("Body", "File", "Form", "Header", "Operation", "Path", "Query")
+# Where names come from; a name that is its own source is a module that is imported whole.
 SOURCES = {
-    "datetime": "",
+    "datetime": "datetime",
     "Mapping": "collections.abc",
     "Sequence": "collections.abc",
+    "AsyncResult": "multiprocessing.pool",
     "Any": "typing",
+    "overload": "typing",
     "Unpack": "typing_extensions",
+    "deprecated": "typing_extensions",
+    "ubiops": "ubiops",
+    "models": "ubiops",
+    "Api": "ubiops.api.base",
+    "GroupOf": "ubiops.api.base",
+    "method_of": "ubiops.api.base",
+    "options": "ubiops.api",
     "Configuration": "ubiops.configuration",
+    "RawResponse": "ubiops.rest",
     "FileLike": "ubiops.files",
     "CallOptions": "ubiops.operation",
     "Null": "ubiops.schema",
-    "RawResponse": "ubiops.rest",
+    **dict.fromkeys(DECLARING, "ubiops.operation"),
 }
+# The packages by which the methods' annotations name what isn't imported before it is needed.
+PACKAGES = {"FileLike": "ubiops.files", "RawResponse": "ubiops.rest"}
 
 
 # Types
@@ -31,6 +45,8 @@ SOURCES = {
 
 def annotation(type: str) -> str:
     """The type of a value that a response holds."""
+    if " | " in type:
+        return " | ".join(map(annotation, type.split(" | ")))
     if type.startswith("list["):
         return f"list[{annotation(type[5:-1])}]"
     if type.startswith("dict("):
@@ -86,7 +102,7 @@ def _or_none(type: str, optional: bool) -> str:
 
 def class_head(schema: Schema) -> str:
     """The first line of a model's class."""
-    bases: list[str | Group] = ["Model"]
+    bases: list[str | Code] = ["Model"]
     bases += ["body=True"] if not schema.received else []
     bases += [tuple_of(list(map(scalar, schema.read_only)), "read_only=")] if schema.read_only else []
     return broken(f"class {schema.name}(", bases, "):")
@@ -122,7 +138,7 @@ def _with_default(type: str) -> str:
     return f"{type} = None"
 
 
-def _constraints(field: Field) -> list[str | Group]:
+def _constraints(field: Field) -> list[str | Code]:
     return [
         tuple_of(list(map(scalar, value)), f"{key}=") if isinstance(value, list) else f"{key}={scalar(value)}"
         for key, value in field.constraints
@@ -146,34 +162,118 @@ def declared_operation(operation: Operation) -> str:
     if operation.server_timeout:
         name, default = operation.server_timeout
         items.append(f"server_timeout=({scalar(name)}, {default})")
-    return broken(f"{constant(operation)}: Operation[{return_annotation(operation)}] = Operation(", items, ")")
+    for form in operation.forms:
+        if form.required:
+            parts = [flat(tuple_of(list(map(scalar, names)))) for names in (form.required, form.optional)]
+            items.append(f"together=({', '.join(parts)})")
+    life = {"since": operation.life.since, "until": operation.life.until, "successor": operation.successor}
+    items += [f"{name}={scalar(value)}" for name, value in life.items() if value]
+    return broken(f"{constant(operation)} = Operation(", items, ")")
 
 
 def _declared_argument(argument: Argument) -> str:
     items = [scalar(argument.name), scalar(argument.type)]
     items += ["required=True"] if argument.required and argument.kind != "Path" else []
     items += [f"wire_name={scalar(argument.wire_name)}"] if argument.wire_name != argument.name else []
+    items += [f"alias={scalar(argument.alias)}"] if argument.alias else []
     items += ["text=True"] if argument.text else []
-    return flat(Group(f"{argument.kind}(", [*items, *_constraints(argument.value)], ")"))
+    return flat(Code(f"{argument.kind}(", [*items, *_constraints(argument.value)], ")"))
 
 
-def method_head(operation: Operation, with_http_info: bool = False) -> str:
-    """The head of a method."""
-    name, result = operation.name, return_annotation(operation)
-    if with_http_info:
-        name, result = f"{name}_with_http_info", f"tuple[{result}, int, Mapping[str, str]]"
-    types = [argument_annotation(argument) for argument in operation.arguments]
-    parameters = [
-        f"{argument.name}: {type if argument.required else _with_default(type)}"
-        for argument, type in zip(operation.arguments, types, strict=True)
-    ]
-    return broken(f"def {name}(", ["self", *parameters, "**options: Unpack[CallOptions]"], f") -> {result}:", 4)
+def method_head(operation: Operation, document: Document, twin: bool = False) -> str:
+    """The head of a method: one plain signature, whose names can be looked up where it stands."""
+    result = return_annotation(operation)
+    name = f"{operation.name}_with_http_info" if twin else operation.name
+    # What a twin returns depends on the class that it is called on.
+    result = "Any" if twin else _qualified(result, document)
+    parameters = [_parameter(argument, document) for argument in operation.arguments]
+    return broken(f"def {name}(", ["self", *parameters, "**options: Any"], f") -> {result}:", 4)
 
 
-def method_call(operation: Operation, function: str) -> str:
+def method_call(operation: Operation, twin: bool = False) -> str:
     """The call that a method consists of."""
     arguments = tuple_of([argument.name for argument in operation.arguments])
-    return broken(f"return {constant(operation)}.{function}(", ["self.api_client", arguments, "options"], ")", 8)
+    items: list[str | Code] = ["self.api_client", arguments, "options"]
+    items += ["self._twins_return_data_only"] if twin else []
+    return broken(f"return {constant(operation)}.{'call_twin' if twin else 'call'}(", items, ")", 8)
+
+
+def _parameter(argument: Argument, document: Document) -> str:
+    # One that has two names is missed only where neither was given.
+    optional = not argument.required or argument.alias is not None
+    type = _or_none(argument_annotation(argument).removesuffix(" | None"), optional)
+    return f"{argument.name}: {_qualified(type, document)}{' = None' if optional else ''}"
+
+
+def _qualified(type: str, document: Document) -> str:
+    """A type by names that can be looked up without importing what they lead to."""
+    modules = {**dict.fromkeys([schema.name for schema in document.schemas], "models"), **PACKAGES}
+    return re.sub(r"\w+", lambda name: f"{modules[name[0]]}.{name[0]}" if name[0] in modules else name[0], type)
+
+
+# Stubs
+
+
+def overloads(operation: Operation, document: Document, twin: str = "") -> str:
+    """The overloads of a method, or of its twin on a group or on `CoreApi` (``group``, ``core``)."""
+    name = f"{operation.name}_with_http_info" if twin else operation.name
+    heads = []
+    for parameters, returned in _stub_forms(operation, document):
+        for options, result in _results(operation, returned, twin):
+            taken = ["self", *parameters, f"**options: Unpack[options.{options}]"]
+            heads.append(f"    {broken(f'def {name}(', taken, f') -> {result}: ...', 4)}")
+    marks = ["    @overload"]
+    if operation.life.deprecated:
+        marks.append(f"    {broken('@deprecated(', [scalar(deprecation(operation))], ')', 4)}")
+    return "\n".join(line for head in heads for line in [*marks, head])
+
+
+def deprecation(operation: Operation) -> str:
+    """What to say of an operation that newer generations lack."""
+    instead = f"; use {operation.successor} there" if operation.successor else ""
+    return f"Installations newer than client {operation.life.until} lack it{instead}."
+
+
+def _stub_forms(operation: Operation, document: Document) -> Iterator[tuple[list[str], str]]:
+    """The parameters and the result of each form in which an operation is called."""
+    if not operation.forms:
+        parameters = [_parameter(argument, document) for argument in operation.arguments]
+        yield parameters, _qualified(return_annotation(operation), document)
+        return
+    in_forms = {name for form in operation.forms for name in (*form.required, *form.optional)}
+    for form in operation.forms:
+        returned = _qualified(annotation(form.returns), document)
+        taken = [one for one in operation.arguments if one.name not in in_forms or one.name in form.required]
+        more = [one for one in operation.arguments if one.name in form.optional]
+        for by_alias in (False, True):
+            parameters = []
+            for argument in taken:
+                type = _qualified(argument_annotation(argument).removesuffix(" | None"), document)
+                if by_alias and argument.alias:
+                    parameters += ["*", f"{argument.alias}: {type}"]
+                else:
+                    parameters.append(f"{argument.name}: {type}")
+            yield [*parameters, *(_parameter(argument, document) for argument in more)], returned
+
+
+def _results(operation: Operation, returned: str, twin: str) -> Iterator[tuple[str, str]]:
+    """The result by the options that it depends on: see ``ubiops/api/options.pyi``."""
+
+    def wrapped(type: str) -> str:
+        return f"tuple[{type}, int, Mapping[str, str]]" if twin == "core" else type
+
+    raw = wrapped("ubiops.rest.RawResponse")
+    if operation.returns == "file":
+        yield "Raw", raw
+        yield "RawLater", f"AsyncResult[{raw}]"
+        yield "Saved", wrapped("str")
+        yield "SavedLater", f"AsyncResult[{wrapped('str')}]"
+    else:
+        yield "Decoded", wrapped(returned)
+        yield "DecodedLater", f"AsyncResult[{wrapped(returned)}]"
+        yield "RawOnly", raw
+        yield "RawOnlyLater", f"AsyncResult[{raw}]"
+    yield "CallOptions", "Any"
 
 
 def signature(operation: Operation) -> str:
@@ -192,7 +292,7 @@ def example_call(operation: Operation) -> str:
     return broken(f"api.{operation.name}(", arguments, ")")
 
 
-def _example_argument(argument: Argument) -> str | Group:
+def _example_argument(argument: Argument) -> str | Code:
     example = argument.value.example
     if argument.kind == "File":
         return f'{argument.name}="path/to/{argument.name}"'
@@ -203,25 +303,44 @@ def _example_argument(argument: Argument) -> str | Group:
             literal(value, f"{name}=") if value is not None else f"{name}=ubiops.NULL"
             for name, value in example.items()
         ]
-        return Group(f"{argument.name}=ubiops.{argument.type}(", fields, ")")
+        return Code(f"{argument.name}=ubiops.{argument.type}(", fields, ")")
     return literal(example, f"{argument.name}=")
 
 
 # Imports
 
 
-def operation_imports(document: Document) -> str:
-    """The import of the declarations' parts."""
-    kinds = {argument.kind for operation in document.operations for argument in operation.arguments}
-    return _import("ubiops.operation", {"Operation", *kinds})
+def group_imports(group: Group, document: Document) -> str:
+    """The imports of a group's module."""
+    kinds = {argument.kind for operation in group.operations for argument in operation.arguments}
+    return _imports({*_named(group.operations, document), *kinds, "Any", "Api", "Operation", "method_of"}, SOURCES)
 
 
-def method_imports(document: Document) -> str:
-    """The imports of all types in the methods' signatures."""
-    types = [argument_annotation(argument) for operation in document.operations for argument in operation.arguments]
-    types += [return_annotation(operation) for operation in document.operations]
-    sources = {**SOURCES, **dict.fromkeys([schema.name for schema in document.schemas], "ubiops.models")}
-    return _imports({*names_in(types), "CallOptions", "Mapping", "Unpack"}, sources)
+def stub_imports(operations: Iterable[Operation], document: Document, core: bool = False) -> str:
+    """The imports of a stub: of a group's, or of that of `CoreApi`."""
+    operations = list(operations)
+    names = {*_named(operations, document), "Any", "AsyncResult", "Unpack", "options", "overload", "ubiops"}
+    names |= {"Any", "GroupOf", "Mapping"} if core else {"Api"}
+    names |= {"deprecated"} if any(operation.life.deprecated for operation in operations) else set()
+    sources = SOURCES
+    if core:
+        sources = {**sources, **{group.class_name: f"ubiops.api.{group.name}" for group in document.groups}}
+        names |= {group.class_name for group in document.groups}
+    return _imports(names, sources)
+
+
+def core_imports(document: Document) -> str:
+    """The imports of the module of `CoreApi`."""
+    groups = {group.class_name: f"ubiops.api.{group.name}" for group in document.groups}
+    return _imports({*groups, "GroupOf"}, {**SOURCES, **groups})
+
+
+def _named(operations: Iterable[Operation], document: Document) -> set[str]:
+    """The names in the signatures of methods."""
+    types = [_parameter(argument, document) for operation in operations for argument in operation.arguments]
+    types += [_qualified(return_annotation(operation), document) for operation in operations]
+    # A name after a dot belongs to what stands before it.
+    return {name for type in types for name in re.findall(r"(?<![\w.])\w+", type)}
 
 
 def model_imports(schema: Schema, document: Document) -> str:
@@ -250,21 +369,23 @@ def names_in(types: Iterable[str]) -> set[str]:
 
 def _imports(names: set[str], sources: Mapping[str, str]) -> str:
     """The imports that bring the names, grouped and sorted as ruff does it."""
-    used: dict[str, set[str]] = {}
+    used: dict[tuple[int, bool, str], set[str]] = {}
     for name in names & set(sources):
-        used.setdefault(sources[name], set()).add(name)
-    blocks = groupby(sorted(used, key=_rank), key=lambda module: _rank(module)[0])
-    return "\n\n".join("\n".join(_import(module, used[module]) for module in modules) for _, modules in blocks)
+        module = sources[name]
+        used.setdefault((_section(module), module != name, module), set()).add(name)
+    sections = groupby(sorted(used), key=lambda key: key[0])
+    return "\n\n".join(
+        "\n".join(_import(module, used[key]) if key[1] else f"import {module}" for key in keys for module in key[2:])
+        for _, keys in sections
+    )
 
 
-def _rank(module: str) -> tuple[int, str]:
-    return (2 if module.startswith("ubiops.") else 1 if module == "typing_extensions" else 0), module
+def _section(module: str) -> int:
+    return {"ubiops": 2, "typing_extensions": 1}.get(module.partition(".")[0], 0)
 
 
 def _import(module: str, names: set[str]) -> str:
-    ordered = sorted(names)
-    if not module:
-        return "\n".join(f"import {name}" for name in ordered)
+    ordered = sorted(names, key=lambda name: (not name[0].isupper(), name))
     line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= CODE_WIDTH - 4:
         return line

@@ -35,8 +35,7 @@ EXPORTS = {
     **dict.fromkeys(["load_ipython_extension", "unload_ipython_extension"], "ubiops.display.ipython"),
     **dict.fromkeys(EXCEPTIONS, "ubiops.exceptions"),
 }
-DECLARING = ["Api", "Body", "File", "Form", "Header", "Model", "Operation", "Path", "Query", "method_of"]
-SUBMODULES = ["api", "api_client", "configuration", "exceptions", "models", "rest", "utils"]
+SUBMODULES = ["api", "api_client", "configuration", "exceptions", "files", "models", "rest", "utils"]
 
 
 def render(document: Document) -> dict[str, str]:
@@ -57,17 +56,25 @@ def render(document: Document) -> dict[str, str]:
         return environment.get_template(template).render(template=template, document=document, **values)
 
     models = {schema.name: f"ubiops.models.{schema.module}" for schema in document.schemas}
-    for name in models.keys() & {*EXPORTS, *python.SOURCES, *DECLARING}:
+    for name in models.keys() & {*EXPORTS, *python.SOURCES, "Model"}:
         raise DocumentError(f"components.schemas.{name}", "is a name that the client uses itself")
     files = {
         "ubiops/__init__.py": fill(
             "package.py.jinja", version=VERSION, modules={**EXPORTS, **models}, submodules=SUBMODULES
         ),
-        "ubiops/api/__init__.py": fill("api.py.jinja", modules={"CoreApi": EXPORTS["CoreApi"]}),
+        "ubiops/api/__init__.py": fill(
+            "api.py.jinja",
+            modules={"CoreApi": EXPORTS["CoreApi"]},
+            submodules=["core_api", *(group.name for group in document.groups)],
+        ),
         "ubiops/api/core_api.py": fill("core_api.py.jinja"),
+        "ubiops/api/core_api.pyi": fill("core_api.pyi.jinja"),
         "ubiops/models/__init__.py": fill("models.py.jinja", modules=models),
         "docs/CoreApi.md": fill("core_api.md.jinja"),
     }
+    for group in document.groups:
+        for suffix in ("py", "pyi"):
+            files[f"ubiops/api/{group.name}.{suffix}"] = fill(f"group.{suffix}.jinja", group=group)
     for schema in document.schemas:
         files[f"ubiops/models/{schema.module}.py"] = fill("model.py.jinja", schema=schema)
         files[f"docs/models/{schema.name}.md"] = fill("model.md.jinja", schema=schema)

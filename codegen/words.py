@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from codegen.document import Argument, Document, Field, Operation, Schema
+from codegen.document import Argument, Document, Field, Life, Operation, Schema
 from codegen.layout import cell, flat, literal, scalar, sentence
 from codegen.python import annotation, argument_annotation, names_in
 
@@ -55,6 +55,27 @@ def limits(field: Field) -> list[str]:
     return found + _range(given.get("minimum"), given.get("maximum"), "")
 
 
+def argument_facts(argument: Argument) -> list[str]:
+    """What is said of an argument besides its type."""
+    other_name = [f"or `{argument.alias}`"] if argument.alias else []
+    return [*other_name, *limits(argument.value), *lifetime(argument.value.life)]
+
+
+def lifetime(life: Life) -> list[str]:
+    """Which clients have something; nothing where all have."""
+    found = [f"since {life.since}"] if life.since else []
+    found += [f"until {life.until}"] if life.until else []
+    return found or (["deprecated"] if life.deprecated else [])
+
+
+def clients(operation: Operation) -> str:
+    """Which clients have an operation."""
+    life = operation.life
+    if life.until:
+        return f"{life.since or '3.12'} to {life.until}"
+    return f"{life.since or '3.12'} and newer"
+
+
 def listing(values: Iterable[str], word: str) -> str:
     """Some code in a sentence, with a word before the last."""
     *most, last = [f"`{value}`" for value in values]
@@ -76,7 +97,7 @@ def argument_type(argument: Argument, document: Document) -> str:
     """The type of an argument, and what values it may have."""
     type = argument_annotation(argument).removesuffix(" | None")
     required = ["required"] if argument.required else []
-    return cell(", ".join([_linked(type, document, "models/"), *required, *limits(argument.value)]))
+    return cell(", ".join([_linked(type, document, "models/"), *required, *argument_facts(argument)]))
 
 
 def field_type(field: Field, schema: Schema, document: Document) -> str:

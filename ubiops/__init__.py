@@ -151,7 +151,7 @@ _MODULES = {
     "UserPendingCreate": "ubiops.models.user_pending_create",
     "UserPendingDetail": "ubiops.models.user_pending_detail",
 }
-_SUBMODULES = ("api", "api_client", "configuration", "exceptions", "models", "rest", "utils")
+_SUBMODULES = ("api", "api_client", "configuration", "exceptions", "files", "models", "rest", "utils")
 
 __all__ = [
     "NULL",
@@ -302,6 +302,7 @@ if TYPE_CHECKING:
     from ubiops import api_client as api_client
     from ubiops import configuration as configuration
     from ubiops import exceptions as exceptions
+    from ubiops import files as files
     from ubiops import models as models
     from ubiops import rest as rest
     from ubiops import utils as utils

@@ -230,10 +230,12 @@ class ApiClient(Doors):
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
             self.update_params_for_auth(credentials, [], auth_settings)
-        merged: dict[str, tuple[str, Any]] = {}
+        # In the order that they have always been sent in, whichever wins.
+        names = (*self.default_headers, *credentials, *request.headers, *request.own_headers)
+        merged: dict[str, tuple[str, Any] | None] = dict.fromkeys(name.lower() for name in names)
         # A header that the program sets wins over the operation's, `Accept` too.
-        for headers in (request.headers, self.default_headers, credentials, request.own_headers):
-            for name, value in headers.items():
+        for source in (request.headers, self.default_headers, credentials, request.own_headers):
+            for name, value in source.items():
                 if value is not None:
                     merged[name.lower()] = (name, value)
         if self.default_headers.get("User-Agent") == self._own_user_agent:
@@ -247,7 +249,8 @@ class ApiClient(Doors):
                 merged["content-type"] = ("Content-Type", request.headers["Content-Type"])
         if other_url is not None and _is_foreign(other_url, self.configuration.host):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}
-        return MaskedHeaders({name: header_value(name, value) for name, value in merged.values()})
+        headers = [header for header in merged.values() if header is not None]
+        return MaskedHeaders({name: header_value(name, value) for name, value in headers})
 
     def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
         """Mask the credentials of a request where the server repeats them in its answer."""

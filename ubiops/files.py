@@ -14,15 +14,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.message import Message
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from ubiops.exceptions import ApiFileError, ApiValueError
 from ubiops.schema import write_text
 
-if TYPE_CHECKING:
-    FileLike = str | os.PathLike[str] | BinaryIO
-    """What an upload takes: a path, or an object open for reading bytes."""
+FileLike = str | os.PathLike[str] | BinaryIO
+"""What an upload takes: a path, or an object open for reading bytes."""
 
 __all__ = [
     "FileLike",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 from contextvars import ContextVar
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypedDict, TypeVar
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
 from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
@@ -46,8 +46,6 @@ __all__ = [
     "sent_request",
 ]
 
-T = TypeVar("T")
-
 _decoder = json.JSONDecoder()
 _SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"})
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
@@ -56,6 +54,7 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 _GRACE = 30
 # No request runs longer, in seconds.
 _LONGEST_TIMEOUT = 172_800
+_NEWEST_HOST = "https://api.ubiops.com/v2"
 
 
 class CallOptions(TypedDict, total=False):
@@ -96,12 +95,14 @@ class Request:
         form: Fields of the form.
         headers: Headers that the operation sets.
         own_headers: Headers that the caller sets for this call.
+        dropped: What to say where the service has no such path: that newer ones dropped the operation.
         body: What to send.
         read_timeout: Seconds to wait for data where the caller doesn't say; None for the default.
     """
 
     __slots__ = (
         "body",
+        "dropped",
         "form",
         "headers",
         "method",
@@ -122,6 +123,7 @@ class Request:
         self.form: list[tuple[str, bytes | Upload]] = []
         self.headers: dict[str, str] = {}
         self.own_headers: Mapping[str, str] = {}
+        self.dropped: str | None = None
         self.body: bytes | Stream | None = None
         self.read_timeout: float | None = None
 
@@ -150,6 +152,7 @@ class Client(Protocol):
         preload: bool,
         timeout: Any,
         data_only: bool,
+        host: str | None,
     ) -> Any:
         """Send a request and read its answer: see `ApiClient.execute`."""
 
@@ -184,6 +187,7 @@ class Parameter:
         type: Its type, as `ubiops.schema` names it.
         required: Whether it may not be None.
         wire_name: Name in the request, where it differs.
+        alias: Another name by which it may be given.
         **bounds: ``enum``, ``min_length``, ``max_length``, ``minimum``, ``maximum``.
 
     Attributes:
@@ -193,12 +197,26 @@ class Parameter:
     goes_to: ClassVar[str]
 
     def __init__(
-        self, name: str, type: str = "str", *, required: bool = False, wire_name: str | None = None, **bounds: Any
+        self,
+        name: str,
+        type: str = "str",
+        *,
+        required: bool = False,
+        wire_name: str | None = None,
+        alias: str | None = None,
+        **bounds: Any,
     ) -> None:
         self.name = name
+        self.alias = alias
         self.wire_name = wire_name or name
         self.required = required
-        self.spec = Spec(type, required=required, **bounds)
+        self._type = type
+        self._bounds = bounds
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What values it takes; made at its first use, since a program uses few of the API's operations."""
+        return Spec(self._type, required=self.required, **self._bounds)
 
     def check(self, value: Any) -> None:
         """Raise `Invalid` for a value that the API doesn't take."""
@@ -209,6 +227,12 @@ class Parameter:
         raise NotImplementedError
 
 
+def _numeral(spec: Spec, value: Any) -> Any:
+    """An int that is given for a text, as text: names and ids may be numbers."""
+    is_numeral = spec.type == "str" and isinstance(value, int) and not isinstance(value, bool)
+    return write_text(value) if is_numeral else value
+
+
 class Path(Parameter):
     """A part of the path; always required."""
 
@@ -216,6 +240,9 @@ class Path(Parameter):
 
     def __init__(self, name: str, type: str = "str", **bounds: Any) -> None:
         super().__init__(name, type, required=True, **bounds)
+
+    def check(self, value: Any) -> None:
+        super().check(_numeral(self.spec, value))
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.path_params[self.wire_name] = quote_path(value, safe)
@@ -225,6 +252,9 @@ class Query(Parameter):
     """A part of the query string."""
 
     goes_to = "query_params"
+
+    def check(self, value: Any) -> None:
+        super().check(_numeral(self.spec, value))
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.query.append(f"{self.wire_name}={quote_plus(write_text(value))}")
@@ -301,7 +331,7 @@ class Body(Parameter):
         return value if isinstance(value, due) else due.from_input(value).to_wire()
 
 
-class Operation(Generic[T]):
+class Operation:
     """One endpoint.
 
     Args:
@@ -312,6 +342,10 @@ class Operation(Generic[T]):
         returns: Type of the answer; None where there is none, ``file`` where it is the open response.
         content_type: Content type of the request body.
         server_timeout: The parameter that bounds how long the server works on a request, and its default in seconds.
+        together: Parameters that are required as soon as one of them, or of some others, is given; and those others.
+        since: The first client that had it, such as ``4.6``; None for 3.12 or older.
+        until: The last client that had it; None where the newest has it.
+        successor: The operation that does in newer generations what this one did.
     """
 
     def __init__(
@@ -323,6 +357,10 @@ class Operation(Generic[T]):
         returns: str | None = None,
         content_type: str = "application/json",
         server_timeout: tuple[str, int] | None = None,
+        together: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        successor: str | None = None,
     ) -> None:
         self.name = name
         self.method = method
@@ -331,9 +369,21 @@ class Operation(Generic[T]):
         self.returns = returns
         self.content_type = content_type
         self.server_timeout = server_timeout
-        self.takes_body = any(isinstance(parameter, Body) for parameter in parameters)
+        self.together = together
+        self.since = since
+        self.until = until
+        self.successor = successor
 
-    def call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]) -> T:
+    @cached_property
+    def takes_body(self) -> bool:
+        """Whether there is a request body of JSON or text."""
+        return any(isinstance(parameter, Body) for parameter in self.parameters)
+
+    @cached_property
+    def _aliases(self) -> dict[str, int]:
+        return {parameter.alias: index for index, parameter in enumerate(self.parameters) if parameter.alias}
+
+    def call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """Call the endpoint and return the data.
 
         Raises:
@@ -341,21 +391,20 @@ class Operation(Generic[T]):
             ApiTypeError: An unknown keyword; nothing was sent.
             ApiException: The API refused or failed the call, or couldn't be reached.
         """
-        result: T = self._call(client, arguments, options, data_only=True)
-        return result
+        return self._call(client, arguments, options, data_only=True)
 
-    def call_with_http_info(
-        self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]
-    ) -> tuple[T, int, Mapping[str, str]]:
-        """Like `call`, and return data, status and headers."""
-        data_only = options.get("_return_http_data_only", False)
-        result: tuple[T, int, Mapping[str, str]] = self._call(client, arguments, options, data_only=data_only)
-        return result
+    def call_twin(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], data_only: bool) -> Any:
+        """Like `call`, and return data, status and headers, unless it is the data alone that is asked for."""
+        given = options.get("_return_http_data_only")
+        return self._call(client, arguments, options, data_only=data_only if given is None else bool(given))
 
     def _call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool) -> Any:
+        if self._aliases:
+            arguments, options = self._by_name(arguments, options)
         for option in options:
             if option not in CallOptions.__annotations__:
                 raise self._unknown(option)
+        self._refuse_where_lacking(client.configuration)
         # By its class: a double has this method too, and no other way than `call_api`.
         goes_straight = getattr(type(client), "goes_straight", None)
         if goes_straight is None or not goes_straight(client):
@@ -372,7 +421,46 @@ class Operation(Generic[T]):
             preload=options.get("_preload_content", self.returns != "file"),
             timeout=options.get("_request_timeout"),
             data_only=data_only,
+            host=self._host(configuration),
         )
+
+    def _by_name(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The arguments and the options, where an argument was given by its other name."""
+        arguments, options = list(arguments), dict(options)
+        for alias, index in self._aliases.items():
+            value = options.pop(alias, None)
+            if value is not None and arguments[index] is not None:
+                raise ApiTypeError(f"Got `{self.parameters[index].name}` and `{alias}`, its other name, to {self.name}")
+            arguments[index] = value if arguments[index] is None else arguments[index]
+        return arguments, options
+
+    def _refuse_where_lacking(self, configuration: Configuration) -> None:
+        """Refuse a call of what the generation lacks that the program says the service is of."""
+        generation = getattr(configuration, "generation", None)
+        # A double's isn't text.
+        if not isinstance(generation, str) or self._is_in(generation):
+            return
+        clients = f"since client {self.since}" if self.since else f"until client {self.until}"
+        instead = f"; there, `{self.successor}` follows it" if self.successor and self.until else ""
+        raise ApiValueError(f"`{self.name}` is no operation of generation {generation}, but {clients}{instead}")
+
+    def _is_in(self, generation: str) -> bool:
+        there = _version(generation)
+        return (self.since is None or _version(self.since) <= there) and (
+            self.until is None or there <= _version(self.until)
+        )
+
+    def _host(self, configuration: Configuration) -> str | None:
+        """Where to send to instead of the configured host: the service has what is new in 4.15 below ``/v2`` alone."""
+        if self.since is None or self._is_in("4.14") or self.until is not None:
+            return None
+        return _NEWEST_HOST if configuration.host == configuration.get_host_settings()[0]["url"] else None
+
+    def _dropped(self) -> str | None:
+        if self.until is None:
+            return None
+        instead = f": `{self.successor}` follows it" if self.successor else ""
+        return f"Installations newer than client {self.until} have no `{self.name}`{instead}"
 
     def _call_by_doors(
         self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool
@@ -398,6 +486,7 @@ class Operation(Generic[T]):
                 given[parameter.goes_to].append((parameter.wire_name, value))
             else:
                 given[parameter.goes_to][parameter.wire_name] = value
+        host = self._host(client.configuration)
         token = sent_request.set(request)
         try:
             return client.call_api(
@@ -416,6 +505,7 @@ class Operation(Generic[T]):
                 _preload_content=options.get("_preload_content", self.returns != "file"),
                 _request_timeout=options.get("_request_timeout"),
                 collection_formats={},
+                **({} if host is None else {"_host": host}),
             )
         finally:
             sent_request.reset(token)
@@ -427,6 +517,8 @@ class Operation(Generic[T]):
             ApiValueError: An argument that the API doesn't take.
         """
         request = Request(self.name, self.method)
+        request.dropped = self._dropped()
+        self._check_together(arguments)
         for parameter, value in zip(self.parameters, arguments, strict=True):
             if value is None:
                 if parameter.required:
@@ -464,10 +556,26 @@ class Operation(Generic[T]):
             request.read_timeout = (given if usable else default) + _GRACE
         return request
 
+    def _check_together(self, arguments: Sequence[Any]) -> None:
+        if self.together is None:
+            return
+        required, others = self.together
+        given = {one.name for one, value in zip(self.parameters, arguments, strict=True) if value is not None}
+        missing = [name for name in required if name not in given]
+        if missing and given & {*required, *others}:
+            cause = next(one.name for one in self.parameters if one.name in given & {*required, *others})
+            raise MissingArgumentError(
+                f"Missing the required parameter `{missing[0]}` when calling `{self.name}` with `{cause}`"
+            )
+
     def _unknown(self, option: str) -> ApiTypeError:
         known = [*(parameter.name for parameter in self.parameters), *CallOptions.__annotations__]
         hint = nearest_hint(option, known)
         return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def decode_body(data: bytes, content_type: str | None = None) -> str:

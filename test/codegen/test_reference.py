@@ -10,7 +10,6 @@ import pytest
 
 import ubiops
 from test.codegen.document import OPERATIONS, ROOT, SCHEMAS
-from ubiops.api import core_api
 
 CALLS = dict(re.findall(r"```python\napi\.(\w+)(\([^`]*\))\n```", (ROOT / "docs/CoreApi.md").read_text()))
 
@@ -24,7 +23,7 @@ def test_an_example_makes_a_request(name: str, tmp_path: Path, monkeypatch: pyte
     bound = inspect.signature(getattr(ubiops.CoreApi, name)).bind(None, **arguments)
     bound.apply_defaults()
     _, *values, _ = bound.arguments.values()
-    request = getattr(core_api, f"_{name.upper()}").request(values)
+    request = getattr(ubiops.CoreApi, name).operation.request(values)
     assert re.fullmatch(r"/[^{}]+", request.path)
 
 

@@ -25,9 +25,9 @@ from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, ServerE
 from ubiops.utils import paginate, upload_file
 
 OPERATIONS: dict[str, Any] = {
-    name: method.operation
-    for name, method in vars(ubiops.CoreApi).items()
-    if hasattr(method, "operation") and not name.endswith("_with_http_info")
+    name: getattr(ubiops.CoreApi, name).operation
+    for name in dir(ubiops.CoreApi)
+    if hasattr(getattr(ubiops.CoreApi, name), "operation") and not name.endswith("_with_http_info")
 }
 PAGED = sorted(
     name

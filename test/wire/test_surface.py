@@ -28,15 +28,15 @@ SIGNATURES = {
     "_request_timeout=None, _host=None",
     "ubiops.api_client.ApiClient.close": "self",
     "ubiops.api_client.ApiClient.deserialize": "self, response, response_type",
-    "ubiops.api_client.ApiClient.files_parameters": "self, files=None",
-    "ubiops.api_client.ApiClient.parameters_to_tuples": "self, params, collection_formats",
+    "ubiops.api_client.ApiClient.files_parameters": "files=None",
+    "ubiops.api_client.ApiClient.parameters_to_tuples": "params, collection_formats",
     "ubiops.api_client.ApiClient.request": "self, method, url, query_params=None, headers=None, post_params=None, "
     "body=None, _preload_content=True, _request_timeout=None",
     "ubiops.api_client.ApiClient.sanitize_for_serialization": "self, obj",
-    "ubiops.api_client.ApiClient.select_header_accept": "self, accepts",
-    "ubiops.api_client.ApiClient.select_header_content_type": "self, content_types",
+    "ubiops.api_client.ApiClient.select_header_accept": "accepts",
+    "ubiops.api_client.ApiClient.select_header_content_type": "content_types",
     "ubiops.api_client.ApiClient.set_default_header": "self, header_name, header_value",
-    "ubiops.api_client.ApiClient.update_params_for_auth": "self, headers, querys, auth_settings",
+    "ubiops.api_client.ApiClient.update_params_for_auth": "self, headers, querys=None, auth_settings=None",
     "ubiops.configuration.Configuration": "host='https://api.ubiops.com/v2.1', api_key=None, api_key_prefix=None, "
     "username=None, password=None, signing_info=None",
     "ubiops.configuration.Configuration.auth_settings": "self",
@@ -44,7 +44,7 @@ SIGNATURES = {
     "ubiops.configuration.Configuration.get_basic_auth_token": "self",
     "ubiops.configuration.Configuration.get_host_from_settings": "self, index, variables=None",
     "ubiops.configuration.Configuration.get_host_settings": "self",
-    "ubiops.configuration.Configuration.to_debug_report": "self",
+    "ubiops.configuration.Configuration.to_debug_report": "",
     "ubiops.rest.RESTClientObject": "configuration, pools_size=4, maxsize=None",
     "ubiops.rest.RESTClientObject.DELETE": "self, url, headers=None, query_params=None, body=None, "
     "_preload_content=True, _request_timeout=None",
@@ -65,7 +65,8 @@ SIGNATURES = {
     "ubiops.rest.RESTResponse": "resp",
     "ubiops.rest.RESTResponse.getheader": "self, name, default=None",
     "ubiops.rest.RESTResponse.getheaders": "self",
-    "ubiops.exceptions.ApiException": "status=None, reason=None, http_resp=None",
+    "ubiops.exceptions.ApiException": "status=None, reason=None, body_or_response=None, http_resp=None, "
+    "requests_resp=None",
     "ubiops.exceptions.ApiKeyError": "msg, path_to_item=None",
     "ubiops.exceptions.ApiTypeError": "msg, path_to_item=None, valid_classes=None, key_type=None",
     "ubiops.exceptions.ApiValueError": "msg, path_to_item=None",
@@ -189,7 +190,7 @@ def resolve(name: str) -> Any:
 
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_signature(name: str) -> None:
-    expected = [part.partition("=") for part in SIGNATURES[name].split(", ")]
+    expected = [part.partition("=") for part in SIGNATURES[name].split(", ") if part]
     parameters = list(inspect.signature(resolve(name)).parameters.values())
     for (parameter, assigned, default), actual in zip(expected, parameters, strict=False):
         assert actual.name == parameter
@@ -249,7 +250,8 @@ def test_client_constants_and_attributes(client: ApiClient) -> None:
 def test_bases() -> None:
     exceptions = ubiops.exceptions
     assert issubclass(RESTResponse, io.IOBase)
-    assert exceptions.OpenApiException.__bases__ == (Exception,)
+    assert exceptions.UbiOpsException.__bases__ == (Exception,)
+    assert issubclass(exceptions.OpenApiException, exceptions.UbiOpsException)
     assert issubclass(exceptions.ApiException, exceptions.OpenApiException)
     for name, base in {"ApiKeyError": KeyError, "ApiTypeError": TypeError, "ApiValueError": ValueError}.items():
         assert issubclass(getattr(exceptions, name), exceptions.OpenApiException)

@@ -9,7 +9,25 @@ TYPE_CHECKING = False
 _MODULES = {
     "CoreApi": "ubiops.api.core_api",
 }
-_SUBMODULES = ("core_api",)
+_SUBMODULES = (
+    "core_api",
+    "deployment_requests",
+    "deployments",
+    "files",
+    "imports_and_exports",
+    "instances",
+    "metrics",
+    "organizations",
+    "pipeline_requests",
+    "pipelines",
+    "projects",
+    "request_schedules",
+    "roles",
+    "service_users",
+    "status",
+    "user",
+    "webhooks",
+)
 
 __all__ = [
     "CoreApi",

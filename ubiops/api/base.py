@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ubiops.exceptions import ApiTypeError, MissingArgumentError
 from ubiops.frames import keeps_frames, without_frames
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from ubiops.api_client import ApiClient
     from ubiops.operation import Operation
 
-__all__ = ["Api", "method_of"]
+__all__ = ["Api", "GroupOf", "method_of"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+G = TypeVar("G", bound="Api")
 
 
 class Api:
-    """The base of `CoreApi`: holds the client that its methods use.
+    """The base of `CoreApi` and of the groups of its methods: holds the client that they use.
 
     Args:
         api_client: The client; by default a new one with the default configuration.
@@ -28,6 +29,8 @@ class Api:
         ApiTypeError: It is no client.
     """
 
+    # What ``*_with_http_info`` returns by default: the data alone, as on the groups of client 4.x.
+    _twins_return_data_only = True
     # A value on the class, so that doubles made from it have this too.
     api_client: ApiClient = None  # type: ignore[assignment]
 
@@ -44,7 +47,32 @@ class Api:
         self.api_client = api_client
 
 
-def method_of(operation: Operation[Any]) -> Callable[[F], F]:
+class GroupOf(Generic[G]):
+    """A group of the methods of `CoreApi`: on an instance a group with its client, on the class the group's class.
+
+    Args:
+        cls: The class of the group.
+    """
+
+    def __init__(self, cls: type[G]) -> None:
+        self.cls = cls
+
+    def __set_name__(self, owner: type[Api], name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Api]) -> type[G]: ...
+    @overload
+    def __get__(self, instance: Api, owner: type[Api]) -> G: ...
+
+    def __get__(self, instance: Api | None, owner: type[Api]) -> type[G] | G:
+        if instance is None:
+            return self.cls
+        group: G = instance.__dict__.setdefault(self.name, self.cls(instance.api_client))
+        return group
+
+
+def method_of(operation: Operation) -> Callable[[F], F]:
     """Make a function a method that calls an operation.
 
     The method has the operation as its attribute ``operation``, and raises what Python says of missing and surplus

@@ -118,7 +118,7 @@ def paginate(  # type: ignore[misc]
     return islice(pages, limit)
 
 
-def _operation_of(method: Any, client: Any) -> Operation[Any]:
+def _operation_of(method: Any, client: Any) -> Operation:
     """The operation that a method of a client declares, or a double or a decorator in its place."""
     name = getattr(method, "__name__", None)
     if not isinstance(name, str):
@@ -151,14 +151,14 @@ def _client_of(method: Any) -> Any:
     return receiver.api_client if isinstance(receiver, Api) else None
 
 
-def _takes_log_query(operation: Operation[Any]) -> bool:
+def _takes_log_query(operation: Operation) -> bool:
     return any(
         isinstance(parameter, Body) and parameter.spec.type == "LogsCreate" for parameter in operation.parameters
     )
 
 
 def _bind(
-    method: Any, client: Any, operation: Operation[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    method: Any, client: Any, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """The arguments by name, checked as the method itself would."""
     # That of CoreApi, also where a program's own class overrides it.

@@ -123,7 +123,7 @@ def stream_request(
 
 
 @cache
-def _operation(kind: str, of_version: bool) -> Operation[Any]:
+def _operation(kind: str, of_version: bool) -> Operation:
     path = f"/projects/{{project_name}}/{kind}s/{{{kind}_name}}{'/versions/{version}' * of_version}/requests/stream"
     return Operation(
         f"stream_{kind}_request",
@@ -139,7 +139,7 @@ def _operation(kind: str, of_version: bool) -> Operation[Any]:
 
 
 def _updates(
-    api: Any, operation: Operation[Any], arguments: list[Any], kind: str, full_response: bool
+    api: Any, operation: Operation, arguments: list[Any], kind: str, full_response: bool
 ) -> Generator[Update, None, None]:
     options = {"_preload_content": False, "_headers": {"Accept": "text/event-stream"}}
     response = operation.call(api.api_client, arguments, options)

@@ -260,10 +260,11 @@ def wait_for_deployment_request(
     what = f"Request {request_id} to deployment {deployment_name}"
     with _Wait("wait_for_deployment_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"deployment_request_id": request_id}, stream_logs)
-        return _finished_request(
+        request: DeploymentRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.deployment_requests_get(project_name, deployment_name, request_id, **options),
         )
+        return request
 
 
 def wait_for_deployment_version_request(
@@ -285,12 +286,13 @@ def wait_for_deployment_version_request(
     what = f"Request {request_id} to version {version} of deployment {deployment_name}"
     with _Wait("wait_for_deployment_version_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"deployment_request_id": request_id}, stream_logs)
-        return _finished_request(
+        request: DeploymentRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.deployment_version_requests_get(
                 project_name, deployment_name, request_id, version, **options
             ),
         )
+        return request
 
 
 def wait_for_pipeline_request(
@@ -332,9 +334,10 @@ def wait_for_pipeline_request(
     what = f"Request {request_id} to pipeline {pipeline_name}"
     with _Wait("wait_for_pipeline_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"pipeline_request_id": request_id}, stream_logs)
-        return _finished_request(
+        request: PipelineRequestSingleDetail = _finished_request(
             wait, lambda **options: wait.api.pipeline_requests_get(project_name, pipeline_name, request_id, **options)
         )
+        return request
 
 
 def wait_for_pipeline_version_request(
@@ -356,12 +359,13 @@ def wait_for_pipeline_version_request(
     what = f"Request {request_id} to version {version} of pipeline {pipeline_name}"
     with _Wait("wait_for_pipeline_version_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"pipeline_request_id": request_id}, stream_logs)
-        return _finished_request(
+        request: PipelineRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.pipeline_version_requests_get(
                 project_name, pipeline_name, request_id, version, **options
             ),
         )
+        return request
 
 
 def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:

@@ -41,7 +41,7 @@ _MODULES = {
     "PlantUpdate": "ubiops.models.plant_update",
     "Pot": "ubiops.models.pot",
 }
-_SUBMODULES = ("api", "api_client", "configuration", "exceptions", "models", "rest", "utils")
+_SUBMODULES = ("api", "api_client", "configuration", "exceptions", "files", "models", "rest", "utils")
 
 __all__ = [
     "NULL",
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from ubiops import api_client as api_client
     from ubiops import configuration as configuration
     from ubiops import exceptions as exceptions
+    from ubiops import files as files
     from ubiops import models as models
     from ubiops import rest as rest
     from ubiops import utils as utils

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 _MODULES = {
     "CoreApi": "ubiops.api.core_api",
 }
-_SUBMODULES = ("core_api",)
+_SUBMODULES = ("core_api", "photos", "plants", "talk")
 
 __all__ = [
     "CoreApi",
