@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import ubiops
-from test.emulator.project import DOUBLE, TestProject, make_zip
+from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
+from ubiops.emulator import Emulator
 
 BROKEN = "raise ValueError('broken at import')"
 
@@ -173,6 +176,57 @@ def test_a_version_is_building_while_it_is_built(bare: TestProject, tmp_path: Pa
         bare.wait_for_build(upload.build)
         bare.upload({"deployment.py": DOUBLE})
     assert bare.api.deployment_versions_get("lab", "model", "v1").status == "available"
+
+
+def packages(emulator: Emulator) -> list[str]:
+    return sorted(path.name for path in emulator._engine.packages.archive("x").parent.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["version", "deployment", "project"])
+def test_packages_go_with_what_they_belong_to(bare: TestProject, emulator: Emulator, kind: str) -> None:
+    builds = [bare.upload({"deployment.py": DOUBLE}) for _ in range(2)]
+    bare.request({"x": 1})
+    kept = sorted(name for build in builds for name in (build.revision, f"{build.revision}.zip"))
+    assert packages(emulator) == kept
+    if kind == "version":
+        bare.api.deployment_versions_delete("lab", "model", "v1")
+    elif kind == "deployment":
+        bare.api.deployments_delete("lab", "model")
+    else:
+        export = bare.api.exports_create("lab", {"environment_variables": {}})
+        wait_until(lambda: bare.api.exports_get("lab", export.id), lambda found: found.status == "completed")
+        bare.api.projects_delete("lab")
+    assert packages(emulator) == []
+
+
+def test_packages_that_a_killed_process_left_are_swept_up(tmp_path: Path) -> None:
+    with Emulator(data_dir=tmp_path, project="lab") as emulator, emulator.client().api_client as client:
+        project = TestProject(ubiops.CoreApi(client), "lab")
+        project.deploy()
+        kept = packages(emulator)
+        (tmp_path / "packages" / "left.zip").touch()
+        (tmp_path / "packages" / "left").mkdir()
+    with Emulator(data_dir=tmp_path) as emulator:
+        assert packages(emulator) == kept
+
+
+def test_a_package_is_copied_beside_the_event_loop(
+    bare: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.upload({"deployment.py": DOUBLE})
+    threads: list[threading.Thread] = []
+    copy = shutil.copyfile
+
+    def watched(source: Path, target: Path) -> None:
+        threads.append(threading.current_thread())
+        copy(source, target)
+
+    # Replaced to see the thread: how long it takes says nothing on a machine that is busy.
+    monkeypatch.setattr(shutil, "copyfile", watched)
+    source = {"source_deployment": "model", "source_version": "v1"}
+    bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", **source).build)
+    assert threads
+    assert emulator._thread not in threads
 
 
 def test_new_code_takes_over(bare: TestProject) -> None:

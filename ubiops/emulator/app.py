@@ -120,7 +120,12 @@ class _Endpoint:
             arguments |= await _read_body(request, operation.body)
         self._access.authorize_body(caller, operation.id, arguments)
         handler = self._handlers[operation.id]
-        return _respond(operation, await self._call(handler, caller.email, _origin(request), arguments))
+        try:
+            return _respond(operation, await self._call(handler, caller.email, _origin(request), arguments))
+        finally:
+            # Requests change nothing of what they go to.
+            if request.method != "GET" and "_requests_" not in operation.id:
+                self._engine.targets.forget()
 
     def _preflight(self, origin: str) -> Response:
         """What a browser asks before a web page's request; the token comes only with the request itself."""

@@ -625,29 +625,16 @@ class AuditEvent(Base):
     object_name: Mapped[str]
 
 
-_EVENTS = {
-    table.__tablename__ for table in (DeploymentRequest, PipelineRequest, Measurement, InstanceRun, LogLine, AuditEvent)
-}
-"""Tables of what happens, which is written all the time; the others hold what was set up."""
-
-
 class Store:
     """The database.
 
     Args:
         path: File of the database; made if it isn't there.
-
-    Attributes:
-        changes (int): Counts the changes of what was set up. What was read of it while this stays the same still holds.
     """
 
     def __init__(self, path: Path) -> None:
-        self.changes = 0
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "before_cursor_execute", self._notice)
-        event.listen(self._engine, "commit", self._count)
-        event.listen(self._engine, "rollback", self._count)
         Base.metadata.create_all(self._engine)
         self.new_session = sessionmaker(self._engine, expire_on_commit=False)
         self._connection = self._engine.connect()
@@ -661,17 +648,6 @@ class Store:
         """A transaction without a session's bookkeeping, for what every request does; ended as a session is."""
         with self._connection.begin():
             yield self._connection
-
-    def _notice(self, connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-        verb, _, target = statement.partition(" ")
-        if verb != "SELECT" and target.removeprefix("INTO ").removeprefix("FROM ").partition(" ")[0] not in _EVENTS:
-            connection.info["changed"] = True
-            self.changes += 1
-
-    def _count(self, connection: Connection) -> None:
-        # Who read in the middle of the transaction saw what was there before it.
-        if connection.info.pop("changed", False):
-            self.changes += 1
 
     def clear(self) -> None:
         """Forget everything."""

@@ -20,9 +20,10 @@ _NAMED = _OF_DEPLOYMENT.where(Version.name == bindparam("version"))
 
 
 class Targets:
-    """Versions with their deployments and projects, read again only when something that was set up has changed.
+    """Versions with their deployments and projects, read once. They belong to no session: they are for reading.
 
-    They belong to no session: they are for reading.
+    Whoever changes a project, a deployment or a version calls `forget` once that is committed: the application after
+    each request that may, and what does so on its own.
 
     Args:
         store: Where they are.
@@ -30,8 +31,11 @@ class Targets:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._changes = store.changes
         self._known: dict[tuple[str, ...], Version | None] = {}
+
+    def forget(self) -> None:
+        """Read all again."""
+        self._known.clear()
 
     def find(self, version_id: str) -> Version | None:
         """The version of an id."""
@@ -46,9 +50,6 @@ class Targets:
         return self._find(_NAMED, project=project, deployment=deployment, version=version)
 
     def _find(self, query: Select[Version], **values: str) -> Version | None:
-        if self._changes != self._store.changes:
-            self._known.clear()
-            self._changes = self._store.changes
         # Ids, deployments and versions are told apart by how many values there are.
         key = tuple(values.values())
         if key not in self._known:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import shutil
-from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
@@ -17,47 +14,35 @@ from typing import Any
 from sqlalchemy import bindparam, delete, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from ubiops.deployment_package import (
-    DataError,
-    PackageError,
-    RequestError,
-    check_data,
-    find_root,
-    inherited_environment,
-    main_file_name,
-)
+from ubiops.deployment_package import DataError, PackageError, RequestError, check_data
+from ubiops.emulator.execution.builds import Builds
+from ubiops.emulator.execution.code import Code
 from ubiops.emulator.execution.files import RequestFiles
-from ubiops.emulator.execution.instance import Instance, LogSink, Package, WorkerLostError
+from ubiops.emulator.execution.instance import Instance, LogSink, WorkerLostError
 from ubiops.emulator.execution.measure import measure_request
 from ubiops.emulator.execution.notify import notify
-from ubiops.emulator.execution.package import unpack
+from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.storage import Storage
 from ubiops.emulator.store import (
-    Build,
     DeploymentRequest,
     InstanceRun,
-    LogLine,
     PipelineVersion,
     Prepared,
+    Revision,
     Store,
-    Variable,
+    Transfer,
     Version,
     now,
     timestamp,
     to_json,
 )
 from ubiops.emulator.targets import Targets
-from ubiops.emulator.variables import effective_variables
-from ubiops.package_format import read_variables
 
 _logger = logging.getLogger(__name__)
-
-_BUILD_TIMEOUT = 600.0
-"""Seconds that a package may take to be imported and initialized in its build."""
 
 _NOTICED = 0.05
 """Seconds after which it is stored that a request runs; one that ends sooner is stored once."""
@@ -92,6 +77,8 @@ class Engine:
         store (Store): The same.
         storage (Storage): The same.
         targets (Targets): The versions that requests go to.
+        packages (Packages): The zips of revisions, exports and imports.
+        builds (Builds): Builds the packages.
         pipelines (Pipelines): Runs pipeline requests.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
@@ -100,22 +87,22 @@ class Engine:
         self.storage = storage
         self.store = self._store = store
         self.targets = Targets(store)
-        self._directory = directory
-        self._requirements = Requirements(directory.parent / "environments", install=install_requirements)
+        self.packages = Packages(directory)
+        requirements = Requirements(directory.parent / "environments", install=install_requirements)
+        self._code = Code(store, self.packages, requirements)
+        self.builds = Builds(
+            store,
+            self.packages,
+            requirements,
+            self._code,
+            self.targets,
+            spawn=self.spawn,
+            built=lambda version: self.restart([version]),
+        )
         self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
-        self._builds: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
         self.pipelines = Pipelines(store, self)
-
-    # Packages
-
-    def archive(self, revision_id: str) -> Path:
-        """Where the zip of a revision is kept."""
-        return self._directory / f"{revision_id}.zip"
-
-    def _unpacked(self, revision_id: str) -> Path:
-        return self._directory / revision_id
 
     # Requests
 
@@ -155,12 +142,14 @@ class Engine:
             if version.minimum_instances and version.is_ready:
                 self._pool(version).keep_minimum()
 
-    def forget(self, version_ids: Iterable[str]) -> None:
-        """Stop the instances of versions that are being deleted."""
-        for version_id in version_ids:
+    def forget(self, session: Session, version_ids: Iterable[str]) -> None:
+        """Stop the instances of versions that are being deleted, and delete their packages."""
+        ids = list(version_ids)
+        for version_id in ids:
             pool = self._pools.pop(version_id, None)
             if pool is not None:
                 self.spawn(pool.close())
+        self.packages.remove_later(session, session.scalars(select(Revision.id).where(Revision.version_id.in_(ids))))
 
     def _pool(self, version: Version) -> Pool:
         pool = self._pools.get(version.id)
@@ -173,7 +162,7 @@ class Engine:
 
     def new_instance(self, version_id: str) -> Instance:
         """An instance that will run the active package of a version."""
-        return Instance(partial(self._describe, version_id, None), self._log_of(version_id))
+        return Instance(partial(self._code.describe, version_id), self._code.log_of(version_id))
 
     async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
         """Let an instance answer a stored request, which is read where it isn't at hand."""
@@ -185,7 +174,7 @@ class Engine:
         begin = asyncio.get_running_loop().call_later(_NOTICED, self._begin, request)
         data, deployment = request.data, request.version.deployment
         pipeline_version = self._pipeline_version(request)
-        log = self._log_of(request.version.id, request_id=request_id, **log_columns(request, pipeline_version))
+        log = self._code.log_of(request.version.id, request_id=request_id, **log_columns(request, pipeline_version))
         context = _request_context(request, pipeline_version)
         files = RequestFiles(self._store, self.storage, request)
         try:
@@ -309,146 +298,13 @@ class Engine:
         """Note that the instances that run have lived until now."""
         session.execute(update(InstanceRun).where(InstanceRun.id.in_(self.running)).values(ended=now()))
 
-    # Builds
-
-    def build(self, build_id: str, version_id: str) -> None:
-        """Start a build; those of one version run one after the other."""
-        self.spawn(self._build(build_id, version_id))
-
-    async def _build(self, build_id: str, version_id: str) -> None:
-        async with self._builds[version_id]:
-            log = self._log_of(version_id, build_id=build_id, system=True)
-            revision_id = self._begin_build(build_id)
-            if revision_id is None:
-                return
-            log("info", ["Build started"])
-            try:
-                methods = await self._validate(build_id, version_id, revision_id)
-            except PackageError as error:
-                log("error", [f"Build failed: {error}"])
-                self._fail_build(build_id, str(error))
-            except Exception:
-                _logger.exception("Build %s failed inside the emulator", build_id)
-                self._fail_build(build_id, "The emulator failed to build the package; its log says why")
-            else:
-                log("info", ["Build finished"])
-                self._complete_build(build_id, methods)
-
-    async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:
-        await asyncio.to_thread(unpack, self.archive(revision_id), self._unpacked(revision_id))
-        describe = partial(self._describe, version_id, revision_id)
-        log = self._log_of(version_id, build_id=build_id, system=True)
-        await self._requirements.provide(describe().directory, log)
-        self._set_status(build_id, "validating")
-        instance = Instance(describe, self._log_of(version_id, build_id=build_id))
-        try:
-            return await asyncio.wait_for(instance.start(), _BUILD_TIMEOUT)
-        except asyncio.TimeoutError:
-            raise PackageError(f"The package wasn't initialized within {_BUILD_TIMEOUT:g} seconds") from None
-        finally:
-            await instance.stop()
-
-    def _begin_build(self, build_id: str) -> str | None:
-        with self._store.session() as session:
-            build = session.scalar(select(Build).where(Build.id == build_id))
-            if build is None:
-                return None
-            build.status = "building"
-            return build.revision_id
-
-    def _set_status(self, build_id: str, status: str) -> None:
-        with self._store.session() as session:
-            build = session.scalar(select(Build).where(Build.id == build_id))
-            if build is not None:
-                build.status = status
-
-    def _fail_build(self, build_id: str, message: str) -> None:
-        with self._store.session() as session:
-            build = session.scalar(select(Build).where(Build.id == build_id))
-            if build is not None:
-                build.status = "failed"
-                build.error_message = message[:1024]
-                version = build.version
-                _end_build(version, build)
-                text = f"The build {build_id} of the version {version.name} of the deployment {version.deployment.name}"
-                place = {"version_id": version.id, "build_id": build_id}
-                notify(session, version.deployment.project_id, version.monitoring, f"{text} has failed", **place)
-
-    def _complete_build(self, build_id: str, methods: dict[str, bool]) -> None:
-        with self._store.session() as session:
-            build = session.scalar(select(Build).where(Build.id == build_id))
-            if build is None:
-                return
-            build.status = "success"
-            build.has_request_method = methods["has_request_method"]
-            build.has_requests_method = methods["has_requests_method"]
-            version = build.version
-            version.active_revision_id = build.revision_id
-            _end_build(version, build)
-            version.last_updated = now()
-            self.restart([version])
-
-    # What user code sees
-
-    def _describe(self, version_id: str, revision_id: str | None) -> Package:
-        with self._store.session() as session:
-            version = session.get(Version, version_id)
-            if version is None:
-                raise PackageError("The version was deleted")
-            if version.language.startswith("r"):
-                raise PackageError(f"The emulator runs Python, not {version.language}")
-            revision_id = revision_id or version.active_revision_id
-            assert revision_id is not None
-            variables = effective_variables(session, version)
-            context = _init_context(version, variables)
-        environment = inherited_environment()
-        own = {variable.name: variable.value for variable in variables}
-        root = find_root(self._unpacked(revision_id), main_file_name(own))
-        environment |= {**read_variables(root), **own}
-        installed = self._requirements.path(root)
-        if installed is not None:
-            search = [str(installed), environment.get("PYTHONPATH", "")]
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
-        secrets = [variable.value for variable in variables if variable.secret and variable.value]
-        return Package(root, context, environment, secrets)
-
-    def _log_of(
-        self,
-        version_id: str,
-        *,
-        build_id: str | None = None,
-        request_id: str | None = None,
-        system: bool = False,
-        **columns: str | None,
-    ) -> LogSink:
-        def write(level: str, lines: list[str]) -> None:
-            with self._store.session() as session:
-                version = session.get(Version, version_id)
-                if version is None:
-                    return
-                session.add_all(
-                    LogLine(
-                        project_id=version.deployment.project_id,
-                        version_id=version_id,
-                        build_id=build_id,
-                        request_id=request_id,
-                        level=level,
-                        system=system,
-                        log=line,
-                        **columns,
-                    )
-                    for line in lines
-                )
-
-        return write
-
     # The engine itself
 
     def recover(self) -> None:
         """Take up what an earlier process left: builds and batches run again, direct requests have failed."""
         with self._store.session() as session:
-            for build in session.scalars(select(Build).where(Build.status.in_(["queued", "building", "validating"]))):
-                self.build(build.id, build.version_id)
+            self.packages.sweep({*session.scalars(select(Revision.id)), *session.scalars(select(Transfer.id))})
+            self.builds.recover(session)
             self.pipelines.recover(session)
             unfinished = DeploymentRequest.status.in_(["pending", "processing", "cancelled_pending"])
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
@@ -477,15 +333,14 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A lock belongs to the event loop that it was waited for in.
-        self._builds.clear()
+        self.builds.stop()
 
     async def clear(self) -> None:
         """Stop everything and delete the packages, files and blobs."""
         await self.stop()
         self.storage.clear()
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir()
+        self.packages.clear()
+        self.targets.forget()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it is done, or the engine stops."""
@@ -495,35 +350,9 @@ class Engine:
         return task
 
 
-def _end_build(version: Version, build: Build) -> None:
-    """Give a version the status that it has after a build, unless another one follows."""
-    if version.latest_build_id == build.id:
-        # What a failed build would have replaced goes on.
-        version.status = "available" if version.is_ready else "unavailable"
-
-
-def _init_context(version: Version, variables: list[Variable]) -> dict[str, Any]:
-    deployment = version.deployment
-    return {
-        "project": deployment.project.name,
-        "deployment": deployment.name,
-        "version": version.name,
-        "input_type": deployment.input_type,
-        "output_type": deployment.output_type,
-        "input_fields": _plain_fields(deployment.input_fields),
-        "output_fields": _plain_fields(deployment.output_fields),
-        "language": version.language,
-        "environment_variables": {variable.name: variable.value for variable in variables},
-    }
-
-
 def _delete_after(version: Version) -> str:
     """When a request that starts or is cancelled now is old enough to be deleted."""
     return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
-
-
-def _plain_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"name": field["name"], "data_type": field["data_type"]} for field in fields]
 
 
 def _request_context(request: RunningRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:

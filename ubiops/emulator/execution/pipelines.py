@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,6 +23,7 @@ from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.execution.expressions import ExpressionError, evaluate
 from ubiops.emulator.execution.measure import add_measurement, seconds_between, volume
 from ubiops.emulator.execution.notify import notify
+from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
 from ubiops.emulator.store import (
@@ -37,9 +38,6 @@ from ubiops.emulator.store import (
     now,
     timestamp,
 )
-
-if TYPE_CHECKING:
-    from ubiops.emulator.execution.engine import Engine
 
 _logger = logging.getLogger(__name__)
 
@@ -73,24 +71,37 @@ class PipelineOutcome:
     deployment_requests: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Deployments(Protocol):
+    """What pipelines need of the engine that owns them."""
+
+    def submit(self, version: Version, request_id: str, *, express: bool, timeout: float) -> asyncio.Future[Outcome]:
+        """Queue a stored request; returns what tells how it ends."""
+
+    def cancel(self, request: DeploymentRequest) -> None:
+        """Take a request out of the queue, or off its instance."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something until it is done, or the emulator stops."""
+
+
 class Pipelines:
     """Runs the pipeline requests of the store.
 
     Args:
         store: Where they are.
-        engine: What runs the deployments.
+        deployments: What runs the requests to deployments.
     """
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, deployments: Deployments) -> None:
         self.store = store
-        self.engine = engine
+        self.deployments = deployments
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def submit(self, request: PipelineRequest) -> asyncio.Future[PipelineOutcome]:
         """Run a stored request, once the present transaction is committed; gives what tells how it ends."""
         done: asyncio.Future[PipelineOutcome] = asyncio.get_running_loop().create_future()
-        task = self.engine.spawn(self._serve(request.id, request.version_id, request.express, done))
+        task = self.deployments.spawn(self._serve(request.id, request.version_id, request.express, done))
         self._tasks[request.id] = task
         task.add_done_callback(lambda _task, id=request.id: self._tasks.pop(id, None))  # type: ignore[misc]
         return done
@@ -335,7 +346,7 @@ class _Run:
     # Objects
 
     async def _request_deployment(self, item: PipelineObject, data: Any) -> Any:
-        engine, request = self._pipelines.engine, self._request
+        deployments, request = self._pipelines.deployments, self._request
         with self._pipelines.store.session() as session:
             deployment, version = self._deployment_of(session, item)
             view: dict[str, Any] = {
@@ -367,11 +378,11 @@ class _Run:
             session.add(part)
             session.flush()
             view["id"] = part.id
-            done = engine.submit(version, part.id, express=part.express, timeout=part.timeout)
+            done = deployments.submit(version, part.id, express=part.express, timeout=part.timeout)
         try:
             outcome = await done
         except asyncio.CancelledError:
-            engine.cancel(part)
+            deployments.cancel(part)
             raise
         view["success"] = outcome.status == "completed"
         view["error_message"] = outcome.error_message

@@ -83,7 +83,9 @@ def deployments_delete(context: Context, project_name: str, deployment_name: str
     deployment = find_deployment(context, project_name, deployment_name)
     refuse_if_referenced(context, deployment)
     refuse_scheduled_deployment(context, deployment)
-    context.engine.forget(context.session.scalars(select(Version.id).where(Version.deployment_id == deployment.id)))
+    context.engine.forget(
+        context.session, context.session.scalars(select(Version.id).where(Version.deployment_id == deployment.id))
+    )
     _record(context, deployment, "delete", f"Deleted deployment {deployment.name}")
     context.session.delete(deployment)
 

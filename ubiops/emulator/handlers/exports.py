@@ -102,7 +102,7 @@ def list_transfers(context: Context, project_name: str, kind: str, status: str |
 
 def download(context: Context, transfer: Transfer) -> FileResponse:
     """The zip of an export or import."""
-    path = context.engine.archive(transfer.id)
+    path = context.engine.packages.archive(transfer.id)
     if transfer.size is None or not path.is_file():
         raise invalid(f"The {transfer.kind} is {transfer.status} and has no file to download")
     record_transfer(context, transfer, "info", "Downloaded")
@@ -112,7 +112,7 @@ def download(context: Context, transfer: Transfer) -> FileResponse:
 def delete(context: Context, transfer: Transfer) -> None:
     """Delete an export or import and its zip."""
     record_transfer(context, transfer, "delete", "Deleted")
-    context.engine.archive(transfer.id).unlink(missing_ok=True)
+    context.engine.packages.remove_later(context.session, [transfer.id])
     context.session.delete(transfer)
 
 
@@ -167,7 +167,7 @@ async def run_export(engine: Engine, id: str) -> None:
             # Collected anew, for what it names may have changed since it was asked for.
             context = Context(session, engine, transfer.created_by)
             contents, packages = _collect(context, transfer.project, transfer.contents)
-        path = engine.archive(id)
+        path = engine.packages.archive(id)
         await asyncio.to_thread(write_bundle, path, contents, packages)
         if not change(engine, id, status="completed", contents=contents, size=path.stat().st_size):
             path.unlink()
@@ -208,7 +208,7 @@ def _deployment(
         revision_id = version.active_revision_id
         if revision_id is not None:
             settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
-            packages[settings["zip"]] = context.engine.archive(revision_id)
+            packages[settings["zip"]] = context.engine.packages.archive(revision_id)
         versions[version_name] = {**settings, "environment_variables": _variables(context, version, item)}
     read = deployments_get(context, project.name, name)
     return {

@@ -78,13 +78,13 @@ async def imports_create(
         raise invalid("Give exactly one of file, import_link and export_id")
     skip = _read_boolean(skip_confirmation)
     id = new_id()
-    target = context.engine.archive(id)
+    target = context.engine.packages.archive(id)
     if export_id:
         export = find_transfer(context, project_name, "export", export_id)
         if export.status != "completed":
             raise invalid(f"export_id: the export is {export.status}; only a completed one can be imported")
         context.session.commit()
-        await asyncio.to_thread(shutil.copyfile, context.engine.archive(export.id), target)
+        await asyncio.to_thread(shutil.copyfile, context.engine.packages.archive(export.id), target)
     elif isinstance(file, UploadFile):
         context.session.commit()
         await asyncio.to_thread(_keep, file.file, target)
@@ -246,7 +246,7 @@ async def _advance(engine: Engine, id: str) -> None:
             return
         status, link, skip = transfer.status, transfer.link, transfer.skip_confirmation
         contents: Contents = transfer.contents
-    path = engine.archive(id)
+    path = engine.packages.archive(id)
     if status in ("pending", "scanning"):
         change(engine, id, status="scanning")
         if link is not None:
@@ -269,18 +269,19 @@ async def _bring_in(engine: Engine, id: str, contents: Contents) -> None:
         for settings in deployment["versions"].values()
         if settings.get("zip")
     }
+    archive = engine.packages.archive
     try:
         for name, revision_id in revisions.items():
-            await asyncio.to_thread(extract_package, engine.archive(id), name, engine.archive(revision_id))
+            await asyncio.to_thread(extract_package, archive(id), name, archive(revision_id))
         with engine.store.session() as session:
             transfer = session.scalar(select(Transfer).filter_by(id=id))
             if transfer is not None:
                 _Creation(Context(session, engine, transfer.created_by), transfer, revisions).run()
                 transfer.status = "completed"
     except BaseException:
-        for revision_id in revisions.values():
-            engine.archive(revision_id).unlink(missing_ok=True)
+        engine.packages.remove(revisions.values())
         raise
+    engine.targets.forget()
 
 
 class _Creation:

@@ -22,6 +22,7 @@ from ubiops.emulator.store import (
     PipelineVersion,
     Project,
     ProjectUser,
+    Transfer,
     User,
     Version,
     now,
@@ -74,7 +75,9 @@ def projects_update(context: Context, project_name: str, data: dict[str, Any]) -
 def projects_delete(context: Context, project_name: str) -> None:
     project = find_project(context, project_name)
     versions = select(Version.id).join(Version.deployment).where(Deployment.project_id == project.id)
-    context.engine.forget(context.session.scalars(versions))
+    context.engine.forget(context.session, context.session.scalars(versions))
+    transfers = select(Transfer.id).where(Transfer.project_id == project.id)
+    context.engine.packages.remove_later(context.session, context.session.scalars(transfers))
     context.engine.storage.forget(context.session, project)
     requests = select(PipelineRequest.id).join(PipelineRequest.version).join(PipelineVersion.pipeline)
     context.engine.pipelines.cancel(context.session.scalars(requests.where(Pipeline.project_id == project.id)))

@@ -30,23 +30,29 @@ async def revisions_file_upload(
     source_version: str | None,
     template_deployment_id: str | None,
 ) -> dict[str, Any]:
-    found = find_version(context, project_name, deployment_name, version)
+    find_version(context, project_name, deployment_name, version)
     revision_id = new_id()
-    target = context.engine.archive(revision_id)
+    target = context.engine.packages.archive(revision_id)
     if template_deployment_id:
         raise not_found(
             f"The template '{template_deployment_id}' was not found: the emulator has none; give file or a source"
         )
-    if isinstance(file, UploadFile):
-        context.session.commit()
-        await asyncio.to_thread(_keep, file, target)
-        found = find_version(context, project_name, deployment_name, version)
-    elif source_deployment and source_version:
-        source = find_version(context, project_name, source_deployment, source_version)
-        shutil.copyfile(context.engine.archive(_latest_revision(context, source).id), target)
-    else:
-        raise invalid("Give the package as the form field file, or source_deployment together with source_version")
-    return create_revision(context, found, revision_id)
+    try:
+        if isinstance(file, UploadFile):
+            context.session.commit()
+            await asyncio.to_thread(_keep, file, target)
+        elif source_deployment and source_version:
+            source = find_version(context, project_name, source_deployment, source_version)
+            archive = context.engine.packages.archive(_latest_revision(context, source).id)
+            context.session.commit()
+            await asyncio.to_thread(shutil.copyfile, archive, target)
+        else:
+            raise invalid("Give the package as the form field file, or source_deployment together with source_version")
+        # Looked up again: it may have been deleted meanwhile.
+        return create_revision(context, find_version(context, project_name, deployment_name, version), revision_id)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _keep(file: UploadFile, target: Path) -> None:
@@ -77,7 +83,7 @@ def create_revision(context: Context, version: Version, revision_id: str) -> dic
     version.last_file_uploaded = version.last_updated = now()
     context.session.flush()
     _record(context, version, "Uploaded a package to")
-    context.engine.build(build.id, version.id)
+    context.engine.builds.start(build.id, version.id)
     return {"success": True, "revision": revision.id, "build": build.id}
 
 
@@ -99,7 +105,7 @@ def revisions_file_download(
     revision = _find(context, project_name, deployment_name, version, revision_id)
     _record(context, revision.version, "Downloaded a package of")
     return FileResponse(
-        context.engine.archive(revision.id),
+        context.engine.packages.archive(revision.id),
         media_type="application/octet-stream",
         filename=f"{deployment_name}_{version}.zip",
     )

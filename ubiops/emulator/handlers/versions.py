@@ -113,7 +113,7 @@ def deployment_versions_delete(context: Context, project_name: str, deployment_n
     found = find_version(context, project_name, deployment_name, version)
     refuse_if_referenced(context, found)
     refuse_scheduled_version(context, found)
-    context.engine.forget([found.id])
+    context.engine.forget(context.session, [found.id])
     _record(context, found, "delete", f"Deleted version {found.name}")
     context.session.delete(found)
 

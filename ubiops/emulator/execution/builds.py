@@ -1,0 +1,162 @@
+"""Builds: each revision is unpacked, its requirements are provided for, and its code is tried out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ubiops.deployment_package import PackageError
+from ubiops.emulator.execution.code import Code
+from ubiops.emulator.execution.instance import Instance
+from ubiops.emulator.execution.notify import notify
+from ubiops.emulator.execution.packages import Packages
+from ubiops.emulator.execution.requirements import Requirements
+from ubiops.emulator.store import Build, Store, Version, now
+from ubiops.emulator.targets import Targets
+
+_logger = logging.getLogger(__name__)
+
+_TIMEOUT = 600.0
+"""Seconds that a package may take to be imported and initialized in its build."""
+
+_LONGEST_ERROR = 1024
+
+
+class Builds:
+    """Builds the packages of versions.
+
+    Args:
+        store: Where the builds are.
+        packages: Where their packages are.
+        requirements: What provides for what the packages ask for.
+        code: Describes what an instance runs.
+        targets: The versions that requests go to.
+        spawn: Runs something until it is done, or the emulator stops.
+        built: Called with a version that has a new active revision, before it is stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        packages: Packages,
+        requirements: Requirements,
+        code: Code,
+        targets: Targets,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        built: Callable[[Version], None],
+    ) -> None:
+        self._store = store
+        self._packages = packages
+        self._requirements = requirements
+        self._code = code
+        self._targets = targets
+        self._spawn = spawn
+        self._built = built
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def start(self, build_id: str, version_id: str) -> None:
+        """Start a build; those of one version run one after the other."""
+        self._spawn(self._build(build_id, version_id))
+
+    def recover(self, session: Session) -> None:
+        """Start those again that an earlier process left."""
+        for build in session.scalars(select(Build).where(Build.status.in_(["queued", "building", "validating"]))):
+            self.start(build.id, build.version_id)
+
+    def stop(self) -> None:
+        """Forget whose turn it is, once all are stopped: a lock belongs to the event loop that it was waited for in."""
+        self._turns.clear()
+
+    async def _build(self, build_id: str, version_id: str) -> None:
+        async with self._turns[version_id]:
+            log = self._code.log_of(version_id, build_id=build_id, system=True)
+            revision_id = self._begin(build_id)
+            if revision_id is None:
+                return
+            log("info", ["Build started"])
+            try:
+                methods = await self._validate(build_id, version_id, revision_id)
+            except PackageError as error:
+                log("error", [f"Build failed: {error}"])
+                found = self._fail(build_id, str(error))
+            except Exception:
+                _logger.exception("Build %s failed inside the emulator", build_id)
+                found = self._fail(build_id, "The emulator failed to build the package; its log says why")
+            else:
+                log("info", ["Build finished"])
+                found = self._complete(build_id, methods)
+            if not found:
+                # Its version was deleted meanwhile, and what was unpacked since then is nobody's.
+                self._packages.remove([revision_id])
+
+    async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:
+        await asyncio.to_thread(self._packages.unpack, revision_id)
+        describe = partial(self._code.describe, version_id, revision_id)
+        log = self._code.log_of(version_id, build_id=build_id, system=True)
+        await self._requirements.provide(describe().directory, log)
+        self._change(build_id, status="validating")
+        instance = Instance(describe, self._code.log_of(version_id, build_id=build_id))
+        try:
+            return await asyncio.wait_for(instance.start(), _TIMEOUT)
+        except asyncio.TimeoutError:
+            raise PackageError(f"The package wasn't initialized within {_TIMEOUT:g} seconds") from None
+        finally:
+            await instance.stop()
+
+    def _begin(self, build_id: str) -> str | None:
+        with self._store.session() as session:
+            build = _change(session, build_id, status="building")
+            return None if build is None else build.revision_id
+
+    def _change(self, build_id: str, **values: Any) -> None:
+        with self._store.session() as session:
+            _change(session, build_id, **values)
+
+    def _fail(self, build_id: str, message: str) -> bool:
+        with self._store.session() as session:
+            build = _change(session, build_id, status="failed", error_message=message[:_LONGEST_ERROR])
+            if build is None:
+                return False
+            version = build.version
+            _settle(version, build)
+            text = f"The build {build_id} of the version {version.name} of the deployment {version.deployment.name}"
+            place = {"version_id": version.id, "build_id": build_id}
+            notify(session, version.deployment.project_id, version.monitoring, f"{text} has failed", **place)
+        self._targets.forget()
+        return True
+
+    def _complete(self, build_id: str, methods: dict[str, bool]) -> bool:
+        with self._store.session() as session:
+            build = _change(session, build_id, status="success", **methods)
+            if build is None:
+                return False
+            version = build.version
+            version.active_revision_id = build.revision_id
+            version.last_updated = now()
+            _settle(version, build)
+            self._built(version)
+        self._targets.forget()
+        return True
+
+
+def _change(session: Session, build_id: str, **values: Any) -> Build | None:
+    build = session.scalar(select(Build).where(Build.id == build_id))
+    if build is not None:
+        for name, value in values.items():
+            setattr(build, name, value)
+    return build
+
+
+def _settle(version: Version, build: Build) -> None:
+    """Give a version the status that it has after a build, unless another one follows."""
+    if version.latest_build_id == build.id:
+        # What a failed build would have replaced goes on.
+        version.status = "available" if version.is_ready else "unavailable"
