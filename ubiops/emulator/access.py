@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from ubiops.emulator import permissions
@@ -20,15 +18,14 @@ from ubiops.emulator.store import (
     Organization,
     OrganizationUser,
     Project,
-    ProjectUser,
     Role,
     RoleAssignment,
     Schedule,
     Store,
     User,
     now,
-    timestamp,
 )
+from ubiops.emulator.tokens import digest
 
 ADMIN = "admin@emulator.local"
 """Whose token the emulator starts with; it may do everything."""
@@ -43,7 +40,6 @@ _FOR_MEMBERS = {
     "organizations_usage_get",
 }
 _FOR_ORGANIZATION_ADMINS = {"project_users_create", "project_users_delete"}
-_SIGNED_IN = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -266,62 +262,3 @@ def _named_in_body(operation: str, arguments: Mapping[str, Any]) -> tuple[str, d
         if kind in ("deployment", "pipeline"):
             return f"{kind}s.versions.requests.create", {f"{kind}_name": data["object_name"]}
     return None
-
-
-# Tokens and passwords
-
-
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_hex(20)
-
-
-def digest(token: str) -> str:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def sign_in(session: Session, user: User) -> str:
-    """A Bearer token for a person."""
-    session.execute(delete(AccessToken).where(AccessToken.expiry_date <= now()))
-    token = new_token()
-    expiry = datetime.now(timezone.utc) + _SIGNED_IN
-    session.add(AccessToken(token=digest(token), user_id=user.id, expiry_date=timestamp(expiry)))
-    return token
-
-
-def hash_password(password: str) -> str:
-    """What is kept of a password."""
-    salt = secrets.token_bytes(16)
-    return f"{salt.hex()}:{_scrypt(password, salt)}"
-
-
-def is_password(password: str, kept: str | None) -> bool:
-    """Whether a password is the one that is kept."""
-    salt, _, expected = (kept or ":").partition(":")
-    return bool(expected) and secrets.compare_digest(_scrypt(password, bytes.fromhex(salt)), expected)
-
-
-def _scrypt(password: str, salt: bytes) -> str:
-    return hashlib.scrypt(password.encode(), salt=salt, n=2**13, r=8, p=1).hex()
-
-
-# Membership
-
-
-def welcome(session: Session, project: Project) -> None:
-    """Make the admins of its organization admins of a new project."""
-    session.flush()
-    query = select(OrganizationUser).filter_by(organization_id=project.organization_id, admin=True)
-    for member in session.scalars(query):
-        session.add(ProjectUser(project_id=project.id, user_id=member.user_id))
-        session.add(
-            RoleAssignment(
-                project_id=project.id,
-                role_id=permissions.default_role_id("project-admin"),
-                assignee_id=member.user_id,
-                assignee_type="user",
-                resource_id=project.id,
-                resource_type="project",
-            )
-        )

@@ -26,8 +26,8 @@ from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers import MODULES
 from ubiops.emulator.handlers.imports import resume_transfers
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.storage import PATH as STORAGE_PATH
-from ubiops.emulator.storage import StorageEndpoint
+from ubiops.emulator.storage.contents import PATH as STORAGE_PATH
+from ubiops.emulator.storage.endpoint import StorageEndpoint
 from ubiops.emulator.store import Store
 
 _logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ubiops.clock import monotonic
-from ubiops.emulator.access import ADMIN, welcome
+from ubiops.emulator.access import ADMIN
 from ubiops.emulator.app import create_app
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.control import Control, with_drop
@@ -31,7 +31,8 @@ from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
 from ubiops.emulator.handlers.rules import check_name
-from ubiops.emulator.storage import Storage
+from ubiops.emulator.membership import welcome
+from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Bucket, Organization, OrganizationUser, Project, Store, User
 
 if TYPE_CHECKING:

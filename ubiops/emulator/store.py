@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column, relationship, sessionmaker
 
 Labels = dict[str, str]
 
@@ -78,20 +78,88 @@ def _creation_date(context: DefaultExecutionContext) -> str:
     return date
 
 
-class Organization(Base):
+# Columns that several tables have
+
+
+class _Identified:
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id, sort_order=-2)
+
+
+class _Numbered:
+    """Rows in the order in which they were made."""
+
+    number: Mapped[int] = mapped_column(primary_key=True, sort_order=-3)
+    id: Mapped[str] = mapped_column(unique=True, default=new_id, sort_order=-2)
+
+
+class _OfProject:
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), sort_order=-1)
+
+    @declared_attr
+    def project(cls) -> Mapped[Project]:
+        return relationship("Project")
+
+
+class _Dated:
+    creation_date: Mapped[str] = mapped_column(default=now)
+    last_updated: Mapped[str] = mapped_column(default=_creation_date)
+
+
+class _Described:
+    description: Mapped[str] = mapped_column(default="")
+    labels: Mapped[Labels] = mapped_column(default=dict)
+
+
+class _Shaped:
+    """What takes input and gives output."""
+
+    input_type: Mapped[str]
+    output_type: Mapped[str]
+    input_fields: Mapped[list[dict[str, Any]]]
+    output_fields: Mapped[list[dict[str, Any]]]
+
+
+class _Retained:
+    """What requests are made to, of deployments and of pipelines."""
+
+    monitoring: Mapped[str | None]
+    default_notification_group: Mapped[str | None]
+    request_retention_time: Mapped[int]
+    request_retention_mode: Mapped[str]
+
+
+class _Requested:
+    """A request, to a deployment or to a pipeline."""
+
+    express: Mapped[bool]
+    timeout: Mapped[int]
+    success: Mapped[bool | None]
+    time_created: Mapped[str] = mapped_column(default=now)
+    time_started: Mapped[str | None]
+    time_completed: Mapped[str | None]
+    data: Mapped[Any] = mapped_column(nullable=True)
+    result: Mapped[Any] = mapped_column(nullable=True)
+    error_message: Mapped[str | None]
+    created_by: Mapped[str]
+    notification_group: Mapped[str | None]
+    request_schedule: Mapped[str | None]
+
+
+# Tables
+
+
+class Organization(_Identified, Base):
     __tablename__ = "organization"
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(unique=True)
     creation_date: Mapped[str] = mapped_column(default=now)
     subscription: Mapped[str] = mapped_column(default="free")
     subscription_end_date: Mapped[str | None]
 
 
-class Project(Base):
+class Project(_Identified, Base):
     __tablename__ = "project"
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     organization_id: Mapped[str] = _parent("organization.id")
     name: Mapped[str] = mapped_column(unique=True)
     creation_date: Mapped[str] = mapped_column(default=now)
@@ -101,36 +169,23 @@ class Project(Base):
     organization: Mapped[Organization] = relationship()
 
 
-class Deployment(Base):
+class Deployment(_Identified, _OfProject, _Described, _Shaped, _Dated, Base):
     __tablename__ = "deployment"
     __table_args__ = (Index("deployment_name", "project_id", "name", unique=True),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    project_id: Mapped[str] = _parent("project.id")
     name: Mapped[str]
-    description: Mapped[str]
-    input_type: Mapped[str]
-    output_type: Mapped[str]
-    input_fields: Mapped[list[dict[str, Any]]]
-    output_fields: Mapped[list[dict[str, Any]]]
-    labels: Mapped[Labels]
-    creation_date: Mapped[str] = mapped_column(default=now)
-    last_updated: Mapped[str] = mapped_column(default=_creation_date)
     default_version_id: Mapped[str | None] = mapped_column(
         ForeignKey("version.id", ondelete="SET NULL", use_alter=True)
     )
-    project: Mapped[Project] = relationship()
     default_version: Mapped[Version | None] = relationship(foreign_keys=[default_version_id], post_update=True)
 
 
-class Version(Base):
+class Version(_Identified, _Described, _Retained, _Dated, Base):
     __tablename__ = "version"
     __table_args__ = (Index("version_name", "deployment_id", "name", unique=True),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     deployment_id: Mapped[str] = _parent("deployment.id")
     name: Mapped[str]
-    description: Mapped[str]
     language: Mapped[str]
     status: Mapped[str] = mapped_column(default="unavailable")
     active_revision_id: Mapped[str | None]
@@ -139,14 +194,7 @@ class Version(Base):
     maximum_instances: Mapped[int]
     minimum_instances: Mapped[int]
     maximum_idle_time: Mapped[int]
-    labels: Mapped[Labels]
-    creation_date: Mapped[str] = mapped_column(default=now)
-    last_updated: Mapped[str] = mapped_column(default=_creation_date)
     last_file_uploaded: Mapped[str | None]
-    monitoring: Mapped[str | None]
-    default_notification_group: Mapped[str | None]
-    request_retention_time: Mapped[int]
-    request_retention_mode: Mapped[str]
     maximum_queue_size_express: Mapped[int]
     maximum_queue_size_batch: Mapped[int]
     static_ip: Mapped[bool]
@@ -159,13 +207,12 @@ class Version(Base):
         return self.active_revision_id is not None
 
 
-class Variable(Base):
+class Variable(_Identified, _OfProject, Base):
     """An environment variable: of a project, a deployment (with ``deployment_id``) or a version (with both)."""
 
     __tablename__ = "variable"
+    __table_args__ = (Index("variable_project", "project_id"),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    project_id: Mapped[str] = _parent("project.id")
     deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id", ondelete="CASCADE"), index=True)
     version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"), index=True)
     name: Mapped[str]
@@ -173,45 +220,25 @@ class Variable(Base):
     secret: Mapped[bool]
 
 
-class Pipeline(Base):
+class Pipeline(_Identified, _OfProject, _Described, _Shaped, _Dated, Base):
     __tablename__ = "pipeline"
     __table_args__ = (Index("pipeline_name", "project_id", "name", unique=True),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    project_id: Mapped[str] = _parent("project.id")
     name: Mapped[str]
-    description: Mapped[str]
-    input_type: Mapped[str]
-    output_type: Mapped[str]
-    input_fields: Mapped[list[dict[str, Any]]]
-    output_fields: Mapped[list[dict[str, Any]]]
-    labels: Mapped[Labels]
-    creation_date: Mapped[str] = mapped_column(default=now)
-    last_updated: Mapped[str] = mapped_column(default=_creation_date)
     default_version_id: Mapped[str | None] = mapped_column(
         ForeignKey("pipeline_version.id", ondelete="SET NULL", use_alter=True)
     )
-    project: Mapped[Project] = relationship()
     default_version: Mapped[PipelineVersion | None] = relationship(foreign_keys=[default_version_id], post_update=True)
 
 
-class PipelineVersion(Base):
+class PipelineVersion(_Identified, _Described, _Retained, _Dated, Base):
     """A version of a pipeline; ``attachments`` are as the API writes them."""
 
     __tablename__ = "pipeline_version"
     __table_args__ = (Index("pipeline_version_name", "pipeline_id", "name", unique=True),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     pipeline_id: Mapped[str] = _parent("pipeline.id")
     name: Mapped[str]
-    description: Mapped[str]
-    labels: Mapped[Labels]
-    creation_date: Mapped[str] = mapped_column(default=now)
-    last_updated: Mapped[str] = mapped_column(default=_creation_date)
-    monitoring: Mapped[str | None]
-    default_notification_group: Mapped[str | None]
-    request_retention_time: Mapped[int]
-    request_retention_mode: Mapped[str]
     attachments: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     pipeline: Mapped[Pipeline] = relationship(foreign_keys=[pipeline_id])
     objects: Mapped[list[PipelineObject]] = relationship(
@@ -223,13 +250,11 @@ class PipelineVersion(Base):
     )
 
 
-class PipelineObject(Base):
+class PipelineObject(_Numbered, Base):
     """What a pipeline version runs: a deployment or a pipeline, without a version the default one, or an operator."""
 
     __tablename__ = "pipeline_object"
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     pipeline_version_id: Mapped[str] = _parent("pipeline_version.id")
     name: Mapped[str]
     deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id"), index=True)
@@ -247,22 +272,18 @@ class PipelineObject(Base):
     subversion: Mapped[PipelineVersion | None] = relationship(foreign_keys=[subversion_id])
 
 
-class Revision(Base):
+class Revision(_Numbered, Base):
     __tablename__ = "revision"
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     version_id: Mapped[str] = _parent("version.id")
     creation_date: Mapped[str] = mapped_column(default=now)
     created_by: Mapped[str]
     version: Mapped[Version] = relationship()
 
 
-class Build(Base):
+class Build(_Numbered, Base):
     __tablename__ = "build"
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     version_id: Mapped[str] = _parent("version.id")
     revision_id: Mapped[str]
     creation_date: Mapped[str] = mapped_column(default=now)
@@ -274,7 +295,7 @@ class Build(Base):
     version: Mapped[Version] = relationship()
 
 
-class DeploymentRequest(Base):
+class DeploymentRequest(_Numbered, _Requested, Base):
     __tablename__ = "deployment_request"
     # A batch is written at once: an index that says nothing of its requests yet doesn't hold them.
     __table_args__ = (
@@ -284,22 +305,8 @@ class DeploymentRequest(Base):
         Index("request_of_pipeline", "pipeline_request_id", sqlite_where=text("pipeline_request_id IS NOT NULL")),
     )
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     version_id: Mapped[str] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"))
-    express: Mapped[bool]
-    timeout: Mapped[int]
     status: Mapped[str] = mapped_column(default="pending")
-    success: Mapped[bool | None]
-    time_created: Mapped[str] = mapped_column(default=now)
-    time_started: Mapped[str | None]
-    time_completed: Mapped[str | None]
-    data: Mapped[Any] = mapped_column(nullable=True)
-    result: Mapped[Any] = mapped_column(nullable=True)
-    error_message: Mapped[str | None]
-    created_by: Mapped[str]
-    notification_group: Mapped[str | None]
-    request_schedule: Mapped[str | None]
     retries: Mapped[int] = mapped_column(default=0)
     delete_after: Mapped[str | None]
     pipeline_request_id: Mapped[str | None]
@@ -308,7 +315,7 @@ class DeploymentRequest(Base):
     version: Mapped[Version] = relationship()
 
 
-class PipelineRequest(Base):
+class PipelineRequest(_Numbered, _Requested, Base):
     """A request to a pipeline; with ``parent_id`` one that an object of another pipeline made.
 
     ``timeout`` is for all of it, ``deployment_timeout`` for each of its deployment requests.
@@ -317,50 +324,30 @@ class PipelineRequest(Base):
     __tablename__ = "pipeline_request"
     __table_args__ = (Index("pipeline_request_order", "version_id", "number"),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     version_id: Mapped[str] = mapped_column(ForeignKey("pipeline_version.id", ondelete="CASCADE"))
     parent_id: Mapped[str | None] = mapped_column(index=True)
-    express: Mapped[bool]
-    timeout: Mapped[int]
     deployment_timeout: Mapped[int]
     status: Mapped[str] = mapped_column(default="pending", index=True)
-    success: Mapped[bool | None]
-    time_created: Mapped[str] = mapped_column(default=now)
-    time_started: Mapped[str | None]
-    time_completed: Mapped[str | None]
-    data: Mapped[Any] = mapped_column(nullable=True)
-    result: Mapped[Any] = mapped_column(nullable=True)
-    error_message: Mapped[str | None]
-    created_by: Mapped[str]
-    notification_group: Mapped[str | None]
-    request_schedule: Mapped[str | None]
     delete_after: Mapped[str | None] = mapped_column(index=True)
     version: Mapped[PipelineVersion] = relationship()
 
 
-class NotificationGroup(Base):
+class NotificationGroup(_Numbered, _OfProject, Base):
     """People to be told of requests and failures. Versions and requests refer to it by its name."""
 
     __tablename__ = "notification_group"
     __table_args__ = (Index("notification_group_name", "project_id", "name", unique=True),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str]
     contacts: Mapped[list[dict[str, Any]]]
 
 
-class Schedule(Base):
+class Schedule(_Numbered, _OfProject, _Described, Base):
     """Requests by crontab. The deployment or pipeline, and the version if one was chosen, are kept by their ids."""
 
     __tablename__ = "schedule"
     __table_args__ = (Index("schedule_name", "project_id", "name", unique=True),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str]
     object_type: Mapped[str]
     object_id: Mapped[str] = mapped_column(index=True)
@@ -370,12 +357,9 @@ class Schedule(Base):
     timeout: Mapped[int]
     enabled: Mapped[bool]
     creation_date: Mapped[str] = mapped_column(default=now)
-    description: Mapped[str]
-    labels: Mapped[Labels]
-    project: Mapped[Project] = relationship()
 
 
-class Transfer(Base):
+class Transfer(_Numbered, _OfProject, Base):
     """An export or an import; its zip lies beside the packages, under its id.
 
     ``contents`` is what was asked for until it is done, then what is in the zip.
@@ -384,10 +368,7 @@ class Transfer(Base):
     __tablename__ = "transfer"
     __table_args__ = (Index("transfer_order", "project_id", "kind", "number"),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     kind: Mapped[str]
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     created_by: Mapped[str]
     creation_date: Mapped[str] = mapped_column(default=now)
     status: Mapped[str] = mapped_column(default="pending")
@@ -396,7 +377,6 @@ class Transfer(Base):
     contents: Mapped[dict[str, Any]] = mapped_column(JSON)
     skip_confirmation: Mapped[bool] = mapped_column(default=False)
     link: Mapped[str | None]
-    project: Mapped[Project] = relationship()
 
 
 class Measurement(Base):
@@ -424,38 +404,29 @@ class Measurement(Base):
     object_failed_requests: Mapped[int] = mapped_column(default=0)
 
 
-class InstanceRun(Base):
+class InstanceRun(_Identified, _OfProject, Base):
     """The life of an instance. It outlives the version; ``ended`` is moved on while the instance lives."""
 
     __tablename__ = "instance_run"
     __table_args__ = (Index("instance_run_order", "project_id", "ended"),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     version_id: Mapped[str]
     instance_type: Mapped[str]
     started: Mapped[str] = mapped_column(default=now)
     ended: Mapped[str] = mapped_column(default=now)
 
 
-class Bucket(Base):
+class Bucket(_Identified, _OfProject, _Described, _Dated, Base):
     """Where files are. Those of a bucket of another provider belong to the provider, not to the bucket."""
 
     __tablename__ = "bucket"
     __table_args__ = (Index("bucket_name", "project_id", "name", unique=True),)
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    project_id: Mapped[str] = _parent("project.id")
     name: Mapped[str]
     provider: Mapped[str] = mapped_column(default="ubiops")
     credentials: Mapped[Labels] = mapped_column(default=dict)
     configuration: Mapped[Labels] = mapped_column(default=dict)
     ttl: Mapped[int | None]
-    description: Mapped[str] = mapped_column(default="")
-    labels: Mapped[Labels] = mapped_column(default=dict)
-    creation_date: Mapped[str] = mapped_column(default=now)
-    last_updated: Mapped[str] = mapped_column(default=_creation_date)
-    project: Mapped[Project] = relationship()
 
     @property
     def place(self) -> str:
@@ -483,13 +454,10 @@ class File(Base):
     time_created: Mapped[str] = mapped_column(default=now)
 
 
-class Blob(Base):
+class Blob(_Numbered, _OfProject, Base):
     __tablename__ = "blob"
     __table_args__ = (Index("blob_order", "project_id", "number"),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     content_id: Mapped[str]
     filename: Mapped[str]
     size: Mapped[int]
@@ -500,12 +468,11 @@ class Blob(Base):
     last_updated: Mapped[str]
 
 
-class LogLine(Base):
+class LogLine(_OfProject, Base):
     __tablename__ = "log_line"
     __table_args__ = (Index("log_order", "project_id", "date", "number"),)
 
     number: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"), index=True)
     build_id: Mapped[str | None] = mapped_column(index=True)
     request_id: Mapped[str | None] = mapped_column(index=True)
@@ -522,13 +489,11 @@ class LogLine(Base):
     )
 
 
-class User(Base):
+class User(_Numbered, Base):
     """A person or, with ``project_id``, a service user of a project."""
 
     __tablename__ = "user"
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
     email: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str | None]
     surname: Mapped[str | None]
@@ -571,20 +536,17 @@ class ProjectUser(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
-class Role(Base):
+class Role(_Numbered, _OfProject, Base):
     """A custom role."""
 
     __tablename__ = "role"
     __table_args__ = (Index("role_name", "project_id", "name", unique=True),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     name: Mapped[str]
     permissions: Mapped[list[str]]
 
 
-class RoleAssignment(Base):
+class RoleAssignment(_Numbered, _OfProject, Base):
     """That a user or a deployment has a role, on the whole project or on one object in it.
 
     The objects are kept by their ids, since they can be renamed; where one is gone, so is the assignment.
@@ -593,9 +555,6 @@ class RoleAssignment(Base):
     __tablename__ = "role_assignment"
     __table_args__ = (Index("assignment_order", "project_id", "assignee_id"),)
 
-    number: Mapped[int] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column(unique=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     role_id: Mapped[str]
     assignee_id: Mapped[str]
     assignee_type: Mapped[str]
@@ -603,7 +562,7 @@ class RoleAssignment(Base):
     resource_type: Mapped[str]
 
 
-class AuditEvent(Base):
+class AuditEvent(_OfProject, Base):
     """What was done in a project. It outlives the deployment or pipeline that it is about."""
 
     __tablename__ = "audit_event"
@@ -614,7 +573,6 @@ class AuditEvent(Base):
 
     number: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(default=new_id)
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     deployment_id: Mapped[str | None] = mapped_column(index=True)
     pipeline_id: Mapped[str | None] = mapped_column(index=True)
     date: Mapped[str] = mapped_column(default=now)

@@ -26,7 +26,7 @@ from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
-from ubiops.emulator.storage import Storage
+from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import (
     DeploymentRequest,
     InstanceRun,

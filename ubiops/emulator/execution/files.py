@@ -14,7 +14,8 @@ from uuid import UUID
 from ubiops.deployment_package import DataError, map_files
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.running import RunningRequest
-from ubiops.emulator.storage import Storage, check_file_name, find_blob, find_bucket, find_file
+from ubiops.emulator.storage.contents import Storage
+from ubiops.emulator.storage.queries import check_file_name, find_blob, find_bucket, find_file
 from ubiops.emulator.store import Blob, Store, new_id
 from ubiops.emulator.variables import effective_variables
 

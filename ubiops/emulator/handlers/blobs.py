@@ -12,7 +12,9 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
-from ubiops.emulator.storage import BLOB_TTL, ContentResponse, find_blob
+from ubiops.emulator.storage.contents import BLOB_TTL
+from ubiops.emulator.storage.endpoint import ContentResponse
+from ubiops.emulator.storage.queries import find_blob
 from ubiops.emulator.store import Blob, Project, new_id, now
 
 _DEFAULT_RANGE = -50

@@ -11,7 +11,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, taken
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
-from ubiops.emulator.storage import LAST, files_of, find_bucket
+from ubiops.emulator.storage.queries import LAST, files_of, find_bucket
 from ubiops.emulator.store import Bucket, Project, now
 
 _WEEK = 604800

@@ -12,7 +12,7 @@ from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
-from ubiops.emulator.storage import LAST, check_file_name, files_of, find_bucket, find_file
+from ubiops.emulator.storage.queries import LAST, check_file_name, files_of, find_bucket, find_file
 from ubiops.emulator.store import Bucket, File
 
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 1000

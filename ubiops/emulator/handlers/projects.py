@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 
-from ubiops.emulator.access import ADMIN, welcome
+from ubiops.emulator.access import ADMIN
 from ubiops.emulator.audit import changes, record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, taken
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.rules import check_name
+from ubiops.emulator.membership import welcome
 from ubiops.emulator.store import (
     Bucket,
     Deployment,

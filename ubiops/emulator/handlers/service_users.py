@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import delete, select
 
-from ubiops.emulator.access import digest, new_token
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.store import Project, RoleAssignment, User, new_id, now
+from ubiops.emulator.tokens import digest, new_token
 
 _MAXIMUM_NAME = 256
 _DOMAIN = "serviceuser.emulator.local"

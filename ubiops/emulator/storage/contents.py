@@ -1,4 +1,4 @@
-"""Files of buckets and blobs: their contents on disk, and the signed URLs that lead to them.
+"""The contents of files and blobs on disk, and the signatures of the URLs that lead to them.
 
 A content is written once, under an id of its own, and never changed: what replaces a file gets a new one. So a
 download that runs, or a crash in the middle of an upload, never sees half of anything.
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import logging
 import os
 import secrets
 import shutil
@@ -21,22 +20,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import Select, delete, event, select
 from sqlalchemy.orm import Session
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
-from starlette.types import Receive, Scope, Send
 
-from ubiops.emulator.errors import ApiError, invalid, not_found
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.errors import ApiError
+from ubiops.emulator.storage.queries import all_files_of, files_of, oldest_of
 from ubiops.emulator.store import Blob, Bucket, File, Project, Store, new_id, now, timestamp
-
-_logger = logging.getLogger(__name__)
-
-PATH = "/_emulator/storage"
-"""Where the signed URLs lead to."""
 
 URL_LIFETIME = 3600
 """Seconds that a signed URL can be used."""
@@ -44,10 +35,11 @@ URL_LIFETIME = 3600
 BLOB_TTL = 86400
 """Seconds that a blob is kept, unless its uploader says otherwise."""
 
-LAST = "\U0010ffff"
-"""The last of all characters: what begins with a text sorts before the text with this behind it."""
+PATH = "/_emulator/storage"
+"""Where the signed URLs lead to."""
 
-_BLOCK = 2**20
+BLOCK = 2**20
+"""Bytes that are read or written at once."""
 
 
 class Storage:
@@ -223,7 +215,7 @@ class Storage:
         with self._store.session() as session:
             self.remove_blobs(session, select(Blob).where(Blob.expires <= now()))
             for bucket in session.scalars(select(Bucket).where(Bucket.ttl.is_not(None))):
-                self.remove_files(session, _all_files_of(bucket).where(File.time_created <= _oldest(bucket)))
+                self.remove_files(session, all_files_of(bucket).where(File.time_created <= oldest_of(bucket)))
 
     def recover(self) -> None:
         """Delete what an earlier process left behind when it was killed, which nobody can name any more."""
@@ -254,7 +246,7 @@ async def _gathered(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
     gathered = bytearray()
     async for block in blocks:
         gathered += block
-        if len(gathered) >= _BLOCK:
+        if len(gathered) >= BLOCK:
             yield gathered
             gathered = bytearray()
     if gathered:
@@ -272,152 +264,9 @@ def _copy(source: BinaryIO | Path, target: Path) -> None:
         shutil.copyfile(source, target)
         return
     with target.open("wb") as file:
-        shutil.copyfileobj(source, file, _BLOCK)
+        shutil.copyfileobj(source, file, BLOCK)
 
 
 def _empty(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(exist_ok=True)
-
-
-# What is there
-
-
-def files_of(bucket: Bucket) -> Select[File]:
-    """The files of a bucket that have not expired."""
-    query = _all_files_of(bucket)
-    return query if bucket.ttl is None else query.where(File.time_created > _oldest(bucket))
-
-
-def _all_files_of(bucket: Bucket) -> Select[File]:
-    query = select(File).where(File.place == bucket.place)
-    return query.where(File.name >= bucket.prefix, File.name < bucket.prefix + LAST) if bucket.prefix else query
-
-
-def _oldest(bucket: Bucket) -> str:
-    assert bucket.ttl is not None
-    return timestamp(datetime.now(timezone.utc) - timedelta(seconds=bucket.ttl))
-
-
-def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
-    """A bucket by its name.
-
-    Raises:
-        ApiError: 404: there is none.
-    """
-    bucket = session.scalar(select(Bucket).where(Bucket.project_id == project_id, Bucket.name == name))
-    if bucket is None:
-        raise not_found(f"The bucket '{name}' was not found")
-    return bucket
-
-
-def find_file(session: Session, bucket: Bucket, name: str) -> File:
-    """A file by its name in a bucket.
-
-    Raises:
-        ApiError: 404: there is none, or it has expired.
-    """
-    file = session.scalar(files_of(bucket).where(File.name == bucket.prefix + name))
-    if file is None:
-        raise not_found(f"The file '{name}' was not found in the bucket '{bucket.name}'")
-    return file
-
-
-def find_blob(session: Session, project_id: str, blob_id: str) -> Blob:
-    """A blob by its id.
-
-    Raises:
-        ApiError: 404: there is none, or it has expired.
-    """
-    query = select(Blob).where(Blob.project_id == project_id, Blob.id == blob_id, Blob.expires > now())
-    blob = session.scalar(query)
-    if blob is None:
-        raise not_found(f"The blob '{blob_id}' was not found")
-    return blob
-
-
-def check_file_name(name: str) -> str:
-    """Check the name of a file in a bucket: up to 1024 bytes, slashes included.
-
-    Raises:
-        ApiError: 400: it is no name.
-    """
-    if not name or len(name.encode(errors="replace")) > 1024 or name in (".", "..") or {"\0", LAST} & {*name}:
-        raise invalid(f"The file name '{name[:100]}' is not valid: it takes from 1 to 1024 bytes, and not '.' or '..'")
-    return name
-
-
-# Transfers
-
-
-class ContentResponse(FileResponse):
-    """A content, streamed; ranges are served. It stays on disk until the last byte is sent."""
-
-    chunk_size = _BLOCK
-
-    def __init__(self, storage: Storage, content_id: str, *, filename: str | None = None) -> None:
-        super().__init__(storage.path(content_id), media_type="application/octet-stream", filename=filename)
-        self._storage = storage
-        self._content_id = content_id
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        with self._storage.hold(self._content_id):
-            await super().__call__(scope, receive, send)
-
-
-class StorageEndpoint:
-    """Answers the signed URLs, as the storage of a cloud does: without a token.
-
-    Args:
-        store: The database.
-        storage: The contents.
-    """
-
-    def __init__(self, store: Store, storage: Storage) -> None:
-        self._store = store
-        self._storage = storage
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except ApiError as error:
-            response = JsonResponse({"error": error.message}, error.status)
-        except ClientDisconnect:
-            return
-        except Exception:
-            _logger.exception("%s %s failed inside the emulator", request.method, request.url.path)
-            response = JsonResponse({"error": "The emulator failed; its log says why"}, 500)
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        if method not in ("GET", "PUT"):
-            raise ApiError(405, f"The method {method} is not allowed here; use GET or PUT, as the URL was asked for")
-        bucket_id, _, name = request.scope["raw_path"].decode("ascii", "replace")[len(PATH) + 1 :].partition("/")
-        name, query = unquote(name), request.query_params
-        self._storage.check(method, bucket_id, name, query.get("expires", ""), query.get("signature", ""))
-        return self._send(bucket_id, name) if method == "GET" else await self._receive(request, bucket_id, name)
-
-    def _send(self, bucket_id: str, name: str) -> Response:
-        with self._store.session() as session:
-            return ContentResponse(self._storage, find_file(session, _bucket(session, bucket_id), name).id)
-
-    async def _receive(self, request: Request, bucket_id: str, name: str) -> Response:
-        with self._store.session() as session:
-            azure = _bucket(session, bucket_id).provider == "azure_blob_storage"
-        if azure and request.headers.get("x-ms-blob-type") != "BlockBlob":
-            raise invalid("Azure takes an upload only with the header x-ms-blob-type: BlockBlob")
-        content = await self._storage.receive(request.stream())
-        with self._storage.unless_failed(content), self._store.session() as session:
-            self._storage.put(session, _bucket(session, bucket_id), name, content)
-        return Response(status_code=201 if azure else 200)
-
-
-def _bucket(session: Session, bucket_id: str) -> Bucket:
-    bucket = session.get(Bucket, bucket_id)
-    if bucket is None:
-        raise not_found("The bucket was deleted")
-    return bucket

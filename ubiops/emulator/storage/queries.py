@@ -1,0 +1,80 @@
+"""Which buckets, files and blobs there are."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.store import Blob, Bucket, File, now, timestamp
+
+LAST = "\U0010ffff"
+"""The last of all characters: what begins with a text sorts before the text with this behind it."""
+
+
+def files_of(bucket: Bucket) -> Select[File]:
+    """The files of a bucket that have not expired."""
+    query = all_files_of(bucket)
+    return query if bucket.ttl is None else query.where(File.time_created > oldest_of(bucket))
+
+
+def all_files_of(bucket: Bucket) -> Select[File]:
+    """The files of a bucket, with those that have expired and are still on disk."""
+    query = select(File).where(File.place == bucket.place)
+    return query.where(File.name >= bucket.prefix, File.name < bucket.prefix + LAST) if bucket.prefix else query
+
+
+def oldest_of(bucket: Bucket) -> str:
+    """When a file of a bucket must have been made at the earliest not to have expired."""
+    assert bucket.ttl is not None
+    return timestamp(datetime.now(timezone.utc) - timedelta(seconds=bucket.ttl))
+
+
+def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
+    """A bucket by its name.
+
+    Raises:
+        ApiError: 404: there is none.
+    """
+    bucket = session.scalar(select(Bucket).where(Bucket.project_id == project_id, Bucket.name == name))
+    if bucket is None:
+        raise not_found(f"The bucket '{name}' was not found")
+    return bucket
+
+
+def find_file(session: Session, bucket: Bucket, name: str) -> File:
+    """A file by its name in a bucket.
+
+    Raises:
+        ApiError: 404: there is none, or it has expired.
+    """
+    file = session.scalar(files_of(bucket).where(File.name == bucket.prefix + name))
+    if file is None:
+        raise not_found(f"The file '{name}' was not found in the bucket '{bucket.name}'")
+    return file
+
+
+def find_blob(session: Session, project_id: str, blob_id: str) -> Blob:
+    """A blob by its id.
+
+    Raises:
+        ApiError: 404: there is none, or it has expired.
+    """
+    query = select(Blob).where(Blob.project_id == project_id, Blob.id == blob_id, Blob.expires > now())
+    blob = session.scalar(query)
+    if blob is None:
+        raise not_found(f"The blob '{blob_id}' was not found")
+    return blob
+
+
+def check_file_name(name: str) -> str:
+    """Check the name of a file in a bucket: up to 1024 bytes, slashes included.
+
+    Raises:
+        ApiError: 400: it is no name.
+    """
+    if not name or len(name.encode(errors="replace")) > 1024 or name in (".", "..") or {"\0", LAST} & {*name}:
+        raise invalid(f"The file name '{name[:100]}' is not valid: it takes from 1 to 1024 bytes, and not '.' or '..'")
+    return name
