@@ -137,6 +137,7 @@ def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
         yield ids[start : start + size]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="kills processes")
 def test_nothing_is_lost(tmp_path: Path) -> None:
     accepted = Accepted()

@@ -449,7 +449,7 @@ def test_one_that_was_cancelled_does_not_begin(emulator: Emulator, project: Test
         # Below the API, since it happens by itself, 50 ms after the request has begun.
         engine._begin(running)
 
-    emulator._in_server(begin())
+    emulator._in_server(begin)
     assert project.api.deployment_requests_get("lab", "model", request.id).status == "completed"
 
 

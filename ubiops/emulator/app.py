@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ubiops.emulator.access import Access
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.context import Context
 from ubiops.emulator.document import Body, Operation, load_document
-from ubiops.emulator.errors import ApiError, invalid
+from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
-from ubiops.emulator.handlers import MODULES
+from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.handlers.imports import resume_transfers
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.storage.contents import PATH as STORAGE_PATH
@@ -35,7 +35,7 @@ _logger = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 
 
-def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> Starlette:
+def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> ASGIApp:
     """The emulator as an ASGI application.
 
     Args:
@@ -46,7 +46,7 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> Starle
     """
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
         engine.storage.recover()
         engine.recover()
         resume_transfers(engine)
@@ -55,22 +55,27 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> Starle
         ticking.cancel()
         await engine.stop()
 
-    endpoint = _Endpoint(store, engine, token)
-    files = StorageEndpoint(store, engine.storage)
-    app = Starlette(lifespan=lifespan)
-    elsewhere = app.router.default
+    return _Application(
+        Router(lifespan=lifespan), StorageEndpoint(store, engine.storage), _Endpoint(store, engine, token)
+    )
 
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        # Not as routes: those match no path that has a line break in a name.
+
+class _Application:
+    """Sends requests on by their paths. Not by routes: those match no path that has a line break in a name."""
+
+    def __init__(self, router: Router, storage: ASGIApp, api: ASGIApp) -> None:
+        self._router = router
+        self._storage = storage
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._api
         if scope["type"] != "http":
-            await elsewhere(scope, receive, send)
+            # Begins and ends the lifespan, and refuses WebSockets.
+            app = self._router
         elif scope["path"].startswith(f"{STORAGE_PATH}/"):
-            await files(scope, receive, send)
-        else:
-            await endpoint(scope, receive, send)
-
-    app.router.default = dispatch
-    return app
+            app = self._storage
+        await app(scope, receive, send)
 
 
 class _Endpoint:
@@ -81,12 +86,7 @@ class _Endpoint:
         self._engine = engine
         self._access = Access(store, token)
         self._document = load_document()
-        self._handlers: dict[str, Handler] = {
-            name: function
-            for module in MODULES
-            for name, function in vars(module).items()
-            if name in self._document.operations
-        }
+        self._handlers = load_handlers(self._document.operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -108,6 +108,9 @@ class _Endpoint:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return self._preflight(request.headers.get("origin", ""))
         operation, path_arguments = self._document.find(request.method, request.scope["raw_path"])
+        handler = self._handlers.get(operation.id)
+        if handler is None:
+            raise not_found(f"The emulator doesn't do {operation.id} yet")
         caller = self._access.authenticate(operation.id, request.headers.get("authorization", ""))
         request.state.origins = caller.origins
         arguments: dict[str, Any] = dict(zip(operation.path_names, path_arguments, strict=True))
@@ -119,7 +122,6 @@ class _Endpoint:
         if operation.body is not None:
             arguments |= await _read_body(request, operation.body)
         self._access.authorize_body(caller, operation.id, arguments)
-        handler = self._handlers[operation.id]
         try:
             return _respond(operation, await self._call(handler, caller.email, _origin(request), arguments))
         finally:

@@ -1,69 +1,22 @@
 """What the operations do: one module per kind of resource, each operation a function of its name.
 
 A handler takes a `Context` and the operation's arguments by name, checked against the document, and returns what
-becomes the JSON of the answer. It refuses by raising an `ApiError`.
+becomes the JSON of the answer. It refuses by raising an `ApiError`. One that serves several operations names them with
+`resource.serves`.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+import pkgutil
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
 
-from ubiops.emulator.handlers import (
-    audit_events,
-    blobs,
-    buckets,
-    builds,
-    deployments,
-    exports,
-    expressions,
-    files,
-    imports,
-    instance_types,
-    logs,
-    metrics,
-    notification_groups,
-    organizations,
-    pipeline_requests,
-    pipeline_versions,
-    pipelines,
-    projects,
-    requests,
-    revisions,
-    roles,
-    schedules,
-    service_users,
-    status,
-    users,
-    variables,
-    versions,
-)
 
-MODULES: tuple[ModuleType, ...] = (
-    audit_events,
-    blobs,
-    buckets,
-    builds,
-    deployments,
-    exports,
-    expressions,
-    files,
-    imports,
-    instance_types,
-    logs,
-    metrics,
-    notification_groups,
-    organizations,
-    pipeline_requests,
-    pipeline_versions,
-    pipelines,
-    projects,
-    requests,
-    revisions,
-    roles,
-    schedules,
-    service_users,
-    status,
-    users,
-    variables,
-    versions,
-)
+def load_handlers(operations: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """The handlers of operations, by name; those that have none are left out."""
+    found: dict[str, Callable[..., Any]] = {}
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for name, value in vars(import_module(module.name)).items():
+            found |= dict.fromkeys(getattr(value, "operations", (name,)), value)
+    return {name: found[name] for name in operations if name in found}

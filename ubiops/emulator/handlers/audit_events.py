@@ -5,66 +5,43 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
-from ubiops.emulator.access import find_object, name_of
+from ubiops.emulator.access import name_of
 from ubiops.emulator.audit import ACTIONS, FOLLOWED
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, not_found
-from ubiops.emulator.handlers.find import find_deployment, find_project
-from ubiops.emulator.store import AuditEvent, Project
+from ubiops.emulator.errors import invalid
+from ubiops.emulator.handlers.find import find_deployment, find_pipeline, find_project
+from ubiops.emulator.handlers.resource import serves
+from ubiops.emulator.store import AuditEvent, Deployment, Pipeline, Project
 
 _DEFAULT_LIMIT = 50
 
 
-def project_audit_events_list(
-    context: Context, project_name: str, action: str | None, limit: int | None, offset: int | None
-) -> list[dict[str, Any]]:
-    project = find_project(context, project_name)
-    return _list(context, project, _of(project), action, limit, offset)
+def _find_place(
+    context: Context, project_name: str, deployment_name: str | None = None, pipeline_name: str | None = None
+) -> Project | Deployment | Pipeline:
+    if deployment_name is not None:
+        return find_deployment(context, project_name, deployment_name)
+    if pipeline_name is not None:
+        return find_pipeline(context, project_name, pipeline_name)
+    return find_project(context, project_name)
 
 
-def deployment_audit_events_list(
-    context: Context,
-    project_name: str,
-    deployment_name: str,
-    action: str | None,
-    limit: int | None,
-    offset: int | None,
-) -> list[dict[str, Any]]:
-    deployment = find_deployment(context, project_name, deployment_name)
-    query = _of(deployment.project).where(AuditEvent.deployment_id == deployment.id)
-    return _list(context, deployment.project, query, action, limit, offset)
-
-
-def pipeline_audit_events_list(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    action: str | None,
-    limit: int | None,
-    offset: int | None,
-) -> list[dict[str, Any]]:
-    project = find_project(context, project_name)
-    pipeline_id = find_object(context.session, project, "pipeline", pipeline_name)
-    if pipeline_id is None:
-        raise not_found(f"The pipeline '{pipeline_name}' was not found in the project '{project_name}'")
-    query = _of(project).where(AuditEvent.pipeline_id == pipeline_id)
-    return _list(context, project, query, action, limit, offset)
-
-
-def _of(project: Project) -> Select[AuditEvent]:
-    return select(AuditEvent).where(AuditEvent.project_id == project.id).order_by(AuditEvent.number)
-
-
+@serves(_find_place, "project_audit_events_list", "deployment_audit_events_list", "pipeline_audit_events_list")
 def _list(
     context: Context,
-    project: Project,
-    query: Select[AuditEvent],
+    place: Project | Deployment | Pipeline,
     action: str | None,
     limit: int | None,
     offset: int | None,
 ) -> list[dict[str, Any]]:
+    project = place if isinstance(place, Project) else place.project
+    query = select(AuditEvent).where(AuditEvent.project_id == project.id).order_by(AuditEvent.number)
+    if isinstance(place, Deployment):
+        query = query.where(AuditEvent.deployment_id == place.id)
+    if isinstance(place, Pipeline):
+        query = query.where(AuditEvent.pipeline_id == place.id)
     if action is not None and action not in ACTIONS:
         raise invalid(f"action: it must be one of {', '.join(ACTIONS)}, not '{action}'")
     if action is not None:

@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import select
 from starlette.datastructures import UploadFile
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import record
 from ubiops.emulator.storage.contents import BLOB_TTL
 from ubiops.emulator.storage.endpoint import ContentResponse
 from ubiops.emulator.storage.queries import find_blob
-from ubiops.emulator.store import Blob, Project, new_id, now
+from ubiops.emulator.store import Blob, new_id, now
 
 _DEFAULT_RANGE = -50
 _LONGEST_TTL = 100 * 365 * 86400
@@ -32,7 +32,7 @@ async def blobs_create(
     with context.engine.storage.unless_failed(content):
         project = find_project(context, project_name)
         blob = Blob(id=new_id(), project_id=project.id, created_by=context.user)
-        return _put(context, project, blob, upload, content, ttl, "create")
+        return _put(context, blob, upload, content, ttl, "create")
 
 
 async def blobs_update(
@@ -46,7 +46,7 @@ async def blobs_update(
     with context.engine.storage.unless_failed(content):
         project = find_project(context, project_name)
         blob = find_blob(context.session, project.id, blob_id)
-        return _put(context, project, blob, upload, content, ttl, "update")
+        return _put(context, blob, upload, content, ttl, "update")
 
 
 def blobs_list(
@@ -66,20 +66,19 @@ def blobs_list(
 def blobs_get(context: Context, project_name: str, blob_id: str) -> ContentResponse:
     project = find_project(context, project_name)
     blob = find_blob(context.session, project.id, blob_id)
-    _record(context, project, "info", f"Downloaded blob '{blob.filename}'", blob)
+    record(context, blob, "info", f"Downloaded blob '{blob.filename}'")
     return ContentResponse(context.engine.storage, blob.content_id, filename=blob.filename)
 
 
 def blobs_delete(context: Context, project_name: str, blob_id: str) -> None:
     project = find_project(context, project_name)
     blob = find_blob(context.session, project.id, blob_id)
-    _record(context, project, "delete", f"Deleted blob '{blob.filename}'", blob)
+    record(context, blob, "delete", f"Deleted blob '{blob.filename}'")
     context.engine.storage.remove_blobs(context.session, select(Blob).where(Blob.id == blob_id))
 
 
 def _put(
     context: Context,
-    project: Project,
     blob: Blob,
     upload: UploadFile,
     content: tuple[str, int],
@@ -89,12 +88,8 @@ def _put(
     assert upload.filename
     context.engine.storage.put_blob(context.session, blob, upload.filename, content, ttl)
     context.session.flush()
-    _record(context, project, action, f"{action.capitalize()}d blob '{blob.filename}'", blob)
+    record(context, blob, action, f"{action.capitalize()}d blob '{blob.filename}'")
     return _view(blob)
-
-
-def _record(context: Context, project: Project, action: str, event: str, blob: Blob) -> None:
-    record(context, project, action, event, object_type="blob", object_name=blob.id)
 
 
 def _check_file(file: UploadFile | str | None) -> UploadFile:

@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.storage.queries import LAST, files_of, find_bucket
-from ubiops.emulator.store import Bucket, Project, now
+from ubiops.emulator.store import Bucket, now
 
 _WEEK = 604800
 _LONGEST_TTL = 100 * 365 * 86400
@@ -32,8 +32,7 @@ _CONFIGURATION = {
 def buckets_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
     name, provider = check_name(data["name"], "bucket"), data["provider"]
-    if context.session.scalar(select(Bucket.id).where(Bucket.project_id == project.id, Bucket.name == name)):
-        raise taken("bucket", name, f" in the project '{project_name}'")
+    free_name(context, Bucket, "bucket", name, f" in the project '{project_name}'", project_id=project.id)
     bucket = Bucket(
         project=project,
         name=name,
@@ -47,7 +46,7 @@ def buckets_create(context: Context, project_name: str, data: dict[str, Any]) ->
     )
     context.session.add(bucket)
     context.session.flush()
-    _record(context, project, bucket, "create", f"Created bucket '{name}'")
+    record(context, bucket, "create", f"Created bucket '{name}'")
     # The one answer that has them: who made the bucket knows them.
     return {**_summary(bucket), "credentials": bucket.credentials}
 
@@ -78,20 +77,16 @@ def buckets_update(context: Context, project_name: str, bucket_name: str, data: 
     if "labels" in data:
         bucket.labels = check_labels(data)
     bucket.last_updated = now()
-    _record(context, project, bucket, "update", f"Updated bucket '{bucket_name}'")
+    record(context, bucket, "update", f"Updated bucket '{bucket_name}'")
     return _detail(context, bucket)
 
 
 def buckets_delete(context: Context, project_name: str, bucket_name: str) -> None:
     project = find_project(context, project_name)
     bucket = find_bucket(context.session, project.id, bucket_name)
-    _record(context, project, bucket, "delete", f"Deleted bucket '{bucket_name}'")
+    record(context, bucket, "delete", f"Deleted bucket '{bucket_name}'")
     context.engine.storage.forget_bucket(context.session, bucket)
     context.session.delete(bucket)
-
-
-def _record(context: Context, project: Project, bucket: Bucket, action: str, event: str) -> None:
-    record(context, project, action, event, object_type="bucket", object_name=bucket.name)
 
 
 def _check_credentials(provider: str, credentials: dict[str, str] | None) -> dict[str, str]:

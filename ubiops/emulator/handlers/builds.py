@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import select
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import not_found
 from ubiops.emulator.handlers.find import find_version
+from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.store import Build
 
 
@@ -22,10 +22,8 @@ def builds_get(
     context: Context, project_name: str, deployment_name: str, version: str, build_id: str
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
-    build = context.session.scalar(select(Build).where(Build.version_id == found.id, Build.id == build_id))
-    if build is None:
-        raise not_found(f"The build '{build_id}' was not found in the version '{version}'")
-    return _view(build)
+    where = f" in the version '{version}'"
+    return _view(find(context, Build, f"The build '{build_id}'", where, version_id=found.id, id=build_id))
 
 
 def _view(build: Build) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.fields import Fields, check_fields, without_widgets
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version_of
 from ubiops.emulator.handlers.pipeline_objects import prune_attachments, rename_field
 from ubiops.emulator.handlers.references import pipelines_that_use, refuse_if_referenced
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -28,7 +29,7 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
     project = find_project(context, project_name)
     deployment = Deployment(
         project=project,
-        name=_free_name(context, project, data["name"]),
+        name=_name(context, project, data["name"]),
         description=check_description(data),
         input_type=data["input_type"],
         output_type=data["output_type"],
@@ -39,7 +40,7 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
     )
     context.session.add(deployment)
     context.session.flush()
-    _record(context, deployment, "create", f"Created deployment {deployment.name}")
+    record(context, deployment, "create", f"Created deployment {deployment.name}")
     return _detail(deployment)
 
 
@@ -65,7 +66,7 @@ def deployments_update(
     deployment = find_deployment(context, project_name, deployment_name)
     before = _audited(deployment)
     if data.get("name", deployment.name) != deployment.name:
-        deployment.name = _free_name(context, deployment.project, data["name"])
+        deployment.name = _name(context, deployment.project, data["name"])
     if "default_version" in data:
         deployment.default_version = _available_version(context, deployment, data["default_version"])
     if "description" in data:
@@ -75,7 +76,7 @@ def deployments_update(
     _update_fields(context, deployment, data)
     deployment.last_updated = now()
     event = f"Updated deployment {deployment_name}{changes(before, _audited(deployment))}"
-    _record(context, deployment, "update", event)
+    record(context, deployment, "update", event)
     return _detail(deployment)
 
 
@@ -86,20 +87,8 @@ def deployments_delete(context: Context, project_name: str, deployment_name: str
     context.engine.forget(
         context.session, context.session.scalars(select(Version.id).where(Version.deployment_id == deployment.id))
     )
-    _record(context, deployment, "delete", f"Deleted deployment {deployment.name}")
+    record(context, deployment, "delete", f"Deleted deployment {deployment.name}")
     context.session.delete(deployment)
-
-
-def _record(context: Context, deployment: Deployment, action: str, event: str) -> None:
-    record(
-        context,
-        deployment.project,
-        action,
-        event,
-        object_type="deployment",
-        object_name=deployment.name,
-        deployment=deployment,
-    )
 
 
 def _audited(deployment: Deployment) -> dict[str, Any]:
@@ -107,11 +96,9 @@ def _audited(deployment: Deployment) -> dict[str, Any]:
     return {"name": deployment.name, "default version": version.name if version is not None else None}
 
 
-def _free_name(context: Context, project: Project, name: str) -> str:
-    query = select(Deployment.id).where(Deployment.project_id == project.id, Deployment.name == name)
-    if context.session.scalar(query) is not None:
-        raise taken("deployment", name, f" in the project '{project.name}'")
-    return check_name(name, "deployment")
+def _name(context: Context, project: Project, name: str) -> str:
+    where = f" in the project '{project.name}'"
+    return check_name(free_name(context, Deployment, "deployment", name, where, project_id=project.id), "deployment")
 
 
 def _available_version(context: Context, deployment: Deployment, name: str) -> Version:
@@ -139,19 +126,19 @@ def _update_fields(context: Context, deployment: Deployment, data: dict[str, Any
 
 def _follow(version: PipelineVersion, deployment: Deployment, side: str, old: Fields, new: Fields) -> None:
     """Let the attachments of a pipeline version follow a field's new name."""
-    removed, added = _names(old) - _names(new), _names(new) - _names(old)
+    removed, added = _field_names(old) - _field_names(new), _field_names(new) - _field_names(old)
     if len(removed) == len(added) == 1:
         objects = [item.name for item in version.objects if item.deployment_id == deployment.id]
         rename_field(version, objects, side, removed.pop(), added.pop())
 
 
 def _count_changes(old: Fields, new: Fields) -> int:
-    removed, added = _names(old) - _names(new), _names(new) - _names(old)
+    removed, added = _field_names(old) - _field_names(new), _field_names(new) - _field_names(old)
     changed = [field for field in new if field["name"] not in added and field not in old]
     return max(len(removed), len(added)) + len(changed)
 
 
-def _names(fields: Fields) -> set[str]:
+def _field_names(fields: Fields) -> set[str]:
     return {field["name"] for field in fields}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import select
 from starlette.responses import FileResponse
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.bundle import Contents, version_path, write_bundle
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, not_found
@@ -19,6 +18,7 @@ from ubiops.emulator.handlers.deployments import deployments_get
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
+from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.versions import deployment_versions_get
 from ubiops.emulator.store import Project, Transfer
 from ubiops.emulator.variables import Owner, own_variables
@@ -83,10 +83,8 @@ def find_transfer(context: Context, project_name: str, kind: str, id: str) -> Tr
         ApiError: 404: there is none.
     """
     project = find_project(context, project_name)
-    found = context.session.scalar(select(Transfer).filter_by(project_id=project.id, kind=kind, id=id))
-    if found is None:
-        raise not_found(f"The {kind} '{id}' was not found in the project '{project_name}'")
-    return found
+    where = f" in the project '{project_name}'"
+    return find(context, Transfer, f"The {kind} '{id}'", where, project_id=project.id, kind=kind, id=id)
 
 
 def list_transfers(context: Context, project_name: str, kind: str, status: str | None) -> list[dict[str, Any]]:
@@ -119,7 +117,7 @@ def delete(context: Context, transfer: Transfer) -> None:
 def record_transfer(context: Context, transfer: Transfer, action: str, verb: str) -> None:
     """Write an audit event about an export or import."""
     event = f"{verb} {transfer.kind} {transfer.id}"
-    record(context, transfer.project, action, event, object_type=transfer.kind, object_name=transfer.id)
+    record(context, transfer, action, event)
 
 
 def view(transfer: Transfer) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import not_found
+from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.store import Deployment, Organization, Pipeline, PipelineVersion, Project, User, Version
 
 
@@ -15,27 +15,16 @@ def find_caller(context: Context) -> User:
 
 
 def find_organization(context: Context, name: str) -> Organization:
-    organization = context.session.scalar(select(Organization).where(Organization.name == name))
-    if organization is None:
-        raise not_found(f"The organization '{name}' was not found")
-    return organization
+    return find(context, Organization, f"The organization '{name}'", name=name)
 
 
 def find_project(context: Context, name: str) -> Project:
-    project = context.session.scalar(select(Project).where(Project.name == name))
-    if project is None:
-        raise not_found(f"The project '{name}' was not found")
-    return project
+    return find(context, Project, f"The project '{name}'", name=name)
 
 
 def find_deployment(context: Context, project_name: str, name: str) -> Deployment:
-    project = find_project(context, project_name)
-    deployment = context.session.scalar(
-        select(Deployment).where(Deployment.project_id == project.id, Deployment.name == name)
-    )
-    if deployment is None:
-        raise not_found(f"The deployment '{name}' was not found in the project '{project_name}'")
-    return deployment
+    project, where = find_project(context, project_name), f" in the project '{project_name}'"
+    return find(context, Deployment, f"The deployment '{name}'", where, project_id=project.id, name=name)
 
 
 def find_version(context: Context, project_name: str, deployment_name: str, name: str) -> Version:
@@ -43,20 +32,13 @@ def find_version(context: Context, project_name: str, deployment_name: str, name
 
 
 def find_version_of(context: Context, deployment: Deployment, name: str) -> Version:
-    version = context.session.scalar(
-        select(Version).where(Version.deployment_id == deployment.id, Version.name == name)
-    )
-    if version is None:
-        raise not_found(f"Deployment version was not found: '{name}' of the deployment '{deployment.name}'")
-    return version
+    where = f": '{name}' of the deployment '{deployment.name}'"
+    return find(context, Version, "Deployment version", where, deployment_id=deployment.id, name=name)
 
 
 def find_pipeline(context: Context, project_name: str, name: str) -> Pipeline:
-    project = find_project(context, project_name)
-    pipeline = context.session.scalar(select(Pipeline).where(Pipeline.project_id == project.id, Pipeline.name == name))
-    if pipeline is None:
-        raise not_found(f"The pipeline '{name}' was not found in the project '{project_name}'")
-    return pipeline
+    project, where = find_project(context, project_name), f" in the project '{project_name}'"
+    return find(context, Pipeline, f"The pipeline '{name}'", where, project_id=project.id, name=name)
 
 
 def find_pipeline_version(context: Context, project_name: str, pipeline_name: str, name: str) -> PipelineVersion:
@@ -64,9 +46,5 @@ def find_pipeline_version(context: Context, project_name: str, pipeline_name: st
 
 
 def find_pipeline_version_of(context: Context, pipeline: Pipeline, name: str) -> PipelineVersion:
-    version = context.session.scalar(
-        select(PipelineVersion).where(PipelineVersion.pipeline_id == pipeline.id, PipelineVersion.name == name)
-    )
-    if version is None:
-        raise not_found(f"The pipeline version '{name}' was not found in the pipeline '{pipeline.name}'")
-    return version
+    where = f" in the pipeline '{pipeline.name}'"
+    return find(context, PipelineVersion, f"The pipeline version '{name}'", where, pipeline_id=pipeline.id, name=name)

@@ -49,11 +49,7 @@ from ubiops.emulator.handlers.find import (
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_create
 from ubiops.emulator.handlers.pipelines import pipelines_create
 from ubiops.emulator.handlers.revisions import create_revision
-from ubiops.emulator.handlers.variables import (
-    deployment_environment_variables_create,
-    deployment_version_environment_variables_create,
-    project_environment_variables_create,
-)
+from ubiops.emulator.handlers.variables import create_variable
 from ubiops.emulator.handlers.versions import deployment_versions_create
 from ubiops.emulator.store import Transfer, new_id
 
@@ -296,21 +292,21 @@ class _Creation:
 
     def run(self) -> None:
         """Create everything."""
-        self._create_variables(project_environment_variables_create, [], self._contents)
+        self._create_variables("project", {}, self._contents)
         for name, item in self._contents["deployments"].items():
             self._create_deployment(name, item)
         for name, item in self._contents["pipelines"].items():
-            self._call(pipelines_create, [], self._body("name", name, item, OBJECT_SETTINGS))
+            self._call("pipelines_create", pipelines_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
         self._create_pipeline_versions()
 
-    def _call(self, create: Callable[..., Any], names: list[str], body: dict[str, Any]) -> None:
-        schema = load_document().operations[create.__name__].body
+    def _call(self, operation: str, create: Callable[..., Any], place: dict[str, str], body: dict[str, Any]) -> None:
+        schema = load_document().operations[operation].body
         assert schema is not None
         try:
             schema.check(body)
-            create(self._context, self._project, *names, data=body)
+            create(self._context, project_name=self._project, **place, data=body)
         except ApiError as error:
-            what = "/".join([*names, str(body.get("version", body.get("name")))])
+            what = "/".join([*place.values(), str(body.get("version", body.get("name")))])
             raise ApiError(error.status, f"{what}: {error.message}") from error
 
     def _body(self, key: str, name: str, item: dict[str, Any], settings: tuple[str, ...]) -> dict[str, Any]:
@@ -318,18 +314,21 @@ class _Creation:
         labels = body.get("labels", {})
         return {**body, key: name, "labels": {**labels, **self._label} if isinstance(labels, dict) else labels}
 
-    def _create_variables(self, create: Callable[..., Any], names: list[str], owner: dict[str, Any]) -> None:
+    def _create_variables(self, kind: str, place: dict[str, str], owner: dict[str, Any]) -> None:
         for name, variable in owner.get("environment_variables", {}).items():
             body = {"name": name, "value": variable["value"], "secret": variable.get("secret", False)}
-            self._call(create, names, body)
+            self._call(f"{kind}_environment_variables_create", create_variable, place, body)
 
     def _create_deployment(self, name: str, item: dict[str, Any]) -> None:
-        self._call(deployments_create, [], self._body("name", name, item, OBJECT_SETTINGS))
-        self._create_variables(deployment_environment_variables_create, [name], item)
+        self._call("deployments_create", deployments_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
+        self._create_variables("deployment", {"deployment_name": name}, item)
         deployment = find_deployment(self._context, self._project, name)
         for version, settings in item["versions"].items():
-            self._call(deployment_versions_create, [name], self._body("version", version, settings, VERSION_SETTINGS))
-            self._create_variables(deployment_version_environment_variables_create, [name, version], settings)
+            body = self._body("version", version, settings, VERSION_SETTINGS)
+            place = {"deployment_name": name}
+            self._call("deployment_versions_create", deployment_versions_create, place, body)
+            place = {"deployment_name": name, "version": version}
+            self._create_variables("deployment_version", place, settings)
             if settings.get("zip"):
                 created = find_version_of(self._context, deployment, version)
                 create_revision(self._context, created, self._revisions[settings["zip"]])
@@ -345,7 +344,7 @@ class _Creation:
             for version, settings in pipelines[name]["versions"].items():
                 body = self._body("version", version, settings, PIPELINE_VERSION_SETTINGS)
                 body["objects"] = [_object(item) for item in body.get("objects", [])]
-                self._call(pipeline_versions_create, [name], body)
+                self._call("pipeline_versions_create", pipeline_versions_create, {"pipeline_name": name}, body)
             if pipelines[name].get("default_version") in pipelines[name]["versions"]:
                 default = find_pipeline_version_of(self._context, pipeline, pipelines[name]["default_version"])
                 pipeline.default_version_id = default.id

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, not_found, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import find, free_name, record
 from ubiops.emulator.store import (
     Deployment,
     DeploymentRequest,
@@ -27,11 +27,11 @@ _LONGEST_NAME = 64
 def notification_groups_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
     group = NotificationGroup(
-        project_id=project.id, name=_free_name(context, project, data["name"]), contacts=_check_contacts(data)
+        project_id=project.id, name=_name(context, project, data["name"]), contacts=_check_contacts(data)
     )
     context.session.add(group)
     context.session.flush()
-    _record(context, project, group, "create", f"Created notification group {group.name}")
+    record(context, group, "create", f"Created notification group {group.name}")
     return _view(group)
 
 
@@ -52,13 +52,13 @@ def notification_groups_update(
     group = find_notification_group(context, project, notification_group_name)
     event = f"Updated notification group {group.name}"
     if data.get("name", group.name) != group.name:
-        name = _free_name(context, project, data["name"])
+        name = _name(context, project, data["name"])
         _rename_references(context, project, group.name, name)
         event = f"{event}: changed name from {group.name} to {name}"
         group.name = name
     if "contacts" in data:
         group.contacts = _check_contacts(data)
-    _record(context, project, group, "update", event)
+    record(context, group, "update", event)
     return _view(group)
 
 
@@ -66,7 +66,7 @@ def notification_groups_delete(context: Context, project_name: str, notification
     project = find_project(context, project_name)
     group = find_notification_group(context, project, notification_group_name)
     _rename_references(context, project, group.name, None)
-    _record(context, project, group, "delete", f"Deleted notification group {group.name}")
+    record(context, group, "delete", f"Deleted notification group {group.name}")
     context.session.delete(group)
 
 
@@ -76,10 +76,8 @@ def find_notification_group(context: Context, project: Project, name: str) -> No
     Raises:
         ApiError: 404: there is none.
     """
-    group = context.session.scalar(select(NotificationGroup).filter_by(project_id=project.id, name=name))
-    if group is None:
-        raise not_found(f"The notification group '{name}' was not found in the project '{project.name}'")
-    return group
+    where = f" in the project '{project.name}'"
+    return find(context, NotificationGroup, f"The notification group '{name}'", where, project_id=project.id, name=name)
 
 
 def check_notification_groups(context: Context, project: Project, version: Any) -> None:
@@ -115,12 +113,11 @@ def _replace(context: Context, column: Any, of_project: Any, name: str, new_name
     context.session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def _free_name(context: Context, project: Project, name: str) -> str:
+def _name(context: Context, project: Project, name: str) -> str:
     if len(name) > _LONGEST_NAME:
         raise invalid(f"name: it takes up to {_LONGEST_NAME} characters, not {len(name)}")
-    if context.session.scalar(select(NotificationGroup.id).filter_by(project_id=project.id, name=name)) is not None:
-        raise taken("notification group", name, f" in the project '{project.name}'")
-    return name
+    where = f" in the project '{project.name}'"
+    return free_name(context, NotificationGroup, "notification group", name, where, project_id=project.id)
 
 
 def _check_contacts(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -134,10 +131,6 @@ def _check_contacts(data: dict[str, Any]) -> list[dict[str, Any]]:
         {"type": "email", "configuration": {"email_address": contact["configuration"]["email_address"]}}
         for contact in data["contacts"]
     ]
-
-
-def _record(context: Context, project: Project, group: NotificationGroup, action: str, event: str) -> None:
-    record(context, project, action, event, object_type="notification_group", object_name=group.name)
 
 
 def _view(group: NotificationGroup) -> dict[str, Any]:

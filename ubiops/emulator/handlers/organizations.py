@@ -9,8 +9,9 @@ from sqlalchemy import delete, func, select
 
 from ubiops.emulator.access import ADMIN
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import ApiError, invalid, not_found, taken
+from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.handlers.find import find_caller, find_organization
+from ubiops.emulator.handlers.resource import free_name
 from ubiops.emulator.handlers.rules import check_email, check_name
 from ubiops.emulator.store import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User, now
 
@@ -18,7 +19,7 @@ _FREE = "free"
 
 
 def organizations_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
-    organization = Organization(name=_free_name(context, data["name"]), creation_date=now())
+    organization = Organization(name=_name(context, data["name"]), creation_date=now())
     _subscribe(organization, data["subscription"], data.get("subscription_end_date"))
     context.session.add(organization)
     context.session.flush()
@@ -43,7 +44,7 @@ def organizations_get(context: Context, organization_name: str) -> dict[str, Any
 def organizations_update(context: Context, organization_name: str, data: dict[str, Any]) -> dict[str, Any]:
     organization = find_organization(context, organization_name)
     if data.get("name", organization.name) != organization.name:
-        organization.name = _free_name(context, data["name"])
+        organization.name = _name(context, data["name"])
     if data.keys() & {"subscription", "subscription_end_date", "subscription_start_date"}:
         if context.user != ADMIN:
             raise ApiError(403, "subscription: only who runs the service changes it, here whoever has the start token")
@@ -51,10 +52,8 @@ def organizations_update(context: Context, organization_name: str, data: dict[st
     return _detail(organization)
 
 
-def _free_name(context: Context, name: str) -> str:
-    if context.session.scalar(select(Organization.id).where(Organization.name == name)) is not None:
-        raise taken("organization", name)
-    return check_name(name, "organization")
+def _name(context: Context, name: str) -> str:
+    return check_name(free_name(context, Organization, "organization", name), "organization")
 
 
 def _subscribe(organization: Organization, subscription: str, end_date: str | None) -> None:

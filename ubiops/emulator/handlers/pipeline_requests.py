@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
@@ -15,8 +15,11 @@ from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
+from ubiops.emulator.handlers.resource import serves
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.store import DeploymentRequest, PipelineRequest, PipelineVersion, now
+
+R = TypeVar("R")
 
 _MAXIMUM_BATCH = 100
 _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 3600, 7200
@@ -24,147 +27,34 @@ _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT = 300, 3600
 _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
 
 
-# To the default version
-
-
-async def pipeline_requests_create(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    data: Any,
-    pipeline_timeout: int | None,
-    deployment_timeout: int | None,
-) -> JsonResponse:
-    version = _default_version(context, project_name, pipeline_name)
-    return await _run(context, version, data, pipeline_timeout, deployment_timeout)
-
-
-def batch_pipeline_requests_create(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    data: Any,
-    timeout: int | None,
-    notification_group: str | None,
-) -> list[dict[str, Any]]:
-    version = _default_version(context, project_name, pipeline_name)
-    return queue_pipeline_requests(context, version, data, timeout=timeout, notification_group=notification_group)
-
-
-def pipeline_requests_list(
-    context: Context, project_name: str, pipeline_name: str, **filters: Any
-) -> list[dict[str, Any]]:
-    return _list(context, _default_version(context, project_name, pipeline_name), **filters)
-
-
-def pipeline_requests_get(
-    context: Context, project_name: str, pipeline_name: str, request_id: str, metadata_only: bool | None
-) -> dict[str, Any]:
-    version = _default_version(context, project_name, pipeline_name)
-    return _single_view(context, version, request_id, metadata_only)
-
-
-def pipeline_requests_delete(context: Context, project_name: str, pipeline_name: str, request_id: str) -> None:
-    _delete(context, _default_version(context, project_name, pipeline_name), [request_id])
-
-
-def pipeline_requests_batch_get(
-    context: Context, project_name: str, pipeline_name: str, data: list[str]
-) -> list[dict[str, Any]]:
-    return _collect(context, _default_version(context, project_name, pipeline_name), data)
-
-
-def pipeline_requests_batch_delete(
-    context: Context, project_name: str, pipeline_name: str, data: list[str]
-) -> dict[str, Any]:
-    _delete(context, _default_version(context, project_name, pipeline_name), data)
-    return {}
-
-
-# To a version
-
-
-async def pipeline_version_requests_create(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    version: str,
-    data: Any,
-    pipeline_timeout: int | None,
-    deployment_timeout: int | None,
-) -> JsonResponse:
-    found = find_pipeline_version(context, project_name, pipeline_name, version)
-    return await _run(context, found, data, pipeline_timeout, deployment_timeout)
-
-
-def batch_pipeline_version_requests_create(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    version: str,
-    data: Any,
-    timeout: int | None,
-    notification_group: str | None,
-) -> list[dict[str, Any]]:
-    found = find_pipeline_version(context, project_name, pipeline_name, version)
-    return queue_pipeline_requests(context, found, data, timeout=timeout, notification_group=notification_group)
-
-
-def pipeline_version_requests_list(
-    context: Context, project_name: str, pipeline_name: str, version: str, **filters: Any
-) -> list[dict[str, Any]]:
-    return _list(context, find_pipeline_version(context, project_name, pipeline_name, version), **filters)
-
-
-def pipeline_version_requests_get(
-    context: Context,
-    project_name: str,
-    pipeline_name: str,
-    version: str,
-    request_id: str,
-    metadata_only: bool | None,
-) -> dict[str, Any]:
-    found = find_pipeline_version(context, project_name, pipeline_name, version)
-    return _single_view(context, found, request_id, metadata_only)
-
-
-def pipeline_version_requests_delete(
-    context: Context, project_name: str, pipeline_name: str, version: str, request_id: str
-) -> None:
-    _delete(context, find_pipeline_version(context, project_name, pipeline_name, version), [request_id])
-
-
-def pipeline_version_requests_batch_get(
-    context: Context, project_name: str, pipeline_name: str, version: str, data: list[str]
-) -> list[dict[str, Any]]:
-    return _collect(context, find_pipeline_version(context, project_name, pipeline_name, version), data)
-
-
-def pipeline_version_requests_batch_delete(
-    context: Context, project_name: str, pipeline_name: str, version: str, data: list[str]
-) -> dict[str, Any]:
-    _delete(context, find_pipeline_version(context, project_name, pipeline_name, version), data)
-    return {}
-
-
 # Making requests
 
 
-def _default_version(context: Context, project_name: str, pipeline_name: str) -> PipelineVersion:
+def _find_target(
+    context: Context, project_name: str, pipeline_name: str, version: str | None = None
+) -> PipelineVersion:
+    if version is not None:
+        return find_pipeline_version(context, project_name, pipeline_name, version)
     pipeline = find_pipeline(context, project_name, pipeline_name)
     if pipeline.default_version is None:
         raise not_found(f"The pipeline '{pipeline_name}' has no default version; create a version")
     return pipeline.default_version
 
 
-async def _run(
-    context: Context, version: PipelineVersion, data: Any, timeout: int | None, deployment_timeout: int | None
+def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Serve an operation on the requests to a default version, and its twin for those to any version."""
+    return serves(_find_target, name, name.replace("pipeline_", "pipeline_version_"))
+
+
+@_to_versions("pipeline_requests_create")
+async def _create(
+    context: Context, version: PipelineVersion, data: Any, pipeline_timeout: int | None, deployment_timeout: int | None
 ) -> JsonResponse:
     _check_input(version, data)
     request = PipelineRequest(
         version=version,
         express=True,
-        timeout=check_timeout("pipeline_timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT),
+        timeout=check_timeout("pipeline_timeout", pipeline_timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT),
         deployment_timeout=check_timeout(
             "deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT
         ),
@@ -189,6 +79,13 @@ def _direct_answer(request_id: str, names: dict[str, str], outcome: PipelineOutc
         "result": outcome.result,
     }
     return JsonResponse(answer, 201 if success else 400)
+
+
+@_to_versions("batch_pipeline_requests_create")
+def _create_batch(
+    context: Context, version: PipelineVersion, data: Any, timeout: int | None, notification_group: str | None
+) -> list[dict[str, Any]]:
+    return queue_pipeline_requests(context, version, data, timeout=timeout, notification_group=notification_group)
 
 
 def queue_pipeline_requests(
@@ -255,10 +152,22 @@ def _find_all(context: Context, version: PipelineVersion, ids: Sequence[str]) ->
     return found
 
 
-def _collect(context: Context, version: PipelineVersion, ids: list[str]) -> list[dict[str, Any]]:
-    check_size(ids, _MAXIMUM_BATCH, "ids")
+@_to_versions("pipeline_requests_batch_get")
+def _collect(context: Context, version: PipelineVersion, data: list[str]) -> list[dict[str, Any]]:
+    check_size(data, _MAXIMUM_BATCH, "ids")
     # Ordered by id, so that no program comes to rely on the order in which it asked.
-    return [_full_view(context, request) for request in _find_all(context, version, ids)]
+    return [_full_view(context, request) for request in _find_all(context, version, data)]
+
+
+@_to_versions("pipeline_requests_delete")
+def _delete_one(context: Context, version: PipelineVersion, request_id: str) -> None:
+    _delete(context, version, [request_id])
+
+
+@_to_versions("pipeline_requests_batch_delete")
+def _delete_batch(context: Context, version: PipelineVersion, data: list[str]) -> dict[str, Any]:
+    _delete(context, version, data)
+    return {}
 
 
 def _delete(context: Context, version: PipelineVersion, ids: list[str]) -> None:
@@ -270,6 +179,7 @@ def _delete(context: Context, version: PipelineVersion, ids: list[str]) -> None:
         context.session.delete(request)
 
 
+@_to_versions("pipeline_requests_list")
 def _list(context: Context, version: PipelineVersion, **filters: Any) -> list[dict[str, Any]]:
     query = select(PipelineRequest).where(PipelineRequest.version_id == version.id)
     return [summary(request) for request in context.session.scalars(filtered(query, PipelineRequest, **filters))]
@@ -321,9 +231,8 @@ def _full_view(context: Context, request: PipelineRequest) -> dict[str, Any]:
     return {**_metadata(context, request), "request_data": request.data, "result": request.result}
 
 
-def _single_view(
-    context: Context, version: PipelineVersion, request_id: str, metadata_only: bool | None
-) -> dict[str, Any]:
+@_to_versions("pipeline_requests_get")
+def _get(context: Context, version: PipelineVersion, request_id: str, metadata_only: bool | None) -> dict[str, Any]:
     request = _find_all(context, version, [request_id])[0]
     pipeline_version = request.version
     origin = {"pipeline": pipeline_version.pipeline.name, "pipeline_version": pipeline_version.name}

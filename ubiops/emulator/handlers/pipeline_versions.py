@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, not_found, taken
+from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.pipeline_objects import (
@@ -18,6 +18,7 @@ from ubiops.emulator.handlers.pipeline_objects import (
     set_objects,
 )
 from ubiops.emulator.handlers.references import refuse_if_referenced
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -45,7 +46,7 @@ def pipeline_versions_create(
     pipeline = find_pipeline(context, project_name, pipeline_name)
     version = PipelineVersion(
         pipeline=pipeline,
-        name=_free_name(context, pipeline, data["version"]),
+        name=_name(context, pipeline, data["version"]),
         description=check_description(data),
         labels=check_labels(data),
         **{name: data.get(name, default) for name, default in _DEFAULTS.items()},
@@ -57,7 +58,7 @@ def pipeline_versions_create(
     context.session.flush()
     if pipeline.default_version_id is None:
         pipeline.default_version_id = version.id
-    _record(context, version, "create", f"Created version {version.name} for pipeline {pipeline.name}")
+    record(context, version, "create", f"Created version {version.name} for pipeline {pipeline.name}")
     return _detail(version)
 
 
@@ -81,7 +82,7 @@ def pipeline_versions_update(
     found = find_pipeline_version(context, project_name, pipeline_name, version)
     before = _audited(found)
     if data.get("version", found.name) != found.name:
-        found.name = _free_name(context, found.pipeline, data["version"])
+        found.name = _name(context, found.pipeline, data["version"])
     if "description" in data:
         found.description = check_description(data)
     if "labels" in data:
@@ -97,14 +98,14 @@ def pipeline_versions_update(
         prune_attachments(found)
     found.last_updated = now()
     changed = changes(before, _audited(found))
-    _record(context, found, "update", f"Updated version {version} of pipeline {pipeline_name}{changed}")
+    record(context, found, "update", f"Updated version {version} of pipeline {pipeline_name}{changed}")
     return _detail(found)
 
 
 def pipeline_versions_delete(context: Context, project_name: str, pipeline_name: str, version: str) -> None:
     found = find_pipeline_version(context, project_name, pipeline_name, version)
     refuse_if_referenced(context, found)
-    _record(context, found, "delete", f"Deleted version {found.name} for pipeline {found.pipeline.name}")
+    record(context, found, "delete", f"Deleted version {found.name} for pipeline {found.pipeline.name}")
     query = select(PipelineRequest.id).where(PipelineRequest.version_id == found.id)
     context.engine.pipelines.cancel(context.session.scalars(query))
     delete_schedules(context, found.id)
@@ -131,11 +132,9 @@ def _inherited_by_object(view: dict[str, Any], used: Deployment | Version) -> di
     return {**view, "inheritance_type": kind, "inheritance_name": used.name}
 
 
-def _free_name(context: Context, pipeline: Pipeline, name: str) -> str:
-    query = select(PipelineVersion.id).where(PipelineVersion.pipeline_id == pipeline.id, PipelineVersion.name == name)
-    if context.session.scalar(query) is not None:
-        raise taken("version", name, f" in the pipeline '{pipeline.name}'")
-    return check_version_name(name)
+def _name(context: Context, pipeline: Pipeline, name: str) -> str:
+    where = f" in the pipeline '{pipeline.name}'"
+    return check_version_name(free_name(context, PipelineVersion, "version", name, where, pipeline_id=pipeline.id))
 
 
 def _check_settings(context: Context, version: PipelineVersion) -> None:
@@ -143,19 +142,6 @@ def _check_settings(context: Context, version: PipelineVersion) -> None:
         value = version.request_retention_time
         raise invalid(f"request_retention_time: it must be from 0 to {_MAXIMUM_RETENTION}, not {value}")
     check_notification_groups(context, version.pipeline.project, version)
-
-
-def _record(context: Context, version: PipelineVersion, action: str, event: str) -> None:
-    pipeline = version.pipeline
-    record(
-        context,
-        pipeline.project,
-        action,
-        event,
-        object_type="pipeline",
-        object_name=pipeline.name,
-        pipeline=pipeline,
-    )
 
 
 def _audited(version: PipelineVersion) -> dict[str, Any]:

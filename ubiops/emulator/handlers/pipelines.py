@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.fields import Fields, check_fields, without_widgets
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version_of, find_project
 from ubiops.emulator.handlers.pipeline_objects import prune_attachments
 from ubiops.emulator.handlers.references import refuse_if_referenced
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.handlers.schedules import delete_schedules
 from ubiops.emulator.store import Pipeline, PipelineRequest, PipelineVersion, Project, now
@@ -24,7 +25,7 @@ def pipelines_create(context: Context, project_name: str, data: dict[str, Any]) 
         raise invalid("output_type: it is required; it is structured or plain")
     pipeline = Pipeline(
         project=project,
-        name=_free_name(context, project, data["name"]),
+        name=_name(context, project, data["name"]),
         description=check_description(data),
         input_type=data["input_type"],
         output_type=data["output_type"],
@@ -35,7 +36,7 @@ def pipelines_create(context: Context, project_name: str, data: dict[str, Any]) 
     )
     context.session.add(pipeline)
     context.session.flush()
-    _record(context, pipeline, "create", f"Created pipeline {pipeline.name}")
+    record(context, pipeline, "create", f"Created pipeline {pipeline.name}")
     return _detail(pipeline)
 
 
@@ -54,7 +55,7 @@ def pipelines_update(context: Context, project_name: str, pipeline_name: str, da
     pipeline = find_pipeline(context, project_name, pipeline_name)
     before = _audited(pipeline)
     if data.get("name", pipeline.name) != pipeline.name:
-        pipeline.name = _free_name(context, pipeline.project, data["name"])
+        pipeline.name = _name(context, pipeline.project, data["name"])
     if "default_version" in data:
         pipeline.default_version = find_pipeline_version_of(context, pipeline, data["default_version"])
     if "description" in data:
@@ -68,25 +69,23 @@ def pipelines_update(context: Context, project_name: str, pipeline_name: str, da
     if data.keys() & {"input_type", "input_fields", "output_type", "output_fields"}:
         _prune(context, pipeline)
     pipeline.last_updated = now()
-    _record(context, pipeline, "update", f"Updated pipeline {pipeline_name}{changes(before, _audited(pipeline))}")
+    record(context, pipeline, "update", f"Updated pipeline {pipeline_name}{changes(before, _audited(pipeline))}")
     return _detail(pipeline)
 
 
 def pipelines_delete(context: Context, project_name: str, pipeline_name: str) -> None:
     pipeline = find_pipeline(context, project_name, pipeline_name)
     refuse_if_referenced(context, pipeline)
-    _record(context, pipeline, "delete", f"Deleted pipeline {pipeline.name}")
+    record(context, pipeline, "delete", f"Deleted pipeline {pipeline.name}")
     query = select(PipelineRequest.id).join(PipelineRequest.version).where(PipelineVersion.pipeline_id == pipeline.id)
     context.engine.pipelines.cancel(context.session.scalars(query))
     delete_schedules(context, pipeline.id)
     context.session.delete(pipeline)
 
 
-def _free_name(context: Context, project: Project, name: str) -> str:
-    query = select(Pipeline.id).where(Pipeline.project_id == project.id, Pipeline.name == name)
-    if context.session.scalar(query) is not None:
-        raise taken("pipeline", name, f" in the project '{project.name}'")
-    return check_name(name, "pipeline")
+def _name(context: Context, project: Project, name: str) -> str:
+    where = f" in the project '{project.name}'"
+    return check_name(free_name(context, Pipeline, "pipeline", name, where, project_id=project.id), "pipeline")
 
 
 def _retyped(data: dict[str, Any], side: str, kind: str, fields: Fields) -> tuple[str, Fields]:
@@ -100,18 +99,6 @@ def _retyped(data: dict[str, Any], side: str, kind: str, fields: Fields) -> tupl
 def _prune(context: Context, pipeline: Pipeline) -> None:
     for version in context.session.scalars(select(PipelineVersion).where(PipelineVersion.pipeline_id == pipeline.id)):
         prune_attachments(version)
-
-
-def _record(context: Context, pipeline: Pipeline, action: str, event: str) -> None:
-    record(
-        context,
-        pipeline.project,
-        action,
-        event,
-        object_type="pipeline",
-        object_name=pipeline.name,
-        pipeline=pipeline,
-    )
 
 
 def _audited(pipeline: Pipeline) -> dict[str, Any]:

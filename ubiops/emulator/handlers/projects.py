@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 
 from ubiops.emulator.access import ADMIN
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import ApiError, invalid, taken
+from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.membership import welcome
 from ubiops.emulator.store import (
@@ -37,14 +38,14 @@ def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     _check_admin(context, organization)
     project = Project(
         organization=organization,
-        name=_free_name(context, data["name"]),
+        name=_name(context, data["name"]),
         advanced_permissions=data.get("advanced_permissions", False),
         credits=_check_credits(data.get("credits")),
         creation_date=now(),
     )
     context.session.add_all([project, Bucket(project=project, name="default")])
     welcome(context.session, project)
-    _record(context, project, "create", f"Created project {project.name}")
+    record(context, project, "create", f"Created project {project.name}")
     return _detail(project)
 
 
@@ -65,11 +66,11 @@ def projects_update(context: Context, project_name: str, data: dict[str, Any]) -
     project = find_project(context, project_name)
     before = _audited(project)
     if data.get("name", project.name) != project.name:
-        project.name = _free_name(context, data["name"])
+        project.name = _name(context, data["name"])
     project.advanced_permissions = data.get("advanced_permissions", project.advanced_permissions)
     project.credits = _check_credits(data.get("credits", project.credits))
     project.suspended = data.get("suspend", project.suspended)
-    _record(context, project, "update", f"Updated project {project_name}{changes(before, _audited(project))}")
+    record(context, project, "update", f"Updated project {project_name}{changes(before, _audited(project))}")
     return _detail(project)
 
 
@@ -97,18 +98,12 @@ def _is_member(user: User) -> ColumnElement[bool]:
     return or_(Project.id == user.project_id, Project.id.in_(memberships))
 
 
-def _record(context: Context, project: Project, action: str, event: str) -> None:
-    record(context, project, action, event, object_type="project", object_name=project.name)
-
-
 def _audited(project: Project) -> dict[str, Any]:
     return {name: getattr(project, name) for name in ("name", "advanced_permissions", "credits", "suspended")}
 
 
-def _free_name(context: Context, name: str) -> str:
-    if context.session.scalar(select(Project.id).where(Project.name == name)) is not None:
-        raise taken("project", name)
-    return check_name(name, "project")
+def _name(context: Context, name: str) -> str:
+    return check_name(free_name(context, Project, "project", name), "project")
 
 
 def _check_credits(credits: float | None) -> float | None:

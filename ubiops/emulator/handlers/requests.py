@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import Insert, bindparam, func, insert, literal_column, select
 
@@ -18,6 +19,7 @@ from ubiops.emulator.handlers.find import find_deployment, find_project, find_ve
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.pipeline_requests import summary
 from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
+from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.store import (
     Deployment,
@@ -31,6 +33,8 @@ from ubiops.emulator.store import (
     now,
     to_json,
 )
+
+R = TypeVar("R")
 
 _MAXIMUM_BATCH = 250
 _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 300, 3600
@@ -61,145 +65,28 @@ def _row(id: str, data: Any) -> tuple[str, Any]:
 _INSERT = Prepared(_insert())
 
 
-# To the default version
-
-
-async def deployment_requests_create(
-    context: Context, project_name: str, deployment_name: str, data: Any, timeout: int | None
-) -> JsonResponse:
-    return await _run(context, _default_version(context, project_name, deployment_name), data, timeout)
-
-
-def batch_deployment_requests_create(
-    context: Context,
-    project_name: str,
-    deployment_name: str,
-    data: Any,
-    timeout: int | None,
-    notification_group: str | None,
-) -> list[dict[str, Any]]:
-    version = _default_version(context, project_name, deployment_name)
-    return queue_requests(context, version, data, timeout, notification_group)
-
-
-def deployment_requests_list(
-    context: Context, project_name: str, deployment_name: str, **filters: Any
-) -> list[dict[str, Any]]:
-    return _list(context, _default_version(context, project_name, deployment_name), **filters)
-
-
-def deployment_requests_get(
-    context: Context, project_name: str, deployment_name: str, request_id: str, metadata_only: bool | None
-) -> dict[str, Any]:
-    version = _default_version(context, project_name, deployment_name)
-    return _single_view(context, _find(context, version, request_id), metadata_only)
-
-
-def deployment_requests_update(
-    context: Context, project_name: str, deployment_name: str, request_id: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _update(context, _default_version(context, project_name, deployment_name), request_id, data)
-
-
-def deployment_requests_delete(context: Context, project_name: str, deployment_name: str, request_id: str) -> None:
-    _delete(context, _default_version(context, project_name, deployment_name), [request_id])
-
-
-def deployment_requests_batch_get(
-    context: Context, project_name: str, deployment_name: str, data: list[str]
-) -> list[dict[str, Any]]:
-    return _collect(context, _default_version(context, project_name, deployment_name), data)
-
-
-def deployment_requests_batch_delete(
-    context: Context, project_name: str, deployment_name: str, data: list[str]
-) -> dict[str, Any]:
-    _delete(context, _default_version(context, project_name, deployment_name), data)
-    return {}
-
-
-# To a version
-
-
-async def deployment_version_requests_create(
-    context: Context, project_name: str, deployment_name: str, version: str, data: Any, timeout: int | None
-) -> JsonResponse:
-    return await _run(context, _version(context, project_name, deployment_name, version), data, timeout)
-
-
-def batch_deployment_version_requests_create(
-    context: Context,
-    project_name: str,
-    deployment_name: str,
-    version: str,
-    data: Any,
-    timeout: int | None,
-    notification_group: str | None,
-) -> list[dict[str, Any]]:
-    found = _version(context, project_name, deployment_name, version)
-    return queue_requests(context, found, data, timeout, notification_group)
-
-
-def deployment_version_requests_list(
-    context: Context, project_name: str, deployment_name: str, version: str, **filters: Any
-) -> list[dict[str, Any]]:
-    return _list(context, _version(context, project_name, deployment_name, version), **filters)
-
-
-def deployment_version_requests_get(
-    context: Context,
-    project_name: str,
-    deployment_name: str,
-    version: str,
-    request_id: str,
-    metadata_only: bool | None,
-) -> dict[str, Any]:
-    found = _version(context, project_name, deployment_name, version)
-    return _single_view(context, _find(context, found, request_id), metadata_only)
-
-
-def deployment_version_requests_update(
-    context: Context, project_name: str, deployment_name: str, version: str, request_id: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _update(context, _version(context, project_name, deployment_name, version), request_id, data)
-
-
-def deployment_version_requests_delete(
-    context: Context, project_name: str, deployment_name: str, version: str, request_id: str
-) -> None:
-    _delete(context, _version(context, project_name, deployment_name, version), [request_id])
-
-
-def deployment_version_requests_batch_get(
-    context: Context, project_name: str, deployment_name: str, version: str, data: list[str]
-) -> list[dict[str, Any]]:
-    return _collect(context, _version(context, project_name, deployment_name, version), data)
-
-
-def deployment_version_requests_batch_delete(
-    context: Context, project_name: str, deployment_name: str, version: str, data: list[str]
-) -> dict[str, Any]:
-    _delete(context, _version(context, project_name, deployment_name, version), data)
-    return {}
-
-
 # Making requests
 
 
-def _default_version(context: Context, project_name: str, deployment_name: str) -> Version:
-    version = context.engine.targets.find_default(project_name, deployment_name)
-    if version is None:
+def _find_target(context: Context, project_name: str, deployment_name: str, version: str | None = None) -> Version:
+    targets = context.engine.targets
+    if version is not None:
+        found = targets.find_named(project_name, deployment_name, version)
+        return found or find_version(context, project_name, deployment_name, version)
+    found = targets.find_default(project_name, deployment_name)
+    if found is None:
         find_deployment(context, project_name, deployment_name)
         raise not_found(f"The deployment '{deployment_name}' has no default version; create a version")
-    return version
+    return found
 
 
-def _version(context: Context, project_name: str, deployment_name: str, name: str) -> Version:
-    version = context.engine.targets.find_named(project_name, deployment_name, name)
-    return version or find_version(context, project_name, deployment_name, name)
+def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Serve an operation on the requests to a default version, and its twin for those to any version."""
+    return serves(_find_target, name, name.replace("deployment_", "deployment_version_"))
 
 
-async def _run(context: Context, version: Version, data: Any, timeout: int | None) -> JsonResponse:
+@_to_versions("deployment_requests_create")
+async def _create(context: Context, version: Version, data: Any, timeout: int | None) -> JsonResponse:
     seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
     _check_input(version, data)
@@ -225,6 +112,13 @@ def _direct_answer(version: Version, request_id: str, outcome: Outcome) -> JsonR
         "error_message": outcome.error_message,
     }
     return JsonResponse(answer, 201 if success else 400)
+
+
+@_to_versions("batch_deployment_requests_create")
+def _create_batch(
+    context: Context, version: Version, data: Any, timeout: int | None, notification_group: str | None
+) -> list[dict[str, Any]]:
+    return queue_requests(context, version, data, timeout, notification_group)
 
 
 def queue_requests(
@@ -305,13 +199,8 @@ def _check_queue(context: Context, version: Version, number: int, *, express: bo
 
 
 def _find(context: Context, version: Version, request_id: str) -> DeploymentRequest:
-    query = select(DeploymentRequest).where(
-        DeploymentRequest.version_id == version.id, DeploymentRequest.id == request_id
-    )
-    request = context.session.scalar(query)
-    if request is None:
-        raise not_found(f"The request '{request_id}' was not found in the version '{version.name}'")
-    return request
+    where = f" in the version '{version.name}'"
+    return find(context, DeploymentRequest, f"The request '{request_id}'", where, version_id=version.id, id=request_id)
 
 
 def _find_all(context: Context, version: Version, ids: list[str]) -> list[DeploymentRequest]:
@@ -323,11 +212,23 @@ def _find_all(context: Context, version: Version, ids: list[str]) -> list[Deploy
     return found
 
 
-def _collect(context: Context, version: Version, ids: list[str]) -> list[dict[str, Any]]:
-    check_size(ids, _MAXIMUM_BATCH, "ids")
+@_to_versions("deployment_requests_batch_get")
+def _collect(context: Context, version: Version, data: list[str]) -> list[dict[str, Any]]:
+    check_size(data, _MAXIMUM_BATCH, "ids")
     # In no order, so that no program comes to rely on the one in which it asked.
-    requests = sorted(_find_all(context, version, ids), key=lambda request: request.id[::-1])
+    requests = sorted(_find_all(context, version, data), key=lambda request: request.id[::-1])
     return [_full_view(request) for request in requests]
+
+
+@_to_versions("deployment_requests_delete")
+def _delete_one(context: Context, version: Version, request_id: str) -> None:
+    _delete(context, version, [request_id])
+
+
+@_to_versions("deployment_requests_batch_delete")
+def _delete_batch(context: Context, version: Version, data: list[str]) -> dict[str, Any]:
+    _delete(context, version, data)
+    return {}
 
 
 def _delete(context: Context, version: Version, ids: list[str]) -> None:
@@ -337,6 +238,7 @@ def _delete(context: Context, version: Version, ids: list[str]) -> None:
         context.session.delete(request)
 
 
+@_to_versions("deployment_requests_update")
 def _update(context: Context, version: Version, request_id: str, data: dict[str, Any]) -> dict[str, Any]:
     request = _find(context, version, request_id)
     if "notification_group" in data:
@@ -357,6 +259,7 @@ def _cancel(context: Context, request: DeploymentRequest) -> None:
     context.engine.cancel(request)
 
 
+@_to_versions("deployment_requests_list")
 def _list(context: Context, version: Version, **filters: Any) -> list[dict[str, Any]]:
     query = select(DeploymentRequest).where(DeploymentRequest.version_id == version.id)
     return [_summary(request) for request in context.session.scalars(filtered(query, DeploymentRequest, **filters))]
@@ -409,7 +312,9 @@ def _full_view(request: DeploymentRequest) -> dict[str, Any]:
     return {**_metadata(request), "request_data": request.data, "result": request.result}
 
 
-def _single_view(context: Context, request: DeploymentRequest, metadata_only: bool | None) -> dict[str, Any]:
+@_to_versions("deployment_requests_get")
+def _get(context: Context, version: Version, request_id: str, metadata_only: bool | None) -> dict[str, Any]:
+    request = _find(context, version, request_id)
     return {
         **(_metadata(request) if metadata_only else _full_view(request)),
         "notification_group": request.notification_group,

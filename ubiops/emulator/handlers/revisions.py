@@ -12,10 +12,10 @@ from sqlalchemy import select
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_version
+from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.store import Build, Revision, Version, new_id, now
 from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
@@ -82,7 +82,7 @@ def create_revision(context: Context, version: Version, revision_id: str) -> dic
     version.latest_build_id, version.status = build.id, "building"
     version.last_file_uploaded = version.last_updated = now()
     context.session.flush()
-    _record(context, version, "Uploaded a package to")
+    record(context, version, "info", f"Uploaded a package to {_place(version)}")
     context.engine.builds.start(build.id, version.id)
     return {"success": True, "revision": revision.id, "build": build.id}
 
@@ -103,7 +103,7 @@ def revisions_file_download(
     context: Context, project_name: str, deployment_name: str, version: str, revision_id: str
 ) -> FileResponse:
     revision = _find(context, project_name, deployment_name, version, revision_id)
-    _record(context, revision.version, "Downloaded a package of")
+    record(context, revision.version, "info", f"Downloaded a package of {_place(revision.version)}")
     return FileResponse(
         context.engine.packages.archive(revision.id),
         media_type="application/octet-stream",
@@ -113,24 +113,12 @@ def revisions_file_download(
 
 def _find(context: Context, project_name: str, deployment_name: str, version: str, revision_id: str) -> Revision:
     found = find_version(context, project_name, deployment_name, version)
-    query = select(Revision).where(Revision.version_id == found.id, Revision.id == revision_id)
-    revision = context.session.scalar(query)
-    if revision is None:
-        raise not_found(f"The revision '{revision_id}' was not found in the version '{version}'")
-    return revision
+    where = f" in the version '{version}'"
+    return find(context, Revision, f"The revision '{revision_id}'", where, version_id=found.id, id=revision_id)
 
 
-def _record(context: Context, version: Version, done: str) -> None:
-    deployment = version.deployment
-    record(
-        context,
-        deployment.project,
-        "info",
-        f"{done} version {version.name} of deployment {deployment.name}",
-        object_type="deployment",
-        object_name=deployment.name,
-        deployment=deployment,
-    )
+def _place(version: Version) -> str:
+    return f"version {version.name} of deployment {version.deployment.name}"
 
 
 def _view(revision: Revision) -> dict[str, Any]:

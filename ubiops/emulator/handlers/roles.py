@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from ubiops.emulator.access import find_object, name_of, permissions_of
-from ubiops.emulator.audit import record
+from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found, taken
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.permissions import ALIASES, DEFAULT_ROLE_NAMES, DEFAULT_ROLES, PERMISSIONS, default_role_id
 from ubiops.emulator.store import Project, ProjectUser, Role, RoleAssignment, User
@@ -30,12 +31,12 @@ def roles_create(context: Context, project_name: str, data: dict[str, Any]) -> d
     project = find_project(context, project_name)
     role = Role(
         project_id=project.id,
-        name=_free_name(context, project, data["name"]),
+        name=_check_name(context, project, data["name"]),
         permissions=_check_permissions(data["permissions"]),
     )
     context.session.add(role)
     context.session.flush()
-    _record(context, project, "create", f"Created role {role.name}", role.name)
+    record(context, role, "create", f"Created role {role.name}")
     return _detail(context, role.id, role.name)
 
 
@@ -57,26 +58,27 @@ def roles_update(context: Context, project_name: str, role_name: str, data: dict
     project = find_project(context, project_name)
     role = _find_custom(context, project, role_name, "changed")
     if data.get("name", role.name) != role.name:
-        role.name = _free_name(context, project, data["name"])
+        role.name = _check_name(context, project, data["name"])
     if "permissions" in data:
         role.permissions = _check_permissions(data["permissions"])
     renamed = f": name changed from {role_name} to {role.name}" if role.name != role_name else ""
-    _record(context, project, "update", f"Updated role {role_name}{renamed}", role.name)
+    record(context, role, "update", f"Updated role {role_name}{renamed}")
     return _detail(context, role.id, role.name)
 
 
 def roles_delete(context: Context, project_name: str, role_name: str) -> None:
     project = find_project(context, project_name)
     role = _find_custom(context, project, role_name, "deleted")
-    _record(context, project, "delete", f"Deleted role {role.name}", role.name)
+    record(context, role, "delete", f"Deleted role {role.name}")
     context.session.execute(delete(RoleAssignment).where(RoleAssignment.role_id == role.id))
     context.session.delete(role)
 
 
-def _free_name(context: Context, project: Project, name: str) -> str:
-    if name in DEFAULT_ROLES or name in ALIASES or _custom(context, project, name) is not None:
-        raise taken("role", name, f" in the project '{project.name}'")
-    return check_name(name, "role")
+def _check_name(context: Context, project: Project, name: str) -> str:
+    where = f" in the project '{project.name}'"
+    if name in DEFAULT_ROLES or name in ALIASES:
+        raise taken("role", name, where)
+    return check_name(free_name(context, Role, "role", name, where, project_id=project.id), "role")
 
 
 def _check_permissions(names: list[str]) -> list[str]:
@@ -111,10 +113,6 @@ def _summary(id: str, name: str) -> dict[str, Any]:
 def _detail(context: Context, id: str, name: str) -> dict[str, Any]:
     granted = set(permissions_of(context.session, id))
     return {**_summary(id, name), "permissions": [permission for permission in PERMISSIONS if permission in granted]}
-
-
-def _record(context: Context, project: Project, action: str, event: str, name: str) -> None:
-    record(context, project, action, event, object_type="role", object_name=name)
 
 
 # Assignments
@@ -245,4 +243,4 @@ def _record_assignment(context: Context, project: Project, action: str, done: st
         f"{done} role {view['role']} {'to' if action == 'create' else 'from'} {view['assignee_type']} "
         f"{view['assignee']} on {view['resource_type']} {view['resource']}"
     )
-    record(context, project, action, event, object_type="role_assignment", object_name=view["id"])
+    record_event(context, project, action, event, object_type="role_assignment", object_name=view["id"])

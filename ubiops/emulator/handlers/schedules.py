@@ -10,9 +10,8 @@ from croniter import croniter
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, not_found, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import (
     find_deployment,
     find_pipeline,
@@ -22,6 +21,7 @@ from ubiops.emulator.handlers.find import (
 )
 from ubiops.emulator.handlers.pipeline_requests import queue_pipeline_requests
 from ubiops.emulator.handlers.requests import queue_requests
+from ubiops.emulator.handlers.resource import find, free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.store import Deployment, LogLine, Pipeline, PipelineVersion, Project, Schedule, Version
 
@@ -36,7 +36,7 @@ def request_schedules_create(context: Context, project_name: str, data: dict[str
     target, version_id = _find_target(context, project, data)
     schedule = Schedule(
         project=project,
-        name=_free_name(context, project, data["name"]),
+        name=_name(context, project, data["name"]),
         object_type=data["object_type"],
         object_id=target.id,
         version_id=version_id,
@@ -49,7 +49,7 @@ def request_schedules_create(context: Context, project_name: str, data: dict[str
     )
     context.session.add(schedule)
     context.session.flush()
-    _record(context, schedule, "create", f"Created schedule {schedule.name}")
+    record(context, schedule, "create", f"Created schedule {schedule.name}")
     return _view(context, schedule)
 
 
@@ -71,7 +71,7 @@ def request_schedules_update(
     schedule = _find(context, project_name, schedule_name)
     event = f"Updated schedule {schedule.name}"
     if data.get("name", schedule.name) != schedule.name:
-        name = _free_name(context, schedule.project, data["name"])
+        name = _name(context, schedule.project, data["name"])
         event = f"{event}: changed name from {schedule.name} to {name}"
         schedule.name = name
     if "schedule" in data:
@@ -85,13 +85,13 @@ def request_schedules_update(
     if "labels" in data:
         schedule.labels = check_labels(data)
     schedule.enabled = data.get("enabled", schedule.enabled)
-    _record(context, schedule, "update", event)
+    record(context, schedule, "update", event)
     return _view(context, schedule)
 
 
 def request_schedules_delete(context: Context, project_name: str, schedule_name: str) -> None:
     schedule = _find(context, project_name, schedule_name)
-    _record(context, schedule, "delete", f"Deleted schedule {schedule.name}")
+    record(context, schedule, "delete", f"Deleted schedule {schedule.name}")
     context.session.delete(schedule)
 
 
@@ -207,16 +207,13 @@ def _version_name(context: Context, schedule: Schedule) -> str | None:
 
 def _find(context: Context, project_name: str, name: str) -> Schedule:
     project = find_project(context, project_name)
-    schedule = context.session.scalar(select(Schedule).filter_by(project_id=project.id, name=name))
-    if schedule is None:
-        raise not_found(f"The request schedule '{name}' was not found in the project '{project_name}'")
-    return schedule
+    where = f" in the project '{project_name}'"
+    return find(context, Schedule, f"The request schedule '{name}'", where, project_id=project.id, name=name)
 
 
-def _free_name(context: Context, project: Project, name: str) -> str:
-    if context.session.scalar(select(Schedule.id).filter_by(project_id=project.id, name=name)) is not None:
-        raise taken("request schedule", name, f" in the project '{project.name}'")
-    return check_name(name, "schedule")
+def _name(context: Context, project: Project, name: str) -> str:
+    where = f" in the project '{project.name}'"
+    return check_name(free_name(context, Schedule, "request schedule", name, where, project_id=project.id), "schedule")
 
 
 def _check_crontab(text: str) -> str:
@@ -247,10 +244,6 @@ def _check_timeout(timeout: int) -> int:
     if not _SHORTEST_TIMEOUT <= timeout <= _LONGEST_TIMEOUT:
         raise invalid(f"timeout: it must be from {_SHORTEST_TIMEOUT} to {_LONGEST_TIMEOUT} seconds, not {timeout}")
     return timeout
-
-
-def _record(context: Context, schedule: Schedule, action: str, event: str) -> None:
-    record(context, schedule.project, action, event, object_type="schedule", object_name=schedule.name)
 
 
 def _view(context: Context, schedule: Schedule) -> dict[str, Any]:

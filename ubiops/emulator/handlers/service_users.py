@@ -11,8 +11,9 @@ from sqlalchemy import delete, select
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_moment
-from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.store import Project, RoleAssignment, User, new_id, now
 from ubiops.emulator.tokens import digest, new_token
 
@@ -112,10 +113,8 @@ def _check_expiry(text: str | None) -> str | None:
 
 
 def _find(context: Context, project: Project, id: str) -> User:
-    user = context.session.scalar(select(User).where(User.project_id == project.id, User.id == id))
-    if user is None:
-        raise not_found(f"The service user '{id}' was not found in the project '{project.name}'")
-    return user
+    where = f" in the project '{project.name}'"
+    return find(context, User, f"The service user '{id}'", where, project_id=project.id, id=id)
 
 
 def _record(context: Context, project: Project, action: str, event: str, user: User) -> None:

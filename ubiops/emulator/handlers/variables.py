@@ -2,117 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, not_found, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version, find_version_of
+from ubiops.emulator.handlers.resource import find, free_name, record, serves
 from ubiops.emulator.handlers.rules import check_variable_name
 from ubiops.emulator.store import Deployment, Project, Variable, Version
 from ubiops.emulator.variables import Owner, effective_variables, level, own_variables
 
+R = TypeVar("R")
 
-def project_environment_variables_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
-    return _create(context, find_project(context, project_name), data)
-
-
-def project_environment_variables_list(context: Context, project_name: str) -> list[dict[str, Any]]:
-    return [_view(variable) for variable in own_variables(context.session, find_project(context, project_name))]
+_OWNERS = ("project", "deployment", "deployment_version")
 
 
-def project_environment_variables_get(context: Context, project_name: str, id: str) -> dict[str, Any]:
-    return _view(_find(context, find_project(context, project_name), id))
+def _find_owner(
+    context: Context, project_name: str, deployment_name: str | None = None, version: str | None = None
+) -> Owner:
+    if deployment_name is None:
+        return find_project(context, project_name)
+    if version is None:
+        return find_deployment(context, project_name, deployment_name)
+    return find_version(context, project_name, deployment_name, version)
 
 
-def project_environment_variables_update(
-    context: Context, project_name: str, id: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _update(context, find_project(context, project_name), id, data)
+def _of_owners(action: str, owners: Sequence[str] = _OWNERS) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    return serves(_find_owner, *(f"{owner}_environment_variables_{action}" for owner in owners))
 
 
-def project_environment_variables_delete(context: Context, project_name: str, id: str) -> None:
-    _delete(context, find_project(context, project_name), id)
-
-
-def deployment_environment_variables_create(
-    context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _create(context, find_deployment(context, project_name, deployment_name), data)
-
-
-def deployment_environment_variables_list(
-    context: Context, project_name: str, deployment_name: str
-) -> list[dict[str, Any]]:
-    return inherited_variables(context, find_deployment(context, project_name, deployment_name))
-
-
-def deployment_environment_variables_get(
-    context: Context, project_name: str, deployment_name: str, id: str
-) -> dict[str, Any]:
-    return _view(_find(context, find_deployment(context, project_name, deployment_name), id))
-
-
-def deployment_environment_variables_update(
-    context: Context, project_name: str, deployment_name: str, id: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _update(context, find_deployment(context, project_name, deployment_name), id, data)
-
-
-def deployment_environment_variables_delete(context: Context, project_name: str, deployment_name: str, id: str) -> None:
-    _delete(context, find_deployment(context, project_name, deployment_name), id)
-
-
-def deployment_environment_variables_copy(
-    context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
-) -> list[dict[str, Any]]:
-    target = find_deployment(context, project_name, deployment_name)
-    return _copy(context, _source(context, project_name, data), target)
-
-
-def deployment_version_environment_variables_create(
-    context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _create(context, find_version(context, project_name, deployment_name, version), data)
-
-
-def deployment_version_environment_variables_list(
-    context: Context, project_name: str, deployment_name: str, version: str
-) -> list[dict[str, Any]]:
-    return inherited_variables(context, find_version(context, project_name, deployment_name, version))
-
-
-def deployment_version_environment_variables_get(
-    context: Context, project_name: str, deployment_name: str, version: str, id: str
-) -> dict[str, Any]:
-    return _view(_find(context, find_version(context, project_name, deployment_name, version), id))
-
-
-def deployment_version_environment_variables_update(
-    context: Context, project_name: str, deployment_name: str, version: str, id: str, data: dict[str, Any]
-) -> dict[str, Any]:
-    return _update(context, find_version(context, project_name, deployment_name, version), id, data)
-
-
-def deployment_version_environment_variables_delete(
-    context: Context, project_name: str, deployment_name: str, version: str, id: str
-) -> None:
-    _delete(context, find_version(context, project_name, deployment_name, version), id)
-
-
-def deployment_version_environment_variables_copy(
-    context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
-) -> list[dict[str, Any]]:
-    target = find_version(context, project_name, deployment_name, version)
-    return _copy(context, _source(context, project_name, data), target)
-
-
-def _create(context: Context, owner: Owner, data: dict[str, Any]) -> dict[str, Any]:
+@_of_owners("create")
+def create_variable(context: Context, owner: Owner, data: dict[str, Any]) -> dict[str, Any]:
     variable = Variable(
         **level(owner),
-        name=_free_name(context, owner, data["name"]),
+        name=_name(context, owner, data["name"]),
         value=_value(data),
         secret=data["secret"],
     )
@@ -123,25 +50,36 @@ def _create(context: Context, owner: Owner, data: dict[str, Any]) -> dict[str, A
     return _view(variable)
 
 
+@_of_owners("list")
+def _list(context: Context, owner: Owner) -> list[dict[str, Any]]:
+    if isinstance(owner, Project):
+        return [_view(variable) for variable in own_variables(context.session, owner)]
+    return inherited_variables(context, owner)
+
+
+@_of_owners("get")
+def _get(context: Context, owner: Owner, id: str) -> dict[str, Any]:
+    return _view(_find(context, owner, id))
+
+
 def inherited_variables(context: Context, owner: Owner) -> list[dict[str, Any]]:
     """The variables that hold for an owner, as the API shows them."""
     return [_inherited_view(variable, owner) for variable in effective_variables(context.session, owner)]
 
 
 def _find(context: Context, owner: Owner, id: str) -> Variable:
-    variable = context.session.scalar(select(Variable).filter_by(**level(owner), id=id))
-    if variable is None:
-        raise not_found(f"The environment variable '{id}' was not found among those of '{owner.name}' itself")
-    return variable
+    where = f" among those of '{owner.name}' itself"
+    return find(context, Variable, f"The environment variable '{id}'", where, **level(owner), id=id)
 
 
+@_of_owners("update")
 def _update(context: Context, owner: Owner, id: str, data: dict[str, Any]) -> dict[str, Any]:
     variable = _find(context, owner, id)
     old_name = variable.name
     if variable.secret and not data["secret"]:
         raise invalid("secret: a secret variable stays secret; delete it and create another")
     if data["name"] != variable.name:
-        variable.name = _free_name(context, owner, data["name"])
+        variable.name = _name(context, owner, data["name"])
     variable.value = _value(data)
     before, variable.secret = {"name": old_name, "secret": variable.secret}, data["secret"]
     changed = changes(before, {"name": variable.name, "secret": variable.secret})
@@ -150,6 +88,7 @@ def _update(context: Context, owner: Owner, id: str, data: dict[str, Any]) -> di
     return _view(variable)
 
 
+@_of_owners("delete")
 def _delete(context: Context, owner: Owner, id: str) -> None:
     variable = _find(context, owner, id)
     _record(context, owner, "delete", f"Deleted environment variable {variable.name}")
@@ -164,7 +103,9 @@ def _source(context: Context, project_name: str, data: dict[str, Any]) -> Deploy
     return deployment
 
 
-def _copy(context: Context, source: Owner, target: Owner) -> list[dict[str, Any]]:
+@_of_owners("copy", _OWNERS[1:])
+def _copy(context: Context, target: Deployment | Version, data: dict[str, Any]) -> list[dict[str, Any]]:
+    source = _source(context, _deployment_of(target).project.name, data)
     existing = {variable.name: variable for variable in own_variables(context.session, target)}
     copies = []
     for variable in own_variables(context.session, source):
@@ -181,27 +122,21 @@ def _copy(context: Context, source: Owner, target: Owner) -> list[dict[str, Any]
 
 
 def _record(context: Context, owner: Owner, action: str, event: str, changed: str = "") -> None:
-    if isinstance(owner, Project):
-        place = f"project {owner.name}"
-        record(context, owner, action, f"{event} for {place}{changed}", object_type="project", object_name=owner.name)
-        return
-    deployment = owner.deployment if isinstance(owner, Version) else owner
-    of_version = f"version {owner.name} of " if isinstance(owner, Version) else ""
-    record(
-        context,
-        deployment.project,
-        action,
-        f"{event} for {of_version}deployment {deployment.name}{changed}",
-        object_type="deployment",
-        object_name=deployment.name,
-        deployment=deployment,
-    )
+    record(context, owner, action, f"{event} for {_place(owner)}{changed}")
 
 
-def _free_name(context: Context, owner: Owner, name: str) -> str:
-    if context.session.scalar(select(Variable.id).filter_by(**level(owner), name=name)) is not None:
-        raise taken("variable", name, f" on '{owner.name}'")
-    return check_variable_name(name)
+def _place(owner: Owner) -> str:
+    if isinstance(owner, Version):
+        return f"version {owner.name} of {_place(owner.deployment)}"
+    return f"{'project' if isinstance(owner, Project) else 'deployment'} {owner.name}"
+
+
+def _deployment_of(owner: Deployment | Version) -> Deployment:
+    return owner.deployment if isinstance(owner, Version) else owner
+
+
+def _name(context: Context, owner: Owner, name: str) -> str:
+    return check_variable_name(free_name(context, Variable, "variable", name, f" on '{owner.name}'", **level(owner)))
 
 
 def _value(data: dict[str, Any]) -> str:
@@ -240,9 +175,11 @@ def _inherited_view(variable: Variable, owner: Owner) -> dict[str, Any]:
 
 
 def _origin(variable: Variable, owner: Owner) -> tuple[str | None, str | None]:
-    deployment = owner.deployment if isinstance(owner, Version) else owner
-    if isinstance(owner, Version) and variable.deployment_id is not None and variable.version_id is None:
-        return "deployment", deployment.name
-    if isinstance(deployment, Deployment) and variable.deployment_id is None:
+    if isinstance(owner, Project):
+        return None, None
+    deployment = _deployment_of(owner)
+    if variable.deployment_id is None:
         return "project", deployment.project.name
+    if isinstance(owner, Version) and variable.version_id is None:
+        return "deployment", deployment.name
     return None, None

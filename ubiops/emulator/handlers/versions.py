@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ubiops.emulator.audit import changes, record
+from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import invalid, taken
+from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_version
 from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, choose_instance_type
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.references import refuse_if_referenced
+from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -56,7 +57,7 @@ def deployment_versions_create(
         raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
     version = Version(
         deployment=deployment,
-        name=_free_name(context, deployment, data["version"]),
+        name=_name(context, deployment, data["version"]),
         language=language,
         description=check_description(data),
         labels=check_labels(data),
@@ -69,7 +70,7 @@ def deployment_versions_create(
     context.session.flush()
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
-    _record(context, version, "create", f"Created version {version.name}")
+    record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
     return _summary(version)
 
 
@@ -92,7 +93,7 @@ def deployment_versions_update(
     found = find_version(context, project_name, deployment_name, version)
     before = _audited(found)
     if data.get("version", found.name) != found.name:
-        found.name = _free_name(context, found.deployment, data["version"])
+        found.name = _name(context, found.deployment, data["version"])
     if "description" in data:
         found.description = check_description(data)
     if "labels" in data:
@@ -103,7 +104,8 @@ def deployment_versions_update(
     _check_settings(found)
     check_notification_groups(context, found.deployment.project, found)
     found.last_updated = now()
-    _record(context, found, "update", f"Updated version {version}", changes(before, _audited(found)))
+    event = f"Updated version {version} of deployment {deployment_name}{changes(before, _audited(found))}"
+    record(context, found, "update", event)
     if _RESTARTING & data.keys():
         context.engine.restart([found])
     return _detail(context, found)
@@ -114,21 +116,8 @@ def deployment_versions_delete(context: Context, project_name: str, deployment_n
     refuse_if_referenced(context, found)
     refuse_scheduled_version(context, found)
     context.engine.forget(context.session, [found.id])
-    _record(context, found, "delete", f"Deleted version {found.name}")
+    record(context, found, "delete", f"Deleted version {found.name} for deployment {deployment_name}")
     context.session.delete(found)
-
-
-def _record(context: Context, version: Version, action: str, event: str, changed: str = "") -> None:
-    deployment = version.deployment
-    record(
-        context,
-        deployment.project,
-        action,
-        f"{event} {'of' if action == 'update' else 'for'} deployment {deployment.name}{changed}",
-        object_type="deployment",
-        object_name=deployment.name,
-        deployment=deployment,
-    )
 
 
 def _audited(version: Version) -> dict[str, Any]:
@@ -137,11 +126,9 @@ def _audited(version: Version) -> dict[str, Any]:
     }
 
 
-def _free_name(context: Context, deployment: Deployment, name: str) -> str:
-    query = select(Version.id).where(Version.deployment_id == deployment.id, Version.name == name)
-    if context.session.scalar(query) is not None:
-        raise taken("version", name, f" in the deployment '{deployment.name}'")
-    return check_version_name(name)
+def _name(context: Context, deployment: Deployment, name: str) -> str:
+    where = f" in the deployment '{deployment.name}'"
+    return check_version_name(free_name(context, Version, "version", name, where, deployment_id=deployment.id))
 
 
 def _check_settings(version: Version) -> None:

@@ -1,0 +1,110 @@
+"""What handlers do with every kind of resource: find it, name it, write down what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from ubiops.emulator.audit import record as record_event
+from ubiops.emulator.context import Context
+from ubiops.emulator.errors import not_found, taken
+from ubiops.emulator.store import (
+    Base,
+    Blob,
+    Bucket,
+    Deployment,
+    NotificationGroup,
+    Pipeline,
+    PipelineVersion,
+    Project,
+    Role,
+    Schedule,
+    Transfer,
+    Version,
+)
+
+Table = TypeVar("Table", bound=Base)
+R = TypeVar("R")
+
+_PLACE = ("project_name", "deployment_name", "pipeline_name", "version")
+
+
+def serves(find: Callable[..., Any], *operations: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Let one function serve several operations, which differ in what their paths name.
+
+    Args:
+        find: Finds that, by the names in the path: the function takes it in their place.
+        *operations: The operations.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @wraps(function)
+        def handler(context: Context, **arguments: Any) -> R:
+            place = {name: arguments.pop(name) for name in _PLACE if name in arguments}
+            return function(context, find(context, **place), **arguments)
+
+        handler.operations = operations  # type: ignore[attr-defined]
+        return handler
+
+    return decorate
+
+
+def find(context: Context, table: type[Table], what: str, where: str = "", **columns: Any) -> Table:
+    """The row that has these values.
+
+    Raises:
+        ApiError: 404: `what` was not found `where`.
+    """
+    found = context.session.scalar(select(table).filter_by(**columns))
+    if found is None:
+        raise not_found(f"{what} was not found{where}")
+    return found
+
+
+def free_name(context: Context, table: type[Table], kind: str, name: str, where: str = "", **columns: Any) -> str:
+    """A name that is given to nothing else among the rows with these values.
+
+    Raises:
+        ApiError: 409: it is.
+    """
+    if context.session.scalar(select(table).filter_by(name=name, **columns).limit(1)) is not None:
+        raise taken(kind, name, where)
+    return name
+
+
+Recorded = (
+    Project
+    | Deployment
+    | Version
+    | Pipeline
+    | PipelineVersion
+    | Bucket
+    | Blob
+    | NotificationGroup
+    | Role
+    | Schedule
+    | Transfer
+)
+
+
+def record(context: Context, resource: Recorded, action: str, event: str) -> None:
+    """Write an audit event about a resource; those of a version belong to its deployment or pipeline."""
+    if isinstance(resource, Version):
+        resource = resource.deployment
+    if isinstance(resource, PipelineVersion):
+        resource = resource.pipeline
+    project = resource if isinstance(resource, Project) else resource.project
+    kind = resource.kind if isinstance(resource, Transfer) else resource.__tablename__
+    record_event(
+        context,
+        project,
+        action,
+        event,
+        object_type=kind,
+        object_name=resource.id if isinstance(resource, (Blob, Transfer)) else resource.name,
+        deployment=resource if isinstance(resource, Deployment) else None,
+        pipeline=resource if isinstance(resource, Pipeline) else None,
+    )
