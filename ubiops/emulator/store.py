@@ -5,7 +5,6 @@ One thread, the server's, uses the store. A session is never held across an ``aw
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
@@ -18,17 +17,13 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     Connection,
-    CursorResult,
     ForeignKey,
     Index,
-    Insert,
-    Update,
     create_engine,
     event,
     text,
     true,
 )
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column, relationship, sessionmaker
 
@@ -603,7 +598,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction without a session's bookkeeping, for what every request does; ended as a session is."""
+        """A transaction without a session's bookkeeping, for what every request does; ended as a session is.
+
+        A statement takes half of the time that it takes in a session, and a tenth of that by way of an object.
+        """
         with self._connection.begin():
             yield self._connection
 
@@ -617,30 +615,6 @@ class Store:
         """Close the connections; the file stays."""
         self._connection.close()
         self._engine.dispose()
-
-
-class Prepared:
-    """A statement in the words of SQLite, for what every request does.
-
-    SQLAlchemy takes longer to prepare such a statement than SQLite to run it, so that is done once.
-
-    Args:
-        statement: An insert or update, whose values are parameters.
-        parameters: Names of the columns that are set, where the statement doesn't say so.
-    """
-
-    def __init__(self, statement: Insert | Update, *parameters: str) -> None:
-        dialect = sqlite.dialect(paramstyle="named")
-        self._text = str(statement.compile(dialect=dialect, column_keys=parameters or None))
-
-    def execute(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
-        """Run it; values of JSON columns are given as `to_json` writes them."""
-        return connection.exec_driver_sql(self._text, values)
-
-
-def to_json(value: Any) -> str | None:
-    """A value as a JSON column holds it."""
-    return None if value is None else json.dumps(value)
 
 
 def _configure(connection: Any, _record: object) -> None:

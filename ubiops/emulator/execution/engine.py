@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, delete, literal_column, select, update
+from sqlalchemy import Update, bindparam, delete, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, PackageError, RequestError, check_data
@@ -31,14 +31,12 @@ from ubiops.emulator.store import (
     DeploymentRequest,
     InstanceRun,
     PipelineVersion,
-    Prepared,
     Revision,
     Store,
     Transfer,
     Version,
     now,
     timestamp,
-    to_json,
 )
 from ubiops.emulator.targets import Targets
 
@@ -50,17 +48,23 @@ _NOTICED = 0.05
 _MOST_RETRIES = 3
 """How often a request is restarted whose instance was lost, so that code which kills it doesn't do so for ever."""
 
-# What every request runs is made once, and goes past the session's bookkeeping.
+# What every request runs, past the session's bookkeeping.
 _REQUESTS: Any = DeploymentRequest.__table__
 _READ = [_REQUESTS.c[field.name] for field in fields(RunningRequest) if field.name != "version"]
 _REQUEST = select(*_READ, _REQUESTS.c.version_id).where(_REQUESTS.c.id == bindparam("id"))
 _UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 # One that was cancelled meanwhile stays so.
 _PENDING = _REQUESTS.c.status == literal_column("'pending'")
-_BEGIN = Prepared(_UPDATE.where(_PENDING), "status", "time_started", "delete_after")
+
+
+def _setting(*columns: str) -> Update:
+    return _UPDATE.values({column: bindparam(column) for column in columns})
+
+
+_BEGIN = _setting("status", "time_started", "delete_after").where(_PENDING)
 _ENDED = ("status", "success", "error_message", "time_started", "time_completed", "result", "delete_after")
-_FINISH = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED)
-_FINISH_WITHOUT_DATA = Prepared(_UPDATE.returning(_REQUESTS.c.notification_group), *_ENDED, "data")
+_FINISH = _setting(*_ENDED).returning(_REQUESTS.c.notification_group)
+_FINISH_WITHOUT_DATA = _setting(*_ENDED, "data").returning(_REQUESTS.c.notification_group)
 _DELETE = delete(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 
 
@@ -209,7 +213,7 @@ class Engine:
         """Store that a request runs."""
         begun = {"status": "processing", "time_started": request.time_started, "delete_after": request.delete_after}
         with self._store.transaction() as connection:
-            _BEGIN.execute(connection, {"key": request.id, **begun})
+            connection.execute(_BEGIN, {"key": request.id, **begun})
 
     async def _run(self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink) -> Any:
         while True:
@@ -246,10 +250,10 @@ class Engine:
         mode = request.version.request_retention_mode
         with self._store.transaction() as connection:
             if mode == "full":
-                stored = _FINISH.execute(connection, {**ended, "key": request_id, "result": to_json(outcome.result)})
+                stored = connection.execute(_FINISH, {**ended, "key": request_id})
             else:
-                stored = _FINISH_WITHOUT_DATA.execute(
-                    connection, {**ended, "key": request_id, "result": None, "data": None}
+                stored = connection.execute(
+                    _FINISH_WITHOUT_DATA, {**ended, "key": request_id, "result": None, "data": None}
                 )
             row = stored.first()
             if row is None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from ubiops.emulator.execution.running import RunningRequest
-from ubiops.emulator.store import Measurement, Prepared
+from ubiops.emulator.store import Measurement
 
 _TABLE: Any = Measurement.__table__
 _KEY = {column.name for column in _TABLE.primary_key}
@@ -25,7 +25,7 @@ def _add_up() -> Insert:
     return statement.on_conflict_do_update(index_elements=sorted(_KEY), set_=sums)
 
 
-_ADD = Prepared(_add_up(), *_KEY, *VALUES)
+_ADD = _add_up()
 _ZERO = dict.fromkeys(VALUES, 0)
 
 
@@ -51,7 +51,7 @@ def add_measurement(
         **values: Columns of `Measurement`; all are summed up but ``memory_peak``, of which the largest stays.
     """
     key = {"project_id": project_id, "object_type": object_type, "object_id": object_id, "user": user}
-    _ADD.execute(connection, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
+    connection.execute(_ADD, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
 
 
 def measure_request(connection: Connection, request: RunningRequest, ended: dict[str, Any], memory_peak: int) -> None:

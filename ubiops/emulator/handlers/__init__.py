@@ -10,6 +10,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from inspect import getmembers, isfunction
 from typing import Any
 
 
@@ -17,6 +18,6 @@ def load_handlers(operations: Iterable[str]) -> dict[str, Callable[..., Any]]:
     """The handlers of operations, by name; those that have none are left out."""
     found: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        for name, value in vars(import_module(module.name)).items():
-            found |= dict.fromkeys(getattr(value, "operations", (name,)), value)
+        for name, function in getmembers(import_module(module.name), isfunction):
+            found |= dict.fromkeys(getattr(function, "operations", (name,)), function)
     return {name: found[name] for name in operations if name in found}
