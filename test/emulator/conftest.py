@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,22 @@ def project(api: ubiops.CoreApi) -> TestProject:
 def callers(emulator: Emulator, api: ubiops.CoreApi) -> Iterator[Callers]:
     with contextlib.ExitStack() as opened:
         yield Callers(emulator, api, opened)
+
+
+@pytest.fixture
+def gated(project: TestProject, tmp_path: Path) -> Callable[[], None]:
+    """A deployment with one instance, each request of which waits for a call of this."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    code = f"""
+        class Deployment:
+            def request(self, data):
+                return {{"y": float(open({str(gate)!r}).read())}}
+    """
+    project.deploy(code)
+    project.api.deployment_versions_update("lab", "model", "v1", {"maximum_instances": 1})
+
+    def open_gate() -> None:
+        gate.write_text("1")
+
+    return open_gate

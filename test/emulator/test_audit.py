@@ -116,3 +116,11 @@ def test_a_refused_change_leaves_no_event(project: TestProject) -> None:
     with pytest.raises(ubiops.exceptions.ConflictError):
         project.create_deployment()
     assert len(events(project)) == 2
+
+
+def test_events_forget_the_name_of_what_was_deleted(project: TestProject) -> None:
+    for name in ("one", "two"):
+        project.api.buckets_create("lab", {"name": name, "provider": "ubiops"})
+    project.api.buckets_delete("lab", "one")
+    found = [(event.event, event.object_name) for event in project.api.project_audit_events_list("lab", offset=1)]
+    assert found == [("Created bucket 'one'", ""), ("Created bucket 'two'", "two"), ("Deleted bucket 'one'", "")]

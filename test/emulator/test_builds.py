@@ -14,6 +14,7 @@ import pytest
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.handlers import revisions
 
 BROKEN = "raise ValueError('broken at import')"
 
@@ -227,6 +228,31 @@ def test_a_package_is_copied_beside_the_event_loop(
     bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", **source).build)
     assert threads
     assert emulator._thread not in threads
+
+
+def test_a_package_has_a_largest_size(bare: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2 GB are the rule, and too much for a test.
+    monkeypatch.setattr(revisions, "MAXIMUM_ZIP_SIZE", len(make_zip({"deployment.py": DOUBLE}).getvalue()))
+    assert bare.upload({"deployment.py": DOUBLE}).status == "success"
+    kept = packages(emulator)
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="The file is larger than"):
+        bare.upload({"deployment.py": DOUBLE, "more.txt": ""})
+    assert packages(emulator) == kept
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_an_instance_that_stops_leaves_no_file_open(bare: TestProject) -> None:
+    def open_files() -> list[str]:
+        # Pipes and sockets of instances; connections of the client come and go.
+        bare.api.service_status()
+        links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+        return [target for link in links if os.path.islink(link) and (target := os.readlink(link)).startswith("pipe")]
+
+    bare.upload({"deployment.py": DOUBLE})
+    before = len(open_files())
+    for _ in range(3):
+        bare.upload({"deployment.py": DOUBLE})
+    wait_until(open_files, lambda found: len(found) <= before)
 
 
 def test_new_code_takes_over(bare: TestProject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -208,3 +209,13 @@ def test_pipelines_are_measured(project: TestProject) -> None:
     assert metric(project, "object_requests", object_type="pipeline_version") == 1
     assert metric(project, "input_volume", object_type="pipeline_version") == len('{"x": 2}')
     assert metric(project, "requests") == 1
+
+
+def test_a_cancelled_request_has_not_failed(project: TestProject, gated: Callable[[], None]) -> None:
+    [request] = project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}])
+    wait_until(
+        lambda: project.api.deployment_requests_get("lab", "model", request.id), lambda found: found.status != "pending"
+    )
+    project.api.deployment_requests_update("lab", "model", request.id, {"status": "cancelled"})
+    assert project.finished([request.id])[request.id].status == "cancelled"
+    assert (metric(project, "requests"), metric(project, "failed_requests")) == (1, 0)

@@ -644,3 +644,27 @@ def test_batches_run_again_after_a_restart(tmp_path: Any) -> None:
         requests = finished(project, ids)
         assert [requests[id].result for id in ids] == [{"y": 2}, {"y": 4}]
         assert [len(requests[id].deployment_requests) for id in ids] == [1, 1]
+
+
+def test_subrequests_that_arrive_by_several_ways_stay_in_order(project: TestProject) -> None:
+    project.deploy()
+    make_pipeline(
+        project,
+        [
+            operator("split", "one-to-many", input_fields=X, output_fields=X),
+            operator("large", "if-condition", expression="x > 1", input_fields=X, output_fields=X),
+            operator("small", "if-condition", expression="not x > 1", input_fields=X, output_fields=X),
+            deployment("double"),
+            operator("collect", "many-to-one", input_fields=Y, output_fields=Y),
+        ],
+        [
+            attach("split", {"pipeline_start": {"x": "x"}}),
+            attach("large", {"split": {"x": "x"}}),
+            attach("small", {"split": {"x": "x"}}),
+            attach("double", {"large": {"x": "x"}}),
+            attach("double", {"small": {"x": "x"}}),
+            attach("collect", {"double": {"y": "y"}}),
+            attach("pipeline_end", {"collect": {"y": "y"}}),
+        ],
+    )
+    assert run(project, [{"x": x} for x in (0, 3, 1, 2)]).result == [{"y": 0}, {"y": 6}, {"y": 2}, {"y": 4}]

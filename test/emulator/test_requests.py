@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -387,25 +385,6 @@ def test_a_batch_stays_with_the_version_it_was_made_for(project: TestProject, ga
 # Cancelling
 
 
-@pytest.fixture
-def gated(project: TestProject, tmp_path: Path) -> Callable[[], None]:
-    """A deployment with one instance, each request of which waits for a call of this."""
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    code = f"""
-        class Deployment:
-            def request(self, data):
-                return {{"y": float(open({str(gate)!r}).read())}}
-    """
-    project.deploy(code)
-    project.api.deployment_versions_update("lab", "model", "v1", {"maximum_instances": 1})
-
-    def open_gate() -> None:
-        gate.write_text("1")
-
-    return open_gate
-
-
 def wait_for_status(project: TestProject, request_id: str, status: str) -> None:
     wait_until(
         lambda: project.api.deployment_requests_get("lab", "model", request_id),
@@ -523,6 +502,7 @@ def test_the_retention_mode_says_what_is_kept(project: TestProject, mode: str, n
     for request in stored:
         detail = project.api.deployment_requests_get("lab", "model", request.id)
         assert (detail.status, detail.request_data) == ("completed", data)
+        assert detail.result == (None if data is None else {"y": 2})
 
 
 def test_the_filters_of_the_list(project: TestProject) -> None:

@@ -428,3 +428,14 @@ def test_without_unix_processes_it_says_so() -> None:
     assert result.stderr.splitlines()[-1] == (
         "ImportError: The emulator runs on Linux, macOS and in WSL: this system lacks what its processes need (fcntl)"
     )
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-99999999999999999999", "1e3", "one"])
+def test_an_integer_that_no_database_takes_is_400(
+    http: urllib3.PoolManager, emulator: Emulator, project: TestProject, number: str
+) -> None:
+    response = get(http, emulator, f"/v2.1/projects/lab/audit?limit={number}")
+    assert (response.status, response.json()["error"]) == (
+        400,
+        f"The query parameter 'limit' must be an integer, not '{number}'",
+    )

@@ -165,7 +165,7 @@ def test_web_pages_of_allowed_origins_may_call(emulator: Emulator, project: Test
     created = project.api.service_users_create("lab", {"allowed_cors_origins": [ORIGIN]})
     answer = preflight(emulator, ORIGIN)
     assert answer.status == 204
-    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert (answer.headers["Access-Control-Allow-Origin"], answer.headers["Vary"]) == (ORIGIN, "Origin")
     assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
     assert preflight(emulator, "https://evil.example").status == 403
     for origin, allowed in ((ORIGIN, ORIGIN), ("https://evil.example", None)):
@@ -174,3 +174,5 @@ def test_web_pages_of_allowed_origins_may_call(emulator: Emulator, project: Test
             answer = http.request("GET", f"{emulator.url}/projects", headers=headers)
         assert answer.status == 200
         assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+        # A cache must not give the page of one origin the answer to another's.
+        assert answer.headers.get("Vary") == ("Origin" if allowed else None)

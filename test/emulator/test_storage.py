@@ -16,7 +16,8 @@ import urllib3
 
 import ubiops
 from test.emulator.project import TestProject, wait_until
-from ubiops.emulator import Emulator, storage
+from ubiops.emulator import Emulator
+from ubiops.emulator.storage import contents as storage_contents
 from ubiops.emulator.store import File, timestamp
 from ubiops.exceptions import ApiException, BadRequestError, NotFoundError
 from ubiops.utils import download_file, upload_file
@@ -250,7 +251,10 @@ def test_a_download_survives_an_upload(project: TestProject, http: urllib3.PoolM
     wait_until(lambda: (project.api.service_status(), contents(emulator))[1], lambda found: len(found) == 1)
 
 
-def test_an_upload_that_breaks_off_leaves_what_was_there(project: TestProject, http: urllib3.PoolManager) -> None:
+def test_an_upload_that_breaks_off_leaves_what_was_there(
+    project: TestProject, http: urllib3.PoolManager, emulator: Emulator
+) -> None:
+    incoming = emulator._engine.storage.path("x").parents[1] / "incoming"
     upload(project, "a", b"whole")
     url = urlsplit(project.api.files_upload(project.name, "default", "a").url)
     assert url.hostname
@@ -259,7 +263,9 @@ def test_an_upload_that_breaks_off_leaves_what_was_there(project: TestProject, h
     connection.putheader("Content-Length", "1000")
     connection.endheaders()
     connection.send(b"half")
+    wait_until(lambda: (project.api.service_status(), list(incoming.iterdir()))[1], lambda found: len(found) == 1)
     connection.close()
+    wait_until(lambda: (project.api.service_status(), list(incoming.iterdir()))[1], lambda found: found == [])
     assert download(project, http, "a").data == b"whole"
 
 
@@ -312,7 +318,7 @@ def test_a_signed_url_is_for_one_thing_only(project: TestProject, http: urllib3.
 
 def test_a_signed_url_expires(project: TestProject, http: urllib3.PoolManager, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the clock of the signature moves; the rest is as it always is.
-    monkeypatch.setattr(storage, "URL_LIFETIME", -1)
+    monkeypatch.setattr(storage_contents, "URL_LIFETIME", -1)
     upload_url = project.api.files_upload(project.name, "default", "a").url
     answer = http.request("PUT", upload_url, body=b"late")
     assert (answer.status, "expired" in answer.json()["error"]) == (403, True)
@@ -357,6 +363,7 @@ def test_azure_wants_its_header(project: TestProject, http: urllib3.PoolManager)
     target = project.api.files_upload(project.name, "azure", "a")
     assert target.provider == "azure_blob_storage"
     assert http.request("PUT", target.url, body=b"x").status == 400
+    assert http.request("PUT", target.url, body=b"x", headers={"x-ms-blob-type": "BlockBlob"}).status == 201
     upload(project, "a", b"fine", "azure")
     assert download(project, http, "a", "azure").data == b"fine"
 

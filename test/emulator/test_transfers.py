@@ -261,16 +261,20 @@ def test_only_what_is_in_the_file_can_be_confirmed(project: TestProject) -> None
             project.api.imports_update("lab", waiting.id, data)
 
 
-def test_an_import_fails_as_a_whole(project: TestProject) -> None:
+def test_an_import_fails_as_a_whole(project: TestProject, emulator: Emulator) -> None:
     project.create_deployment("taken")
     files = {
         "root/deployments/a/model.yaml": MODEL,
+        "root/deployments/a/versions/v1.yaml": {"version_name": "v1"},
+        "root/deployments/a/versions/v1.zip": make_zip({"deployment.py": DOUBLE}).read(),
         "root/deployments/b/taken.yaml": {**MODEL, "deployment_name": "taken"},
     }
     failed = bring_in(project, bundle(files), skip_confirmation=True)
     assert failed.status == "failed"
     assert "taken: A deployment named 'taken' exists already" in failed.error_message
     assert [each.name for each in project.api.deployments_list("lab")] == ["taken"]
+    packages = emulator._engine.packages.archive(failed.id).parent
+    assert [path.name for path in packages.iterdir()] == [f"{failed.id}.zip"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import freezegun
 import pytest
 import urllib3
 
@@ -156,3 +157,13 @@ def test_organization_admins_manage_the_members_of_projects(project: TestProject
     ):
         with pytest.raises(ubiops.exceptions.ForbiddenError, match="Only admins of the organization"):
             act()
+
+
+def test_signing_in_ends_after_a_day(emulator: Emulator, callers: Callers) -> None:
+    callers.register("ann@example.com")
+    with freezegun.freeze_time("2020-01-01"):
+        token = callers.sign_in("ann@example.com").json()["access"]
+        assert whoami(emulator, f"Bearer {token}").status == 200
+    answer = whoami(emulator, f"Bearer {token}")
+    assert answer.status == 401
+    assert "expired" in answer.json()["error"]

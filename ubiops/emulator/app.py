@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Router
@@ -188,8 +188,8 @@ async def _read_body(request: Request, body: Body) -> dict[str, Any]:
 async def _read_form(request: Request, body: Body) -> dict[str, Any]:
     try:
         form: Mapping[str, str | UploadFile] = await request.form()
-    except HTTPException as error:
-        raise invalid(f"The form can't be read: {error.detail}") from error
+    except MultiPartException as error:
+        raise invalid(f"The form can't be read: {error.message}") from error
     return {name: form.get(name) for name in body.form_fields}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
@@ -45,11 +45,10 @@ class Clock:
             current = datetime.now(timezone.utc)
             await asyncio.sleep((last + _MINUTE - current).total_seconds())
             now = _minute(datetime.now(timezone.utc))
+            for moment in minutes_due(last, now):
+                self.tick(moment)
             # A clock that was set back, or is frozen no more, must not be waited for.
-            last = min(now, max(last, now - _MOST_MISSED * _MINUTE))
-            while last < now:
-                last += _MINUTE
-                self.tick(last)
+            last = now
 
     def tick(self, moment: datetime) -> None:
         """Do what is due at a moment."""
@@ -85,6 +84,14 @@ class Clock:
     def _note_instances(self, _moment: datetime) -> None:
         with self._store.session() as session:
             self._engine.note_instances(session)
+
+
+def minutes_due(last: datetime, now: datetime) -> Iterator[datetime]:
+    """The minutes that have begun since the last one, but for those that are too long ago."""
+    moment = max(last, now - _MOST_MISSED * _MINUTE)
+    while moment < now:
+        moment += _MINUTE
+        yield moment
 
 
 def _minute(moment: datetime) -> datetime:
