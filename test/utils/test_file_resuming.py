@@ -110,15 +110,31 @@ class TestDownload:
             {"Content-Range": f"bytes {HALF}-{len(CONTENT) - 1}/{len(CONTENT) + 1}"},
             {"Content-Range": f"items {HALF}-{len(CONTENT) - 1}/{len(CONTENT)}"},
             {"Content-Range": "bytes"},
+            # The body has 9 bytes.
+            {"Content-Range": f"bytes {HALF}-{HALF + 99}/{len(CONTENT)}"},
         ],
     )
     def test_a_part_that_does_not_fit_is_not_taken(
-        self, headers: dict[str, str], storage: Storage, client: ubiops.ApiClient, folder: Path
+        self,
+        headers: dict[str, str],
+        storage: Storage,
+        client: ubiops.ApiClient,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        responses: list[Any] = []
+
+        # Replaced to see the responses, which must not be left open.
+        def send(*args: Any, _send: Any = ubiops.utils.files.transfer._send) -> Any:
+            responses.append(_send(*args))
+            return responses[-1]
+
+        monkeypatch.setattr(ubiops.utils.files.transfer, "_send", send)
         storage.answers = [storage.cut(HALF), lambda request: storage.part(request)._replace(body=b"x" * 9, headers={
             **storage.part(request).headers, **headers})]  # fmt: skip
         assert download(client, folder) == CONTENT
         assert ranges(storage) == [(None, None), (f"bytes={HALF}-", ETAG), (None, None)]
+        assert [response.closed for response in responses] == [True, True, True]
 
     def test_a_range_that_is_refused_begins_anew(
         self, storage: Storage, client: ubiops.ApiClient, folder: Path
@@ -141,7 +157,7 @@ class TestDownload:
             part = storage.part(request)
             return part._replace(body=part.body + b"more")
 
-        storage.answers = [storage.cut(HALF), too_long, Answer(416)]
+        storage.answers = [storage.cut(HALF), too_long]
         assert download(client, folder) == CONTENT
 
     def test_what_comes_compressed_begins_anew(self, storage: Storage, client: ubiops.ApiClient, folder: Path) -> None:
@@ -227,7 +243,8 @@ class TestDownload:
         self, status: int, storage: Storage, client: ubiops.ApiClient, folder: Path
     ) -> None:
         storage.default = Answer(status)
-        with pytest.raises(ApiException, match="no answer to a request for a file") as caught:
+        problem = r"no answer to a request for a file|a part came where all was asked for"
+        with pytest.raises(ApiException, match=problem) as caught:
             download_file(client, "p", file_name="x")
         assert caught.value.status == status
         assert os.listdir(folder) == []

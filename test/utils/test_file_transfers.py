@@ -193,17 +193,20 @@ class TestEmulator:
         assert isinstance(caught.value.failed["x"], TooManyRequestsError)
 
 
+@pytest.mark.parametrize("file", ["ubiops-file://b/x", UbiOpsFile("b", "x")])
+def test_a_uri_of_a_file_that_is_there_is_given_back(file: Any, client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [Answer.json({"file": "x", "size": 1}), Answer(404)]
+    uri = handle_file_input(client, "p", file)
+    assert (uri, type(uri)) == ("ubiops-file://b/x", str)
+    with pytest.raises(NotFoundError):
+        handle_file_input(client, "p", file)
+
+
 class TestInput:
     @pytest.fixture(autouse=True)
     def _nothing_is_sent(self, server: Server) -> Iterator[None]:
         yield
         assert server.requests == []
-
-    @pytest.mark.parametrize("file", ["ubiops-file://b/in/x", UbiOpsFile("b", "in/x")])
-    def test_a_uri_is_given_back(self, file: Any, client: ubiops.ApiClient) -> None:
-        uri = handle_file_input(client, "p", file)
-        assert uri == "ubiops-file://b/in/x"
-        assert type(uri) is str
 
     @pytest.mark.parametrize("file", ["ubiops-file://", "ubiops-file://b", "ubiops-file://b/"])
     def test_a_uri_that_is_none(self, file: str, client: ubiops.ApiClient) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from ubiops.files import BLOCK
+from ubiops.frames import one_frame
 from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
 from ubiops.schema import NULL, nearest_hint
@@ -39,6 +40,7 @@ _SETTINGS = DeploymentVersionCreate.openapi_types.keys() - {"version", "language
 _OF_DEPLOYMENTS = ("description", "labels")
 
 
+@one_frame
 def deploy(
     client: Client,
     project_name: str,

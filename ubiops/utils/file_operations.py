@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Upload, last_part, replacing
+from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import (
     check_count,
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from ubiops.models import FileItem
     from ubiops.utils.arguments import Client
     from ubiops.utils.files.parallel import Transfer
-    from ubiops.utils.files.transfer import Report
+    from ubiops.utils.files.transfer import Report, Timeout
 
 __all__ = ["UbiOpsFile", "download_file", "download_files", "handle_file_input", "upload_file", "upload_files"]
 
 
+@one_frame
 def upload_file(
     client: Client,
     project_name: str,
@@ -45,6 +47,7 @@ def upload_file(
     _progress_bar: bool = True,
     *,
     quiet: bool = False,
+    _request_timeout: Timeout = None,
 ) -> str:
     """Upload a file to a bucket; it is streamed, so memory doesn't grow with its size.
 
@@ -59,6 +62,8 @@ def upload_file(
         file_name: Name to give it in the bucket, ``/`` included; by default the last part of the path.
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
+        _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
+            default there is no limit, but it is given up when nothing moves for 60 s.
 
     Returns:
         The file's URI, ``ubiops-file://bucket/name``, as a request takes it.
@@ -69,9 +74,18 @@ def upload_file(
     """
     api = core_api(client, "upload_file")
     content = _content(file_path, "file_path", "upload_file")
-    return _upload(api, project_name, content, bucket_name, file_name or content.name, _progress_bar and not quiet)
+    return _upload(
+        api,
+        project_name,
+        content,
+        bucket_name,
+        file_name or content.name,
+        _progress_bar and not quiet,
+        _request_timeout,
+    )
 
 
+@one_frame
 def upload_files(
     client: Client,
     project_name: str,
@@ -129,6 +143,7 @@ def upload_files(
     return transfer_all(transfers, work, parallel_uploads, "upload", _progress_bar and not quiet)
 
 
+@one_frame
 def download_file(
     client: Client,
     project_name: str,
@@ -141,6 +156,7 @@ def download_file(
     _progress_bar: bool = True,
     *,
     quiet: bool = False,
+    _request_timeout: Timeout = None,
 ) -> str:
     """Download a file from a bucket; it is streamed to disk and there only once it is complete.
 
@@ -160,6 +176,8 @@ def download_file(
         chunk_size: Accepted likewise: blocks are of 1 MiB.
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
+        _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
+            default there is no limit, but it is given up when nothing moves for 60 s.
 
     Returns:
         The path of the downloaded file.
@@ -182,10 +200,11 @@ def download_file(
         replacing(path) as content,
         Progress(f"Downloading {file.file}", None, "B", shown=_progress_bar and not quiet) as bar,
     ):
-        Download(api, project_name, file, content, bar.advance, bar.expect).run()
+        Download(api, project_name, file, content, bar.advance, bar.expect, _request_timeout).run()
     return path
 
 
+@one_frame
 def download_files(
     client: Client,
     project_name: str,
@@ -269,6 +288,7 @@ def download_files(
                 os.unlink(part)
 
 
+@one_frame
 def handle_file_input(
     client: Client,
     project_name: str,
@@ -288,8 +308,8 @@ def handle_file_input(
     Args:
         client: The client to use.
         project_name: Name of the project.
-        file: A ``ubiops-file://`` URI or `UbiOpsFile`, whose form is checked, and no more; or what to upload: the
-            path of a file, or an object open for reading bytes.
+        file: A ``ubiops-file://`` URI or `UbiOpsFile` of a file that is there; or what to upload: the path of a file,
+            or an object open for reading bytes.
         bucket_name: Name of the bucket to upload to.
         file_prefix: Folder in the bucket to put it in; slashes around it don't matter.
         file_name: Name to give it there; by default the last part of the path.
@@ -302,21 +322,32 @@ def handle_file_input(
     Raises:
         ApiValueError: It is a URI, but not of a file in a bucket; nothing was sent.
         ApiFileError: The file to upload is missing, unreadable or a folder; nothing was sent.
+        NotFoundError: It is a URI, and there is no such file.
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
     api = core_api(client, "handle_file_input")
     if isinstance(file, str) and file.startswith(SCHEME):
-        return str(parse(file, "handle_file_input"))
+        named = parse(file, "handle_file_input")
+        api.files_get(project_name, named.bucket, named.file)
+        return str(named)
     check_text("file_prefix", "handle_file_input", file_prefix)
     content = _content(file, "file", "handle_file_input")
     name = prefixed(file_prefix, file_name or content.name)
     return _upload(api, project_name, content, bucket_name, name, _progress_bar and not quiet)
 
 
-def _upload(api: CoreApi, project_name: str, content: Upload, bucket_name: str, name: str, shown: bool) -> str:
+def _upload(
+    api: CoreApi,
+    project_name: str,
+    content: Upload,
+    bucket_name: str,
+    name: str,
+    shown: bool,
+    timeout: Timeout = None,
+) -> str:
     file = UbiOpsFile(bucket_name, name)
     with Progress(f"Uploading {name}", content.length, "B", shown=shown) as bar:
-        upload(api, project_name, file, content, bar.advance)
+        upload(api, project_name, file, content, bar.advance, timeout)
     return str(file)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ubiops.frames import one_frame
 from ubiops.schema import nearest_hint, read_datetime
 from ubiops.utils.answers import check_list
 from ubiops.utils.arguments import check_count, check_seconds, core_api, invalid, utc, wrong_type
@@ -34,6 +35,7 @@ _AHEAD = timedelta(hours=1)
 """How far the server's clock may be ahead of this machine's."""
 
 
+@one_frame
 def tail_logs(
     client: Client,
     project_name: str,
@@ -82,6 +84,7 @@ def tail_logs(
     return _tail(reader, follow, 10 if lines is None and since is None else lines, timeout)
 
 
+@one_frame
 def _tail(reader: LogReader, follow: bool, lines: int | None, timeout: float | None) -> Iterator[Logs]:
     backoff, outage = Backoff(timeout), Outage()
     if lines is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from ubiops.api.base import Api
 from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError
+from ubiops.frames import one_frame
 from ubiops.operation import Body, CallOptions, Operation
 from ubiops.schema import Invalid, item_type, nearest_hint, read_datetime
 from ubiops.utils.answers import check_answer, check_list
@@ -48,9 +49,8 @@ def paginate(method: Callable[P, FileDetail], /, *args: P.args, **kwargs: P.kwar
 
 
 # No method has a `page_size`, but the type checker can't know.
-def paginate(  # type: ignore[misc]
-    method: Callable[..., Any], /, *args: Any, page_size: int | None = None, **kwargs: Any
-) -> Iterator[Any]:
+@one_frame  # type: ignore[misc]
+def paginate(method: Callable[..., Any], /, *args: Any, page_size: int | None = None, **kwargs: Any) -> Iterator[Any]:
     """Iterate over all that a list method of `CoreApi` can list, asking for the next page when it is needed.
 
         for request in paginate(api.deployment_requests_list, "lab", "model", status="failed"):
@@ -199,10 +199,12 @@ def _size(page_size: int | None, default: int, limit: int | None) -> int:
     return size if limit is None else min(size, limit)
 
 
+@one_frame
 def _whole(ask: Ask) -> Iterator[Any]:
     yield from ask()
 
 
+@one_frame
 def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any]:
     token = arguments.get("continuation_token")
     while True:
@@ -215,6 +217,7 @@ def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any
         token = page.continuation_token
 
 
+@one_frame
 def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collection[str]) -> Iterator[Any]:
     # Every page but the first begins with the last item of the one before. One that begins with an item that is neither
     # known nor newer than the list was tells that some before it have gone.
@@ -265,6 +268,7 @@ def _moment(item: Any) -> datetime | None:
     return moment if isinstance(moment, datetime) else None
 
 
+@one_frame
 def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -> Iterator[Any]:
     sign = 1 if forward else -1
     date = arguments.get("creation_date")
@@ -321,6 +325,7 @@ def _log_query(data: Any) -> dict[str, Any]:
     return query
 
 
+@one_frame
 def _by_line(ask: Ask, query: dict[str, Any], size: int) -> Iterator[Any]:
     seconds = query.get("date_range", _LOG_RANGE)
     forward = seconds > 0

@@ -119,7 +119,8 @@ def stream_request(
         raise invalid("reference_type", "stream_request", problem)
     place = [project_name, reference_name, *([] if version is None else [version])]
     operation = _operation(reference_type, version is not None)
-    return _updates(core_api(client), operation, [*place, data, timeout], reference_type, full_response)
+    api = core_api(client, f"stream_{reference_type}_request")
+    return _updates(api, operation, [*place, data, timeout], reference_type, full_response)
 
 
 @cache

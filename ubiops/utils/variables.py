@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops.exceptions import ApiException
+from ubiops.frames import one_frame
 from ubiops.model import Model
 from ubiops.package_format import VARIABLE_NAME
 from ubiops.utils.answers import check_answer, check_list
@@ -26,6 +27,7 @@ _NAME, _FORM = VARIABLE_NAME
 _LONGEST_NAME = 64
 
 
+@one_frame
 def upsert_environment_variables(
     client: Client,
     project_name: str,

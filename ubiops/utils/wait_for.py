@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ubiops.exceptions import ApiException, NotFoundError
+from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import check_seconds, core_api, utc
 from ubiops.utils.exceptions import BuildFailed, TransferFailed, WaitedRequestFailed, WaitError, WaitTimeout
@@ -50,6 +51,7 @@ _LAST_LINES = 20
 # Builds
 
 
+@one_frame
 def wait_for_deployment_version(
     client: Client,
     project_name: str,
@@ -100,6 +102,7 @@ def wait_for_deployment_version(
         return wait.until(builds.read_version, lambda found: found.status != "building")
 
 
+@one_frame
 def wait_for_revision(
     client: Client,
     project_name: str,
@@ -222,6 +225,7 @@ class _Builds:
 # Requests
 
 
+@one_frame
 def wait_for_deployment_request(
     client: Client,
     project_name: str,
@@ -267,6 +271,7 @@ def wait_for_deployment_request(
         return request
 
 
+@one_frame
 def wait_for_deployment_version_request(
     client: Client,
     project_name: str,
@@ -295,6 +300,7 @@ def wait_for_deployment_version_request(
         return request
 
 
+@one_frame
 def wait_for_pipeline_request(
     client: Client,
     project_name: str,
@@ -340,6 +346,7 @@ def wait_for_pipeline_request(
         return request
 
 
+@one_frame
 def wait_for_pipeline_version_request(
     client: Client,
     project_name: str,
@@ -386,6 +393,7 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
 # Exports and imports
 
 
+@one_frame
 def wait_for_export(
     client: Client, project_name: str, export_id: str, timeout: float = _TIMEOUT, quiet: bool = False
 ) -> ExportDetail:
@@ -419,6 +427,7 @@ def wait_for_export(
         )
 
 
+@one_frame
 def wait_for_import(
     client: Client, project_name: str, import_id: str, timeout: float = _TIMEOUT, quiet: bool = False
 ) -> ImportDetail:

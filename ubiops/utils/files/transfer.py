@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from ubiops.deadline import Deadline
 from ubiops.exceptions import ApiConnectionError, ApiException
 from ubiops.files import BLOCK, Stream
 from ubiops.rest import blocks_of
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from ubiops.models import FileUploadResponse
     from ubiops.utils.files.uri import UbiOpsFile
 
+    Timeout = float | tuple[float, float] | None
+
     Report = Callable[[int], None]
     """Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.
 
@@ -30,30 +35,48 @@ if TYPE_CHECKING:
 __all__ = ["Download", "Report", "upload"]
 
 _AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
+_STALLED = 60.0
+"""Seconds after which a transfer is given up in which nothing moves."""
+
 _RESUMPTIONS = 5
 """How often a download goes on, in a row, without getting a block further; unless the program sets its own retries."""
 
 
-def upload(api: CoreApi, project_name: str, file: UbiOpsFile, content: Upload, report: Report) -> None:
+def upload(
+    api: CoreApi, project_name: str, file: UbiOpsFile, content: Upload, report: Report, timeout: Timeout = None
+) -> None:
     """Send a file to a bucket.
 
     The transport begins anew where the connection breaks off, each time with a fresh URL: what is sent to a signed
     URL can't be resumed.
 
+    Args:
+        api: The client.
+        project_name: Name of the project.
+        file: What it becomes in the bucket.
+        content: What to send.
+        report: Told how it goes on.
+        timeout: Seconds in all, or a pair (connect, wait for data); None for no limit but that something must move
+            within `_STALLED` seconds.
+
     Raises:
-        ApiException: The API or the storage refused it.
+        ApiException: The API or the storage refused it, or nothing moved for too long.
         ApiFileError: The file couldn't be read to its end.
     """
 
+    deadline = Deadline(timeout, read=_STALLED)
+
     def ask() -> FileUploadResponse:
-        return api.files_upload(project_name, file.bucket, file.file)
+        return api.files_upload(project_name, file.bucket, file.file, _request_timeout=_time_of_call(deadline, timeout))
 
     target = ask()
     url = _url("files_upload", target)
-    headers = {"Content-Length": str(content.length)} if content.length is not None else {}
+    headers = {"Content-Disposition": _disposition(file.file)}
+    if content.length is not None:
+        headers["Content-Length"] = str(content.length)
     if target.provider == "azure_blob_storage":
         headers.update(_AZURE_HEADERS)
-    _send(api, "PUT", url, lambda: _url("files_upload", ask()), headers, _Reported(content, report))
+    _send(api, "PUT", url, lambda: _url("files_upload", ask()), headers, deadline, _Reported(content, report))
 
 
 class _Reported(Stream):
@@ -88,6 +111,7 @@ class Download:
         content: Where to write it.
         report: Told how it goes on.
         expect: Told the size in bytes, as soon as the storage says it.
+        timeout: As for `upload`.
     """
 
     def __init__(
@@ -98,7 +122,10 @@ class Download:
         content: BinaryIO,
         report: Report,
         expect: Callable[[int], None] = lambda size: None,
+        timeout: Timeout = None,
     ) -> None:
+        self._timeout = timeout
+        self._deadline = Deadline(timeout, read=_STALLED)
         self._api = api
         self._project_name = project_name
         self._file = file
@@ -132,7 +159,7 @@ class Download:
                     rules = self._new_rules()
                 furthest = max(furthest, self._received)
                 pause = rules.after_break(error)
-                if pause is None:
+                if pause is None or pause >= self._deadline.left():
                     raise
             response = None
             time.sleep(pause)
@@ -147,7 +174,7 @@ class Download:
         if self._received and self._etag is not None:
             headers = {"Range": f"bytes={self._received}-", "If-Range": self._etag}
         try:
-            response = _send(self._api, "GET", self._ask(), self._ask, headers)
+            response = _send(self._api, "GET", self._ask(), self._ask, headers, self._deadline)
         except ApiException as error:
             if not headers or error.status != 416:
                 raise
@@ -166,7 +193,13 @@ class Download:
         raise ApiException(response.status, f"{response.reason}: no answer to a request for a file")
 
     def _ask(self) -> str:
-        return _url("files_download", self._api.files_download(self._project_name, self._file.bucket, self._file.file))
+        answer = self._api.files_download(
+            self._project_name,
+            self._file.bucket,
+            self._file.file,
+            _request_timeout=_time_of_call(self._deadline, self._timeout),
+        )
+        return _url("files_download", answer)
 
     def _begin(self, response: Any) -> None:
         """Forget what was received, and await what an answer promises."""
@@ -187,14 +220,14 @@ class Download:
 
     def _goes_on(self, response: Any) -> bool:
         """Whether a partial answer goes on where it broke off, in the same file."""
-        unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-        span, _, size = rest.partition("/")
-        return (
-            unit == "bytes"
-            and span.partition("-")[0] == str(self._received)
-            and size in (str(self._size), "*")
-            and response.headers.get("ETag") == self._etag
-        )
+        found = re.fullmatch(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", response.headers.get("Content-Range", ""))
+        if found is None or self._size is None or response.headers.get("ETag") != self._etag:
+            return False
+        first, last = int(found[1]), int(found[2])
+        # It may end before the file does; what is missing is asked for next.
+        fits = first == self._received <= last < self._size and found[3] in (str(self._size), "*")
+        length = response.headers.get("Content-Length")
+        return fits and length in (None, str(last - first + 1))
 
     def _read(self, response: Any) -> None:
         with closing(response):
@@ -207,16 +240,35 @@ class Download:
 
 
 def _send(
-    api: CoreApi, method: str, url: str, renew: Callable[[], str], headers: dict[str, str], body: Stream | None = None
+    api: CoreApi,
+    method: str,
+    url: str,
+    renew: Callable[[], str],
+    headers: dict[str, str],
+    deadline: Deadline,
+    body: Stream | None = None,
 ) -> Any:
     try:
         stream = body is None
-        return api.api_client.rest_client.send(method, url, headers, body, stream=stream, renew=renew)[0]
+        return api.api_client.rest_client.send(method, url, headers, body, deadline, stream=stream, renew=renew)[0]
     except ApiException as error:
         if error.method is None:
             # Without the query: that is the signature.
             error.locate(None, method, urlsplit(url).path)
         raise
+
+
+def _time_of_call(deadline: Deadline, timeout: Timeout) -> Timeout:
+    """What a call to the API on the way may take: what is left of a time in all."""
+    return max(deadline.left(), 0.001) if deadline.end < math.inf else timeout
+
+
+def _disposition(name: str) -> str:
+    """The header that lets a browser save the file under its own name (RFC 6266)."""
+    last = name.rstrip("/").rpartition("/")[2]
+    plain = "".join(character if " " <= character <= "~" and character not in '"\\' else "_" for character in last)
+    extended = "" if plain == last else f"; filename*=UTF-8''{quote(last, safe='', errors='replace')}"
+    return f'attachment; filename="{plain}"{extended}'
 
 
 def _url(operation: str, answer: FileUploadResponse) -> str:

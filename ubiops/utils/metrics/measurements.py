@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import core_api, invalid, utc
 
@@ -29,6 +30,7 @@ class MetricPoint(NamedTuple):
     value: float | None
 
 
+@one_frame
 def metrics(
     client: Client,
     project_name: str,
