@@ -18,8 +18,8 @@ from ubiops.files import Upload, filename_of, save
 from ubiops.frames import one_frame
 from ubiops.operation import Request, quote_path, read_body, sent_request
 from ubiops.rest import RESTClientObject, RESTResponse
-from ubiops.schema import Invalid, plain, reader, write_text
-from ubiops.verbs import encode_body
+from ubiops.schema import Invalid, plain, reader
+from ubiops.verbs import encode_body, text_of
 
 if TYPE_CHECKING:
     from multiprocessing.pool import AsyncResult
@@ -441,7 +441,7 @@ class Doors:
                 result.extend((name, item) for item in value)
             else:
                 delimiter = {"ssv": " ", "tsv": "\t", "pipes": "|"}.get(formats[name], ",")
-                result.append((name, delimiter.join(write_text(item) for item in value)))
+                result.append((name, delimiter.join(text_of(name, item) for item in value)))
         return result
 
     @staticmethod
@@ -516,10 +516,7 @@ def naming_call(error: ApiValueError, request: Request) -> ApiValueError:
 
 
 def _encode_query(pairs: Iterable[tuple[str, Any]]) -> list[str]:
-    try:
-        return [f"{quote_plus(name)}={quote_plus(write_text(value))}" for name, value in pairs if value is not None]
-    except UnicodeEncodeError as error:
-        raise ApiValueError(f"Invalid value for `query_params`, has no form in UTF-8: {error.reason}") from None
+    return [f"{quote_plus(name)}={quote_plus(text_of(name, value))}" for name, value in pairs if value is not None]
 
 
 def _type_name(response_type: Any) -> str | None:

@@ -23,6 +23,7 @@ __all__ = ["Configuration"]
 
 # A string object of its own, so that a host that was passed is told from the default even where it reads the same.
 _DEFAULT_HOST = "".join(("https://", "api.ubiops.com/v2.1"))
+_DEFAULT_HOSTS = {"/v2.1": _DEFAULT_HOST, "/v2": "".join(("https://", "api.ubiops.com/v2"))}
 # Base path of the API by the client version whose operations it serves.
 _VERSIONS = {"3.12": "/v2.1", "4.14": "/v2.1", "4.15": "/v2"}
 _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
@@ -35,7 +36,8 @@ class Configuration:
 
     The environment fills in what isn't set: ``UBIOPS_API_TOKEN`` for ``api_key['Authorization']``,
     ``UBIOPS_API_HOST`` for ``host`` (the version is appended where it has none), and ``HTTPS_PROXY``, ``HTTP_PROXY``
-    and ``NO_PROXY`` for ``proxy``.
+    and ``NO_PROXY`` for ``proxy``. In a running deployment, where neither host nor key is set in either way, its own
+    API is called: ``INT_API_URL`` with ``INT_API_TOKEN``.
 
     Args:
         host: URL of the API, with its version; without a scheme it gets ``https://``. One without a version is used
@@ -160,6 +162,21 @@ class Configuration:
                 warnings.warn(f"Configuration has no setting `{name}`: it changes nothing{hint}", stacklevel=2)
         object.__setattr__(self, name, value)
 
+    def address(self) -> str:
+        """The URL that calls go to: `host`, or that of the API that a running deployment belongs to."""
+        if self._is_inside_deployment():
+            return str(_with_scheme(_versioned(os.environ["INT_API_URL"], _VERSIONS[self.generation or "3.12"])))
+        return self.host
+
+    def _is_inside_deployment(self) -> bool:
+        """Whether the environment is a deployment's, and the program has set neither host nor key of its own."""
+        return (
+            any(self.host is host for host in _DEFAULT_HOSTS.values())
+            and "Authorization" not in self.api_key
+            and all(os.environ.get(name) for name in ("INT_API_URL", "INT_API_TOKEN"))
+            and not any(os.environ.get(name) for name in ("UBIOPS_API_HOST", "UBIOPS_API_TOKEN"))
+        )
+
     # Credentials
 
     def get_api_key_with_prefix(self, identifier: str) -> str | None:
@@ -173,7 +190,8 @@ class Configuration:
         source = f"configuration.api_key[{identifier!r}]"
         key: str | bytes | None = self.api_key.get(identifier)
         if key is None and identifier == "Authorization":
-            source, key = "The environment variable UBIOPS_API_TOKEN", os.environ.get("UBIOPS_API_TOKEN")
+            variable = "INT_API_TOKEN" if self._is_inside_deployment() else "UBIOPS_API_TOKEN"
+            source, key = f"The environment variable {variable}", os.environ.get(variable)
             key = key and key.strip()
         if key is None:
             return None
@@ -326,8 +344,12 @@ def _default_host(generation: str | None) -> str:
     version = _VERSIONS[generation or "3.12"]
     host = os.environ.get("UBIOPS_API_HOST", "").strip().rstrip("/")
     if not host:
-        return _DEFAULT_HOST if version == "/v2.1" else _DEFAULT_HOST.replace("/v2.1", version)
-    return host if _VERSION.search(host) else f"{host}{version}"
+        return _DEFAULT_HOSTS[version]
+    return _versioned(host, version)
+
+
+def _versioned(host: str, version: str) -> str:
+    return host if _VERSION.search(host) else f"{host.rstrip('/')}{version}"
 
 
 def _with_scheme(host: Any) -> Any:

@@ -198,8 +198,8 @@ class ApiException(OpenApiException):
         status: HTTP status.
         reason: Reason phrase.
         body_or_response: Body of the answer where it is text, else the answer, as `http_resp`.
-        http_resp: An answer with ``status``, ``reason``, ``data`` and ``getheaders()``, or one of ``requests``.
-        requests_resp: The same, as programs of the newer client name it.
+        http_resp: An answer with ``status``, ``reason``, ``data`` and ``getheaders()``.
+        requests_resp: An answer of ``requests``.
         body: Body of the answer.
         headers: Headers of the answer.
 
@@ -232,9 +232,11 @@ class ApiException(OpenApiException):
             body = body_or_response
         elif body_or_response is not None:
             http_resp = body_or_response
-        answer = requests_resp if http_resp is None else http_resp
-        if answer is not None:
-            status, reason, body, headers = _read(answer)
+        if http_resp is not None:
+            status, reason, body, headers = _read(http_resp)
+        elif requests_resp is not None:
+            status, reason, body = requests_resp.status_code, requests_resp.reason, requests_resp.text
+            headers = requests_resp.headers
         self.status = status
         self.reason = None if reason is None else _without_signatures(reason)
         self.body = None if body is None else _without_signatures(_text(body))
@@ -377,10 +379,8 @@ def _masked(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(answer: Any) -> tuple[Any, Any, Any, Any]:
-    """Status, reason, body and headers of an answer of urllib3's or the older client's kind, or of ``requests``."""
-    status = answer.status if hasattr(answer, "status") else answer.status_code
-    body = answer.data if hasattr(answer, "data") else answer.text
-    return status, answer.reason, body, answer.getheaders() if hasattr(answer, "getheaders") else answer.headers
+    """Status, reason, body and headers of an answer."""
+    return answer.status, answer.reason, answer.data, answer.getheaders()
 
 
 def _text(body: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from ubiops.exceptions import ApiFileError, ApiValueError
-from ubiops.schema import write_text
+from ubiops.schema import Invalid, write_text
 
 FileLike = str | os.PathLike[str] | BinaryIO
 """What an upload takes: a path, or an object open for reading bytes."""
@@ -170,7 +170,7 @@ def _part(name: str, value: Any) -> tuple[str, bytes | Upload]:
     if isinstance(value, Upload):
         value = (value.name, value)
     if not isinstance(value, (tuple, list)):
-        return head, value if isinstance(value, bytes) else _encoded(name, write_text(value))
+        return head, value if isinstance(value, bytes) else _encoded(name, value)
     filename, content, *rest = value
     content_type = rest[0] if rest else mimetypes.guess_type(filename)[0] or "application/octet-stream"
     if not isinstance(content, (str, bytes, Upload)):
@@ -179,11 +179,13 @@ def _part(name: str, value: Any) -> tuple[str, bytes | Upload]:
     return head, _encoded(name, content) if isinstance(content, str) else content
 
 
-def _encoded(name: str, text: str) -> bytes:
+def _encoded(name: str, value: Any) -> bytes:
     try:
-        return text.encode()
+        return write_text(value).encode()
     except UnicodeEncodeError as error:
         raise ApiValueError(f"Invalid value for the field {name!r}, has no form in UTF-8: {error.reason}") from None
+    except Invalid as error:
+        raise ApiValueError(f"Invalid value for the field {name!r}, {error.problem}") from None
 
 
 def _quoted(name: str) -> str:

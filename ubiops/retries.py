@@ -55,6 +55,8 @@ class Rules:
         if response.status == 429 and not self.rate_limits:
             return None
         asked = _retry_after(response.headers.get("Retry-After"))
+        if asked is None and response.status == 429:
+            asked = _retry_after(response.headers.get("X-RateLimit-Reset"))
         if asked is not None and asked > _LONGEST_RETRY_AFTER:
             return None
         pause = self._pause()

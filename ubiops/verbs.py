@@ -20,7 +20,7 @@ from ubiops.schema import Invalid, write_json, write_text
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["RESTResponse", "Verbs", "encode_body", "header_value"]
+__all__ = ["RESTResponse", "Verbs", "encode_body", "header_value", "text_of"]
 
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 
@@ -175,7 +175,7 @@ class Verbs:
             )
         if query_params:
             pairs = query_params.items() if isinstance(query_params, Mapping) else query_params
-            url += ("&" if "?" in url else "?") + urlencode([(k, v) for k, v in pairs if v is not None])
+            url += ("&" if "?" in url else "?") + urlencode([(k, text_of(k, v)) for k, v in pairs if v is not None])
         sent = {name: header_value(name, value) for name, value in (headers or {}).items() if value is not None}
         content, content_type = encode_body(body, post_params, _content_type(sent))
         if content_type is not None:
@@ -208,7 +208,7 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
         multipart = Multipart(fields)
         return multipart, multipart.content_type
     if content_type is not None and content_type.startswith("application/x-www-form-urlencoded") and body is None:
-        return urlencode([(name, write_text(value)) for name, value in fields]).encode(), content_type
+        return urlencode([(name, text_of(name, value)) for name, value in fields]).encode(), content_type
     if body is None:
         return None, content_type
     if content_type is None or "json" in content_type.lower():
@@ -225,6 +225,22 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
     raise ApiValueError(f"Invalid value for `body`, {type(body).__name__} can't be sent as {content_type}")
 
 
+def text_of(name: str, value: Any) -> str:
+    """The text of a part of a query or form.
+
+    Raises:
+        ApiValueError: It stands for no value, or has no form in UTF-8.
+    """
+    try:
+        text = write_text(value)
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ApiValueError(f"Invalid value for `{name}`, has no form in UTF-8: {error.reason}") from None
+    except Invalid as error:
+        raise ApiValueError(f"Invalid value for `{name}`, {error.problem}") from None
+    return text
+
+
 def header_value(name: str, value: Any) -> str:
     """The text of a header.
 
@@ -233,7 +249,7 @@ def header_value(name: str, value: Any) -> str:
     """
     if not _HEADER_NAME.fullmatch(name):
         raise ApiValueError(f"Invalid name of a header, {name!r}: must be printable ASCII without spaces and colons")
-    text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else write_text(value)
+    text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else text_of(name, value)
     if "\r" in text or "\n" in text or "\0" in text:
         raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it holds a line break or NUL")
     try:

@@ -132,6 +132,21 @@ def test_the_generation_chooses_the_version_of_the_default_host(
         ubiops.Configuration(generation="5")
 
 
+def test_in_a_deployment_its_own_api_is_called(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.setenv("INT_API_URL", server.origin)
+    monkeypatch.setenv("INT_API_TOKEN", "Token inside")
+    with ubiops.ApiClient() as client:
+        ubiops.CoreApi(client).service_status()
+        assert (server.last.path, server.last.headers["Authorization"]) == ("/v2.1/status", "Token inside")
+    own_key, own_host = ubiops.Configuration(), ubiops.Configuration("http://localhost/v2.1")
+    own_key.api_key["Authorization"] = "Token mine"
+    assert own_key.address() == DEFAULT_HOST
+    assert (own_host.address(), own_host.auth_settings()) == ("http://localhost/v2.1", {})
+    monkeypatch.setenv("UBIOPS_API_TOKEN", "mine")
+    assert ubiops.Configuration().address() == DEFAULT_HOST
+    assert ubiops.Configuration().get_api_key_with_prefix("Authorization") == "Token mine"
+
+
 def test_a_setting_that_is_misspelled_warns() -> None:
     configuration = ubiops.Configuration()
     with pytest.warns(UserWarning, match="no setting `verify_sll`.*did you mean `verify_ssl`") as caught:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_other_statuses_have_the_common_class(status: int) -> None:
 
 def test_no_answer_is_a_connection_error_with_status_0(server: Server, api: ubiops.CoreApi) -> None:
     error = failure(server, api, None)
-    assert type(error) is ApiConnectionError
+    assert isinstance(error, ApiConnectionError)
     assert (error.status, error.body, error.headers) == (0, None, None)
     assert error.__cause__ is not None
     assert type(error.__cause__).__module__ == "urllib3.exceptions"
@@ -268,7 +269,8 @@ def test_the_third_argument_is_told_by_its_type() -> None:
     assert ApiException(0, None, Response(b"text", {"X-A": "1"})).headers == {"X-A": "1"}
     # As programs of the newer client have it.
     answer = SimpleNamespace(status_code=404, reason="Not Found", text="gone", headers={"X-A": "1"})
-    for error in (ApiException(requests_resp=answer), ApiException(400, "x", "y", None, answer)):
+    double = mock.Mock(status_code=404, reason="Not Found", text="gone", headers={"X-A": "1"})
+    for error in (ApiException(requests_resp=double), ApiException(400, "x", "y", None, answer)):
         assert (error.status, error.reason, error.body, error.headers) == (404, "Not Found", "gone", {"X-A": "1"})
     assert ApiException(body="text").get_body_message() == "text"
 
