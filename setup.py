@@ -38,7 +38,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["ubiops", "ubiops.*"]),
-    package_data={"ubiops": ["openapi.yaml", "py.typed"]},
+    package_data={"ubiops": ["openapi.yaml", "py.typed"], "ubiops.api": ["*.pyi"]},
     install_requires=(ROOT / "requirements.txt").read_text().split(),
     extras_require={**EXTRAS, "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra})},
     entry_points={"pytest11": ["ubiops = ubiops.pytest_plugin"]},

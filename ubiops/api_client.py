@@ -218,7 +218,7 @@ class ApiClient(Doors):
                 data = self.last_response = as_raw(response, deadline)
         except ApiException as error:
             self.hide_credentials(error, headers)
-            error.locate(request.operation, request.method, request.path)
+            error.locate(request.operation, request.method, request.path, request.hint_at(error.status))
             raise
         except ApiValueError as error:
             raise naming_call(error, request) from error

@@ -256,7 +256,7 @@ class Doors:
         except ApiException as error:
             self.hide_credentials(error, headers)
             if error.method is None:
-                error.locate(request.operation, request.method, request.path)
+                error.locate(request.operation, request.method, request.path, request.hint_at(error.status))
             raise
         finally:
             sent_request.reset(token)

@@ -292,12 +292,14 @@ class ApiException(OpenApiException):
         """The class of error that stands for an HTTP status."""
         return _BY_STATUS.get(status) or (ServerError if 500 <= status <= 599 else ApiRequestError)
 
-    def locate(self, operation: str | None, method: str, path: str) -> None:
-        """Say which call failed: as attributes, and as a note that tracebacks show (Python 3.11 and newer)."""
+    def locate(self, operation: str | None, method: str, path: str, hint: str | None = None) -> None:
+        """Say which call failed, and what may be why: in notes that tracebacks show (Python 3.11 and newer)."""
         self.operation, self.method, self.path = operation, method, path
         note = f"while calling {operation + ': ' if operation else ''}{method} {path}"
         if hasattr(self, "add_note"):
             self.add_note(note)
+            if hint is not None:
+                self.add_note(hint)
 
 
 class ApiRequestError(ApiException):

@@ -96,6 +96,7 @@ class Request:
         headers: Headers that the operation sets.
         own_headers: Headers that the caller sets for this call.
         dropped: What to say where the service has no such path: that newer ones dropped the operation.
+        newest: Whether it goes to ``/v2``, where the body leaves out the defaults that 3.12 alone has.
         body: What to send.
         read_timeout: Seconds to wait for data where the caller doesn't say; None for the default.
     """
@@ -106,6 +107,7 @@ class Request:
         "form",
         "headers",
         "method",
+        "newest",
         "operation",
         "own_headers",
         "path",
@@ -124,6 +126,7 @@ class Request:
         self.headers: dict[str, str] = {}
         self.own_headers: Mapping[str, str] = {}
         self.dropped: str | None = None
+        self.newest = False
         self.body: bytes | Stream | None = None
         self.read_timeout: float | None = None
 
@@ -131,6 +134,10 @@ class Request:
     def target(self) -> str:
         """Encoded path and query, below the host."""
         return f"{self.path}?{'&'.join(self.query)}" if self.query else self.path
+
+    def hint_at(self, status: int | None) -> str | None:
+        """What may be why the service answered with this status."""
+        return self.dropped if status in (404, 405) else None
 
 
 sent_request: ContextVar[Request | None] = ContextVar("sent_request", default=None)
@@ -320,15 +327,15 @@ class Body(Parameter):
             request.body = value.encode()
             return
         if validate and self._is_model:
-            value = model_class(self.spec.type).from_input(value).to_wire()
+            value = model_class(self.spec.type).from_input(value).to_wire(withhold=request.newest)
         request.body = write_json(value)
 
-    def for_call_api(self, value: Any, *, validate: bool) -> Any:
+    def for_call_api(self, value: Any, *, validate: bool, newest: bool) -> Any:
         """The same for `ApiClient.call_api`: a model as it was given, a dict as it will be sent."""
         if not validate or not self._is_model or isinstance(value, str):
             return value
         due = model_class(self.spec.type)
-        return value if isinstance(value, due) else due.from_input(value).to_wire()
+        return value if isinstance(value, due) else due.from_input(value).to_wire(withhold=newest)
 
 
 class Operation:
@@ -410,8 +417,12 @@ class Operation:
         if goes_straight is None or not goes_straight(client):
             return self._call_by_doors(client, arguments, options, data_only=data_only)
         configuration = client.configuration
+        host = self._host(configuration)
         request = self.request(
-            arguments, validate=client.client_side_validation, safe=configuration.safe_chars_for_path_param
+            arguments,
+            validate=client.client_side_validation,
+            safe=configuration.safe_chars_for_path_param,
+            newest=_is_newest(host or configuration.host),
         )
         request.own_headers = options.get("_headers") or {}
         return client.execute(
@@ -421,7 +432,7 @@ class Operation:
             preload=options.get("_preload_content", self.returns != "file"),
             timeout=options.get("_request_timeout"),
             data_only=data_only,
-            host=self._host(configuration),
+            host=host,
         )
 
     def _by_name(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -467,7 +478,9 @@ class Operation:
     ) -> Any:
         """Call the endpoint through `ApiClient.call_api`, with the arguments that the older client's methods passed."""
         validate, safe = bool(client.client_side_validation), client.configuration.safe_chars_for_path_param
-        request = self.request(arguments, validate=validate, safe=safe if isinstance(safe, str) else "")
+        host = self._host(client.configuration)
+        newest = _is_newest(host or client.configuration.host)
+        request = self.request(arguments, validate=validate, safe=safe if isinstance(safe, str) else "", newest=newest)
         request.own_headers = options.get("_headers") or {}
         headers: dict[str, Any] = {name: request.headers[name] for name in ("Accept",) if name in request.headers}
         if self.content_type == "multipart/form-data":
@@ -479,14 +492,13 @@ class Operation:
             if value is None:
                 continue
             if isinstance(parameter, Body):
-                given["body"] = parameter.for_call_api(value, validate=validate)
+                given["body"] = parameter.for_call_api(value, validate=validate, newest=newest)
             elif isinstance(parameter, Header):
                 headers[parameter.wire_name] = value
             elif isinstance(given[parameter.goes_to], list):
                 given[parameter.goes_to].append((parameter.wire_name, value))
             else:
                 given[parameter.goes_to][parameter.wire_name] = value
-        host = self._host(client.configuration)
         token = sent_request.set(request)
         try:
             return client.call_api(
@@ -510,7 +522,9 @@ class Operation:
         finally:
             sent_request.reset(token)
 
-    def request(self, arguments: Sequence[Any], *, validate: bool = True, safe: str = "") -> Request:
+    def request(
+        self, arguments: Sequence[Any], *, validate: bool = True, safe: str = "", newest: bool = False
+    ) -> Request:
         """Build the request for arguments in the order of the parameters; None stands for "not given".
 
         Raises:
@@ -518,6 +532,7 @@ class Operation:
         """
         request = Request(self.name, self.method)
         request.dropped = self._dropped()
+        request.newest = newest
         self._check_together(arguments)
         for parameter, value in zip(self.parameters, arguments, strict=True):
             if value is None:
@@ -572,6 +587,11 @@ class Operation:
         known = [*(parameter.name for parameter in self.parameters), *CallOptions.__annotations__]
         hint = nearest_hint(option, known)
         return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
+
+
+def _is_newest(host: Any) -> bool:
+    # A double's host is no text.
+    return isinstance(host, str) and host.rstrip("/").endswith("/v2")
 
 
 def _version(text: str) -> tuple[int, ...]:

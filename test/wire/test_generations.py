@@ -1,0 +1,73 @@
+"""What the generation of the service decides: where a call goes, what is refused, what an error says."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+import ubiops
+from test.server import Answer, Server
+from ubiops.operation import Operation, Path
+
+DROPPED = Operation("old_list", "GET", "/old/{name}", Path("name"), until="3.16", successor="new_list")
+ADDED = Operation("new_list", "GET", "/new", since="4.15")
+
+
+def client_of(wire: Server, generation: str | None = None) -> ubiops.ApiClient:
+    return ubiops.ApiClient(ubiops.Configuration(wire.url, {"Authorization": "Token t"}, generation=generation))
+
+
+@pytest.mark.parametrize(("generation", "operation"), [("4.14", DROPPED), ("4.15", DROPPED), ("4.14", ADDED)])
+def test_what_the_set_generation_lacks_is_refused(wire: Server, generation: str, operation: Operation) -> None:
+    with client_of(wire, generation) as client, pytest.raises(ubiops.ApiValueError) as caught:
+        operation.call(client, ["n"][: len(operation.parameters)], {})
+    assert f"`{operation.name}` is no operation of generation {generation}" in str(caught.value)
+    assert ("`new_list` follows it" in str(caught.value)) == (operation is DROPPED)
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize(("generation", "operation"), [("3.12", DROPPED), ("4.15", ADDED), (None, DROPPED)])
+def test_what_it_has_is_sent_and_so_is_all_where_none_is_set(
+    wire: Server, generation: str | None, operation: Operation
+) -> None:
+    with client_of(wire, generation) as client:
+        operation.call(client, ["n"][: len(operation.parameters)], {})
+    assert len(wire.requests) == 1
+
+
+noted = pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+
+
+@noted
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_error_of_a_dropped_operation_names_what_follows_it(wire: Server, status: int) -> None:
+    wire.default = Answer.json({"error": "Gone"}, status)
+    with client_of(wire) as client, pytest.raises(ubiops.ApiException) as caught:
+        DROPPED.call(client, ["n"], {})
+    assert "Installations newer than client 3.16 have no `old_list`: `new_list` follows it" in caught.value.__notes__
+    assert str(caught.value).endswith("\nError: Gone\n")
+
+
+@noted
+def test_another_error_of_it_does_not(wire: Server) -> None:
+    wire.default = Answer.json({"error": "No"}, 403)
+    with client_of(wire) as client, pytest.raises(ubiops.ApiException) as caught:
+        DROPPED.call(client, ["n"], {})
+    assert not any("new_list" in note for note in caught.value.__notes__)
+
+
+class Recording(ubiops.ApiClient):
+    """Remembers where a request was to go: the default host can't be reached from a test."""
+
+    def _send(self, request: Any, url: str, *args: Any) -> Any:
+        self.url = url
+
+
+def test_on_the_default_host_what_is_new_in_4_15_goes_to_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UBIOPS_API_HOST", raising=False)
+    for operation, version in ((ADDED, "v2"), (Operation("x", "GET", "/new", since="4.14"), "v2.1")):
+        client = Recording(ubiops.Configuration(api_key={"Authorization": "Token t"}))
+        operation.call(client, [], {})
+        assert client.url == f"https://api.ubiops.com/{version}/new"
