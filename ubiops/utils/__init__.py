@@ -12,6 +12,7 @@ _MODULES = {
     "InvalidInput": "ubiops.utils.exceptions",
     "InvalidPackage": "ubiops.utils.exceptions",
     "MappedRequest": "ubiops.utils.batches.results",
+    "MetricClient": "ubiops.utils.metrics.metric_client",
     "MetricPoint": "ubiops.utils.metrics.measurements",
     "MissingExtra": "ubiops.utils.exceptions",
     "PackageInfo": "ubiops.utils.validate",
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidInput",
     "InvalidPackage",
     "MappedRequest",
+    "MetricClient",
     "MetricPoint",
     "MissingExtra",
     "PackageInfo",
@@ -148,6 +150,7 @@ if TYPE_CHECKING:
     from ubiops.utils.log_lines import tail_logs
     from ubiops.utils.metrics import metrics
     from ubiops.utils.metrics.measurements import MetricPoint
+    from ubiops.utils.metrics.metric_client import MetricClient
     from ubiops.utils.package_operations import (
         PackageZip,
         default_zip_name,

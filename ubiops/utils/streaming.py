@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiConnectionError, ApiTimeoutError
+from ubiops.frames import one_frame
 from ubiops.operation import Body, Operation, Path, Query
 from ubiops.rest import blocks_of
 from ubiops.schema import reader
@@ -28,6 +29,7 @@ __all__ = ["EventParser", "stream_deployment_request", "stream_pipeline_request"
 _RESPONSES = {"deployment": "DeploymentRequestCreateResponse", "pipeline": "PipelineRequestCreateResponse"}
 
 
+@one_frame
 def stream_deployment_request(
     client: Client,
     project_name: str,
@@ -69,6 +71,7 @@ def stream_deployment_request(
     )
 
 
+@one_frame
 def stream_pipeline_request(
     client: Client,
     project_name: str,
@@ -90,6 +93,7 @@ def stream_pipeline_request(
     )
 
 
+@one_frame
 def stream_request(
     client: Client,
     project_name: str,
@@ -119,7 +123,7 @@ def stream_request(
         raise invalid("reference_type", "stream_request", problem)
     place = [project_name, reference_name, *([] if version is None else [version])]
     operation = _operation(reference_type, version is not None)
-    api = core_api(client, f"stream_{reference_type}_request")
+    api = core_api(client, operation.name)
     return _updates(api, operation, [*place, data, timeout], reference_type, full_response)
 
 
@@ -139,6 +143,7 @@ def _operation(kind: str, of_version: bool) -> Operation:
     )
 
 
+@one_frame
 def _updates(
     api: Any, operation: Operation, arguments: list[Any], kind: str, full_response: bool
 ) -> Generator[Update, None, None]:

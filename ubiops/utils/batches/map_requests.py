@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.frames import one_frame
 from ubiops.utils.arguments import core_api
 from ubiops.utils.batches.request_map import RequestMap, Settings
 from ubiops.utils.batches.results import MappedRequest
@@ -25,6 +26,7 @@ _BATCHES_IN_FLIGHT = 4
 _SHORTEST_REQUEST, _LONGEST_REQUEST = 10, 172_800
 
 
+@one_frame
 def map_requests(
     client: Client,
     project_name: str,

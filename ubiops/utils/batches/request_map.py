@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiValueError, OpenApiException
+from ubiops.frames import one_frame
 from ubiops.utils.arguments import invalid
 from ubiops.utils.batches.collector import Collector
 from ubiops.utils.batches.journal import Checkpoint, Journal
@@ -56,11 +57,13 @@ class RequestMap:
     """One run of `map_requests`. It works while its user waits for the next result, in their thread."""
 
     def __init__(self, api: CoreApi, inputs: Iterable[Any], settings: Settings) -> None:
+        self.api_client = api.api_client
         self._api = api
         self._inputs = inputs
         self._settings = settings
         self._pid = os.getpid()
 
+    @one_frame
     def run(self) -> Generator[MappedRequest, None, None]:
         with ExitStack() as resources:
             self._begin(resources)
