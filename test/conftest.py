@@ -13,6 +13,10 @@ import pytest
 import ubiops
 from test.server import Server
 
+_SETTINGS = (
+    *("UBIOPS_API_TOKEN", "UBIOPS_API_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
 _connect = socket.socket.connect
 
 
@@ -33,7 +37,7 @@ def _no_public_network() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("UBIOPS_API_TOKEN", "UBIOPS_API_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    for name in _SETTINGS:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     loggers = [logging.getLogger(name) for name in ("ubiops", "urllib3")]

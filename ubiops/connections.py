@@ -7,12 +7,13 @@ import io
 import math
 import queue
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -23,11 +24,9 @@ from ubiops.deadline import current
 from ubiops.files import filename_of
 
 if TYPE_CHECKING:
-    import socket
-
     from ubiops.deadline import Deadline
 
-__all__ = ["BLOCK", "Pool", "RawResponse", "TLSPool", "as_raw"]
+__all__ = ["BLOCK", "RawResponse", "as_raw", "pools_by_scheme"]
 
 BLOCK = 1 << 20
 
@@ -43,7 +42,7 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
+        self._raw = sock.makefile("rb", 0)
         self._deadline = deadline
         self.waits = True
 
@@ -286,6 +285,16 @@ def _has_ended(decoder: Any) -> bool:
     return bool(finished()) if finished is not None else bool(getattr(stream, "eof", True))
 
 
+def _genuine(kind: type) -> Any:
+    """urllib3's own class, also where a recorder had replaced it when this module was imported."""
+    return next(base for base in kind.__mro__ if base.__module__ == "urllib3.connection")
+
+
+if not TYPE_CHECKING:
+    HTTPConnection, HTTPSConnection = _genuine(HTTPConnection), _genuine(HTTPSConnection)
+_GENUINE = (HTTPConnection, HTTPSConnection)
+
+
 class _Connection(HTTPConnection):
     """A connection that keeps to the current call's deadline."""
 
@@ -346,34 +355,71 @@ class _Idle:
         return len(self._connections)
 
 
-class _Retiring(urllib3.HTTPConnectionPool):
-    """A pool that can be closed while it is in use: its idle connections at once, the others when they are free."""
+class _Pool(urllib3.HTTPConnectionPool):
+    """A pool that can be closed while it is in use, and that recorders of HTTP find as they find urllib3's."""
 
     QueueCls = _Idle  # type: ignore[assignment]
+
+    _ours: ClassVar[type[HTTPConnection]]
+    _theirs: ClassVar[type[urllib3.HTTPConnectionPool]]
     _retired = False
+    _kinds: tuple[type, type] | None = None
+
+    @property
+    def ConnectionCls(self) -> Any:  # type: ignore[override]
+        """The class of connections to make: ours, unless somebody has replaced urllib3's."""
+        theirs = self._theirs.ConnectionCls
+        return self._ours if theirs in _GENUINE else theirs
 
     def retire(self) -> None:
         """Close the idle connections, and keep none from now on."""
         self._retired = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self.pool is not None:
             try:
                 self.pool.get(block=False).close()
             except queue.Empty:
                 return
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        kinds = (self.ConnectionCls, socket.socket)
+        if kinds != self._kinds:
+            # What was connected before is of no use to who replaces connections, or sockets.
+            self._kinds = kinds
+            self._close_idle()
+        return super()._get_conn(timeout)
+
     def _put_conn(self, connection: Any) -> None:
+        if connection is not None and not isinstance(connection, self.ConnectionCls):
+            connection.close()
+            connection = None
         super()._put_conn(connection)
         if self._retired:
-            self.retire()
+            self._close_idle()
 
 
-class Pool(_Retiring):
+class Pool(_Pool):
     """The connections to a host, or to a proxy."""
 
-    ConnectionCls = _Connection
+    _ours = _Connection
+    _theirs = urllib3.HTTPConnectionPool
 
 
-class TLSPool(_Retiring, urllib3.HTTPSConnectionPool):
+class TLSPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[override]
     """The same over TLS."""
 
-    ConnectionCls = _TLSConnection
+    _ours = _TLSConnection
+    _theirs = urllib3.HTTPSConnectionPool
+
+
+def pools_by_scheme(connections: tuple[type, type] | None = None) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """The classes of pools for ``http`` and ``https``; with a pair of urllib3's connections for both, such as SOCKS."""
+    if connections is None:
+        return {"http": Pool, "https": TLSPool}
+    plain, over_tls = connections
+    return {
+        "http": type("Pool", (Pool,), {"_ours": type("Connection", (_Connection, plain), {})}),
+        "https": type("TLSPool", (TLSPool,), {"_ours": type("TLSConnection", (_Connection, over_tls), {})}),
+    }

@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import certifi
 import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
 
-from ubiops.connections import BLOCK, Pool, RawResponse, TLSPool
+from ubiops.connections import BLOCK, RawResponse, pools_by_scheme
 from ubiops.deadline import Deadline, current
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Stream
+from ubiops.proxies import is_socks, proxy_from_environment, proxy_manager, with_scheme
 from ubiops.retries import RETRIES, Rules, can_be_sent_again, rules_for
 from ubiops.transport_errors import transport_error
 from ubiops.urls import Origin, is_upgrade, origin_of, redirect_target, same_origin, split, without_secrets
@@ -35,6 +33,8 @@ _REDIRECTS = 10
 _ERROR_BODY = 1 << 20
 # Connections that are kept open where the program chose no number: enough for any pool of threads that shares a client.
 _KEPT_CONNECTIONS = 64
+# A part of a file is one of what is stored.
+_ENCODING_AFFAIRS = frozenset({"accept-encoding", "range"})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 
 logger = logging.getLogger(__name__)
@@ -84,26 +84,15 @@ class RESTClientObject(Verbs):
         manager = self._managers.get(proxy)
         if manager is None:
             options = {**self._tls, "num_pools": self._pools_size, "maxsize": self._maxsize, "blocksize": BLOCK}
-            made = urllib3.PoolManager(**options) if proxy is None else self._proxy_manager(proxy, options)
+            if proxy is None:
+                made = urllib3.PoolManager(**options)
+                made.pool_classes_by_scheme = pools_by_scheme()
+            else:
+                made = proxy_manager(proxy, self.configuration.proxy_headers, options)
             made.pools.dispose_func = _retire
-            made.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
             # Of two threads that made one, both use the same.
             manager = self._managers.setdefault(proxy, made)
         return manager
-
-    def _proxy_manager(self, proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
-        headers = dict(self.configuration.proxy_headers or {})
-        try:
-            parsed = parse_url(proxy)
-            if not parsed.host:
-                raise ValueError("no host")
-            if parsed.auth and not any(name.lower() == "proxy-authorization" for name in headers):
-                user, _, password = parsed.auth.partition(":")
-                secret = f"{unquote(user)}:{unquote(password)}"
-                headers["Proxy-Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
-            return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
-        except ValueError:
-            raise ApiValueError(f"The proxy {without_secrets(proxy)!r} can't be used: write http://host:port") from None
 
     def close(self) -> None:
         """Close the idle connections; those in use close when their answer has been read."""
@@ -229,6 +218,8 @@ class RESTClientObject(Verbs):
             # After a fork the connections are the parent's: they are left alone.
             self._reset()
         start, target = split(url)
+        if method == "GET" and not stream and not any(name.lower() in _ENCODING_AFFAIRS for name in headers):
+            headers = {**headers, "Accept-Encoding": "gzip"}
         opener = self._openers.get(start) or self._opener(start)
         # A call may be made while another one's body is read for sending.
         outer, current.deadline = current.deadline, deadline
@@ -278,23 +269,19 @@ class RESTClientObject(Verbs):
         origin = origin_of(start)
         proxy = self._proxy(origin)
         manager = self._manager(proxy)
-        opener = manager if proxy else manager.connection_from_host(origin.host, origin.port, origin.scheme)
+        opener = (
+            manager
+            if proxy and not is_socks(proxy)
+            else manager.connection_from_host(origin.host, origin.port, origin.scheme)
+        )
         if len(self._openers) >= self._pools_size:
             self._openers.clear()
         return self._openers.setdefault(start, opener)
 
     def _proxy(self, origin: Origin) -> str | None:
         if self.configuration.proxy is not None:
-            return _with_scheme(self.configuration.proxy) if self.configuration.proxy else None
-        if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
-            return None
-        from urllib.request import getproxies_environment, proxy_bypass
-
-        proxies = getproxies_environment()
-        if proxy_bypass(f"{origin.host}:{origin.port}"):
-            return None
-        proxy = proxies.get(origin.scheme) or proxies.get("all")
-        return _with_scheme(proxy) if proxy else None
+            return with_scheme(self.configuration.proxy) if self.configuration.proxy else None
+        return proxy_from_environment(origin)
 
 
 def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iterator[bytes]:
@@ -331,21 +318,34 @@ def _failure(response: urllib3.BaseHTTPResponse, data: bytes, reason: str | None
     return error(status=response.status, reason=reason or response.reason, body=data, headers=response.headers)
 
 
-def _with_scheme(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
 def _tls_options(configuration: Configuration) -> dict[str, Any]:
     for setting in ("ssl_ca_cert", "cert_file", "key_file"):
         path = getattr(configuration, setting)
         if path is not None and not os.path.isfile(path):
             raise ApiValueError(f"configuration.{setting} must be a PEM file, there is none at {path!r}")
-    options: dict[str, Any] = {
-        "cert_reqs": "CERT_REQUIRED" if configuration.verify_ssl else "CERT_NONE",
-        "ca_certs": configuration.ssl_ca_cert or certifi.where(),
-        "cert_file": configuration.cert_file,
-        "key_file": configuration.key_file,
-    }
+    options: dict[str, Any] = {"cert_file": configuration.cert_file, "key_file": configuration.key_file}
+    if configuration.ssl_context is not None:
+        options["ssl_context"] = configuration.ssl_context
+    elif configuration.verify_ssl:
+        options.update(cert_reqs="CERT_REQUIRED", **_authorities(configuration.ssl_ca_cert))
+    else:
+        options["cert_reqs"] = "CERT_NONE"
     if configuration.assert_hostname is not None:
         options["assert_hostname"] = configuration.assert_hostname
     return options
+
+
+def _authorities(file: str | None) -> dict[str, str]:
+    """Where the certificates of the authorities are: in a file, or in a folder of files named by hash."""
+    if file:
+        return {"ca_certs": file}
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path and os.path.isdir(path) and name != "SSL_CERT_FILE":
+            return {"ca_cert_dir": path}
+        if path and os.path.isfile(path) and name != "SSL_CERT_DIR":
+            return {"ca_certs": path}
+        if path:
+            kind = "folder" if name == "SSL_CERT_DIR" else "PEM file"
+            raise ApiValueError(f"The environment variable {name} must name a {kind}, there is none at {path!r}")
+    return {"ca_certs": certifi.where()}

@@ -168,7 +168,7 @@ def test_the_proxy_holds_for_transfers_to_storage_too(server: Server, proxy: Raw
     assert proxy.heads[0].startswith("PUT http://storage.example/put HTTP/1.1")
 
 
-@pytest.mark.parametrize("proxy", ["socks5://user:password@127.0.0.1:1", "http://user:password@[::1", "http://"])
+@pytest.mark.parametrize("proxy", ["socks9://user:password@127.0.0.1:1", "http://user:password@[::1", "http://"])
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(server: Server, proxy: str) -> None:
     with client_for(server, proxy=proxy) as client, pytest.raises(ApiValueError, match="proxy") as caught:
         ubiops.CoreApi(client).service_status()

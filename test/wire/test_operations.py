@@ -93,6 +93,8 @@ def check_request(case: Case, request: Recorded, values: Mapping[str, Any]) -> N
     assert request.target.isascii()
 
     headers = {"host": request.headers["Host"], "authorization": TOKEN, "accept-encoding": "identity"}
+    if case.method == "GET" and not case.file_result:
+        headers["accept-encoding"] = "gzip"
     headers["user-agent"] = f"ubiops/{ubiops.__version__} (Python {'.'.join(map(str, sys.version_info[:3]))})"
     headers.update(placed("header"))
     if case.answer is not None or case.file_result:
