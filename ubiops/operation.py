@@ -465,7 +465,7 @@ class Operation:
         """Where to send to instead of the configured host: the service has what is new in 4.15 below ``/v2`` alone."""
         if self.since is None or self._is_in("4.14") or self.until is not None:
             return None
-        return _NEWEST_HOST if configuration.host == configuration.get_host_settings()[0]["url"] else None
+        return _NEWEST_HOST if configuration.address() == configuration.get_host_settings()[0]["url"] else None
 
     def _dropped(self) -> str | None:
         if self.until is None:

@@ -81,7 +81,14 @@ def _reading(method: str) -> Callable[..., Any]:
         _preload_content: bool = True,
         _request_timeout: Any = None,
     ) -> Any:
-        return self.request(method, url, query_params, headers, None, None, _preload_content, _request_timeout)
+        return self.request(
+            method,
+            url,
+            headers=headers,
+            query_params=query_params,
+            _preload_content=_preload_content,
+            _request_timeout=_request_timeout,
+        )
 
     return _named(verb, method)
 
@@ -98,7 +105,15 @@ def _deleting(method: str) -> Callable[..., Any]:
         _preload_content: bool = True,
         _request_timeout: Any = None,
     ) -> Any:
-        return self.request(method, url, query_params, headers, body, None, _preload_content, _request_timeout)
+        return self.request(
+            method,
+            url,
+            body=body,
+            headers=headers,
+            query_params=query_params,
+            _preload_content=_preload_content,
+            _request_timeout=_request_timeout,
+        )
 
     return _named(verb, method)
 
@@ -116,7 +131,16 @@ def _writing(method: str) -> Callable[..., Any]:
         _preload_content: bool = True,
         _request_timeout: Any = None,
     ) -> Any:
-        return self.request(method, url, query_params, headers, body, post_params, _preload_content, _request_timeout)
+        return self.request(
+            method,
+            url,
+            post_params=post_params,
+            body=body,
+            headers=headers,
+            query_params=query_params,
+            _preload_content=_preload_content,
+            _request_timeout=_request_timeout,
+        )
 
     return _named(verb, method)
 

@@ -439,7 +439,7 @@ def test_refused_arguments_are_named_with_their_method_and_nothing_is_sent(serve
     calls: list[tuple[Any, type[Exception], str]] = [
         (lambda: api.deployments_get("p"), ApiValueError, "Missing the required parameter `deployment_name`"),
         (lambda: api.deployments_get("p", None), ApiValueError, "Missing the required parameter `deployment_name`"),
-        (lambda: api.deployments_get("p", 5), ApiValueError, "`deployment_name`"),
+        (lambda: api.deployments_get("p", [5]), ApiValueError, "`deployment_name`"),
         (lambda: api.deployments_get("p", "d", nme="x"), ApiTypeError, "'nme'"),
         (lambda: api.deployments_get("p", "d", "e"), ApiTypeError, "deployments_get"),
         (lambda: api.deployments_get("p", "d", project_name="q"), ApiTypeError, "'project_name'"),

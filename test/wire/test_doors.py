@@ -190,6 +190,23 @@ def test_a_transport_of_the_programs_own(client: ubiops.ApiClient, patched: mock
     assert client.rest_client.POST.call_args.kwargs["body"] == sent
 
 
+def test_a_transport_that_derives_from_ours(served: Server, configuration: ubiops.Configuration) -> None:
+    class Retrying(RESTClientObject):
+        def request(self, method: str, url: str, **options: Any) -> Any:
+            calls.append((method, sorted(options)))
+            return super().request(method, url, **options)
+
+    calls: list[tuple[str, list[str]]] = []
+    with ubiops.ApiClient(configuration) as client:
+        client.rest_client = Retrying(configuration)
+        ubiops.CoreApi(client).service_status()
+        ubiops.CoreApi(client).projects_create({"name": "p", "organization_name": "o"})
+        client.rest_client.close()
+    options = ["_preload_content", "_request_timeout", "headers", "query_params"]
+    assert calls == [("GET", options), ("POST", sorted([*options, "body", "post_params"]))]
+    assert [request.method for request in served.requests] == ["GET", "POST"]
+
+
 def test_a_long_request_is_waited_for_through_the_doors_too(client: ubiops.ApiClient, patched: mock.Mock) -> None:
     client.rest_client = mock.Mock()
     client.rest_client.POST.return_value = patched
