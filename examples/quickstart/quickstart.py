@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
-import time
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ubiops
+from ubiops.utils import deploy, map_requests
 
 PACKAGE = Path(__file__).parent / "stopping_distance"
 DEPLOYMENT = "stopping-distance"
@@ -27,14 +26,14 @@ BUILD_TIMEOUT = 600
 
 def main() -> None:
     with connect() as api, use_project(api) as project:
-        create_deployment(api, project)
         try:
-            upload_package(api, project)
+            deploy_package(api, project)
             send_requests(api, project)
             send_batch(api, project)
             send_bad_requests(api, project)
         finally:
-            api.deployments_delete(project, DEPLOYMENT)
+            with contextlib.suppress(ubiops.NotFoundError):
+                api.deployments_delete(project, DEPLOYMENT)
 
 
 @contextlib.contextmanager
@@ -72,39 +71,22 @@ def use_project(api: ubiops.CoreApi) -> Iterator[str]:
         print(f"Deleted the project {name}")
 
 
-def create_deployment(api: ubiops.CoreApi, project: str) -> None:
-    deployment = ubiops.DeploymentCreate(
-        name=DEPLOYMENT,
-        description="How far a car rolls until it stands",
-        input_type="structured",
-        input_fields=[{"name": "speed", "data_type": "double"}],
-        output_type="structured",
-        output_fields=[
-            {"name": "distance", "data_type": "double"},
-            {"name": "margin", "data_type": "double"},
-            {"name": "extrapolated", "data_type": "bool"},
-        ],
+def deploy_package(api: ubiops.CoreApi, project: str) -> None:
+    deploy(
+        api,
+        project,
+        PACKAGE,
+        DEPLOYMENT,
+        VERSION,
+        language=f"python{sys.version_info.major}.{sys.version_info.minor}",
+        input_fields={"speed": "double"},
+        output_fields={"distance": "double", "margin": "double", "extrapolated": "bool"},
+        instance_type="256mb",
+        deployment_settings={"description": "How far a car rolls until it stands"},
+        timeout=BUILD_TIMEOUT,
     )
-    api.deployments_create(project, deployment)
-    version = ubiops.DeploymentVersionCreate(version=VERSION, language="python3.10", instance_type="256mb")
-    api.deployment_versions_create(project, DEPLOYMENT, version)
     print(f"Created the deployment {DEPLOYMENT} with the version {VERSION}")
-
-
-def upload_package(api: ubiops.CoreApi, project: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        archive = shutil.make_archive(f"{folder}/package", "zip", PACKAGE.parent, PACKAGE.name)
-        upload = api.revisions_file_upload(project, DEPLOYMENT, VERSION, file=archive)
-    deadline = time.monotonic() + BUILD_TIMEOUT
-    while time.monotonic() < deadline:
-        build = api.builds_get(project, upload.build, DEPLOYMENT, VERSION)
-        if build.status == "success":
-            print("Uploaded and built the package\n")
-            return
-        if build.status == "failed":
-            raise SystemExit(f"The build failed: {build.error_message}")
-        time.sleep(0.2)
-    raise SystemExit(f"The build took more than {BUILD_TIMEOUT} seconds")
+    print("Uploaded and built the package\n")
 
 
 def send_requests(api: ubiops.CoreApi, project: str) -> None:
@@ -117,14 +99,8 @@ def send_requests(api: ubiops.CoreApi, project: str) -> None:
 def send_batch(api: ubiops.CoreApi, project: str) -> None:
     print("A batch: queued at once, collected later")
     inputs = [{"speed": speed} for speed in (8, 16, 24, 32, 40)]
-    ids = [request.id for request in api.batch_deployment_requests_create(project, DEPLOYMENT, inputs)]
-    requests = api.deployment_requests_batch_get(project, DEPLOYMENT, ids)
-    while any(request.status in ("pending", "processing") for request in requests):
-        time.sleep(0.2)
-        requests = api.deployment_requests_batch_get(project, DEPLOYMENT, ids)
-    # They come in no particular order.
-    requests.sort(key=lambda request: request.request_data["speed"])
-    print_results((request.request_data["speed"], request.result) for request in requests)
+    requests = map_requests(api, project, DEPLOYMENT, inputs=inputs)
+    print_results((request.input["speed"], request.result) for request in requests)
 
 
 def print_results(results: Iterable[tuple[float, dict[str, Any]]]) -> None:

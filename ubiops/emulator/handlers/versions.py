@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from sqlalchemy import select
@@ -24,7 +25,8 @@ from ubiops.emulator.handlers.rules import (
 from ubiops.emulator.handlers.schedules import refuse_scheduled_version
 from ubiops.emulator.store import Build, Deployment, Version, now
 
-_PYTHONS = [f"python3.{minor}" for minor in range(6, 11)]
+# The service has those up to 3.10. Code runs on this Python whatever the name says, so its own name is one too.
+_PYTHONS = [f"python3.{minor}" for minor in range(6, max(10, sys.version_info.minor) + 1)]
 _LANGUAGES = [*_PYTHONS, *(f"{python}_cuda" for python in _PYTHONS), "r4.0"]
 _MAXIMUM_INSTANCES = 20
 _MAXIMUM_RETENTION = 2419200
