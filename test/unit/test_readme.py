@@ -1,22 +1,30 @@
-"""The README's claims are shown by tests that are there."""
+"""What the README and the pages for people link to is there, tests that show a claim included."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES += [path for path in sorted((ROOT / "docs").rglob("*.md")) if "models" not in path.parts]
 
 
-def test_every_test_that_the_readme_names_is_there() -> None:
-    named = re.findall(r"\[(test_\w+)\]\((test/[\w/.]+)\)", (ROOT / "README.md").read_text())
-    assert named
-    for name, path in named:
-        assert f"def {name}(" in (ROOT / path).read_text(), f"{name} is not in {path}"
-
-
-def test_every_file_that_the_readme_links_to_is_there() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    missing = [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#[^)\s]*)?\)", page.read_text())
+    missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+def test_every_line_of_the_upgrade_notes_names_a_test_that_is_there() -> None:
+    page = ROOT / "docs" / "upgrading.md"
+    lines = [line for line in page.read_text().splitlines() if re.match(r"\| (?!---|here \|)", line)]
+    assert len(lines) > 15
+    for line in lines:
+        named = re.findall(r"\[(test_\w+)\]\((\.\./test/[\w/.]+)\)", line)
+        assert named, f"no test is named in: {line}"
+        for name, path in named:
+            assert f"def {name}(" in (page.parent / path).read_text(), f"{name} is not in {path}"
