@@ -134,7 +134,7 @@ class Server:
             self._listener.socket = tls.wrap_socket(self._listener.socket, server_side=True)
         self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.url = f"{self.origin}/v2.1"
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.01,), daemon=True)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.002,), daemon=True)
         self._thread.start()
 
     @property
