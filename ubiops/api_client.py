@@ -230,17 +230,19 @@ class ApiClient(Doors):
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
             self.update_params_for_auth(credentials, [], auth_settings)
-        # In the order that they have always been sent in, whichever wins.
-        names = (*self.default_headers, *credentials, *request.headers, *request.own_headers)
-        merged: dict[str, tuple[str, Any] | None] = dict.fromkeys(name.lower() for name in names)
-        # A header that the program sets wins over the operation's, `Accept` too.
-        for source in (request.headers, self.default_headers, credentials, request.own_headers):
+        merged: dict[str, tuple[str, Any]] = {}
+        for source in (self.default_headers, credentials):
             for name, value in source.items():
                 if value is not None:
                     merged[name.lower()] = (name, value)
-        if self.default_headers.get("User-Agent") == self._own_user_agent:
-            given = (*request.headers.items(), *request.own_headers.items())
-            merged.update((name.lower(), (name, value)) for name, value in given if name.lower() == "user-agent")
+        for name, value in request.headers.items():
+            # A header that the program sets wins over the operation's, `Accept` too.
+            given = merged.get(name.lower())
+            if value is not None and (given is None or given[1] is self._own_user_agent):
+                merged[name.lower()] = (name, value)
+        for name, value in request.own_headers.items():
+            if value is not None:
+                merged[name.lower()] = (name, value)
         if isinstance(request.body, Stream):
             if request.body.length is not None:
                 merged["content-length"] = ("Content-Length", str(request.body.length))
@@ -249,8 +251,7 @@ class ApiClient(Doors):
                 merged["content-type"] = ("Content-Type", request.headers["Content-Type"])
         if other_url is not None and _is_foreign(other_url, self._address()):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}
-        headers = [header for header in merged.values() if header is not None]
-        return MaskedHeaders({name: header_value(name, value) for name, value in headers})
+        return MaskedHeaders({name: header_value(name, value) for name, value in merged.values()})
 
     def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
         """Mask the credentials of a request where the server repeats them in its answer."""

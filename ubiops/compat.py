@@ -279,7 +279,7 @@ class Doors:
         request.headers = {name: value for name, value in (header_params or {}).items() if value is not None}
         if known is not None and (known.method, known.path) == (request.method, request.path):
             request.operation, request.read_timeout = known.operation, known.read_timeout
-            request.own_headers = known.own_headers
+            request.own_headers, request.dropped = known.own_headers, known.dropped
         return request
 
     def _form(

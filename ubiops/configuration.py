@@ -23,7 +23,7 @@ __all__ = ["Configuration"]
 
 # A string object of its own, so that a host that was passed is told from the default even where it reads the same.
 _DEFAULT_HOST = "".join(("https://", "api.ubiops.com/v2.1"))
-_DEFAULT_HOSTS = {"/v2.1": _DEFAULT_HOST, "/v2": "".join(("https://", "api.ubiops.com/v2"))}
+_NEWEST_HOST = "".join(("https://", "api.ubiops.com/v2"))
 # Base path of the API by the client version whose operations it serves.
 _VERSIONS = {"3.12": "/v2.1", "4.14": "/v2.1", "4.15": "/v2"}
 _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
@@ -171,7 +171,7 @@ class Configuration:
     def _is_inside_deployment(self) -> bool:
         """Whether the environment is a deployment's, and the program has set neither host nor key of its own."""
         return (
-            any(self.host is host for host in _DEFAULT_HOSTS.values())
+            (self.host is _DEFAULT_HOST or self.host is _NEWEST_HOST)
             and "Authorization" not in self.api_key
             and all(os.environ.get(name) for name in ("INT_API_URL", "INT_API_TOKEN"))
             and not any(os.environ.get(name) for name in ("UBIOPS_API_HOST", "UBIOPS_API_TOKEN"))
@@ -344,7 +344,7 @@ def _default_host(generation: str | None) -> str:
     version = _VERSIONS[generation or "3.12"]
     host = os.environ.get("UBIOPS_API_HOST", "").strip().rstrip("/")
     if not host:
-        return _DEFAULT_HOSTS[version]
+        return _DEFAULT_HOST if version == "/v2.1" else _NEWEST_HOST
     return _versioned(host, version)
 
 

@@ -273,6 +273,8 @@ def header_value(name: str, value: Any) -> str:
     """
     if not _HEADER_NAME.fullmatch(name):
         raise ApiValueError(f"Invalid name of a header, {name!r}: must be printable ASCII without spaces and colons")
+    if type(value) is str and value.isascii() and value.isprintable():
+        return value
     text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else text_of(name, value)
     if "\r" in text or "\n" in text or "\0" in text:
         raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it holds a line break or NUL")
