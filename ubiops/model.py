@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.schema import (
+    ATOMS,
     NULL,
     Invalid,
     Spec,
@@ -88,6 +89,10 @@ class _Signature:
             raise AttributeError("__signature__")
         signature = inspect.signature(owner.compiled().construct)
         return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+Plain = Callable[[Any], Any]
+Writer = Callable[[Any, "Plain | None"], Any]
 
 
 class Compiled(NamedTuple):
@@ -255,14 +260,15 @@ class Model:
             given.update(self.additional_properties)
         return given
 
-    def to_wire(self, *, withhold: bool = False) -> dict[str, Any]:
+    def to_wire(self, plain: Plain | None = None, *, withhold: bool = False) -> dict[str, Any]:
         """The fields to send; dicts are read as the models that they stand for.
 
         Args:
+            plain: What makes plain data of values that JSON knows no type for; by default they stay as they are.
             withhold: Leave out the defaults that only 3.12 sends. A body that has a field which 3.12 doesn't know
                 goes without them in any case.
         """
-        return self.compiled().write(self, withhold)
+        return self.compiled().write(self, plain, withhold)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, nested models as dicts; it shares no container with the model."""
@@ -460,6 +466,7 @@ def _compile(cls: type[Model]) -> Compiled:
     """Make the constructor, the reader and the writer of a class, as `dataclasses` does."""
     names: dict[str, Any] = {
         "_accept": accept,
+        "_atoms": ATOMS,
         "_blank": {
             "local_vars_configuration": VALIDATED,
             **{f"_{name}": spec.default for name, spec in cls.fields.items()},
@@ -475,6 +482,7 @@ def _compile(cls: type[Model]) -> Compiled:
         "_from_iso": datetime.datetime.fromisoformat,
         "_inf": math.inf,
         "_int": int,
+        "_Invalid": Invalid,
         "_keep_unknown": _keep_unknown,
         "_len": len,
         "_new": object.__new__,
@@ -488,12 +496,12 @@ def _compile(cls: type[Model]) -> Compiled:
         "_unvalidated": _construct_unvalidated,
         "_VALIDATED": VALIDATED,
     }
-    for index, (name, spec) in enumerate(cls.fields.items()):
+    for index, spec in enumerate(cls.fields.values()):
         names[f"_spec{index}"] = spec
         names[f"_enum{index}"] = frozenset(spec.enum or ())
         names[f"_default{index}"] = spec.default
         names[f"_read{index}"] = read_date_or_datetime if spec.with_time else reader(spec.type)
-        names[f"_write{index}"] = None if is_free(spec.type) else _nested_writer(name, spec.type)
+        names[f"_write{index}"] = None if is_free(spec.type) else _writer(spec.type)
     # A subclass may have put a property of its own in a field's place.
     values = {
         name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}" for name in cls.fields
@@ -596,13 +604,23 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
 
 
 def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> list[str]:
-    lines = ["def write(self, withhold=False):", "    held = self.__dict__", "    wire = {}"]
+    lines = [
+        "def write(self, plain=None, withhold=False):",
+        "    held = self.__dict__",
+        "    wire = {}",
+    ]
+    if not all(is_free(spec.type) for spec in fields.values()):
+        lines += ["    validates = held['local_vars_configuration'].client_side_validation"]
     for index, (name, spec) in enumerate(fields.items()):
         lines += [f"    value = {values[name]}"]
         if is_free(spec.type):
-            lines += [f"    if value is not None: wire[{name!r}] = value"]
+            lines += [f"    if value is not None: wire[{name!r}] = {_plain_or('value')}"]
         else:
-            lines += [f"    if value is not None: wire[{name!r}] = _write{index}(self, value)"]
+            lines += [
+                "    if value is not None:",
+                f"        try: wire[{name!r}] = _write{index}(value, plain) if validates else {_plain_or('value')}",
+                f"        except _Invalid as error: raise error.under({name!r}) from None",
+            ]
     withheld = {name: index for index, (name, spec) in enumerate(fields.items()) if spec.withheld}
     if withheld:
         lines += ["    if withhold or not _newer.isdisjoint(wire):"]
@@ -611,11 +629,19 @@ def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> lis
         ]
     return [
         *lines,
-        "    if self.explicit_nulls: wire.update(_dict.fromkeys(self.explicit_nulls))",
-        "    if self.additional_properties and _type(self.additional_properties) is not _Received:",
-        "        wire.update(self.additional_properties)",
+        # There is more in `__dict__` than every instance has.
+        "    if _len(held) > _len(_blank):",
+        "        wire.update(_dict.fromkeys(self.explicit_nulls))",
+        "        if _type(self.additional_properties) is not _Received:",
+        "            value = _dict(self.additional_properties)",
+        f"            wire.update({_plain_or('value')})",
         "    return wire",
     ]
+
+
+def _plain_or(value: str) -> str:
+    """A value as it is or, for what is to be plain data, as JSON will carry it."""
+    return f"{value} if plain is None or _type({value}) in _atoms else plain({value})"
 
 
 def _to_dict_source(values: Mapping[str, str]) -> list[str]:
@@ -629,28 +655,14 @@ def _to_dict_source(values: Mapping[str, str]) -> list[str]:
         "    result = {",
         *items,
         "    }",
-        "    if self.additional_properties and _type(self.additional_properties) is not _Received:",
+        "    if _len(held) > _len(_blank) and _type(self.additional_properties) is not _Received:",
         "        result.update(_plain(_dict(self.additional_properties)))",
         "    return result",
     ]
 
 
-def _nested_writer(name: str, type_name: str) -> Callable[[Model, Any], Any]:
-    """The writer of a field that holds models."""
-    write_value = _writer(type_name)
-
-    def write(self: Model, value: Any) -> Any:
-        if not _validates(self):
-            return value
-        try:
-            return write_value(value)
-        except Invalid as error:
-            raise error.under(name) from None
-
-    return write
-
-
-def _writer(type_name: str) -> Callable[[Any], Any]:
+def _writer(type_name: str) -> Writer:
+    """The writer of a value that holds models."""
     items, values = item_type(type_name), value_type(type_name)
     if items is not None:
         return _list_writer(_writer(items))
@@ -659,19 +671,19 @@ def _writer(type_name: str) -> Callable[[Any], Any]:
     cls = model_class(type_name)
     write_model = cls.compiled().write
 
-    def write(value: Any) -> Any:
-        # A dict, or a model of another class, stands for the one that is due.
-        return write_model(value) if type(value) is cls else cls.from_input(value).to_wire()
+    def write(value: Any, plain: Plain | None) -> Any:
+        # A dict, or a model of another class, stands for the one that is expected.
+        return write_model(value, plain) if type(value) is cls else cls.from_input(value).to_wire(plain)
 
     return write
 
 
-def _list_writer(write_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def write(items: Any) -> Any:
+def _list_writer(write_item: Writer) -> Writer:
+    def write(items: Any, plain: Plain | None) -> Any:
         wire: list[Any] = []
         try:
             for item in items:
-                wire.append(write_item(item))
+                wire.append(write_item(item, plain))
         except Invalid as error:
             raise error.under(len(wire)) from None
         return wire
@@ -679,12 +691,12 @@ def _list_writer(write_item: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return write
 
 
-def _dict_writer(write_value: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def write(values: Any) -> Any:
+def _dict_writer(write_value: Writer) -> Writer:
+    def write(values: Any, plain: Plain | None) -> Any:
         wire: dict[str, Any] = {}
         for key, value in values.items():
             try:
-                wire[key] = write_value(value)
+                wire[key] = write_value(value, plain)
             except Invalid as error:
                 raise error.under(key) from None
         return wire

@@ -9,6 +9,7 @@ from typing import Any
 import ubiops
 from test.benchmarks.data import DEPLOYMENT_VERSION, pipeline_version, request_records
 from test.benchmarks.measure import Figure, ratio, repeat, traced_peak
+from ubiops.model import Model, field
 from ubiops.models import DeploymentRequestList, DeploymentVersionCreate, PipelineVersionCreate
 from ubiops.operation import Body, Request
 
@@ -18,6 +19,7 @@ _ROUNDS = 31
 def figures(url: str) -> Iterator[Figure]:
     with ubiops.ApiClient(ubiops.Configuration(host=url)) as client:
         yield from _reading(client)
+        yield from _plain(client)
     yield from _writing()
     yield from _constructing()
 
@@ -48,6 +50,25 @@ def _reading(client: ubiops.ApiClient) -> Iterator[Figure]:
     read, reference = reading(json.dumps(records[0]), "DeploymentRequestList")
     one = ratio(repeat(read, 5_000), repeat(reference, 5_000), _ROUNDS)
     yield Figure("read one request", one, 2.0, "x json.loads")
+
+
+def _plain(client: ubiops.ApiClient) -> Iterator[Figure]:
+    """Models and data as plain data."""
+    request = DeploymentRequestList.from_wire(request_records(1)[0])
+    names = list(DeploymentRequestList.fields)[:8]
+    eight = type("Eight", (Model,), {name: field(DeploymentRequestList.openapi_types[name]) for name in names})
+    model = eight(**{name: getattr(request, name) for name in names})
+    reference = repeat(lambda: {name: getattr(model, name) for name in names}, 10_000)
+    yield Figure(
+        "to_dict of 8 fields", ratio(repeat(model.to_dict, 10_000), reference, _ROUNDS), 2.0, "x getattr of each"
+    )
+    data = {"rows": request_records(10_000), "series": [[index, index / 7] * 8 for index in range(5_000)]}
+    sanitized = ratio(lambda: client.sanitize_for_serialization(data), lambda: json.dumps(data), _ROUNDS)
+    yield Figure("sanitize a large plain dict", sanitized, 0.9, "x json.dumps")
+    versions = [PipelineVersionCreate(**pipeline_version(index)) for index in range(1_000)]
+    result = client.sanitize_for_serialization(versions)
+    nested = ratio(lambda: client.sanitize_for_serialization(versions), lambda: json.dumps(result), _ROUNDS)
+    yield Figure("sanitize 1,000 pipeline versions", nested, 1.5, "x json.dumps of the result")
 
 
 def _writing() -> Iterator[Figure]:
