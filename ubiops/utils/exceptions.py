@@ -94,8 +94,10 @@ class WaitTimeout(WaitError, ApiException, TimeoutError):
     """
 
     def __init__(self, message: str, last: Any = None, logs: Sequence[str] = ()) -> None:
-        ApiException.__init__(self, 504, message)
         WaitError.__init__(self, message, last, logs)
+        ApiException.__init__(self, 504, message)
+        # What it is pickled with.
+        self.args = (message,)
 
 
 class BuildFailed(WaitError, StatusError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ubiops.exceptions import ApiException, NotFoundError
 from ubiops.frames import one_frame
@@ -35,6 +35,9 @@ __all__ = [
     "wait_for_deployment_request",
     "wait_for_deployment_version",
     "wait_for_deployment_version_request",
+    "wait_for_environment",
+    "wait_for_experiment",
+    "wait_for_experiment_run",
     "wait_for_export",
     "wait_for_import",
     "wait_for_pipeline_request",
@@ -46,6 +49,13 @@ T = TypeVar("T")
 
 _TIMEOUT = 1800
 _LAST_LINES = 20
+
+_FAILED = ("failed", "cancelled")
+_ENDED = ("success", "available", *_FAILED)
+"""How builds end, and the tags of environments and the revisions of newer services, which say the same of them."""
+
+_TRAINING = "training-base-deployment"
+"""The deployment whose versions are the experiments of a project, and whose requests their runs."""
 
 
 # Builds
@@ -93,13 +103,7 @@ def wait_for_deployment_version(
     """
     what = f"The build of version {version} of deployment {deployment_name}"
     with _Wait("wait_for_deployment_version", client, project_name, what, timeout, quiet) as wait:
-        builds = _Builds(wait, deployment_name, version, stream_logs)
-        if revision_id is not None:
-            builds.wait_for_revision(revision_id)
-        else:
-            builds.wait_for_latest()
-        # It may take a moment until the new build is in service.
-        return wait.until(builds.read_version, lambda found: found.status != "building")
+        return _Builds(wait, deployment_name, version, stream_logs).wait(revision_id)
 
 
 @one_frame
@@ -149,6 +153,13 @@ def wait_for_revision(
         return wait.until(lambda seconds: builds.read_revision(revision_id, seconds), lambda _: True, attribute="id")
 
 
+class _Latest(NamedTuple):
+    """The last package of a version: the id of its build, or where a service has no builds, of its revision."""
+
+    latest_build: str | None
+    latest_revision: Any
+
+
 class _Builds:
     """The builds of a version, to wait for."""
 
@@ -156,6 +167,14 @@ class _Builds:
         self._wait = wait
         self._place = (deployment_name, version)
         self._stream_logs = stream_logs
+
+    def wait(self, revision_id: str | None) -> DeploymentVersionDetail:
+        """Wait for the build of a package, by default of the latest, and then until it is in service."""
+        if revision_id is not None:
+            self.wait_for_revision(revision_id)
+        else:
+            self.wait_for_latest()
+        return self._wait.until(self.read_version, lambda found: found.status != "building")
 
     def read_version(self, seconds: float) -> DeploymentVersionDetail:
         return self._wait.api.deployment_versions_get(self._wait.project_name, *self._place, _request_timeout=seconds)
@@ -167,59 +186,193 @@ class _Builds:
         )
 
     def wait_for_revision(self, revision_id: str) -> None:
-        """Wait for the last build of a package."""
+        """Wait for the last build of a package; newer services have no builds, and its status is their build's."""
+        revision: Any = self._wait.until(
+            lambda seconds: self.read_revision(revision_id, seconds),
+            lambda found: getattr(found, "status", None) in (None, *_ENDED),
+            attribute="id",
+        )
+        if getattr(revision, "status", None) is not None:
+            self._check(revision)
+            return
 
         def find(seconds: float) -> BuildList | None:
             answer = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
             builds = check_list("builds_list", answer, "id", "revision", "creation_date")
             found = [build for build in builds if build.revision == revision_id]
             if not found:
-                # Whether it isn't built yet, or isn't there at all.
-                self.read_revision(revision_id, seconds)
                 return None
             newest: BuildList = max(found, key=lambda build: str(build.creation_date))
             return newest
 
         build = self._wait.until(find, lambda found: found is not None, attribute=None)
         assert build is not None
-        self._check(self._finished(build.id))
+        self._check(self._finished(str(build.id)))
 
     def wait_for_latest(self) -> None:
         """Wait for the build of the last package, whichever is the last when it is finished."""
-        latest = self._latest_build()
-        while True:
-            build = self._finished(latest)
-            latest = self._latest_build()
-            if latest == build.id:
-                break
-        self._check(build)
+        version, waited, build = self._version(), None, None
+        while waited != version:
+            waited = version
+            if version.latest_build is None:
+                self.wait_for_revision(version.latest_revision)
+            else:
+                build = self._finished(version.latest_build)
+            version = self._version()
+        if build is not None:
+            self._check(build)
 
-    def _latest_build(self) -> str:
-        version = self._wait.until(self.read_version, lambda _: True, attribute="latest_build")
-        if version.latest_build is None:
+    def _version(self) -> _Latest:
+        version: Any = self._wait.until(self.read_version, lambda _: True)
+        latest = _Latest(getattr(version, "latest_build", None), getattr(version, "latest_revision", None))
+        if latest == (None, None):
             deployment_name, name = self._place
             raise WaitError(
                 f"Version {name} of deployment {deployment_name} has no package to be built: "
                 "upload one with `revisions_file_upload` first",
                 version,
             )
-        return version.latest_build
+        return latest
 
-    def _finished(self, build_id: str | None) -> BuildList:
-        assert build_id is not None
+    def _finished(self, build_id: str) -> BuildList:
         deployment_name, version = self._place
         self._wait.follow_build(build_id, self._stream_logs)
         return self._wait.until(
             lambda seconds: self._wait.api.builds_get(
                 self._wait.project_name, build_id, deployment_name, version, _request_timeout=seconds
             ),
-            lambda build: build.status in ("success", "failed"),
+            lambda build: build.status in _ENDED,
         )
 
-    def _check(self, build: BuildList) -> None:
-        if build.status == "failed":
+    def _check(self, build: Any) -> None:
+        if build.status in _FAILED:
             message = f"{self._wait.what} failed: {build.error_message or 'the server says no more'}"
             raise BuildFailed(message, build, self._wait.last_lines())
+
+
+@one_frame
+def wait_for_environment(
+    client: Client,
+    project_name: str,
+    environment_name: str,
+    tag_name: str | None = None,
+    timeout: float | None = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> Any:
+    """Wait until an environment is built: a tag of it, or its latest build where the service has no tags yet.
+
+    See `wait_for_revision` for how it asks.
+
+    Args:
+        client: The client to use.
+        project_name: Name of the project.
+        environment_name: Name of the environment.
+        tag_name: Name of the tag (client 4.15); None for the latest build of the environment (3.15 to 4.14).
+        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        quiet: Whether to show no progress.
+        stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
+
+    Returns:
+        The tag, or the environment.
+
+    Raises:
+        ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
+        BuildFailed: The build failed or was cancelled: ``last`` is the tag or the build.
+        WaitTimeout: It has not ended in time: ``last`` is the tag or the build as it was last seen.
+        WaitError: There is nothing to wait for: nothing was uploaded, or the environment has tags and none was named.
+        NotFoundError: There is no such project, environment or tag.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+
+    GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}
+    """
+    what = f"The build of environment {environment_name}" + ("" if tag_name is None else f":{tag_name}")
+    with _Wait("wait_for_environment", client, project_name, what, timeout, quiet) as wait:
+        place = (project_name, environment_name)
+        # Operations of newer services, which the document of an older one lacks.
+        api: Any = wait.api
+        if tag_name is not None:
+            wait.follow({"environment_name": environment_name, "environment_tag": tag_name}, stream_logs)
+            built = wait.until(
+                lambda seconds: api.environment_tags_get(*place, tag_name, _request_timeout=seconds),
+                lambda tag: tag.status in _ENDED,
+            )
+            _check_built(wait, built)
+            return built
+
+        def read(seconds: float) -> Any:
+            return api.environments_get(*place, _request_timeout=seconds)
+
+        environment: Any = wait.until(read, lambda _: True, attribute="id")
+        build_id, revision_id = (getattr(environment, f"latest_{kind}", None) for kind in ("build", "revision"))
+        if build_id is None:
+            hint = "nothing was uploaded to it, or it has tags: name one as `tag_name`"
+            raise WaitError(f"Environment {environment_name} has no build: {hint}", environment)
+        wait.follow_build(build_id, stream_logs)
+        build = wait.until(
+            lambda seconds: api.environment_builds_get(
+                project_name, build_id, environment_name, str(revision_id), _request_timeout=seconds
+            ),
+            lambda found: found.status in _ENDED,
+        )
+        _check_built(wait, build)
+        return wait.until(read, lambda _: True, attribute="id")
+
+
+def _check_built(wait: _Wait, build: Any) -> None:
+    if build.status in _FAILED:
+        message = f"{wait.what} {build.status}: {build.error_message or 'the server says no more'}"
+        raise BuildFailed(message, build, wait.last_lines())
+
+
+@one_frame
+def wait_for_experiment(
+    client: Client,
+    project_name: str,
+    experiment_name: str,
+    revision_id: str | None = None,
+    timeout: float | None = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> DeploymentVersionDetail:
+    """Wait until an experiment takes runs: it is a version of the training deployment.
+
+    Arguments, return and errors are those of `wait_for_deployment_version`, with the name of the experiment.
+
+    GET /projects/{project_name}/deployments/training-base-deployment/versions/{version} and its revisions
+    """
+    what = f"Experiment {experiment_name}"
+    with _Wait("wait_for_experiment", client, project_name, what, timeout, quiet) as wait:
+        return _Builds(wait, _TRAINING, experiment_name, stream_logs).wait(revision_id)
+
+
+@one_frame
+def wait_for_experiment_run(
+    client: Client,
+    project_name: str,
+    experiment_name: str,
+    run_id: str,
+    timeout: float | None = _TIMEOUT,
+    quiet: bool = False,
+    stream_logs: bool = False,
+) -> DeploymentRequestSingleDetail:
+    """Wait until a run of an experiment is completed: it is a request to the training deployment.
+
+    Arguments, return and errors are those of `wait_for_deployment_version_request`, with the name of the experiment
+    and the id of the run.
+
+    GET /projects/{project_name}/deployments/training-base-deployment/versions/{version}/requests/{request_id}
+    """
+    what = f"Run {run_id} of experiment {experiment_name}"
+    with _Wait("wait_for_experiment_run", client, project_name, what, timeout, quiet) as wait:
+        wait.follow({"deployment_request_id": run_id}, stream_logs)
+        finished: DeploymentRequestSingleDetail = _finished_request(
+            wait,
+            lambda **options: wait.api.deployment_version_requests_get(
+                project_name, _TRAINING, run_id, experiment_name, **options
+            ),
+        )
+        return finished
 
 
 # Requests
