@@ -22,6 +22,8 @@ def type_of(schema: dict[str, Any]) -> str:
         return str(schema["x-python-type"])
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
+    if "oneOf" in schema:
+        return type_of(next(form for form in schema["oneOf"] if form != {"type": "null"}))
     kind = schema.get("type")
     kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
     if kind == "array":
@@ -90,7 +92,11 @@ def test_a_model_is_what_the_document_says(name: str) -> None:
     for field, value in schema["properties"].items():
         spec = model.fields[field]
         assert spec.required == (field in schema.get("required", []))
-        assert spec.nullable == ("null" in value.get("type", []) or value.get("x-nullable", False))
+        assert spec.nullable == (
+            "null" in value.get("type", [])
+            or {"type": "null"} in value.get("oneOf", [])
+            or value.get("x-nullable", False)
+        )
         assert spec.default == (None if updates else value.get("default"))
         assert list(spec.enum or []) == value.get("enum", [])
         said = [value.get(key) for key in ("minLength", "maxLength", "minimum", "maximum")]

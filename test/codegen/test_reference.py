@@ -11,7 +11,7 @@ import pytest
 import ubiops
 from test.codegen.document import OPERATIONS, ROOT, SCHEMAS
 
-CALLS = dict(re.findall(r"```python\napi\.(\w+)(\([^`]*\))\n```", (ROOT / "docs/CoreApi.md").read_text()))
+CALLS = dict(re.findall(r"```python\napi\.(\w+)(\((?:(?!```)[\s\S])*\))\n```", (ROOT / "docs/CoreApi.md").read_text()))
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -11,6 +11,7 @@ import ubiops
 from test.emulator.callers import Callers
 from test.emulator.project import TestProject
 from ubiops.emulator.document import Document
+from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.permissions import PERMISSIONS, required
 
 BadRequest = ubiops.exceptions.BadRequestError
@@ -28,8 +29,9 @@ def test_permissions_are_listed(api: ubiops.CoreApi) -> None:
 
 def test_every_operation_on_a_project_needs_a_known_permission() -> None:
     document = Document()
+    handlers = load_handlers(document.operations)
     for operation in document.operations.values():
-        if "project_name" in operation.path_names:
+        if "project_name" in operation.path_names and operation.id in handlers:
             assert set(required(operation.id)) <= set(PERMISSIONS), operation.id
 
 

@@ -21,6 +21,7 @@ import freezegun
 import pytest
 import time_machine
 import urllib3
+import yaml
 
 import ubiops
 import ubiops.utils
@@ -77,15 +78,18 @@ def test_a_doubled_slash_in_front_is_let_pass(http: urllib3.PoolManager, emulato
 def test_an_operation_without_a_handler_is_404(
     http: urllib3.PoolManager, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As of an operation that the document has and the emulator doesn't: of those that it has it has all.
+    # As of an operation that the document has and the emulator doesn't.
     monkeypatch.delitem(emulator.app._app._app._api._handlers, "service_status")  # type: ignore[attr-defined]
     response = get(http, emulator, "/v2.1/status")
     assert (response.status, response.json()) == (404, {"error": "The emulator doesn't do service_status yet"})
 
 
-def test_every_operation_of_the_document_has_its_handler(emulator: Emulator) -> None:
-    operations = load_document().operations
-    assert load_handlers(operations).keys() == operations.keys()
+def test_every_operation_of_the_oldest_generation_has_its_handler(emulator: Emulator) -> None:
+    document = yaml.load(Path(ubiops.__file__).with_name("openapi.yaml").read_text(), yaml.CSafeLoader)
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    oldest = {operation["operationId"] for operation in operations if "x-since" not in operation}
+    assert len(oldest) == 159
+    assert oldest <= load_handlers(load_document().operations).keys()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ _JSON = "application/json"
 
 @cache
 def document() -> dict[str, Any]:
-    return yaml.load(_DOCUMENT.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    root: dict[str, Any] = yaml.load(_DOCUMENT.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    for schema in root["components"]["schemas"].values():
+        for value in schema["properties"].values():
+            if "oneOf" in value:
+                # Another schema or null.
+                value.update(value.pop("oneOf")[0], **{"x-nullable": True})
+    return root
 
 
 def schemas() -> dict[str, Any]:

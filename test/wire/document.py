@@ -66,6 +66,11 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_st
 def document() -> dict[str, Any]:
     with (ROOT / "ubiops" / "openapi.yaml").open(encoding="utf-8") as file:
         root: dict[str, Any] = yaml.load(file, _Loader)
+    for schema in root["components"]["schemas"].values():
+        for value in schema["properties"].values():
+            if "oneOf" in value:
+                # Another schema or null.
+                value.update(value.pop("oneOf")[0], **{"x-nullable": True})
     return root
 
 
@@ -241,6 +246,8 @@ def same(schema: Mapping[str, Any], value: Any, wire: Any) -> bool:
         return type(value) is datetime.datetime and value.isoformat() == isoparse(wire).isoformat()
     if schema.get("format") == "date" and wire is not None:
         return type(value) is datetime.date and value.isoformat() == wire
+    if kind(schema) == "number" and wire is not None:
+        return type(value) is float and value == wire
     return type(value) is type(wire) and value == wire
 
 

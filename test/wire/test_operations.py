@@ -152,7 +152,7 @@ def answer_of(case: Case) -> Answer:
 def test_every_method_of_the_api_has_a_case_here() -> None:
     methods = {name for name in dir(ubiops.CoreApi) if hasattr(getattr(ubiops.CoreApi, name), "operation")}
     assert methods == {*cases(), *(f"{name}_with_http_info" for name in cases())}
-    assert len(cases()) == 159
+    assert len(cases()) == 267
 
 
 @each(CASES)
@@ -314,8 +314,14 @@ def test_file_is_the_open_response_or_on_disk(case: Case, wire: Server, wire_api
     assert [file.name for file in downloads.iterdir()] == ["a.zip"]
 
 
-def test_four_operations_give_files() -> None:
+def test_some_operations_give_files() -> None:
     names = {"blobs_get", "exports_download", "imports_download", "revisions_file_download"}
+    names |= {"environment_revisions_file_download", "environment_tags_download"}
+    of_requests = {
+        *("deployment_requests", "deployment_version_requests", "pipeline_requests", "pipeline_version_requests"),
+        "pipeline_version_object_requests",
+    }
+    names |= {f"{name}_{end}_get" for name in of_requests for end in ("input", "output")}
     assert {case.name for case in WITH_FILE} == names
 
 
@@ -378,5 +384,15 @@ def test_error_names_the_operation(case: Case, wire: Server, wire_api: Any) -> N
 def test_every_schema_goes_out_or_comes_back_in_these_tests() -> None:
     out = {name for case in WITH_MODEL for name in reachable(case.body and case.body.schema)}
     back = {name for case in WITH_ANSWER for name in reachable(case.answer)}
-    assert out | back == set(schemas())
-    assert len(schemas()) == 115
+    # A dictionary comes back in their place, as in 3.12; programs of 4.x may name the classes.
+    named_only = {"PipelineVersionObjectConfigurationList", "OutputValueList", "InputOutputFieldBase"}
+    # Until the operations whose answers differ by generation return these too.
+    named_only |= {
+        "DeploymentRequestDetail",
+        "InstanceTypeList",
+        "InstanceTypeListPaginated",
+        "OrganizationProjectUsage",
+    }
+    named_only |= {"OrganizationUsage", "OrganizationUserList", "ProjectDeploymentVersionUsage", "ProjectUsage"}
+    assert out | back | named_only == set(schemas())
+    assert len(schemas()) == 204

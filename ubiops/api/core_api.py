@@ -6,6 +6,7 @@ from __future__ import annotations
 from ubiops.api.base import GroupOf
 from ubiops.api.deployment_requests import DeploymentRequests
 from ubiops.api.deployments import Deployments
+from ubiops.api.environments import Environments
 from ubiops.api.files import Files
 from ubiops.api.imports_and_exports import ImportsAndExports
 from ubiops.api.instances import Instances
@@ -17,6 +18,7 @@ from ubiops.api.projects import Projects
 from ubiops.api.request_schedules import RequestSchedules
 from ubiops.api.roles import Roles
 from ubiops.api.service_users import ServiceUsers
+from ubiops.api.services import Services
 from ubiops.api.status import Status
 from ubiops.api.user import User
 from ubiops.api.webhooks import Webhooks
@@ -25,6 +27,7 @@ from ubiops.api.webhooks import Webhooks
 class CoreApi(
     DeploymentRequests,
     Deployments,
+    Environments,
     Files,
     ImportsAndExports,
     Instances,
@@ -36,6 +39,7 @@ class CoreApi(
     RequestSchedules,
     Roles,
     ServiceUsers,
+    Services,
     Status,
     User,
     Webhooks,
@@ -51,6 +55,7 @@ class CoreApi(
 
     deployment_requests = GroupOf(DeploymentRequests)
     deployments = GroupOf(Deployments)
+    environments = GroupOf(Environments)
     files = GroupOf(Files)
     imports_and_exports = GroupOf(ImportsAndExports)
     instances = GroupOf(Instances)
@@ -62,6 +67,7 @@ class CoreApi(
     request_schedules = GroupOf(RequestSchedules)
     roles = GroupOf(Roles)
     service_users = GroupOf(ServiceUsers)
+    services = GroupOf(Services)
     status = GroupOf(Status)
     user = GroupOf(User)
     webhooks = GroupOf(Webhooks)

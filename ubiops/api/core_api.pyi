@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from multiprocessing.pool import AsyncResult
 from typing import Any, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, deprecated
 
 import ubiops
 from ubiops import models
@@ -15,6 +15,7 @@ from ubiops.api import options
 from ubiops.api.base import GroupOf
 from ubiops.api.deployment_requests import DeploymentRequests
 from ubiops.api.deployments import Deployments
+from ubiops.api.environments import Environments
 from ubiops.api.files import Files
 from ubiops.api.imports_and_exports import ImportsAndExports
 from ubiops.api.instances import Instances
@@ -26,6 +27,7 @@ from ubiops.api.projects import Projects
 from ubiops.api.request_schedules import RequestSchedules
 from ubiops.api.roles import Roles
 from ubiops.api.service_users import ServiceUsers
+from ubiops.api.services import Services
 from ubiops.api.status import Status
 from ubiops.api.user import User
 from ubiops.api.webhooks import Webhooks
@@ -33,6 +35,7 @@ from ubiops.api.webhooks import Webhooks
 class CoreApi(
     DeploymentRequests,
     Deployments,
+    Environments,
     Files,
     ImportsAndExports,
     Instances,
@@ -44,12 +47,14 @@ class CoreApi(
     RequestSchedules,
     Roles,
     ServiceUsers,
+    Services,
     Status,
     User,
     Webhooks,
 ):
     deployment_requests: GroupOf[DeploymentRequests]
     deployments: GroupOf[Deployments]
+    environments: GroupOf[Environments]
     files: GroupOf[Files]
     imports_and_exports: GroupOf[ImportsAndExports]
     instances: GroupOf[Instances]
@@ -61,6 +66,7 @@ class CoreApi(
     request_schedules: GroupOf[RequestSchedules]
     roles: GroupOf[Roles]
     service_users: GroupOf[ServiceUsers]
+    services: GroupOf[Services]
     status: GroupOf[Status]
     user: GroupOf[User]
     webhooks: GroupOf[Webhooks]
@@ -72,6 +78,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.DeploymentRequestBatchCreateResponse], int, Mapping[str, str]]: ...
     @overload
@@ -82,6 +89,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.DeploymentRequestBatchCreateResponse], int, Mapping[str, str]]]: ...
     @overload
@@ -92,6 +100,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -102,6 +111,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -112,6 +122,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -123,6 +134,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.DeploymentRequestBatchCreateResponse], int, Mapping[str, str]]: ...
     @overload
@@ -134,6 +146,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.DeploymentRequestBatchCreateResponse], int, Mapping[str, str]]]: ...
     @overload
@@ -145,6 +158,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -156,6 +170,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -167,6 +182,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -177,6 +193,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.PipelineRequestBatchCreateResponse], int, Mapping[str, str]]: ...
     @overload
@@ -187,6 +204,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.PipelineRequestBatchCreateResponse], int, Mapping[str, str]]]: ...
     @overload
@@ -197,6 +215,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -207,6 +226,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -217,6 +237,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -228,6 +249,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.PipelineRequestBatchCreateResponse], int, Mapping[str, str]]: ...
     @overload
@@ -239,6 +261,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.PipelineRequestBatchCreateResponse], int, Mapping[str, str]]]: ...
     @overload
@@ -250,6 +273,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -261,6 +285,7 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -272,9 +297,11 @@ class CoreApi(
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -283,6 +310,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[models.BlobList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -291,6 +319,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.BlobList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -299,6 +328,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -307,6 +337,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -315,46 +346,57 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.Decoded]
     ) -> tuple[None, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.Raw]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.Saved]
     ) -> tuple[str, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.SavedLater]
     ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -363,6 +405,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.BlobList], int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -371,6 +414,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.BlobList], int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -379,6 +423,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -387,6 +432,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -395,6 +441,7 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -404,6 +451,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[models.BlobList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -413,6 +461,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.BlobList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -422,6 +471,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -431,6 +481,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -560,10 +611,12 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> tuple[models.BuildList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -573,10 +626,12 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.BuildList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -586,6 +641,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -595,22 +651,27 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> tuple[list[models.BuildList], int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[list[models.BuildList], int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
@@ -850,6 +911,51 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def deployment_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.Decoded]
     ) -> tuple[Any, int, Mapping[str, str]]: ...
@@ -896,6 +1002,7 @@ class CoreApi(
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[models.DeploymentRequestCreateResponse, int, Mapping[str, str]]: ...
     @overload
@@ -905,6 +1012,7 @@ class CoreApi(
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.DeploymentRequestCreateResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -914,6 +1022,7 @@ class CoreApi(
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -923,6 +1032,7 @@ class CoreApi(
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -932,6 +1042,7 @@ class CoreApi(
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -998,6 +1109,26 @@ class CoreApi(
         request_id: str,
         metadata_only: bool | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def deployment_requests_list_with_http_info(
@@ -1078,6 +1209,26 @@ class CoreApi(
         end_date: str | None = None,
         search_id: str | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def deployment_requests_update_with_http_info(
@@ -1325,6 +1476,56 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def deployment_version_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.Decoded]
     ) -> tuple[Any, int, Mapping[str, str]]: ...
@@ -1402,6 +1603,7 @@ class CoreApi(
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[models.DeploymentRequestCreateResponse, int, Mapping[str, str]]: ...
     @overload
@@ -1412,6 +1614,7 @@ class CoreApi(
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.DeploymentRequestCreateResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -1422,6 +1625,7 @@ class CoreApi(
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -1432,6 +1636,7 @@ class CoreApi(
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -1442,6 +1647,7 @@ class CoreApi(
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -1530,6 +1736,41 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def deployment_version_requests_list_with_http_info(
         self,
         project_name: str,
@@ -1612,6 +1853,41 @@ class CoreApi(
         start_date: str | None = None,
         end_date: str | None = None,
         search_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -1879,23 +2155,43 @@ class CoreApi(
     ) -> Any: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> tuple[list[models.DeploymentList], int, Mapping[str, str]]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.DeploymentList], int, Mapping[str, str]]]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def deployments_update_with_http_info(
@@ -1938,24 +2234,1355 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_dependencies_list there.")
+    def environment_build_dependencies_list_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.EnvironmentBuildDependency], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_dependencies_list there.")
+    def environment_build_dependencies_list_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.EnvironmentBuildDependency], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_dependencies_list there.")
+    def environment_build_dependencies_list_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_dependencies_list there.")
+    def environment_build_dependencies_list_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_dependencies_list there.")
+    def environment_build_dependencies_list_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_builds_get_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentBuildList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_builds_get_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentBuildList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_builds_get_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_builds_get_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_builds_get_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_builds_list_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentBuildList], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_builds_list_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentBuildList], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_builds_list_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_builds_list_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_builds_list_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_update there.")
+    def environment_builds_update_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        data: models.EnvironmentBuildUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentBuildList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_update there.")
+    def environment_builds_update_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        data: models.EnvironmentBuildUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentBuildList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_update there.")
+    def environment_builds_update_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        data: models.EnvironmentBuildUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_update there.")
+    def environment_builds_update_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        data: models.EnvironmentBuildUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_update there.")
+    def environment_builds_update_with_http_info(
+        self,
+        project_name: str,
+        build_id: str,
+        environment_name: str,
+        revision_id: str,
+        data: models.EnvironmentBuildUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_download there.")
+    def environment_revisions_file_download_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_download there.")
+    def environment_revisions_file_download_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_download there.")
+    def environment_revisions_file_download_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_download there.")
+    def environment_revisions_file_download_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_download there.")
+    def environment_revisions_file_download_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_build there.")
+    def environment_revisions_file_upload_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentRevisionCreate, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_build there.")
+    def environment_revisions_file_upload_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentRevisionCreate, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_build there.")
+    def environment_revisions_file_upload_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_build there.")
+    def environment_revisions_file_upload_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_build there.")
+    def environment_revisions_file_upload_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_revisions_get_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentRevisionDetail, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_revisions_get_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.EnvironmentRevisionDetail, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_revisions_get_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_revisions_get_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_get there.")
+    def environment_revisions_get_with_http_info(
+        self, project_name: str, environment_name: str, revision_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_revisions_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentRevisionDetail], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_revisions_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentRevisionDetail], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_revisions_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_revisions_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_list there.")
+    def environment_revisions_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_rebuild there.")
+    def environment_revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        revision_id: str,
+        data: Any = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentBuildList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_rebuild there.")
+    def environment_revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        revision_id: str,
+        data: Any = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentBuildList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_rebuild there.")
+    def environment_revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        revision_id: str,
+        data: Any = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_rebuild there.")
+    def environment_revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        revision_id: str,
+        data: Any = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_rebuild there.")
+    def environment_revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        revision_id: str,
+        data: Any = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_copy there.")
+    def environment_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.InheritedEnvironmentVariableList], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_copy there.")
+    def environment_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.InheritedEnvironmentVariableList], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_copy there.")
+    def environment_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_copy there.")
+    def environment_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_copy there.")
+    def environment_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_create there.")
+    def environment_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_create there.")
+    def environment_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_create there.")
+    def environment_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_create there.")
+    def environment_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_create there.")
+    def environment_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_delete there.")
+    def environment_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_delete there.")
+    def environment_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_delete there.")
+    def environment_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_delete there.")
+    def environment_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_delete there.")
+    def environment_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_get there.")
+    def environment_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_get there.")
+    def environment_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_get there.")
+    def environment_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_get there.")
+    def environment_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_get there.")
+    def environment_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_list there.")
+    def environment_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentVariableList], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_list there.")
+    def environment_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentVariableList], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_list there.")
+    def environment_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_list there.")
+    def environment_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_list there.")
+    def environment_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_update there.")
+    def environment_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_update there.")
+    def environment_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_update there.")
+    def environment_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_update there.")
+    def environment_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tag_secrets_update there.")
+    def environment_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tag_dependencies_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentTagDependency], int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_dependencies_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentTagDependency], int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_dependencies_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_dependencies_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_dependencies_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.InheritedEnvironmentVariableList], int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.InheritedEnvironmentVariableList], int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_copy_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentSecretCopy | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_delete_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_get_with_http_info(
+        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentVariableList], int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentVariableList], int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_list_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tag_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentVariableList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentVariableList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tag_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tag_secrets_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        id: str,
+        tag_name: str,
+        data: models.EnvironmentVariableCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_build_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        base_environment_name: str | None = None,
+        base_environment_tag: str | None = None,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        source_tag: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.Success, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_build_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        base_environment_name: str | None = None,
+        base_environment_tag: str | None = None,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        source_tag: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.Success, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_build_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        base_environment_name: str | None = None,
+        base_environment_tag: str | None = None,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        source_tag: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_build_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        base_environment_name: str | None = None,
+        base_environment_tag: str | None = None,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        source_tag: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_build_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        base_environment_name: str | None = None,
+        base_environment_tag: str | None = None,
+        file: ubiops.files.FileLike | None = None,
+        source_environment: str | None = None,
+        source_tag: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentTagCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentTagList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentTagCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentTagList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentTagCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentTagCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_create_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentTagCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_delete_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_delete_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_delete_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_delete_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_delete_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tags_download_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_download_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_download_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_download_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_download_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tags_get_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentTagList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_get_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.EnvironmentTagList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_get_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_get_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_get_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environment_tags_list_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.EnvironmentTagList], int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_list_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.EnvironmentTagList], int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_list_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_list_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_list_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: Any = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.Success, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: Any = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.Success, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: Any = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: Any = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_rebuild_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: Any = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentTagUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentTagList, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentTagUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentTagList, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentTagUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentTagUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        tag_name: str,
+        data: models.EnvironmentTagUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environment_tags_usage_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.EnvironmentTagUsage], int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_usage_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.EnvironmentTagUsage], int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_usage_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environment_tags_usage_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environment_tags_usage_with_http_info(
+        self, project_name: str, environment_name: str, tag_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environments_create_with_http_info(
+        self, project_name: str, data: models.EnvironmentCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentList, int, Mapping[str, str]]: ...
+    @overload
+    def environments_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.EnvironmentCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentList, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_create_with_http_info(
+        self, project_name: str, data: models.EnvironmentCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environments_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.EnvironmentCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_create_with_http_info(
+        self, project_name: str, data: models.EnvironmentCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environments_delete_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def environments_delete_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_delete_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environments_delete_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_delete_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environments_get_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.EnvironmentDetail, int, Mapping[str, str]]: ...
+    @overload
+    def environments_get_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.EnvironmentDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_get_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environments_get_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_get_with_http_info(
+        self, project_name: str, environment_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def environments_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        environment_type: str | None = None,
+        supports_request_format: bool | None = None,
+        system: bool | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.EnvironmentList], int, Mapping[str, str]]: ...
+    @overload
+    def environments_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        environment_type: str | None = None,
+        supports_request_format: bool | None = None,
+        system: bool | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.EnvironmentList], int, Mapping[str, str]]]: ...
+    @overload
+    def environments_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        environment_type: str | None = None,
+        supports_request_format: bool | None = None,
+        system: bool | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environments_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        environment_type: str | None = None,
+        supports_request_format: bool | None = None,
+        system: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        environment_type: str | None = None,
+        supports_request_format: bool | None = None,
+        system: bool | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def environments_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.EnvironmentDetail, int, Mapping[str, str]]: ...
+    @overload
+    def environments_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.EnvironmentDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def environments_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def environments_update_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        data: models.EnvironmentUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_usage there.")
+    def environments_usage_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        environment_type: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.EnvironmentUsage], int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_usage there.")
+    def environments_usage_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        environment_type: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.EnvironmentUsage], int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_usage there.")
+    def environments_usage_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        environment_type: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_usage there.")
+    def environments_usage_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        environment_type: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    @deprecated("Installations newer than client 4.14 lack it; use environment_tags_usage there.")
+    def environments_usage_with_http_info(
+        self,
+        project_name: str,
+        environment_name: str,
+        environment_type: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> tuple[models.ExportList, int, Mapping[str, str]]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.ExportList, int, Mapping[str, str]]]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def exports_delete_with_http_info(
@@ -2056,6 +3683,51 @@ class CoreApi(
     @overload
     def expressions_evaluate_with_http_info(
         self, data: models.ExpressionEvaluate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.FileMultipartUpload, int, Mapping[str, str]]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.FileMultipartUpload, int, Mapping[str, str]]]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def files_delete_with_http_info(
@@ -2173,24 +3845,79 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.Decoded]
-    ) -> tuple[models.FileUploadResponse, int, Mapping[str, str]]: ...
+    ) -> tuple[models.FileMultipartUpload, int, Mapping[str, str]]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[tuple[models.FileUploadResponse, int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[models.FileMultipartUpload, int, Mapping[str, str]]]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.FileUploadResponse, int, Mapping[str, str]]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.FileUploadResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def imports_create_with_http_info(
@@ -2363,23 +4090,524 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceEventPaginated, int, Mapping[str, str]]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceEventPaginated, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
+    ) -> tuple[models.InstanceTypeGroupListPaginated, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceTypeGroupListPaginated, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceTypeGroupList, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceTypeGroupUsagePaginated, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceTypeGroupUsagePaginated, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.Decoded]
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
     ) -> tuple[list[models.DeploymentInstanceType], int, Mapping[str, str]]: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.DeploymentInstanceType], int, Mapping[str, str]]]: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.RawOnly]
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
-    def instance_types_list_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    def instance_types_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceDetail, int, Mapping[str, str]]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceListPaginated, int, Mapping[str, str]]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceListPaginated, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceList, int, Mapping[str, str]]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceList, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.LogList], int, Mapping[str, str]]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.LogList], int, Mapping[str, str]]]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[models.MetricDetail, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.MetricDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
     @overload
     def metrics_get_with_http_info(
         self,
@@ -2446,6 +4674,67 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.MetricDetail], int, Mapping[str, str]]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.MetricDetail], int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.MetricDetail, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.MetricDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -2453,6 +4742,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[models.NotificationGroupList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -2460,6 +4750,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.NotificationGroupList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -2467,6 +4758,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -2474,6 +4766,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -2481,66 +4774,82 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> tuple[None, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> tuple[models.NotificationGroupList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[models.NotificationGroupList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.Decoded]
     ) -> tuple[list[models.NotificationGroupList], int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[list[models.NotificationGroupList], int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -2549,6 +4858,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[models.NotificationGroupList, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -2557,6 +4867,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.NotificationGroupList, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -2565,6 +4876,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -2573,6 +4885,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -2942,6 +5255,51 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def pipeline_requests_batch_delete_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Unpack[options.Decoded]
     ) -> tuple[Any, int, Mapping[str, str]]: ...
@@ -2989,6 +5347,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[models.PipelineRequestCreateResponse, int, Mapping[str, str]]: ...
     @overload
@@ -2999,6 +5359,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.PipelineRequestCreateResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -3009,6 +5371,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -3019,6 +5383,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -3029,6 +5395,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -3095,6 +5463,26 @@ class CoreApi(
         request_id: str,
         metadata_only: bool | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def pipeline_requests_list_with_http_info(
@@ -3172,6 +5560,71 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def pipeline_version_object_environment_variables_list_with_http_info(
         self, project_name: str, name: str, pipeline_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> tuple[list[models.InheritedEnvironmentVariableList], int, Mapping[str, str]]: ...
@@ -3190,6 +5643,176 @@ class CoreApi(
     @overload
     def pipeline_version_object_environment_variables_list_with_http_info(
         self, project_name: str, name: str, pipeline_name: str, version: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.OperatorRequestDetail, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.OperatorRequestDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def pipeline_version_requests_batch_delete_with_http_info(
@@ -3270,6 +5893,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> tuple[models.PipelineRequestCreateResponse, int, Mapping[str, str]]: ...
     @overload
@@ -3281,6 +5906,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[models.PipelineRequestCreateResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -3292,6 +5919,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
@@ -3303,6 +5932,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
@@ -3314,6 +5945,8 @@ class CoreApi(
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -3402,6 +6035,36 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def pipeline_version_requests_list_with_http_info(
         self,
         project_name: str,
@@ -3479,6 +6142,86 @@ class CoreApi(
         start_date: str | None = None,
         end_date: str | None = None,
         search_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> tuple[str, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[tuple[str, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -3927,10 +6670,185 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.EventList], int, Mapping[str, str]]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.EventList], int, Mapping[str, str]]]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.InstanceDetail, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.InstanceDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ProjectInstanceListPaginated, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ProjectInstanceListPaginated, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.InstanceList, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.InstanceList, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -3946,7 +6864,7 @@ class CoreApi(
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -3962,7 +6880,7 @@ class CoreApi(
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -3978,7 +6896,7 @@ class CoreApi(
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -3994,7 +6912,7 @@ class CoreApi(
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -4150,25 +7068,26 @@ class CoreApi(
     def projects_get_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
     def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.Decoded]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.Decoded]
     ) -> tuple[list[models.ProjectList], int, Mapping[str, str]]: ...
     @overload
     def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.DecodedLater]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[tuple[list[models.ProjectList], int, Mapping[str, str]]]: ...
     @overload
     def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.RawOnly]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnly]
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
     def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.RawOnlyLater]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
     def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.CallOptions]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -4176,6 +7095,7 @@ class CoreApi(
         **options: Unpack[options.Decoded],
     ) -> tuple[list[models.Logs], int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -4183,6 +7103,7 @@ class CoreApi(
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[tuple[list[models.Logs], int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -4190,6 +7111,7 @@ class CoreApi(
         **options: Unpack[options.RawOnly],
     ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -4197,6 +7119,7 @@ class CoreApi(
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -4288,6 +7211,24 @@ class CoreApi(
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.QuotaDetail], int, Mapping[str, str]]: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.QuotaDetail], int, Mapping[str, str]]]: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def quotas_list_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
     def request_schedules_create_with_http_info(
         self, project_name: str, data: models.ScheduleCreate | dict[str, Any], **options: Unpack[options.Decoded]
@@ -4567,6 +7508,56 @@ class CoreApi(
     @overload
     def revisions_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.RevisionList, int, Mapping[str, str]]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.RevisionList, int, Mapping[str, str]]]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def role_assignments_create_with_http_info(
@@ -4968,6 +7959,672 @@ class CoreApi(
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def services_create_with_http_info(
+        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[models.ServiceDetail, int, Mapping[str, str]]: ...
+    @overload
+    def services_create_with_http_info(
+        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.ServiceDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def services_create_with_http_info(
+        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_create_with_http_info(
+        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_create_with_http_info(
+        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_delete_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def services_delete_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def services_delete_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_delete_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_delete_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.ServiceDetail, int, Mapping[str, str]]: ...
+    @overload
+    def services_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.ServiceDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def services_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        deployment_version_ids: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.ServiceList], int, Mapping[str, str]]: ...
+    @overload
+    def services_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        deployment_version_ids: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.ServiceList], int, Mapping[str, str]]]: ...
+    @overload
+    def services_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        deployment_version_ids: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        deployment_version_ids: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        deployment_version_ids: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def services_status_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.ServiceStatus, int, Mapping[str, str]]: ...
+    @overload
+    def services_status_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.ServiceStatus, int, Mapping[str, str]]]: ...
+    @overload
+    def services_status_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_status_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_status_get_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServiceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ServiceDetail, int, Mapping[str, str]]: ...
+    @overload
+    def services_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServiceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ServiceDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def services_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServiceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServiceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServiceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def services_user_concurrency_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def services_user_concurrency_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_concurrency_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_concurrency_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.ServicesUserConcurrencyLimitList], int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.ServicesUserConcurrencyLimitList], int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_concurrency_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ServicesUserConcurrencyLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_concurrency_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_concurrency_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def services_user_rate_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserRateLimitCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserRateLimitCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserRateLimitCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserRateLimitCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_create_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        data: models.ServicesUserRateLimitCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def services_user_rate_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_delete_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_rate_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_get_with_http_info(
+        self, project_name: str, service_name: str, user_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_rate_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.ServicesUserRateLimitList], int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.ServicesUserRateLimitList], int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_list_with_http_info(
+        self, project_name: str, service_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def services_user_rate_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.ServicesUserRateLimitList, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def services_user_rate_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def services_user_rate_limit_update_with_http_info(
+        self,
+        project_name: str,
+        service_name: str,
+        user_id: str,
+        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.Decoded]
+    ) -> tuple[list[models.TemplateDeploymentList], int, Mapping[str, str]]: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[list[models.TemplateDeploymentList], int, Mapping[str, str]]]: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def template_deployments_list_with_http_info(self, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[Any, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[Any, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.TimeSeriesDataList, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.TimeSeriesDataList, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.TimeSeriesSearch], int, Mapping[str, str]]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.TimeSeriesSearch], int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def user_create_with_http_info(
         self, data: models.UserPendingCreate | dict[str, Any], **options: Unpack[options.Decoded]
     ) -> tuple[models.UserPendingDetail, int, Mapping[str, str]]: ...
@@ -5003,3 +8660,230 @@ class CoreApi(
     ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
     @overload
     def user_delete_with_http_info(self, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def user_get_with_http_info(
+        self, **options: Unpack[options.Decoded]
+    ) -> tuple[models.UserDetail, int, Mapping[str, str]]: ...
+    @overload
+    def user_get_with_http_info(
+        self, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.UserDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def user_get_with_http_info(
+        self, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def user_get_with_http_info(
+        self, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def user_get_with_http_info(self, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def vouchers_get_with_http_info(
+        self, code: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.Voucher, int, Mapping[str, str]]: ...
+    @overload
+    def vouchers_get_with_http_info(
+        self, code: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.Voucher, int, Mapping[str, str]]]: ...
+    @overload
+    def vouchers_get_with_http_info(
+        self, code: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def vouchers_get_with_http_info(
+        self, code: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def vouchers_get_with_http_info(self, code: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[models.WebhookTestDetail, int, Mapping[str, str]]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.WebhookTestDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.WebhookTestDetail, int, Mapping[str, str]]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.WebhookTestDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> tuple[models.WebhookDetail, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.WebhookDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[None, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[None, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.WebhookDetail, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.WebhookDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.WebhookDetail], int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.WebhookDetail], int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> tuple[models.WebhookDetail, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[models.WebhookDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ubiops
 from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
@@ -18,6 +19,7 @@ _BATCH_DEPLOYMENT_REQUESTS_CREATE = Operation(
     Body("data", "list[object]", required=True, text=True),
     Query("timeout", "int"),
     Query("notification_group", "str"),
+    Query("priority", "int"),
     returns="list[DeploymentRequestBatchCreateResponse]",
 )
 _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE = Operation(
@@ -30,7 +32,19 @@ _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE = Operation(
     Body("data", "list[object]", required=True, text=True),
     Query("timeout", "int"),
     Query("notification_group", "str"),
+    Query("priority", "int"),
     returns="list[DeploymentRequestBatchCreateResponse]",
+)
+_DEPLOYMENT_REQUESTS_BATCH_CANCEL = Operation(
+    "deployment_requests_batch_cancel",
+    "POST",
+    "/projects/{project_name}/deployments/{deployment_name}/requests/cancel",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Body("data", "list[str]", required=True),
+    Query("status", "str"),
+    returns="object",
+    since="4.6",
 )
 _DEPLOYMENT_REQUESTS_BATCH_DELETE = Operation(
     "deployment_requests_batch_delete",
@@ -58,6 +72,7 @@ _DEPLOYMENT_REQUESTS_CREATE = Operation(
     Path("deployment_name", "str"),
     Body("data", "object", required=True, text=True),
     Query("timeout", "int"),
+    Query("priority", "int"),
     returns="DeploymentRequestCreateResponse",
     server_timeout=("timeout", 300),
 )
@@ -79,6 +94,16 @@ _DEPLOYMENT_REQUESTS_GET = Operation(
     Query("metadata_only", "bool"),
     returns="DeploymentRequestSingleDetail",
 )
+_DEPLOYMENT_REQUESTS_INPUT_GET = Operation(
+    "deployment_requests_input_get",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/input",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("request_id", "str"),
+    returns="file",
+    since="4.12",
+)
 _DEPLOYMENT_REQUESTS_LIST = Operation(
     "deployment_requests_list",
     "GET",
@@ -96,6 +121,16 @@ _DEPLOYMENT_REQUESTS_LIST = Operation(
     Query("search_id", "str"),
     returns="list[DeploymentRequestList]",
 )
+_DEPLOYMENT_REQUESTS_OUTPUT_GET = Operation(
+    "deployment_requests_output_get",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/output",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("request_id", "str"),
+    returns="file",
+    since="4.12",
+)
 _DEPLOYMENT_REQUESTS_UPDATE = Operation(
     "deployment_requests_update",
     "PATCH",
@@ -105,6 +140,18 @@ _DEPLOYMENT_REQUESTS_UPDATE = Operation(
     Path("request_id", "str"),
     Body("data", "DeploymentRequestUpdate", required=True),
     returns="DeploymentRequestUpdateResponse",
+)
+_DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL = Operation(
+    "deployment_version_requests_batch_cancel",
+    "POST",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/cancel",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("version", "str"),
+    Body("data", "list[str]", required=True),
+    Query("status", "str"),
+    returns="object",
+    since="4.6",
 )
 _DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE = Operation(
     "deployment_version_requests_batch_delete",
@@ -135,6 +182,7 @@ _DEPLOYMENT_VERSION_REQUESTS_CREATE = Operation(
     Path("version", "str"),
     Body("data", "object", required=True, text=True),
     Query("timeout", "int"),
+    Query("priority", "int"),
     returns="DeploymentRequestCreateResponse",
     server_timeout=("timeout", 300),
 )
@@ -158,6 +206,17 @@ _DEPLOYMENT_VERSION_REQUESTS_GET = Operation(
     Query("metadata_only", "bool"),
     returns="DeploymentRequestSingleDetail",
 )
+_DEPLOYMENT_VERSION_REQUESTS_INPUT_GET = Operation(
+    "deployment_version_requests_input_get",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/input",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
+)
 _DEPLOYMENT_VERSION_REQUESTS_LIST = Operation(
     "deployment_version_requests_list",
     "GET",
@@ -175,6 +234,17 @@ _DEPLOYMENT_VERSION_REQUESTS_LIST = Operation(
     Query("end_date", "str"),
     Query("search_id", "str"),
     returns="list[DeploymentRequestList]",
+)
+_DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET = Operation(
+    "deployment_version_requests_output_get",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/output",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
 )
 _DEPLOYMENT_VERSION_REQUESTS_UPDATE = Operation(
     "deployment_version_requests_update",
@@ -205,6 +275,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> list[models.DeploymentRequestBatchCreateResponse]:
         """Queue a batch of deployment requests.
@@ -221,8 +292,9 @@ class DeploymentRequests(Api):
                 plain input. One input alone need not be put in a list.
             timeout: Time limit of each request in seconds, counted from the moment it is processed, cold
                 start included: 10 to 172800 (48 hours), default 14400 (4 hours).
-            notification_group: Notification group of the project whose contacts get a message, such as an
-                email, once a request is done.
+            notification_group (until 4.5): Notification group of the project whose contacts get a message,
+                such as an email, once a request is done.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -241,7 +313,7 @@ class DeploymentRequests(Api):
         POST /projects/{project_name}/deployments/{deployment_name}/requests/batch
         """
         return _BATCH_DEPLOYMENT_REQUESTS_CREATE.call(
-            self.api_client, (project_name, deployment_name, data, timeout, notification_group), options
+            self.api_client, (project_name, deployment_name, data, timeout, notification_group, priority), options
         )
 
     @method_of(_BATCH_DEPLOYMENT_REQUESTS_CREATE)
@@ -252,12 +324,13 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `batch_deployment_requests_create`; on `CoreApi`, returns status and headers too."""
         return _BATCH_DEPLOYMENT_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, deployment_name, data, timeout, notification_group),
+            (project_name, deployment_name, data, timeout, notification_group, priority),
             options,
             self._twins_return_data_only,
         )
@@ -271,6 +344,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> list[models.DeploymentRequestBatchCreateResponse]:
         """Queue a batch of requests to a deployment version.
@@ -287,8 +361,9 @@ class DeploymentRequests(Api):
                 plain input. One input alone need not be put in a list.
             timeout: Time limit of each request in seconds, counted from the moment it is processed, cold
                 start included: 10 to 172800 (48 hours), default 14400 (4 hours).
-            notification_group: Notification group of the project whose contacts get a message, such as an
-                email, once a request is done.
+            notification_group (until 4.5): Notification group of the project whose contacts get a message,
+                such as an email, once a request is done.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -306,7 +381,9 @@ class DeploymentRequests(Api):
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/batch
         """
         return _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE.call(
-            self.api_client, (project_name, deployment_name, version, data, timeout, notification_group), options
+            self.api_client,
+            (project_name, deployment_name, version, data, timeout, notification_group, priority),
+            options,
         )
 
     @method_of(_BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE)
@@ -318,14 +395,55 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `batch_deployment_version_requests_create`; on `CoreApi`, returns status and headers too."""
         return _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, deployment_name, version, data, timeout, notification_group),
+            (project_name, deployment_name, version, data, timeout, notification_group, priority),
             options,
             self._twins_return_data_only,
+        )
+
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_CANCEL)
+    def deployment_requests_batch_cancel(
+        self, project_name: str, deployment_name: str, data: list[str], status: str | None = None, **options: Any
+    ) -> Any:
+        """Cancel many deployment requests.
+
+        Cancels requests of the default version that are not done: those named, at most 250, or with an empty
+        list and `status` all that have this status.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            data: Ids (UUIDs) of the requests; empty to cancel all of a status.
+            status: Cancel all requests in this status: `pending` or `processing`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: There are more than 250 ids, or neither ids nor a status.
+            NotFoundError: The project, the deployment, its default version or a request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/deployments/{deployment_name}/requests/cancel
+        """
+        return _DEPLOYMENT_REQUESTS_BATCH_CANCEL.call(
+            self.api_client, (project_name, deployment_name, data, status), options
+        )
+
+    @method_of(_DEPLOYMENT_REQUESTS_BATCH_CANCEL)
+    def deployment_requests_batch_cancel_with_http_info(
+        self, project_name: str, deployment_name: str, data: list[str], status: str | None = None, **options: Any
+    ) -> Any:
+        """Like `deployment_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_REQUESTS_BATCH_CANCEL.call_twin(
+            self.api_client, (project_name, deployment_name, data, status), options, self._twins_return_data_only
         )
 
     @method_of(_DEPLOYMENT_REQUESTS_BATCH_DELETE)
@@ -406,7 +524,13 @@ class DeploymentRequests(Api):
 
     @method_of(_DEPLOYMENT_REQUESTS_CREATE)
     def deployment_requests_create(
-        self, project_name: str, deployment_name: str, data: Any, timeout: int | None = None, **options: Any
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: Any,
+        timeout: int | None = None,
+        priority: int | None = None,
+        **options: Any,
     ) -> models.DeploymentRequestCreateResponse:
         """Make a direct deployment request.
 
@@ -420,6 +544,7 @@ class DeploymentRequests(Api):
                 list of either goes to the deployment's `requests` function. A file field takes a URI like
                 `ubiops-file://bucket/path`.
             timeout: Time limit of the request in seconds, cold start included: 10 to 3600, default 300.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -438,16 +563,25 @@ class DeploymentRequests(Api):
         POST /projects/{project_name}/deployments/{deployment_name}/requests
         """
         return _DEPLOYMENT_REQUESTS_CREATE.call(
-            self.api_client, (project_name, deployment_name, data, timeout), options
+            self.api_client, (project_name, deployment_name, data, timeout, priority), options
         )
 
     @method_of(_DEPLOYMENT_REQUESTS_CREATE)
     def deployment_requests_create_with_http_info(
-        self, project_name: str, deployment_name: str, data: Any, timeout: int | None = None, **options: Any
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: Any,
+        timeout: int | None = None,
+        priority: int | None = None,
+        **options: Any,
     ) -> Any:
         """Like `deployment_requests_create`; on `CoreApi`, returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_CREATE.call_twin(
-            self.api_client, (project_name, deployment_name, data, timeout), options, self._twins_return_data_only
+            self.api_client,
+            (project_name, deployment_name, data, timeout, priority),
+            options,
+            self._twins_return_data_only,
         )
 
     @method_of(_DEPLOYMENT_REQUESTS_DELETE)
@@ -536,6 +670,45 @@ class DeploymentRequests(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_INPUT_GET)
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the input of a deployment request.
+
+        Downloads the input data of a request of the default version as JSON, or as text where the input is
+        plain; for data too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            request_id: Id (UUID) of the request.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The input.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, its default version or the request does not exist, or the
+                input is not kept.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/input
+        """
+        return _DEPLOYMENT_REQUESTS_INPUT_GET.call(
+            self.api_client, (project_name, deployment_name, request_id), options
+        )
+
+    @method_of(_DEPLOYMENT_REQUESTS_INPUT_GET)
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Any
+    ) -> Any:
+        """Like `deployment_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_REQUESTS_INPUT_GET.call_twin(
+            self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
+        )
+
     @method_of(_DEPLOYMENT_REQUESTS_LIST)
     def deployment_requests_list(
         self,
@@ -562,12 +735,12 @@ class DeploymentRequests(Api):
             deployment_name: Name of the deployment.
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
-            success: True for the successful requests only, false for the unsuccessful ones.
+            success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
             limit: Most requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
-            sort: Order by creation time: `desc` (newest first, the default) or `asc`.
-            pipeline: True for requests made by a pipeline only, false for those made to the deployment
-                itself.
+            sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
+            pipeline (until 4.5): True for requests made by a pipeline only, false for those made to the
+                deployment itself.
             start_date: Only requests created at or after this time, ISO 8601.
             end_date: Only requests created up to this time, ISO 8601.
             search_id: Only requests with this text somewhere in their id.
@@ -638,6 +811,45 @@ class DeploymentRequests(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_DEPLOYMENT_REQUESTS_OUTPUT_GET)
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the result of a deployment request.
+
+        Downloads the result of a completed request of the default version as JSON, or as text where the
+        output is plain; for results too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            request_id: Id (UUID) of the request.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, its default version or the request does not exist, or
+                there is no result.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/output
+        """
+        return _DEPLOYMENT_REQUESTS_OUTPUT_GET.call(
+            self.api_client, (project_name, deployment_name, request_id), options
+        )
+
+    @method_of(_DEPLOYMENT_REQUESTS_OUTPUT_GET)
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Any
+    ) -> Any:
+        """Like `deployment_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_REQUESTS_OUTPUT_GET.call_twin(
+            self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
+        )
+
     @method_of(_DEPLOYMENT_REQUESTS_UPDATE)
     def deployment_requests_update(
         self,
@@ -687,6 +899,62 @@ class DeploymentRequests(Api):
         """Like `deployment_requests_update`; on `CoreApi`, returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, request_id, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL)
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Cancel many requests of a deployment version.
+
+        Cancels requests of one version that are not done: those named, at most 250, or with an empty list and
+        `status` all that have this status.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            version: Name of the deployment version.
+            data: Ids (UUIDs) of the requests; empty to cancel all of a status.
+            status: Cancel all requests in this status: `pending` or `processing`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: There are more than 250 ids, or neither ids nor a status.
+            NotFoundError: The project, deployment, version or a request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/cancel
+        """
+        return _DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL.call(
+            self.api_client, (project_name, deployment_name, version, data, status), options
+        )
+
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL)
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `deployment_version_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
+            self.api_client,
+            (project_name, deployment_name, version, data, status),
+            options,
+            self._twins_return_data_only,
         )
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE)
@@ -778,6 +1046,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> models.DeploymentRequestCreateResponse:
         """Make a direct request to a deployment version.
@@ -793,6 +1062,7 @@ class DeploymentRequests(Api):
                 list of either goes to the deployment's `requests` function. A file field takes a URI like
                 `ubiops-file://bucket/path`.
             timeout: Time limit of the request in seconds, cold start included: 10 to 3600, default 300.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -811,7 +1081,7 @@ class DeploymentRequests(Api):
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests
         """
         return _DEPLOYMENT_VERSION_REQUESTS_CREATE.call(
-            self.api_client, (project_name, deployment_name, version, data, timeout), options
+            self.api_client, (project_name, deployment_name, version, data, timeout, priority), options
         )
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_CREATE)
@@ -822,12 +1092,13 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `deployment_version_requests_create`; on `CoreApi`, returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, deployment_name, version, data, timeout),
+            (project_name, deployment_name, version, data, timeout, priority),
             options,
             self._twins_return_data_only,
         )
@@ -923,6 +1194,46 @@ class DeploymentRequests(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_INPUT_GET)
+    def deployment_version_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the input of a request of a deployment version.
+
+        Downloads the input data of a request of one version as JSON, or as text where the input is plain; for
+        data too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            request_id: Id (UUID) of the request.
+            version: Name of the deployment version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The input.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, version or request does not exist, or the input is not
+                kept.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/input
+        """
+        return _DEPLOYMENT_VERSION_REQUESTS_INPUT_GET.call(
+            self.api_client, (project_name, deployment_name, request_id, version), options
+        )
+
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_INPUT_GET)
+    def deployment_version_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `deployment_version_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_VERSION_REQUESTS_INPUT_GET.call_twin(
+            self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
+        )
+
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_LIST)
     def deployment_version_requests_list(
         self,
@@ -951,12 +1262,12 @@ class DeploymentRequests(Api):
             version: Name of the deployment version.
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
-            success: True for the successful requests only, false for the unsuccessful ones.
+            success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
             limit: Most requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
-            sort: Order by creation time: `desc` (newest first, the default) or `asc`.
-            pipeline: True for requests made by a pipeline only, false for those made to the deployment
-                itself.
+            sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
+            pipeline (until 4.5): True for requests made by a pipeline only, false for those made to the
+                deployment itself.
             start_date: Only requests created at or after this time, ISO 8601.
             end_date: Only requests created up to this time, ISO 8601.
             search_id: Only requests with this text somewhere in their id.
@@ -1028,6 +1339,45 @@ class DeploymentRequests(Api):
             ),
             options,
             self._twins_return_data_only,
+        )
+
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET)
+    def deployment_version_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the result of a request of a deployment version.
+
+        Downloads the result of a completed request of one version as JSON, or as text where the output is
+        plain; for results too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            request_id: Id (UUID) of the request.
+            version: Name of the deployment version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, version or request does not exist, or there is no result.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/output
+        """
+        return _DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET.call(
+            self.api_client, (project_name, deployment_name, request_id, version), options
+        )
+
+    @method_of(_DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET)
+    def deployment_version_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `deployment_version_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        return _DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET.call_twin(
+            self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
         )
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_UPDATE)

@@ -18,6 +18,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentRequestBatchCreateResponse]: ...
     @overload
@@ -28,6 +29,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentRequestBatchCreateResponse]]: ...
     @overload
@@ -38,6 +40,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -48,6 +51,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -58,6 +62,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -68,6 +73,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentRequestBatchCreateResponse]: ...
     @overload
@@ -78,6 +84,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentRequestBatchCreateResponse]]: ...
     @overload
@@ -88,6 +95,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -98,6 +106,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -108,6 +117,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -119,6 +129,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentRequestBatchCreateResponse]: ...
     @overload
@@ -130,6 +141,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentRequestBatchCreateResponse]]: ...
     @overload
@@ -141,6 +153,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -152,6 +165,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -163,6 +177,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -174,6 +189,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentRequestBatchCreateResponse]: ...
     @overload
@@ -185,6 +201,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentRequestBatchCreateResponse]]: ...
     @overload
@@ -196,6 +213,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -207,6 +225,7 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -218,6 +237,97 @@ class DeploymentRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def deployment_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        data: list[str],
+        status: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -307,6 +417,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.DeploymentRequestCreateResponse: ...
     @overload
@@ -316,6 +427,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.DeploymentRequestCreateResponse]: ...
     @overload
@@ -325,6 +437,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -334,6 +447,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -343,6 +457,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -352,6 +467,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.DeploymentRequestCreateResponse: ...
     @overload
@@ -361,6 +477,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.DeploymentRequestCreateResponse]: ...
     @overload
@@ -370,6 +487,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -379,6 +497,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -388,6 +507,7 @@ class DeploymentRequests(Api):
         deployment_name: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -519,6 +639,46 @@ class DeploymentRequests(Api):
         request_id: str,
         metadata_only: bool | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def deployment_requests_list(
@@ -681,6 +841,46 @@ class DeploymentRequests(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
     def deployment_requests_update(
         self,
         project_name: str,
@@ -768,6 +968,106 @@ class DeploymentRequests(Api):
         deployment_name: str,
         request_id: str,
         data: models.DeploymentRequestUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -918,6 +1218,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.DeploymentRequestCreateResponse: ...
     @overload
@@ -928,6 +1229,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.DeploymentRequestCreateResponse]: ...
     @overload
@@ -938,6 +1240,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -948,6 +1251,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -958,6 +1262,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -968,6 +1273,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.DeploymentRequestCreateResponse: ...
     @overload
@@ -978,6 +1284,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.DeploymentRequestCreateResponse]: ...
     @overload
@@ -988,6 +1295,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -998,6 +1306,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -1008,6 +1317,7 @@ class DeploymentRequests(Api):
         version: str,
         data: Any,
         timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -1181,6 +1491,76 @@ class DeploymentRequests(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def deployment_version_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_input_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_input_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_version_requests_input_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_version_requests_input_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def deployment_version_requests_list(
         self,
         project_name: str,
@@ -1348,6 +1728,76 @@ class DeploymentRequests(Api):
         start_date: str | None = None,
         end_date: str | None = None,
         search_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_output_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_output_get(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_version_requests_output_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_version_requests_output_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.RawLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def deployment_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        request_id: str,
+        version: str,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload

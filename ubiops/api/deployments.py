@@ -19,6 +19,8 @@ _BUILDS_GET = Operation(
     Path("deployment_name", "str"),
     Path("version", "str"),
     returns="BuildList",
+    until="4.11",
+    successor="revisions_get",
 )
 _BUILDS_LIST = Operation(
     "builds_list",
@@ -28,6 +30,8 @@ _BUILDS_LIST = Operation(
     Path("deployment_name", "str"),
     Path("version", "str"),
     returns="list[BuildList]",
+    until="3.14",
+    successor="revisions_list",
 )
 _DEPLOYMENT_AUDIT_EVENTS_LIST = Operation(
     "deployment_audit_events_list",
@@ -226,6 +230,7 @@ _DEPLOYMENTS_LIST = Operation(
     "/projects/{project_name}/deployments",
     Path("project_name", "str"),
     Query("labels", "str"),
+    Query("supports_request_format", "bool"),
     returns="list[DeploymentList]",
 )
 _DEPLOYMENTS_UPDATE = Operation(
@@ -280,6 +285,21 @@ _REVISIONS_LIST = Operation(
     Path("version", "str"),
     returns="list[RevisionList]",
 )
+_REVISIONS_REBUILD = Operation(
+    "revisions_rebuild",
+    "POST",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}/rebuild",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("revision_id", "str"),
+    Path("version", "str"),
+    Body("data", "object", required=True),
+    returns="RevisionList",
+    since="3.13",
+)
+_TEMPLATE_DEPLOYMENTS_LIST = Operation(
+    "template_deployments_list", "GET", "/template-deployments", returns="list[TemplateDeploymentList]", since="3.15"
+)
 
 
 class Deployments(Api):
@@ -298,6 +318,8 @@ class Deployments(Api):
 
         Gives one build of a deployment version: its progress, and after a failure the cause. Poll it after an
         upload; it is over once `status` is `success` or `failed`.
+
+        Deprecated: Installations newer than client 4.11 lack it; use revisions_get there.
 
         Args:
             project_name: Name of the project.
@@ -335,6 +357,8 @@ class Deployments(Api):
 
         Lists every build of a deployment version, the failed ones too. Each package upload or copy starts
         one.
+
+        Deprecated: Installations newer than client 3.14 lack it; use revisions_list there.
 
         Args:
             project_name: Name of the project.
@@ -1231,7 +1255,7 @@ class Deployments(Api):
 
     @method_of(_DEPLOYMENTS_LIST)
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Any
+        self, project_name: str, labels: str | None = None, supports_request_format: bool | None = None, **options: Any
     ) -> list[models.DeploymentList]:
         """List deployments.
 
@@ -1242,6 +1266,8 @@ class Deployments(Api):
             project_name: Name of the project.
             labels: Only those with at least one of the given labels: `key:value`, several separated by
                 commas, e.g. `team:grid,stage:live`.
+            supports_request_format (since 4.9): True for deployments that take requests only, false for the
+                others.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -1254,13 +1280,15 @@ class Deployments(Api):
 
         GET /projects/{project_name}/deployments
         """
-        return _DEPLOYMENTS_LIST.call(self.api_client, (project_name, labels), options)
+        return _DEPLOYMENTS_LIST.call(self.api_client, (project_name, labels, supports_request_format), options)
 
     @method_of(_DEPLOYMENTS_LIST)
-    def deployments_list_with_http_info(self, project_name: str, labels: str | None = None, **options: Any) -> Any:
+    def deployments_list_with_http_info(
+        self, project_name: str, labels: str | None = None, supports_request_format: bool | None = None, **options: Any
+    ) -> Any:
         """Like `deployments_list`; on `CoreApi`, returns status and headers too."""
         return _DEPLOYMENTS_LIST.call_twin(
-            self.api_client, (project_name, labels), options, self._twins_return_data_only
+            self.api_client, (project_name, labels, supports_request_format), options, self._twins_return_data_only
         )
 
     @method_of(_DEPLOYMENTS_UPDATE)
@@ -1485,3 +1513,73 @@ class Deployments(Api):
         return _REVISIONS_LIST.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
+
+    @method_of(_REVISIONS_REBUILD)
+    def revisions_rebuild(
+        self, project_name: str, deployment_name: str, revision_id: str, version: str, data: Any, **options: Any
+    ) -> models.RevisionList:
+        """Build a revision again.
+
+        Makes a new revision of the same deployment package and builds it, for newer versions of packages that
+        are not pinned, or after a build that failed for a reason outside.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            revision_id: UUID of the revision.
+            version: Name of the deployment version.
+            data: An empty object; there is nothing to set.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The new revision, `queued`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The revision holds no package, or a build is running.
+            NotFoundError: The project, deployment, version or revision does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}/rebuild
+        """
+        return _REVISIONS_REBUILD.call(
+            self.api_client, (project_name, deployment_name, revision_id, version, data), options
+        )
+
+    @method_of(_REVISIONS_REBUILD)
+    def revisions_rebuild_with_http_info(
+        self, project_name: str, deployment_name: str, revision_id: str, version: str, data: Any, **options: Any
+    ) -> Any:
+        """Like `revisions_rebuild`; on `CoreApi`, returns status and headers too."""
+        return _REVISIONS_REBUILD.call_twin(
+            self.api_client,
+            (project_name, deployment_name, revision_id, version, data),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_TEMPLATE_DEPLOYMENTS_LIST)
+    def template_deployments_list(self, **options: Any) -> list[models.TemplateDeploymentList]:
+        """List template deployments.
+
+        Lists ready-made deployments. `details` of one is a body for `deployments_create`; its id, given as
+        `template_deployment_id` to `revisions_file_upload`, takes over its package.
+
+        Args:
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The templates.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /template-deployments
+        """
+        return _TEMPLATE_DEPLOYMENTS_LIST.call(self.api_client, (), options)
+
+    @method_of(_TEMPLATE_DEPLOYMENTS_LIST)
+    def template_deployments_list_with_http_info(self, **options: Any) -> Any:
+        """Like `template_deployments_list`; on `CoreApi`, returns status and headers too."""
+        return _TEMPLATE_DEPLOYMENTS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)

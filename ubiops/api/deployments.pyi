@@ -2,7 +2,7 @@
 from multiprocessing.pool import AsyncResult
 from typing import Any, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, deprecated
 
 import ubiops
 from ubiops import models
@@ -11,10 +11,12 @@ from ubiops.api.base import Api
 
 class Deployments(Api):
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> models.BuildList: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get(
         self,
         project_name: str,
@@ -24,10 +26,12 @@ class Deployments(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BuildList]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get(
         self,
         project_name: str,
@@ -37,6 +41,7 @@ class Deployments(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get(
         self,
         project_name: str,
@@ -46,10 +51,12 @@ class Deployments(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> models.BuildList: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -59,10 +66,12 @@ class Deployments(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BuildList]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -72,6 +81,7 @@ class Deployments(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.11 lack it; use revisions_get there.")
     def builds_get_with_http_info(
         self,
         project_name: str,
@@ -81,42 +91,52 @@ class Deployments(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> list[models.BuildList]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[list[models.BuildList]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.Decoded]
     ) -> list[models.BuildList]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[list[models.BuildList]]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 3.14 lack it; use revisions_list there.")
     def builds_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
@@ -1418,43 +1438,83 @@ class Deployments(Api):
     ) -> Any: ...
     @overload
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentList]: ...
     @overload
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentList]]: ...
     @overload
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
     def deployments_list(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> list[models.DeploymentList]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentList]]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
     def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        labels: str | None = None,
+        supports_request_format: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def deployments_update(
@@ -1856,3 +1916,135 @@ class Deployments(Api):
     def revisions_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
+    @overload
+    def revisions_rebuild(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.Decoded],
+    ) -> models.RevisionList: ...
+    @overload
+    def revisions_rebuild(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.RevisionList]: ...
+    @overload
+    def revisions_rebuild(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def revisions_rebuild(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def revisions_rebuild(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.Decoded],
+    ) -> models.RevisionList: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.RevisionList]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def revisions_rebuild_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        revision_id: str,
+        version: str,
+        data: Any,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def template_deployments_list(self, **options: Unpack[options.Decoded]) -> list[models.TemplateDeploymentList]: ...
+    @overload
+    def template_deployments_list(
+        self, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.TemplateDeploymentList]]: ...
+    @overload
+    def template_deployments_list(self, **options: Unpack[options.RawOnly]) -> ubiops.rest.RawResponse: ...
+    @overload
+    def template_deployments_list(
+        self, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def template_deployments_list(self, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.Decoded]
+    ) -> list[models.TemplateDeploymentList]: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.TemplateDeploymentList]]: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def template_deployments_list_with_http_info(
+        self, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def template_deployments_list_with_http_info(self, **options: Unpack[options.CallOptions]) -> Any: ...

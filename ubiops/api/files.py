@@ -19,6 +19,8 @@ _BLOBS_CREATE = Operation(
     Header("blob_ttl", "int", wire_name="blob-ttl"),
     returns="BlobList",
     content_type="multipart/form-data",
+    until="4.4",
+    successor="files_upload",
 )
 _BLOBS_DELETE = Operation(
     "blobs_delete",
@@ -26,6 +28,8 @@ _BLOBS_DELETE = Operation(
     "/projects/{project_name}/blobs/{blob_id}",
     Path("project_name", "str"),
     Path("blob_id", "str"),
+    until="4.4",
+    successor="files_delete",
 )
 _BLOBS_GET = Operation(
     "blobs_get",
@@ -34,6 +38,8 @@ _BLOBS_GET = Operation(
     Path("project_name", "str"),
     Path("blob_id", "str"),
     returns="file",
+    until="4.4",
+    successor="files_download",
 )
 _BLOBS_LIST = Operation(
     "blobs_list",
@@ -43,6 +49,8 @@ _BLOBS_LIST = Operation(
     Query("range", "int"),
     Query("creation_date", "str"),
     returns="list[BlobList]",
+    until="4.4",
+    successor="files_list",
 )
 _BLOBS_UPDATE = Operation(
     "blobs_update",
@@ -54,6 +62,8 @@ _BLOBS_UPDATE = Operation(
     Header("blob_ttl", "int", wire_name="blob-ttl"),
     returns="BlobList",
     content_type="multipart/form-data",
+    until="4.4",
+    successor="files_upload",
 )
 _BUCKETS_CREATE = Operation(
     "buckets_create",
@@ -95,6 +105,17 @@ _BUCKETS_UPDATE = Operation(
     Body("data", "BucketUpdate", required=True),
     returns="BucketDetail",
 )
+_FILES_COMPLETE_MULTIPART_UPLOAD = Operation(
+    "files_complete_multipart_upload",
+    "POST",
+    "/projects/{project_name}/buckets/{bucket_name}/files/{file}/complete-multipart-upload",
+    Path("project_name", "str"),
+    Path("bucket_name", "str"),
+    Path("file", "str"),
+    Body("data", "FileCompleteMultipartUpload", required=True),
+    returns="FileMultipartUpload",
+    since="4.4",
+)
 _FILES_DELETE = Operation(
     "files_delete",
     "DELETE",
@@ -133,6 +154,17 @@ _FILES_LIST = Operation(
     Query("limit", "int"),
     returns="FileDetail",
 )
+_FILES_START_MULTIPART_UPLOAD = Operation(
+    "files_start_multipart_upload",
+    "POST",
+    "/projects/{project_name}/buckets/{bucket_name}/files/{file}/start-multipart-upload",
+    Path("project_name", "str"),
+    Path("bucket_name", "str"),
+    Path("file", "str"),
+    Body("data", "object"),
+    returns="FileMultipartUpload",
+    since="4.4",
+)
 _FILES_UPLOAD = Operation(
     "files_upload",
     "POST",
@@ -141,6 +173,8 @@ _FILES_UPLOAD = Operation(
     Path("bucket_name", "str"),
     Path("file", "str"),
     Body("data", "object"),
+    Query("upload_id", "str"),
+    Query("part_number", "str"),
     returns="FileUploadResponse",
 )
 
@@ -162,6 +196,8 @@ class Files(Api):
         Stores a file as a blob of the project until its time to live is over. The `id` that comes back serves
         as the value of a file input in deployment and pipeline requests. Blobs are the older way to pass
         files; buckets have replaced them.
+
+        Deprecated: Installations newer than client 4.4 lack it; use files_upload there.
 
         Args:
             project_name: Name of the project.
@@ -198,6 +234,8 @@ class Files(Api):
 
         Removes a blob before its time to live is over. Requests that still refer to it can no longer read it.
 
+        Deprecated: Installations newer than client 4.4 lack it; use files_delete there.
+
         Args:
             project_name: Name of the project.
             blob_id: Id of the blob (UUID).
@@ -222,6 +260,8 @@ class Files(Api):
         """Download a blob.
 
         Returns the content of a blob, not its details; those come from `blobs_list`.
+
+        Deprecated: Installations newer than client 4.4 lack it; use files_download there.
 
         Args:
             project_name: Name of the project.
@@ -253,6 +293,8 @@ class Files(Api):
 
         Lists blobs of a project, by default the 50 latest. `creation_date` sets where to start, the sign of
         `range` the direction.
+
+        Deprecated: Installations newer than client 4.4 lack it; use files_list there.
 
         Args:
             project_name: Name of the project.
@@ -292,6 +334,8 @@ class Files(Api):
 
         Puts a new file in the place of an existing blob. The id stays the same, so requests that refer to it
         get the new content.
+
+        Deprecated: Installations newer than client 4.4 lack it; use files_upload there.
 
         Args:
             project_name: Name of the project.
@@ -485,6 +529,54 @@ class Files(Api):
             self.api_client, (project_name, bucket_name, data), options, self._twins_return_data_only
         )
 
+    @method_of(_FILES_COMPLETE_MULTIPART_UPLOAD)
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Any,
+    ) -> models.FileMultipartUpload:
+        """Complete an upload in parts.
+
+        Puts the parts of an upload together; the file is there only now. An existing file of that name is
+        overwritten.
+
+        Args:
+            project_name: Name of the project.
+            bucket_name: Name of the bucket.
+            file: Full name of the file in the bucket; it may hold `/`.
+            data: The id of the upload, and the parts in order.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The id of the upload and the provider.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: A part is missing or its tag is wrong.
+            NotFoundError: The project, bucket or upload does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/buckets/{bucket_name}/files/{file}/complete-multipart-upload
+        """
+        return _FILES_COMPLETE_MULTIPART_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
+
+    @method_of(_FILES_COMPLETE_MULTIPART_UPLOAD)
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Like `files_complete_multipart_upload`; on `CoreApi`, returns status and headers too."""
+        return _FILES_COMPLETE_MULTIPART_UPLOAD.call_twin(
+            self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
+        )
+
     @method_of(_FILES_DELETE)
     def files_delete(self, project_name: str, bucket_name: str, file: str, **options: Any) -> None:
         """Delete a file.
@@ -639,9 +731,54 @@ class Files(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_FILES_START_MULTIPART_UPLOAD)
+    def files_start_multipart_upload(
+        self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
+    ) -> models.FileMultipartUpload:
+        """Start an upload in parts.
+
+        Begins an upload of a large file in parts, which can be sent at the same time and again. For each part
+        ask `files_upload` with `upload_id` and `part_number` for its URL, then end it with
+        `files_complete_multipart_upload`.
+
+        Args:
+            project_name: Name of the project.
+            bucket_name: Name of the bucket.
+            file: Full name of the file in the bucket; it may hold `/`.
+            data: An empty object; there is nothing to set.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The id of the upload and the provider that the file goes to.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or bucket does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/buckets/{bucket_name}/files/{file}/start-multipart-upload
+        """
+        return _FILES_START_MULTIPART_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
+
+    @method_of(_FILES_START_MULTIPART_UPLOAD)
+    def files_start_multipart_upload_with_http_info(
+        self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
+    ) -> Any:
+        """Like `files_start_multipart_upload`; on `CoreApi`, returns status and headers too."""
+        return _FILES_START_MULTIPART_UPLOAD.call_twin(
+            self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
+        )
+
     @method_of(_FILES_UPLOAD)
     def files_upload(
-        self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Any,
     ) -> models.FileUploadResponse:
         """Get a URL to upload a file.
 
@@ -654,6 +791,9 @@ class Files(Api):
             bucket_name: Name of the bucket.
             file: Full name of the file in the bucket; it may hold `/`.
             data: An empty object; there is nothing to set.
+            upload_id (since 4.4): Id of an upload in parts, from `files_start_multipart_upload`. Needs
+                `part_number` too.
+            part_number (since 4.4): Number of the part that the URL is for, from 1 on. Needs `upload_id` too.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -666,13 +806,25 @@ class Files(Api):
 
         POST /projects/{project_name}/buckets/{bucket_name}/files/{file}
         """
-        return _FILES_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
+        return _FILES_UPLOAD.call(
+            self.api_client, (project_name, bucket_name, file, data, upload_id, part_number), options
+        )
 
     @method_of(_FILES_UPLOAD)
     def files_upload_with_http_info(
-        self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Any,
     ) -> Any:
         """Like `files_upload`; on `CoreApi`, returns status and headers too."""
         return _FILES_UPLOAD.call_twin(
-            self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
+            self.api_client,
+            (project_name, bucket_name, file, data, upload_id, part_number),
+            options,
+            self._twins_return_data_only,
         )

@@ -2,7 +2,7 @@
 from multiprocessing.pool import AsyncResult
 from typing import Any, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, deprecated
 
 import ubiops
 from ubiops import models
@@ -11,6 +11,7 @@ from ubiops.api.base import Api
 
 class Files(Api):
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create(
         self,
         project_name: str,
@@ -19,6 +20,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> models.BlobList: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create(
         self,
         project_name: str,
@@ -27,6 +29,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create(
         self,
         project_name: str,
@@ -35,6 +38,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create(
         self,
         project_name: str,
@@ -43,6 +47,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create(
         self,
         project_name: str,
@@ -51,6 +56,7 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -59,6 +65,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> models.BlobList: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -67,6 +74,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -75,6 +83,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -83,6 +92,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_create_with_http_info(
         self,
         project_name: str,
@@ -91,72 +101,93 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete(self, project_name: str, blob_id: str, **options: Unpack[options.Decoded]) -> None: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete(
         self, project_name: str, blob_id: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[None]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete(self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.Decoded]
     ) -> None: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[None]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_delete there.")
     def blobs_delete_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[options.Raw]) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[options.Saved]) -> str: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[options.SavedLater]) -> AsyncResult[str]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get(self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.Raw]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.RawLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(self, project_name: str, blob_id: str, **options: Unpack[options.Saved]) -> str: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.SavedLater]
     ) -> AsyncResult[str]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_download there.")
     def blobs_get_with_http_info(
         self, project_name: str, blob_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list(
         self,
         project_name: str,
@@ -165,6 +196,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> list[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list(
         self,
         project_name: str,
@@ -173,6 +205,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.BlobList]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list(
         self,
         project_name: str,
@@ -181,6 +214,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list(
         self,
         project_name: str,
@@ -189,6 +223,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list(
         self,
         project_name: str,
@@ -197,6 +232,7 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -205,6 +241,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> list[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -213,6 +250,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.BlobList]]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -221,6 +259,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -229,6 +268,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_list there.")
     def blobs_list_with_http_info(
         self,
         project_name: str,
@@ -237,6 +277,7 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update(
         self,
         project_name: str,
@@ -246,6 +287,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> models.BlobList: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update(
         self,
         project_name: str,
@@ -255,6 +297,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update(
         self,
         project_name: str,
@@ -264,6 +307,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update(
         self,
         project_name: str,
@@ -273,6 +317,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update(
         self,
         project_name: str,
@@ -282,6 +327,7 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -291,6 +337,7 @@ class Files(Api):
         **options: Unpack[options.Decoded],
     ) -> models.BlobList: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -300,6 +347,7 @@ class Files(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.BlobList]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -309,6 +357,7 @@ class Files(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -318,6 +367,7 @@ class Files(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.4 lack it; use files_upload there.")
     def blobs_update_with_http_info(
         self,
         project_name: str,
@@ -561,6 +611,96 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.FileMultipartUpload: ...
+    @overload
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.FileMultipartUpload]: ...
+    @overload
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def files_complete_multipart_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.FileMultipartUpload: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.FileMultipartUpload]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def files_complete_multipart_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: models.FileCompleteMultipartUpload | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def files_delete(
         self, project_name: str, bucket_name: str, file: str, **options: Unpack[options.Decoded]
     ) -> None: ...
@@ -791,42 +931,152 @@ class Files(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
-    def files_upload(
+    def files_start_multipart_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.Decoded]
-    ) -> models.FileUploadResponse: ...
+    ) -> models.FileMultipartUpload: ...
     @overload
-    def files_upload(
+    def files_start_multipart_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[models.FileUploadResponse]: ...
+    ) -> AsyncResult[models.FileMultipartUpload]: ...
     @overload
-    def files_upload(
+    def files_start_multipart_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
-    def files_upload(
+    def files_start_multipart_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
-    def files_upload(
+    def files_start_multipart_upload(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.Decoded]
-    ) -> models.FileUploadResponse: ...
+    ) -> models.FileMultipartUpload: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[models.FileUploadResponse]: ...
+    ) -> AsyncResult[models.FileMultipartUpload]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
-    def files_upload_with_http_info(
+    def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def files_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.FileUploadResponse: ...
+    @overload
+    def files_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.FileUploadResponse]: ...
+    @overload
+    def files_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def files_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def files_upload(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.FileUploadResponse: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.FileUploadResponse]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def files_upload_with_http_info(
+        self,
+        project_name: str,
+        bucket_name: str,
+        file: str,
+        data: Any = None,
+        upload_id: str | None = None,
+        part_number: str | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...

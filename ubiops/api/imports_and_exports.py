@@ -16,6 +16,8 @@ _EXPORTS_CREATE = Operation(
     "/projects/{project_name}/exports",
     Path("project_name", "str"),
     Body("data", "ExportCreate", required=True),
+    Query("all", "bool"),
+    Query("packages", "bool"),
     returns="ExportList",
 )
 _EXPORTS_DELETE = Operation(
@@ -113,7 +115,12 @@ class ImportsAndExports(Api):
 
     @method_of(_EXPORTS_CREATE)
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Any
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Any,
     ) -> models.ExportList:
         """Create an export.
 
@@ -124,6 +131,8 @@ class ImportsAndExports(Api):
         Args:
             project_name: Name of the project.
             data: The deployments, pipelines and project variables to pack, each as an object keyed by name.
+            all (since 4.11): True to export everything in the project.
+            packages (since 4.11): Whether deployment packages go along, default true.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -137,14 +146,21 @@ class ImportsAndExports(Api):
 
         POST /projects/{project_name}/exports
         """
-        return _EXPORTS_CREATE.call(self.api_client, (project_name, data), options)
+        return _EXPORTS_CREATE.call(self.api_client, (project_name, data, all, packages), options)
 
     @method_of(_EXPORTS_CREATE)
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Any
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Any,
     ) -> Any:
         """Like `exports_create`; on `CoreApi`, returns status and headers too."""
-        return _EXPORTS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+        return _EXPORTS_CREATE.call_twin(
+            self.api_client, (project_name, data, all, packages), options, self._twins_return_data_only
+        )
 
     @method_of(_EXPORTS_DELETE)
     def exports_delete(self, project_name: str, export_id: str, **options: Any) -> None:

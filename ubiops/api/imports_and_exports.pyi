@@ -12,43 +12,93 @@ from ubiops.api.base import Api
 class ImportsAndExports(Api):
     @overload
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> models.ExportList: ...
     @overload
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.ExportList]: ...
     @overload
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
     def exports_create(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.Decoded]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.Decoded],
     ) -> models.ExportList: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.ExportList]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
     def exports_create_with_http_info(
-        self, project_name: str, data: models.ExportCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+        self,
+        project_name: str,
+        data: models.ExportCreate | dict[str, Any],
+        all: bool | None = None,
+        packages: bool | None = None,
+        **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
     def exports_delete(self, project_name: str, export_id: str, **options: Unpack[options.Decoded]) -> None: ...

@@ -7,14 +7,152 @@ from typing import Any
 
 from ubiops import models
 from ubiops.api.base import Api, method_of
-from ubiops.operation import Operation, Path
+from ubiops.operation import Body, Operation, Path, Query
 
+_INSTANCE_EVENTS_LIST = Operation(
+    "instance_events_list",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}/events",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("instance_id", "str"),
+    Path("version", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
+    returns="InstanceEventPaginated",
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_CREATE = Operation(
+    "instance_type_groups_create",
+    "POST",
+    "/projects/{project_name}/instance-type-groups",
+    Path("project_name", "str"),
+    Body("data", "InstanceTypeGroupCreate", required=True),
+    returns="InstanceTypeGroupList",
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_DELETE = Operation(
+    "instance_type_groups_delete",
+    "DELETE",
+    "/projects/{project_name}/instance-type-groups/{instance_type_group_id}",
+    Path("project_name", "str"),
+    Path("instance_type_group_id", "str"),
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_GET = Operation(
+    "instance_type_groups_get",
+    "GET",
+    "/projects/{project_name}/instance-type-groups/{instance_type_group_id}",
+    Path("project_name", "str"),
+    Path("instance_type_group_id", "str"),
+    returns="InstanceTypeGroupList",
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_LIST = Operation(
+    "instance_type_groups_list",
+    "GET",
+    "/projects/{project_name}/instance-type-groups",
+    Path("project_name", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
+    returns="InstanceTypeGroupListPaginated",
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_UPDATE = Operation(
+    "instance_type_groups_update",
+    "PATCH",
+    "/projects/{project_name}/instance-type-groups/{instance_type_group_id}",
+    Path("project_name", "str"),
+    Path("instance_type_group_id", "str"),
+    Body("data", "InstanceTypeGroupUpdate", required=True),
+    returns="InstanceTypeGroupList",
+    since="4.5",
+)
+_INSTANCE_TYPE_GROUPS_USAGE = Operation(
+    "instance_type_groups_usage",
+    "GET",
+    "/projects/{project_name}/instance-type-groups/{instance_type_group_id}/usage",
+    Path("project_name", "str"),
+    Path("instance_type_group_id", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
+    returns="InstanceTypeGroupUsagePaginated",
+    since="4.6",
+)
 _INSTANCE_TYPES_LIST = Operation(
     "instance_types_list",
     "GET",
     "/projects/{project_name}/instance-types",
     Path("project_name", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
     returns="list[DeploymentInstanceType]",
+)
+_INSTANCES_GET = Operation(
+    "instances_get",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("instance_id", "str"),
+    Path("version", "str"),
+    returns="InstanceDetail",
+    since="4.5",
+)
+_INSTANCES_LIST = Operation(
+    "instances_list",
+    "GET",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("version", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
+    Query("status", "str"),
+    returns="InstanceListPaginated",
+    since="4.5",
+)
+_INSTANCES_UPDATE = Operation(
+    "instances_update",
+    "PATCH",
+    "/projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}",
+    Path("project_name", "str"),
+    Path("deployment_name", "str"),
+    Path("instance_id", "str"),
+    Path("version", "str"),
+    Body("data", "InstanceUpdate", required=True),
+    returns="InstanceList",
+    since="4.8",
+)
+_PROJECT_INSTANCES_GET = Operation(
+    "project_instances_get",
+    "GET",
+    "/projects/{project_name}/instances/{instance_id}",
+    Path("project_name", "str"),
+    Path("instance_id", "str"),
+    returns="InstanceDetail",
+    since="4.5",
+)
+_PROJECT_INSTANCES_LIST = Operation(
+    "project_instances_list",
+    "GET",
+    "/projects/{project_name}/instances",
+    Path("project_name", "str"),
+    Query("cursor", "str"),
+    Query("limit", "int"),
+    Query("status", "str"),
+    returns="ProjectInstanceListPaginated",
+    since="4.5",
+)
+_PROJECT_INSTANCES_UPDATE = Operation(
+    "project_instances_update",
+    "PATCH",
+    "/projects/{project_name}/instances/{instance_id}",
+    Path("project_name", "str"),
+    Path("instance_id", "str"),
+    Body("data", "InstanceUpdate", required=True),
+    returns="InstanceList",
+    since="4.8",
 )
 
 
@@ -26,8 +164,298 @@ class Instances(Api):
     ``(data, status, headers)`` on `CoreApi`; on a group it does so with ``_return_http_data_only=False``.
     """
 
+    @method_of(_INSTANCE_EVENTS_LIST)
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> models.InstanceEventPaginated:
+        """List the events of an instance.
+
+        Lists what happened to an instance, such as being scheduled, page by page.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            instance_id: UUID of the instance.
+            version: Name of the deployment version.
+            cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
+            limit: Most entries of a page; the server's default where none is given.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            One page of events.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, version or instance does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}/events
+        """
+        return _INSTANCE_EVENTS_LIST.call(
+            self.api_client, (project_name, deployment_name, instance_id, version, cursor, limit), options
+        )
+
+    @method_of(_INSTANCE_EVENTS_LIST)
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `instance_events_list`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_EVENTS_LIST.call_twin(
+            self.api_client,
+            (project_name, deployment_name, instance_id, version, cursor, limit),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_CREATE)
+    def instance_type_groups_create(
+        self, project_name: str, data: models.InstanceTypeGroupCreate | dict[str, Any], **options: Any
+    ) -> models.InstanceTypeGroupList:
+        """Create an instance type group.
+
+        Puts instance types into an order. A version that names the group runs on the first type that has
+        room; a deployment version names one by `instance_type_group_id` or `instance_type_group_name`.
+
+        Args:
+            project_name: Name of the project.
+            data: Name of the group and its instance types.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The new group.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: There is no instance type in it, or one is not available to the project.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/instance-type-groups
+        """
+        return _INSTANCE_TYPE_GROUPS_CREATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_INSTANCE_TYPE_GROUPS_CREATE)
+    def instance_type_groups_create_with_http_info(
+        self, project_name: str, data: models.InstanceTypeGroupCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `instance_type_groups_create`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_CREATE.call_twin(
+            self.api_client, (project_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_DELETE)
+    def instance_type_groups_delete(self, project_name: str, instance_type_group_id: str, **options: Any) -> None:
+        """Delete an instance type group.
+
+        Deletes a group. One that a deployment version uses cannot be deleted.
+
+        Args:
+            project_name: Name of the project.
+            instance_type_group_id: UUID of the group.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: A deployment version uses the group.
+            NotFoundError: The project or group does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        DELETE /projects/{project_name}/instance-type-groups/{instance_type_group_id}
+        """
+        return _INSTANCE_TYPE_GROUPS_DELETE.call(self.api_client, (project_name, instance_type_group_id), options)
+
+    @method_of(_INSTANCE_TYPE_GROUPS_DELETE)
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Any
+    ) -> Any:
+        """Like `instance_type_groups_delete`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_DELETE.call_twin(
+            self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_GET)
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Any
+    ) -> models.InstanceTypeGroupList:
+        """Get an instance type group.
+
+        Returns one group with its instance types, in the order in which they are tried.
+
+        Args:
+            project_name: Name of the project.
+            instance_type_group_id: UUID of the group.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The group.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or group does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/instance-type-groups/{instance_type_group_id}
+        """
+        return _INSTANCE_TYPE_GROUPS_GET.call(self.api_client, (project_name, instance_type_group_id), options)
+
+    @method_of(_INSTANCE_TYPE_GROUPS_GET)
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Any
+    ) -> Any:
+        """Like `instance_type_groups_get`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_GET.call_twin(
+            self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_LIST)
+    def instance_type_groups_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
+    ) -> models.InstanceTypeGroupListPaginated:
+        """List instance type groups.
+
+        Lists the groups that versions of the project can use, page by page.
+
+        Args:
+            project_name: Name of the project.
+            cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
+            limit: Most entries of a page; the server's default where none is given.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            One page of groups.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/instance-type-groups
+        """
+        return _INSTANCE_TYPE_GROUPS_LIST.call(self.api_client, (project_name, cursor, limit), options)
+
+    @method_of(_INSTANCE_TYPE_GROUPS_LIST)
+    def instance_type_groups_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
+    ) -> Any:
+        """Like `instance_type_groups_list`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_LIST.call_twin(
+            self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_UPDATE)
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Any,
+    ) -> models.InstanceTypeGroupList:
+        """Update an instance type group.
+
+        Changes the name of a group, its instance types or both. The given instance types replace all present
+        ones.
+
+        Args:
+            project_name: Name of the project.
+            instance_type_group_id: UUID of the group.
+            data: The fields to change.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The group after the change.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: An instance type is not available to the project.
+            NotFoundError: The project or group does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/instance-type-groups/{instance_type_group_id}
+        """
+        return _INSTANCE_TYPE_GROUPS_UPDATE.call(self.api_client, (project_name, instance_type_group_id, data), options)
+
+    @method_of(_INSTANCE_TYPE_GROUPS_UPDATE)
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Like `instance_type_groups_update`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_UPDATE.call_twin(
+            self.api_client, (project_name, instance_type_group_id, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_USAGE)
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> models.InstanceTypeGroupUsagePaginated:
+        """List the users of an instance type group.
+
+        Lists the deployment versions that use a group, page by page.
+
+        Args:
+            project_name: Name of the project.
+            instance_type_group_id: UUID of the group.
+            cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
+            limit: Most entries of a page; the server's default where none is given.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            One page of deployment versions.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or group does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/instance-type-groups/{instance_type_group_id}/usage
+        """
+        return _INSTANCE_TYPE_GROUPS_USAGE.call(
+            self.api_client, (project_name, instance_type_group_id, cursor, limit), options
+        )
+
+    @method_of(_INSTANCE_TYPE_GROUPS_USAGE)
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `instance_type_groups_usage`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCE_TYPE_GROUPS_USAGE.call_twin(
+            self.api_client,
+            (project_name, instance_type_group_id, cursor, limit),
+            options,
+            self._twins_return_data_only,
+        )
+
     @method_of(_INSTANCE_TYPES_LIST)
-    def instance_types_list(self, project_name: str, **options: Any) -> list[models.DeploymentInstanceType]:
+    def instance_types_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
+    ) -> list[models.DeploymentInstanceType]:
         """List instance types.
 
         Lists the instance types that deployment versions of a project may use. Give the `name` of one as
@@ -35,6 +463,9 @@ class Instances(Api):
 
         Args:
             project_name: Name of the project.
+            cursor (since 4.5): Where the page begins, `next` or `previous` of another one; by default at the
+                start.
+            limit (since 4.5): Most entries of a page; the server's default where none is given.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -47,9 +478,280 @@ class Instances(Api):
 
         GET /projects/{project_name}/instance-types
         """
-        return _INSTANCE_TYPES_LIST.call(self.api_client, (project_name,), options)
+        return _INSTANCE_TYPES_LIST.call(self.api_client, (project_name, cursor, limit), options)
 
     @method_of(_INSTANCE_TYPES_LIST)
-    def instance_types_list_with_http_info(self, project_name: str, **options: Any) -> Any:
+    def instance_types_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
+    ) -> Any:
         """Like `instance_types_list`; on `CoreApi`, returns status and headers too."""
-        return _INSTANCE_TYPES_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+        return _INSTANCE_TYPES_LIST.call_twin(
+            self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
+        )
+
+    @method_of(_INSTANCES_GET)
+    def instances_get(
+        self, project_name: str, deployment_name: str, instance_id: str, version: str, **options: Any
+    ) -> models.InstanceDetail:
+        """Get an instance of a deployment version.
+
+        Returns one instance with the node it runs on.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            instance_id: UUID of the instance.
+            version: Name of the deployment version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The instance.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment, version or instance does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}
+        """
+        return _INSTANCES_GET.call(self.api_client, (project_name, deployment_name, instance_id, version), options)
+
+    @method_of(_INSTANCES_GET)
+    def instances_get_with_http_info(
+        self, project_name: str, deployment_name: str, instance_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `instances_get`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCES_GET.call_twin(
+            self.api_client,
+            (project_name, deployment_name, instance_id, version),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_INSTANCES_LIST)
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Any,
+    ) -> models.InstanceListPaginated:
+        """List the instances of a deployment version.
+
+        Lists the instances that run a deployment version, page by page.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            version: Name of the deployment version.
+            cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
+            limit: Most entries of a page; the server's default where none is given.
+            status: Only instances in these states: `pending`, `initialising`, `running`, `stopping`,
+                separated by commas.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            One page of instances.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, deployment or version does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances
+        """
+        return _INSTANCES_LIST.call(
+            self.api_client, (project_name, deployment_name, version, cursor, limit, status), options
+        )
+
+    @method_of(_INSTANCES_LIST)
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `instances_list`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCES_LIST.call_twin(
+            self.api_client,
+            (project_name, deployment_name, version, cursor, limit, status),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_INSTANCES_UPDATE)
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Any,
+    ) -> models.InstanceList:
+        """Stop an instance of a deployment version.
+
+        Stops an instance: `stopped` is the only status that can be set. Another starts where the version's
+        minimum or its requests need one.
+
+        Args:
+            project_name: Name of the project.
+            deployment_name: Name of the deployment.
+            instance_id: UUID of the instance.
+            version: Name of the deployment version.
+            data: The status `stopped`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The instance, `stopping`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The status is not `stopped`.
+            NotFoundError: The project, deployment, version or instance does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}
+        """
+        return _INSTANCES_UPDATE.call(
+            self.api_client, (project_name, deployment_name, instance_id, version, data), options
+        )
+
+    @method_of(_INSTANCES_UPDATE)
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Like `instances_update`; on `CoreApi`, returns status and headers too."""
+        return _INSTANCES_UPDATE.call_twin(
+            self.api_client,
+            (project_name, deployment_name, instance_id, version, data),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_PROJECT_INSTANCES_GET)
+    def project_instances_get(self, project_name: str, instance_id: str, **options: Any) -> models.InstanceDetail:
+        """Get an instance of a project.
+
+        Returns one instance of any deployment version in the project, with the node it runs on.
+
+        Args:
+            project_name: Name of the project.
+            instance_id: UUID of the instance.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The instance.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or instance does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/instances/{instance_id}
+        """
+        return _PROJECT_INSTANCES_GET.call(self.api_client, (project_name, instance_id), options)
+
+    @method_of(_PROJECT_INSTANCES_GET)
+    def project_instances_get_with_http_info(self, project_name: str, instance_id: str, **options: Any) -> Any:
+        """Like `project_instances_get`; on `CoreApi`, returns status and headers too."""
+        return _PROJECT_INSTANCES_GET.call_twin(
+            self.api_client, (project_name, instance_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_PROJECT_INSTANCES_LIST)
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Any,
+    ) -> models.ProjectInstanceListPaginated:
+        """List the instances of a project.
+
+        Lists the instances of all deployment versions in the project, page by page.
+
+        Args:
+            project_name: Name of the project.
+            cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
+            limit: Most entries of a page; the server's default where none is given.
+            status: Only instances in these states: `pending`, `initialising`, `running`, `stopping`,
+                separated by commas.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            One page of instances.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/instances
+        """
+        return _PROJECT_INSTANCES_LIST.call(self.api_client, (project_name, cursor, limit, status), options)
+
+    @method_of(_PROJECT_INSTANCES_LIST)
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `project_instances_list`; on `CoreApi`, returns status and headers too."""
+        return _PROJECT_INSTANCES_LIST.call_twin(
+            self.api_client, (project_name, cursor, limit, status), options, self._twins_return_data_only
+        )
+
+    @method_of(_PROJECT_INSTANCES_UPDATE)
+    def project_instances_update(
+        self, project_name: str, instance_id: str, data: models.InstanceUpdate | dict[str, Any], **options: Any
+    ) -> models.InstanceList:
+        """Stop an instance of a project.
+
+        Stops an instance of any deployment version in the project: `stopped` is the only status that can be
+        set.
+
+        Args:
+            project_name: Name of the project.
+            instance_id: UUID of the instance.
+            data: The status `stopped`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The instance, `stopping`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The status is not `stopped`.
+            NotFoundError: The project or instance does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/instances/{instance_id}
+        """
+        return _PROJECT_INSTANCES_UPDATE.call(self.api_client, (project_name, instance_id, data), options)
+
+    @method_of(_PROJECT_INSTANCES_UPDATE)
+    def project_instances_update_with_http_info(
+        self, project_name: str, instance_id: str, data: models.InstanceUpdate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `project_instances_update`; on `CoreApi`, returns status and headers too."""
+        return _PROJECT_INSTANCES_UPDATE.call_twin(
+            self.api_client, (project_name, instance_id, data), options, self._twins_return_data_only
+        )

@@ -11,36 +11,1070 @@ from ubiops.api.base import Api
 
 class Instances(Api):
     @overload
-    def instance_types_list(
-        self, project_name: str, **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentInstanceType]: ...
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceEventPaginated: ...
     @overload
-    def instance_types_list(
-        self, project_name: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.DeploymentInstanceType]]: ...
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceEventPaginated]: ...
     @overload
-    def instance_types_list(self, project_name: str, **options: Unpack[options.RawOnly]) -> ubiops.rest.RawResponse: ...
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
     @overload
-    def instance_types_list(
-        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
-    def instance_types_list(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    def instance_events_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceEventPaginated: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceEventPaginated]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_events_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_create(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_create(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_create(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_create(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_create(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.InstanceTypeGroupCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_delete(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def instance_type_groups_delete(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def instance_type_groups_delete(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_delete(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_delete(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_delete_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_get(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.Decoded]
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_get_with_http_info(
+        self, project_name: str, instance_type_group_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
+    ) -> models.InstanceTypeGroupListPaginated: ...
+    @overload
+    def instance_type_groups_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupListPaginated]: ...
+    @overload
+    def instance_type_groups_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
+    ) -> models.InstanceTypeGroupListPaginated: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupListPaginated]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_update(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupList: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupList]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_update_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        data: models.InstanceTypeGroupUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupUsagePaginated: ...
+    @overload
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupUsagePaginated]: ...
+    @overload
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_usage(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceTypeGroupUsagePaginated: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceTypeGroupUsagePaginated]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_type_groups_usage_with_http_info(
+        self,
+        project_name: str,
+        instance_type_group_id: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instance_types_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
+    ) -> list[models.DeploymentInstanceType]: ...
+    @overload
+    def instance_types_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.DeploymentInstanceType]]: ...
+    @overload
+    def instance_types_list(
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instance_types_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instance_types_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.Decoded]
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
     ) -> list[models.DeploymentInstanceType]: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.DecodedLater]
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.DeploymentInstanceType]]: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.RawOnly]
+        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def instance_types_list_with_http_info(
-        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
-    def instance_types_list_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    def instance_types_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceDetail: ...
+    @overload
+    def instances_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceDetail]: ...
+    @overload
+    def instances_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_get(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceDetail: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceDetail]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_get_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceListPaginated: ...
+    @overload
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceListPaginated]: ...
+    @overload
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_list(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceListPaginated: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceListPaginated]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_list_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        version: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceList: ...
+    @overload
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceList]: ...
+    @overload
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_update(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceList: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceList]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def instances_update_with_http_info(
+        self,
+        project_name: str,
+        deployment_name: str,
+        instance_id: str,
+        version: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_get(
+        self, project_name: str, instance_id: str, **options: Unpack[options.Decoded]
+    ) -> models.InstanceDetail: ...
+    @overload
+    def project_instances_get(
+        self, project_name: str, instance_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.InstanceDetail]: ...
+    @overload
+    def project_instances_get(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_get(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_get(
+        self, project_name: str, instance_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.Decoded]
+    ) -> models.InstanceDetail: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.InstanceDetail]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_get_with_http_info(
+        self, project_name: str, instance_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.ProjectInstanceListPaginated: ...
+    @overload
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.ProjectInstanceListPaginated]: ...
+    @overload
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_list(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.ProjectInstanceListPaginated: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.ProjectInstanceListPaginated]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_list_with_http_info(
+        self,
+        project_name: str,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_update(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceList: ...
+    @overload
+    def project_instances_update(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceList]: ...
+    @overload
+    def project_instances_update(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_update(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_update(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.InstanceList: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.InstanceList]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_instances_update_with_http_info(
+        self,
+        project_name: str,
+        instance_id: str,
+        data: models.InstanceUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...

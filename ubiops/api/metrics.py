@@ -7,8 +7,25 @@ from typing import Any
 
 from ubiops import models
 from ubiops.api.base import Api, method_of
-from ubiops.operation import Operation, Path, Query
+from ubiops.operation import Body, Operation, Path, Query
 
+_METRICS_CREATE = Operation(
+    "metrics_create",
+    "POST",
+    "/projects/{project_name}/metrics",
+    Path("project_name", "str"),
+    Body("data", "MetricCreate", required=True),
+    returns="MetricDetail",
+    since="4.2",
+)
+_METRICS_DELETE = Operation(
+    "metrics_delete",
+    "DELETE",
+    "/projects/{project_name}/metrics/{metric}",
+    Path("project_name", "str"),
+    Path("metric_name", "str", wire_name="metric"),
+    since="4.2",
+)
 _METRICS_GET = Operation(
     "metrics_get",
     "GET",
@@ -23,6 +40,79 @@ _METRICS_GET = Operation(
     Query("user_id", "str"),
     returns="list[Metrics]",
 )
+_METRICS_LIST = Operation(
+    "metrics_list",
+    "GET",
+    "/projects/{project_name}/metrics",
+    Path("project_name", "str"),
+    Query("custom", "bool"),
+    returns="list[MetricDetail]",
+    since="4.2",
+)
+_METRICS_UPDATE = Operation(
+    "metrics_update",
+    "PATCH",
+    "/projects/{project_name}/metrics/{metric}",
+    Path("project_name", "str"),
+    Path("metric_name", "str", wire_name="metric"),
+    Body("data", "MetricUpdate", required=True),
+    returns="MetricDetail",
+    since="4.2",
+)
+_TIME_SERIES_DATA_AGGREGATE = Operation(
+    "time_series_data_aggregate",
+    "POST",
+    "/projects/{project_name}/time-series/aggregate",
+    Path("project_name", "str"),
+    Body("data", "TimeSeriesDataCreate", required=True),
+    returns="object",
+    since="4.2",
+)
+_TIME_SERIES_DATA_CREATE = Operation(
+    "time_series_data_create",
+    "POST",
+    "/projects/{project_name}/time-series/data",
+    Path("project_name", "str"),
+    Body("data", "TimeSeriesDataCreate", required=True),
+    returns="object",
+    since="4.2",
+)
+_TIME_SERIES_DATA_LIST = Operation(
+    "time_series_data_list",
+    "GET",
+    "/projects/{project_name}/time-series/data",
+    Path("project_name", "str"),
+    Query("metric", "str"),
+    Query("start_date", "str"),
+    Query("end_date", "str"),
+    Query("aggregation_period", "int"),
+    Query("unit_period", "int"),
+    Query("labels", "str"),
+    returns="TimeSeriesDataList",
+    since="4.2",
+)
+_TIME_SERIES_DELETE = Operation(
+    "time_series_delete",
+    "DELETE",
+    "/projects/{project_name}/time-series/{time_series_id}",
+    Path("project_name", "str"),
+    Path("time_series_id", "str"),
+    since="4.2",
+)
+_TIME_SERIES_SEARCH = Operation(
+    "time_series_search",
+    "GET",
+    "/projects/{project_name}/time-series/search",
+    Path("project_name", "str"),
+    Query("metric", "str"),
+    Query("labels", "str"),
+    Query("custom", "bool"),
+    Query("exact_match", "bool"),
+    Query("limit", "int"),
+    Query("offset", "int"),
+    returns="list[TimeSeriesSearch]",
+    since="4.2",
+)
 
 
 class Metrics(Api):
@@ -32,6 +122,69 @@ class Metrics(Api):
     ``_preload_content``, ``_request_timeout`` and ``_headers``. Its twin ``*_with_http_info`` returns
     ``(data, status, headers)`` on `CoreApi`; on a group it does so with ``_return_http_data_only=False``.
     """
+
+    @method_of(_METRICS_CREATE)
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Any
+    ) -> models.MetricDetail:
+        """Create a metric.
+
+        Defines a metric of the project's own, which code and users send values of with
+        `time_series_data_aggregate` or `time_series_data_create`.
+
+        Args:
+            project_name: Name of the project.
+            data: Name and kind of the metric.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The new metric.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The name is taken or does not begin with `custom.`, or the kind is neither
+                `delta` nor `gauge`.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/metrics
+        """
+        return _METRICS_CREATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_METRICS_CREATE)
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `metrics_create`; on `CoreApi`, returns status and headers too."""
+        return _METRICS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+
+    @method_of(_METRICS_DELETE)
+    def metrics_delete(self, project_name: str, metric_name: str, **options: Any) -> None:
+        """Delete a metric.
+
+        Deletes a metric of the project's own with all its time series.
+
+        Args:
+            project_name: Name of the project.
+            metric_name: Name of the metric; only those of the project, whose names begin with `custom.`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric is one of the system's.
+            NotFoundError: The project or metric does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        DELETE /projects/{project_name}/metrics/{metric}
+        """
+        return _METRICS_DELETE.call(self.api_client, (project_name, metric_name), options)
+
+    @method_of(_METRICS_DELETE)
+    def metrics_delete_with_http_info(self, project_name: str, metric_name: str, **options: Any) -> Any:
+        """Like `metrics_delete`; on `CoreApi`, returns status and headers too."""
+        return _METRICS_DELETE.call_twin(
+            self.api_client, (project_name, metric_name), options, self._twins_return_data_only
+        )
 
     @method_of(_METRICS_GET)
     def metrics_get(
@@ -104,6 +257,298 @@ class Metrics(Api):
         return _METRICS_GET.call_twin(
             self.api_client,
             (project_name, metric, start_date, end_date, object_type, interval, object_id, user_id),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_METRICS_LIST)
+    def metrics_list(self, project_name: str, custom: bool | None = None, **options: Any) -> list[models.MetricDetail]:
+        """List metrics.
+
+        Lists the metrics of the system, such as `deployments.requests`, and those of the project's own.
+
+        Args:
+            project_name: Name of the project.
+            custom: True for the project's own only, false for those of the system.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The metrics that match.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/metrics
+        """
+        return _METRICS_LIST.call(self.api_client, (project_name, custom), options)
+
+    @method_of(_METRICS_LIST)
+    def metrics_list_with_http_info(self, project_name: str, custom: bool | None = None, **options: Any) -> Any:
+        """Like `metrics_list`; on `CoreApi`, returns status and headers too."""
+        return _METRICS_LIST.call_twin(self.api_client, (project_name, custom), options, self._twins_return_data_only)
+
+    @method_of(_METRICS_UPDATE)
+    def metrics_update(
+        self, project_name: str, metric_name: str, data: models.MetricUpdate | dict[str, Any], **options: Any
+    ) -> models.MetricDetail:
+        """Update a metric.
+
+        Changes the fields that are given of a metric of the project's own. What it counts, `metric_type`,
+        stays.
+
+        Args:
+            project_name: Name of the project.
+            metric_name: Name of the metric; only those of the project, whose names begin with `custom.`.
+            data: The fields to change.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The metric after the change.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric is one of the system's, or the new name is taken or does not begin
+                with `custom.`.
+            NotFoundError: The project or metric does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/metrics/{metric}
+        """
+        return _METRICS_UPDATE.call(self.api_client, (project_name, metric_name, data), options)
+
+    @method_of(_METRICS_UPDATE)
+    def metrics_update_with_http_info(
+        self, project_name: str, metric_name: str, data: models.MetricUpdate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `metrics_update`; on `CoreApi`, returns status and headers too."""
+        return _METRICS_UPDATE.call_twin(
+            self.api_client, (project_name, metric_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_TIME_SERIES_DATA_AGGREGATE)
+    def time_series_data_aggregate(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Add to the latest values of a metric.
+
+        Adds values of up to two minutes ago to what the metric has for these minutes: for code in many
+        instances that counts the same. A `delta` is summed up, of a `gauge` the last value holds.
+
+        Args:
+            project_name: Name of the project.
+            data: The metric, its labels and the values.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric is one of the system's, a label is unknown, or a date is too old.
+            NotFoundError: The project or metric does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/time-series/aggregate
+        """
+        return _TIME_SERIES_DATA_AGGREGATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_TIME_SERIES_DATA_AGGREGATE)
+    def time_series_data_aggregate_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `time_series_data_aggregate`; on `CoreApi`, returns status and headers too."""
+        return _TIME_SERIES_DATA_AGGREGATE.call_twin(
+            self.api_client, (project_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_TIME_SERIES_DATA_CREATE)
+    def time_series_data_create(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Insert values of a metric.
+
+        Inserts values of a metric, one for each minute; for history that is known as a whole.
+
+        Args:
+            project_name: Name of the project.
+            data: The metric, its labels and the values.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric is one of the system's, or a label or a date is not valid.
+            NotFoundError: The project or metric does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/time-series/data
+        """
+        return _TIME_SERIES_DATA_CREATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_TIME_SERIES_DATA_CREATE)
+    def time_series_data_create_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `time_series_data_create`; on `CoreApi`, returns status and headers too."""
+        return _TIME_SERIES_DATA_CREATE.call_twin(
+            self.api_client, (project_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_TIME_SERIES_DATA_LIST)
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Any,
+    ) -> models.TimeSeriesDataList:
+        """Get the values of a metric over time.
+
+        Returns one metric as a value for each period, added up or averaged over all time series that match
+        the labels. The dates are widened to whole periods.
+
+        Args:
+            project_name: Name of the project.
+            metric: Name of the metric, e.g. `deployments.requests`; needed.
+            start_date: Start, ISO 8601; needed.
+            end_date: End, ISO 8601; needed.
+            aggregation_period: Length of a period in seconds: 60, 300, 900, 3600, 7200, 21600 or 86400; by
+                default the shortest that the range allows.
+            unit_period: Seconds that a rate is given for.
+            labels: Only time series with these labels, as `key:value`, separated by commas, e.g.
+                `deployment_version_id:...`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The metric with its values.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric, a date, the period or a label is missing or not valid.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/time-series/data
+        """
+        return _TIME_SERIES_DATA_LIST.call(
+            self.api_client,
+            (project_name, metric, start_date, end_date, aggregation_period, unit_period, labels),
+            options,
+        )
+
+    @method_of(_TIME_SERIES_DATA_LIST)
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `time_series_data_list`; on `CoreApi`, returns status and headers too."""
+        return _TIME_SERIES_DATA_LIST.call_twin(
+            self.api_client,
+            (project_name, metric, start_date, end_date, aggregation_period, unit_period, labels),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_TIME_SERIES_DELETE)
+    def time_series_delete(self, project_name: str, time_series_id: str, **options: Any) -> None:
+        """Delete a time series.
+
+        Deletes the values of a metric of the project's own for one set of labels.
+
+        Args:
+            project_name: Name of the project.
+            time_series_id: Id of the time series, a number as text, from `time_series_search`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The metric is one of the system's.
+            NotFoundError: The project or time series does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        DELETE /projects/{project_name}/time-series/{time_series_id}
+        """
+        return _TIME_SERIES_DELETE.call(self.api_client, (project_name, time_series_id), options)
+
+    @method_of(_TIME_SERIES_DELETE)
+    def time_series_delete_with_http_info(self, project_name: str, time_series_id: str, **options: Any) -> Any:
+        """Like `time_series_delete`; on `CoreApi`, returns status and headers too."""
+        return _TIME_SERIES_DELETE.call_twin(
+            self.api_client, (project_name, time_series_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_TIME_SERIES_SEARCH)
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> list[models.TimeSeriesSearch]:
+        """Search time series.
+
+        Finds the time series of a project, one for each set of labels that a metric has values for.
+
+        Args:
+            project_name: Name of the project.
+            metric: Only those of this metric.
+            labels: Only those with these labels, as `key:value`, separated by commas.
+            custom: True for those of the project's own metrics only, false for the system's.
+            exact_match: True for those that have no other labels than the given ones.
+            limit: Most time series to return, default 500.
+            offset: How many to skip at the start, default 0.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The time series.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: A label is not valid.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/time-series/search
+        """
+        return _TIME_SERIES_SEARCH.call(
+            self.api_client, (project_name, metric, labels, custom, exact_match, limit, offset), options
+        )
+
+    @method_of(_TIME_SERIES_SEARCH)
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `time_series_search`; on `CoreApi`, returns status and headers too."""
+        return _TIME_SERIES_SEARCH.call_twin(
+            self.api_client,
+            (project_name, metric, labels, custom, exact_match, limit, offset),
             options,
             self._twins_return_data_only,
         )

@@ -11,6 +11,82 @@ from ubiops.api.base import Api
 
 class Metrics(Api):
     @overload
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_create(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_create_with_http_info(
+        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_delete(self, project_name: str, metric_name: str, **options: Unpack[options.Decoded]) -> None: ...
+    @overload
+    def metrics_delete(
+        self, project_name: str, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def metrics_delete(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_delete(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_delete(self, project_name: str, metric_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_delete_with_http_info(
+        self, project_name: str, metric_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
     def metrics_get(
         self,
         project_name: str,
@@ -138,5 +214,521 @@ class Metrics(Api):
         interval: str | None = None,
         object_id: str | None = None,
         user_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_list(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.Decoded]
+    ) -> list[models.MetricDetail]: ...
+    @overload
+    def metrics_list(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.MetricDetail]]: ...
+    @overload
+    def metrics_list(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_list(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_list(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.Decoded]
+    ) -> list[models.MetricDetail]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.MetricDetail]]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_list_with_http_info(
+        self, project_name: str, custom: bool | None = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_update(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_update(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_update(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_update(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_update(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_update_with_http_info(
+        self,
+        project_name: str,
+        metric_name: str,
+        data: models.MetricUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_aggregate(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> Any: ...
+    @overload
+    def time_series_data_aggregate(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def time_series_data_aggregate(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_aggregate(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_aggregate(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> Any: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_aggregate_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_create(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> Any: ...
+    @overload
+    def time_series_data_create(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def time_series_data_create(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_create(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_create(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> Any: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.TimeSeriesDataCreate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.TimeSeriesDataList: ...
+    @overload
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.TimeSeriesDataList]: ...
+    @overload
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_list(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.TimeSeriesDataList: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.TimeSeriesDataList]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_data_list_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        aggregation_period: int | None = None,
+        unit_period: int | None = None,
+        labels: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_delete(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def time_series_delete(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def time_series_delete(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_delete(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_delete(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_delete_with_http_info(
+        self, project_name: str, time_series_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.TimeSeriesSearch]: ...
+    @overload
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.TimeSeriesSearch]]: ...
+    @overload
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_search(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.TimeSeriesSearch]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.TimeSeriesSearch]]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def time_series_search_with_http_info(
+        self,
+        project_name: str,
+        metric: str | None = None,
+        labels: str | None = None,
+        custom: bool | None = None,
+        exact_match: bool | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...

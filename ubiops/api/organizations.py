@@ -89,6 +89,9 @@ _ORGANIZATIONS_USAGE_GET = Operation(
     Query("interval", "str"),
     returns="list[Usage]",
 )
+_VOUCHERS_GET = Operation(
+    "vouchers_get", "GET", "/vouchers/{code}", Path("code", "str"), returns="Voucher", since="4.4"
+)
 
 
 class Organizations(Api):
@@ -470,3 +473,30 @@ class Organizations(Api):
         return _ORGANIZATIONS_USAGE_GET.call_twin(
             self.api_client, (organization_name, start_date, end_date, interval), options, self._twins_return_data_only
         )
+
+    @method_of(_VOUCHERS_GET)
+    def vouchers_get(self, code: str, **options: Any) -> models.Voucher:
+        """Get a voucher.
+
+        Tells what a voucher's code is worth. Give it as `voucher` to `organizations_create`.
+
+        Args:
+            code: Code of the voucher.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The voucher.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: There is no such voucher.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /vouchers/{code}
+        """
+        return _VOUCHERS_GET.call(self.api_client, (code,), options)
+
+    @method_of(_VOUCHERS_GET)
+    def vouchers_get_with_http_info(self, code: str, **options: Any) -> Any:
+        """Like `vouchers_get`; on `CoreApi`, returns status and headers too."""
+        return _VOUCHERS_GET.call_twin(self.api_client, (code,), options, self._twins_return_data_only)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ubiops
 from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
@@ -18,6 +19,7 @@ _BATCH_PIPELINE_REQUESTS_CREATE = Operation(
     Body("data", "list[object]", required=True, text=True),
     Query("timeout", "int"),
     Query("notification_group", "str"),
+    Query("priority", "int"),
     returns="list[PipelineRequestBatchCreateResponse]",
 )
 _BATCH_PIPELINE_VERSION_REQUESTS_CREATE = Operation(
@@ -30,7 +32,19 @@ _BATCH_PIPELINE_VERSION_REQUESTS_CREATE = Operation(
     Body("data", "list[object]", required=True, text=True),
     Query("timeout", "int"),
     Query("notification_group", "str"),
+    Query("priority", "int"),
     returns="list[PipelineRequestBatchCreateResponse]",
+)
+_PIPELINE_REQUESTS_BATCH_CANCEL = Operation(
+    "pipeline_requests_batch_cancel",
+    "POST",
+    "/projects/{project_name}/pipelines/{pipeline_name}/requests/cancel",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Body("data", "list[str]", required=True),
+    Query("status", "str"),
+    returns="object",
+    since="4.6",
 )
 _PIPELINE_REQUESTS_BATCH_DELETE = Operation(
     "pipeline_requests_batch_delete",
@@ -59,6 +73,8 @@ _PIPELINE_REQUESTS_CREATE = Operation(
     Body("data", "object", required=True, text=True),
     Query("pipeline_timeout", "int"),
     Query("deployment_timeout", "int"),
+    Query("timeout", "int"),
+    Query("priority", "int"),
     returns="PipelineRequestCreateResponse",
     server_timeout=("pipeline_timeout", 3600),
 )
@@ -80,6 +96,16 @@ _PIPELINE_REQUESTS_GET = Operation(
     Query("metadata_only", "bool"),
     returns="PipelineRequestSingleDetail",
 )
+_PIPELINE_REQUESTS_INPUT_GET = Operation(
+    "pipeline_requests_input_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/input",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    returns="file",
+    since="4.12",
+)
 _PIPELINE_REQUESTS_LIST = Operation(
     "pipeline_requests_list",
     "GET",
@@ -95,6 +121,75 @@ _PIPELINE_REQUESTS_LIST = Operation(
     Query("end_date", "str"),
     Query("search_id", "str"),
     returns="list[PipelineRequestList]",
+)
+_PIPELINE_REQUESTS_OUTPUT_GET = Operation(
+    "pipeline_requests_output_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/output",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    returns="file",
+    since="4.12",
+)
+_PIPELINE_REQUESTS_UPDATE = Operation(
+    "pipeline_requests_update",
+    "PATCH",
+    "/projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Body("data", "PipelineRequestUpdate", required=True),
+    returns="object",
+    since="4.6",
+)
+_PIPELINE_VERSION_OBJECT_REQUESTS_GET = Operation(
+    "pipeline_version_object_requests_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    Query("metadata_only", "bool"),
+    Query("pipeline_request_id", "str"),
+    Query("pipeline_object_id", "str"),
+    returns="OperatorRequestDetail",
+    since="3.13",
+)
+_PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET = Operation(
+    "pipeline_version_object_requests_input_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/input",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
+)
+_PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET = Operation(
+    "pipeline_version_object_requests_output_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/output",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
+)
+_PIPELINE_VERSION_REQUESTS_BATCH_CANCEL = Operation(
+    "pipeline_version_requests_batch_cancel",
+    "POST",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/cancel",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("version", "str"),
+    Body("data", "list[str]", required=True),
+    Query("status", "str"),
+    returns="object",
+    since="4.6",
 )
 _PIPELINE_VERSION_REQUESTS_BATCH_DELETE = Operation(
     "pipeline_version_requests_batch_delete",
@@ -126,6 +221,8 @@ _PIPELINE_VERSION_REQUESTS_CREATE = Operation(
     Body("data", "object", required=True, text=True),
     Query("pipeline_timeout", "int"),
     Query("deployment_timeout", "int"),
+    Query("timeout", "int"),
+    Query("priority", "int"),
     returns="PipelineRequestCreateResponse",
     server_timeout=("pipeline_timeout", 3600),
 )
@@ -149,6 +246,17 @@ _PIPELINE_VERSION_REQUESTS_GET = Operation(
     Query("metadata_only", "bool"),
     returns="PipelineRequestSingleDetail",
 )
+_PIPELINE_VERSION_REQUESTS_INPUT_GET = Operation(
+    "pipeline_version_requests_input_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/input",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
+)
 _PIPELINE_VERSION_REQUESTS_LIST = Operation(
     "pipeline_version_requests_list",
     "GET",
@@ -165,6 +273,29 @@ _PIPELINE_VERSION_REQUESTS_LIST = Operation(
     Query("end_date", "str"),
     Query("search_id", "str"),
     returns="list[PipelineRequestList]",
+)
+_PIPELINE_VERSION_REQUESTS_OUTPUT_GET = Operation(
+    "pipeline_version_requests_output_get",
+    "GET",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/output",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    returns="file",
+    since="4.12",
+)
+_PIPELINE_VERSION_REQUESTS_UPDATE = Operation(
+    "pipeline_version_requests_update",
+    "PATCH",
+    "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}",
+    Path("project_name", "str"),
+    Path("pipeline_name", "str"),
+    Path("request_id", "str"),
+    Path("version", "str"),
+    Body("data", "PipelineRequestUpdate", required=True),
+    returns="object",
+    since="4.6",
 )
 
 
@@ -184,6 +315,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> list[models.PipelineRequestBatchCreateResponse]:
         """Queue a batch of pipeline requests.
@@ -198,8 +330,9 @@ class PipelineRequests(Api):
                 input is plain. One input alone need not be put in a list.
             timeout: Time limit of each whole pipeline request in seconds: 10 to 172800 (48 hours), default
                 14400 (4 hours). Every deployment in the pipeline has 14400 seconds.
-            notification_group: Notification group of the project whose contacts get a message, such as an
-                email, once a request is done.
+            notification_group (until 4.5): Notification group of the project whose contacts get a message,
+                such as an email, once a request is done.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -218,7 +351,7 @@ class PipelineRequests(Api):
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests/batch
         """
         return _BATCH_PIPELINE_REQUESTS_CREATE.call(
-            self.api_client, (project_name, pipeline_name, data, timeout, notification_group), options
+            self.api_client, (project_name, pipeline_name, data, timeout, notification_group, priority), options
         )
 
     @method_of(_BATCH_PIPELINE_REQUESTS_CREATE)
@@ -229,12 +362,13 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `batch_pipeline_requests_create`; on `CoreApi`, returns status and headers too."""
         return _BATCH_PIPELINE_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, pipeline_name, data, timeout, notification_group),
+            (project_name, pipeline_name, data, timeout, notification_group, priority),
             options,
             self._twins_return_data_only,
         )
@@ -248,6 +382,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> list[models.PipelineRequestBatchCreateResponse]:
         """Queue a batch of requests to a pipeline version.
@@ -263,8 +398,9 @@ class PipelineRequests(Api):
                 input is plain. One input alone need not be put in a list.
             timeout: Time limit of each whole pipeline request in seconds: 10 to 172800 (48 hours), default
                 14400 (4 hours). Every deployment in the pipeline has 14400 seconds.
-            notification_group: Notification group of the project whose contacts get a message, such as an
-                email, once a request is done.
+            notification_group (until 4.5): Notification group of the project whose contacts get a message,
+                such as an email, once a request is done.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -282,7 +418,9 @@ class PipelineRequests(Api):
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/batch
         """
         return _BATCH_PIPELINE_VERSION_REQUESTS_CREATE.call(
-            self.api_client, (project_name, pipeline_name, version, data, timeout, notification_group), options
+            self.api_client,
+            (project_name, pipeline_name, version, data, timeout, notification_group, priority),
+            options,
         )
 
     @method_of(_BATCH_PIPELINE_VERSION_REQUESTS_CREATE)
@@ -294,14 +432,55 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `batch_pipeline_version_requests_create`; on `CoreApi`, returns status and headers too."""
         return _BATCH_PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, pipeline_name, version, data, timeout, notification_group),
+            (project_name, pipeline_name, version, data, timeout, notification_group, priority),
             options,
             self._twins_return_data_only,
+        )
+
+    @method_of(_PIPELINE_REQUESTS_BATCH_CANCEL)
+    def pipeline_requests_batch_cancel(
+        self, project_name: str, pipeline_name: str, data: list[str], status: str | None = None, **options: Any
+    ) -> Any:
+        """Cancel many pipeline requests.
+
+        Cancels requests of the default version that are not done: those named, at most 250, or with an empty
+        list and `status` all that have this status.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            data: Ids (UUIDs) of the requests; empty to cancel all of a status.
+            status: Cancel all requests in this status: `pending` or `processing`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: There are more than 250 ids, or neither ids nor a status.
+            NotFoundError: The project, the pipeline, its default version or a request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/pipelines/{pipeline_name}/requests/cancel
+        """
+        return _PIPELINE_REQUESTS_BATCH_CANCEL.call(
+            self.api_client, (project_name, pipeline_name, data, status), options
+        )
+
+    @method_of(_PIPELINE_REQUESTS_BATCH_CANCEL)
+    def pipeline_requests_batch_cancel_with_http_info(
+        self, project_name: str, pipeline_name: str, data: list[str], status: str | None = None, **options: Any
+    ) -> Any:
+        """Like `pipeline_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_REQUESTS_BATCH_CANCEL.call_twin(
+            self.api_client, (project_name, pipeline_name, data, status), options, self._twins_return_data_only
         )
 
     @method_of(_PIPELINE_REQUESTS_BATCH_DELETE)
@@ -388,6 +567,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> models.PipelineRequestCreateResponse:
         """Make a direct pipeline request.
@@ -401,10 +582,13 @@ class PipelineRequests(Api):
             pipeline_name: Name of the pipeline.
             data: A dictionary of the pipeline's input fields to values for structured input; a string or list
                 of strings for plain input.
-            pipeline_timeout: Time limit of the pipeline request as a whole in seconds: 10 to 7200, default
-                3600.
-            deployment_timeout: Time limit of every single deployment request inside the pipeline in seconds:
-                10 to 3600, default 300.
+            pipeline_timeout (deprecated): Time limit of the pipeline request as a whole in seconds: 10 to
+                7200, default 3600.
+            deployment_timeout (until 4.6): Time limit of every single deployment request inside the pipeline
+                in seconds: 10 to 3600, default 300.
+            timeout (since 4.7): Time limit of the whole request in seconds, at most 7200, default 3600; each
+                deployment has what is left of it.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -422,7 +606,9 @@ class PipelineRequests(Api):
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests
         """
         return _PIPELINE_REQUESTS_CREATE.call(
-            self.api_client, (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout), options
+            self.api_client,
+            (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout, timeout, priority),
+            options,
         )
 
     @method_of(_PIPELINE_REQUESTS_CREATE)
@@ -433,12 +619,14 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `pipeline_requests_create`; on `CoreApi`, returns status and headers too."""
         return _PIPELINE_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout),
+            (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout, timeout, priority),
             options,
             self._twins_return_data_only,
         )
@@ -517,6 +705,43 @@ class PipelineRequests(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_PIPELINE_REQUESTS_INPUT_GET)
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the input of a pipeline request.
+
+        Downloads the input data of a request of the default version as JSON, or as text where the input is
+        plain; for data too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The input.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, its default version or the request does not exist, or the
+                input is not kept.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/input
+        """
+        return _PIPELINE_REQUESTS_INPUT_GET.call(self.api_client, (project_name, pipeline_name, request_id), options)
+
+    @method_of(_PIPELINE_REQUESTS_INPUT_GET)
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_REQUESTS_INPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
+        )
+
     @method_of(_PIPELINE_REQUESTS_LIST)
     def pipeline_requests_list(
         self,
@@ -542,10 +767,10 @@ class PipelineRequests(Api):
             project_name: Name of the project.
             pipeline_name: Name of the pipeline.
             status: Only requests in this status: `pending`, `processing`, `failed` or `completed`.
-            success: True for the successful requests only, false for the unsuccessful ones.
+            success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
             limit: Most requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
-            sort: Order by creation time: `desc` (newest first, the default) or `asc`.
+            sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             start_date: Only requests created at or after this time, ISO 8601.
             end_date: Only requests created up to this time, ISO 8601.
             search_id: Only requests with this text somewhere in their id.
@@ -589,6 +814,283 @@ class PipelineRequests(Api):
             (project_name, pipeline_name, status, success, limit, offset, sort, start_date, end_date, search_id),
             options,
             self._twins_return_data_only,
+        )
+
+    @method_of(_PIPELINE_REQUESTS_OUTPUT_GET)
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the result of a pipeline request.
+
+        Downloads the result of a completed request of the default version as JSON, or as text where the
+        output is plain; for results too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, its default version or the request does not exist, or there
+                is no result.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/output
+        """
+        return _PIPELINE_REQUESTS_OUTPUT_GET.call(self.api_client, (project_name, pipeline_name, request_id), options)
+
+    @method_of(_PIPELINE_REQUESTS_OUTPUT_GET)
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_REQUESTS_OUTPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_PIPELINE_REQUESTS_UPDATE)
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Cancel a pipeline request.
+
+        Cancels a request of the default version with those of its objects. A pending request turns
+        `cancelled` straight away; one being processed is `cancelled_pending` until it has stopped.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            data: The status `cancelled`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The status is not `cancelled`, or the request has already finished.
+            NotFoundError: The project, pipeline, its default version or the request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
+        """
+        return _PIPELINE_REQUESTS_UPDATE.call(self.api_client, (project_name, pipeline_name, request_id, data), options)
+
+    @method_of(_PIPELINE_REQUESTS_UPDATE)
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Like `pipeline_requests_update`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_REQUESTS_UPDATE.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_GET)
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Any,
+    ) -> models.OperatorRequestDetail:
+        """Get the request of an operator.
+
+        Returns what an operator of a pipeline did in one request. Its id stands in `operator_requests` of the
+        pipeline request.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the operator's request.
+            version: Name of the pipeline version.
+            metadata_only: True to leave out input and result.
+            pipeline_request_id: Id (UUID) of the pipeline request.
+            pipeline_object_id: Id (UUID) of the object in the pipeline version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The operator's request.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, version or request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}
+        """
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_GET.call(
+            self.api_client,
+            (project_name, pipeline_name, request_id, version, metadata_only, pipeline_request_id, pipeline_object_id),
+            options,
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_GET)
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `pipeline_version_object_requests_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_GET.call_twin(
+            self.api_client,
+            (project_name, pipeline_name, request_id, version, metadata_only, pipeline_request_id, pipeline_object_id),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET)
+    def pipeline_version_object_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the input of an operator's request.
+
+        Downloads the input data of an operator in one request, as JSON.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the operator's request.
+            version: Name of the pipeline version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The input.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, version or request does not exist, or the input is not kept.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/input
+        """
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET.call(
+            self.api_client, (project_name, pipeline_name, request_id, version), options
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET)
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_version_object_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET)
+    def pipeline_version_object_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the result of an operator's request.
+
+        Downloads the result of an operator in one request, as JSON.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the operator's request.
+            version: Name of the pipeline version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, version or request does not exist, or there is no result.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/output
+        """
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET.call(
+            self.api_client, (project_name, pipeline_name, request_id, version), options
+        )
+
+    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET)
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_version_object_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_CANCEL)
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Cancel many requests of a pipeline version.
+
+        Cancels requests of one version that are not done: those named, at most 250, or with an empty list and
+        `status` all that have this status.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            version: Name of the pipeline version.
+            data: Ids (UUIDs) of the requests; empty to cancel all of a status.
+            status: Cancel all requests in this status: `pending` or `processing`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: There are more than 250 ids, or neither ids nor a status.
+            NotFoundError: The project, pipeline, version or a request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/cancel
+        """
+        return _PIPELINE_VERSION_REQUESTS_BATCH_CANCEL.call(
+            self.api_client, (project_name, pipeline_name, version, data, status), options
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_CANCEL)
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `pipeline_version_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
+            self.api_client, (project_name, pipeline_name, version, data, status), options, self._twins_return_data_only
         )
 
     @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_DELETE)
@@ -681,6 +1183,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> models.PipelineRequestCreateResponse:
         """Run a pipeline version directly.
@@ -694,10 +1198,13 @@ class PipelineRequests(Api):
             version: Name of the pipeline version.
             data: A dictionary of the pipeline's input fields to values for structured input; a string or list
                 of strings for plain input.
-            pipeline_timeout: Time limit of the pipeline request as a whole in seconds: 10 to 7200, default
-                3600.
-            deployment_timeout: Time limit of every single deployment request inside the pipeline in seconds:
-                10 to 3600, default 300.
+            pipeline_timeout (deprecated): Time limit of the pipeline request as a whole in seconds: 10 to
+                7200, default 3600.
+            deployment_timeout (until 4.6): Time limit of every single deployment request inside the pipeline
+                in seconds: 10 to 3600, default 300.
+            timeout (since 4.7): Time limit of the whole request in seconds, at most 7200, default 3600; each
+                deployment has what is left of it.
+            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -715,7 +1222,9 @@ class PipelineRequests(Api):
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests
         """
         return _PIPELINE_VERSION_REQUESTS_CREATE.call(
-            self.api_client, (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout), options
+            self.api_client,
+            (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout, timeout, priority),
+            options,
         )
 
     @method_of(_PIPELINE_VERSION_REQUESTS_CREATE)
@@ -727,12 +1236,14 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Any,
     ) -> Any:
         """Like `pipeline_version_requests_create`; on `CoreApi`, returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
-            (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout),
+            (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout, timeout, priority),
             options,
             self._twins_return_data_only,
         )
@@ -828,6 +1339,45 @@ class PipelineRequests(Api):
             self._twins_return_data_only,
         )
 
+    @method_of(_PIPELINE_VERSION_REQUESTS_INPUT_GET)
+    def pipeline_version_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the input of a request of a pipeline version.
+
+        Downloads the input data of a request of one version as JSON, or as text where the input is plain; for
+        data too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            version: Name of the pipeline version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The input.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, version or request does not exist, or the input is not kept.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/input
+        """
+        return _PIPELINE_VERSION_REQUESTS_INPUT_GET.call(
+            self.api_client, (project_name, pipeline_name, request_id, version), options
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_INPUT_GET)
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_version_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_REQUESTS_INPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
+        )
+
     @method_of(_PIPELINE_VERSION_REQUESTS_LIST)
     def pipeline_version_requests_list(
         self,
@@ -854,10 +1404,10 @@ class PipelineRequests(Api):
             pipeline_name: Name of the pipeline.
             version: Name of the pipeline version.
             status: Only requests in this status: `pending`, `processing`, `failed` or `completed`.
-            success: True for the successful requests only, false for the unsuccessful ones.
+            success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
             limit: Most requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
-            sort: Order by creation time: `desc` (newest first, the default) or `asc`.
+            sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             start_date: Only requests created at or after this time, ISO 8601.
             end_date: Only requests created up to this time, ISO 8601.
             search_id: Only requests with this text somewhere in their id.
@@ -924,6 +1474,101 @@ class PipelineRequests(Api):
                 end_date,
                 search_id,
             ),
+            options,
+            self._twins_return_data_only,
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_OUTPUT_GET)
+    def pipeline_version_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> ubiops.rest.RawResponse:
+        """Download the result of a request of a pipeline version.
+
+        Downloads the result of a completed request of one version as JSON, or as text where the output is
+        plain; for results too large to read with the request.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            version: Name of the pipeline version.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The result.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project, pipeline, version or request does not exist, or there is no result.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/output
+        """
+        return _PIPELINE_VERSION_REQUESTS_OUTPUT_GET.call(
+            self.api_client, (project_name, pipeline_name, request_id, version), options
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_OUTPUT_GET)
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
+    ) -> Any:
+        """Like `pipeline_version_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_REQUESTS_OUTPUT_GET.call_twin(
+            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_UPDATE)
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Cancel a request of a pipeline version.
+
+        Cancels a request of one version with those of its objects. A pending request turns `cancelled`
+        straight away; one being processed is `cancelled_pending` until it has stopped.
+
+        Args:
+            project_name: Name of the project.
+            pipeline_name: Name of the pipeline.
+            request_id: Id (UUID) of the request.
+            version: Name of the pipeline version.
+            data: The status `cancelled`.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            An empty object.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The status is not `cancelled`, or the request has already finished.
+            NotFoundError: The project, pipeline, version or request does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
+        """
+        return _PIPELINE_VERSION_REQUESTS_UPDATE.call(
+            self.api_client, (project_name, pipeline_name, request_id, version, data), options
+        )
+
+    @method_of(_PIPELINE_VERSION_REQUESTS_UPDATE)
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Any,
+    ) -> Any:
+        """Like `pipeline_version_requests_update`; on `CoreApi`, returns status and headers too."""
+        return _PIPELINE_VERSION_REQUESTS_UPDATE.call_twin(
+            self.api_client,
+            (project_name, pipeline_name, request_id, version, data),
             options,
             self._twins_return_data_only,
         )

@@ -18,6 +18,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.PipelineRequestBatchCreateResponse]: ...
     @overload
@@ -28,6 +29,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.PipelineRequestBatchCreateResponse]]: ...
     @overload
@@ -38,6 +40,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -48,6 +51,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -58,6 +62,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -68,6 +73,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.PipelineRequestBatchCreateResponse]: ...
     @overload
@@ -78,6 +84,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.PipelineRequestBatchCreateResponse]]: ...
     @overload
@@ -88,6 +95,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -98,6 +106,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -108,6 +117,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -119,6 +129,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.PipelineRequestBatchCreateResponse]: ...
     @overload
@@ -130,6 +141,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.PipelineRequestBatchCreateResponse]]: ...
     @overload
@@ -141,6 +153,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -152,6 +165,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -163,6 +177,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -174,6 +189,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.PipelineRequestBatchCreateResponse]: ...
     @overload
@@ -185,6 +201,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.PipelineRequestBatchCreateResponse]]: ...
     @overload
@@ -196,6 +213,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -207,6 +225,7 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -218,6 +237,97 @@ class PipelineRequests(Api):
         data: list[Any] | dict[str, Any] | str,
         timeout: int | None = None,
         notification_group: str | None = None,
+        priority: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        data: list[str],
+        status: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -308,6 +418,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.PipelineRequestCreateResponse: ...
     @overload
@@ -318,6 +430,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.PipelineRequestCreateResponse]: ...
     @overload
@@ -328,6 +442,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -338,6 +454,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -348,6 +466,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -358,6 +478,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.PipelineRequestCreateResponse: ...
     @overload
@@ -368,6 +490,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.PipelineRequestCreateResponse]: ...
     @overload
@@ -378,6 +502,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -388,6 +514,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -398,6 +526,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -529,6 +659,46 @@ class PipelineRequests(Api):
         request_id: str,
         metadata_only: bool | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def pipeline_requests_list(
@@ -681,6 +851,476 @@ class PipelineRequests(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.SavedLater]
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.OperatorRequestDetail: ...
+    @overload
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.OperatorRequestDetail]: ...
+    @overload
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> models.OperatorRequestDetail: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.OperatorRequestDetail]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        metadata_only: bool | None = None,
+        pipeline_request_id: str | None = None,
+        pipeline_object_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_object_requests_input_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_object_requests_input_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_object_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_object_requests_output_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_object_requests_output_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_object_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_batch_cancel_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        version: str,
+        data: list[str],
+        status: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def pipeline_version_requests_batch_delete(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Unpack[options.Decoded]
     ) -> Any: ...
@@ -829,6 +1469,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.PipelineRequestCreateResponse: ...
     @overload
@@ -840,6 +1482,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.PipelineRequestCreateResponse]: ...
     @overload
@@ -851,6 +1495,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -862,6 +1508,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -873,6 +1521,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -884,6 +1534,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.Decoded],
     ) -> models.PipelineRequestCreateResponse: ...
     @overload
@@ -895,6 +1547,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.PipelineRequestCreateResponse]: ...
     @overload
@@ -906,6 +1560,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
@@ -917,6 +1573,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
@@ -928,6 +1586,8 @@ class PipelineRequests(Api):
         data: Any,
         pipeline_timeout: int | None = None,
         deployment_timeout: int | None = None,
+        timeout: int | None = None,
+        priority: int | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
@@ -1101,6 +1761,66 @@ class PipelineRequests(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def pipeline_version_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_input_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_requests_input_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_requests_input_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_requests_input_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def pipeline_version_requests_list(
         self,
         project_name: str,
@@ -1258,5 +1978,165 @@ class PipelineRequests(Api):
         start_date: str | None = None,
         end_date: str | None = None,
         search_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_output_get(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_requests_output_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_requests_output_get(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Raw]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.RawLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Unpack[options.Saved]
+    ) -> str: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.SavedLater],
+    ) -> AsyncResult[str]: ...
+    @overload
+    def pipeline_version_requests_output_get_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_update(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> Any: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[Any]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def pipeline_version_requests_update_with_http_info(
+        self,
+        project_name: str,
+        pipeline_name: str,
+        request_id: str,
+        version: str,
+        data: models.PipelineRequestUpdate | dict[str, Any],
         **options: Unpack[options.CallOptions],
     ) -> Any: ...

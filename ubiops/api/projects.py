@@ -10,6 +10,18 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_LOGS_LIST = Operation(
+    "logs_list",
+    "GET",
+    "/projects/{project_name}/logs",
+    Path("project_name", "str"),
+    Query("query", "str"),
+    Query("start", "str"),
+    Query("end", "str"),
+    Query("limit", "int"),
+    returns="list[LogList]",
+    since="4.10",
+)
 _PROJECT_AUDIT_EVENTS_LIST = Operation(
     "project_audit_events_list",
     "GET",
@@ -59,12 +71,28 @@ _PROJECT_ENVIRONMENT_VARIABLES_UPDATE = Operation(
     Body("data", "EnvironmentVariableCreate", required=True),
     returns="EnvironmentVariableList",
 )
+_PROJECT_EVENTS_LIST = Operation(
+    "project_events_list",
+    "GET",
+    "/projects/{project_name}/events",
+    Path("project_name", "str"),
+    Query("object_type", "str"),
+    Query("object_id", "str"),
+    Query("start_time", "str"),
+    Query("end_time", "str"),
+    Query("last_seconds", "int"),
+    Query("type", "str"),
+    Query("limit", "int"),
+    Query("offset", "int"),
+    returns="list[EventList]",
+    since="4.15",
+)
 _PROJECT_REQUESTS_LIST = Operation(
     "project_requests_list",
     "GET",
     "/projects/{project_name}/requests",
     Path("project_name", "str"),
-    Query("object_type", "str", required=True),
+    Query("object_type", "str"),
     Query("status", "str"),
     Query("success", "bool"),
     Query("limit", "int"),
@@ -115,7 +143,12 @@ _PROJECTS_GET = Operation(
     "projects_get", "GET", "/projects/{project_name}", Path("project_name", "str"), returns="ProjectDetail"
 )
 _PROJECTS_LIST = Operation(
-    "projects_list", "GET", "/projects", Query("organization", "str"), returns="list[ProjectList]"
+    "projects_list",
+    "GET",
+    "/projects",
+    Query("organization", "str"),
+    Query("labels", "str"),
+    returns="list[ProjectList]",
 )
 _PROJECTS_LOG_LIST = Operation(
     "projects_log_list",
@@ -124,6 +157,8 @@ _PROJECTS_LOG_LIST = Operation(
     Path("project_name", "str"),
     Body("data", "LogsCreate"),
     returns="list[Logs]",
+    until="4.12",
+    successor="logs_list",
 )
 _PROJECTS_RESOURCE_USAGE = Operation(
     "projects_resource_usage",
@@ -150,6 +185,14 @@ _PROJECTS_USAGE_GET = Operation(
     Query("interval", "str"),
     returns="list[Usage]",
 )
+_QUOTAS_LIST = Operation(
+    "quotas_list",
+    "GET",
+    "/projects/{project_name}/quotas",
+    Path("project_name", "str"),
+    returns="list[QuotaDetail]",
+    since="3.14",
+)
 
 
 class Projects(Api):
@@ -159,6 +202,59 @@ class Projects(Api):
     ``_preload_content``, ``_request_timeout`` and ``_headers``. Its twin ``*_with_http_info`` returns
     ``(data, status, headers)`` on `CoreApi`; on a group it does so with ``_return_http_data_only=False``.
     """
+
+    @method_of(_LOGS_LIST)
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> list[models.LogList]:
+        """Query logs.
+
+        Returns log lines that a query selects. Without times these are the last 24 hours; give both or none.
+        `start` is included, `end` is not. A `start` later than `end` searches backwards and returns the
+        newest lines first.
+
+        Args:
+            project_name: Name of the project.
+            query: A part of LogQL: `|=`, `!=`, `|~` and `!~` test the text, `| label = value` (or `!=`;
+                joined by `and`) the fields of `LogMetadata`. Values stand in backticks.
+            start: Start, ISO 8601 or nanoseconds since 1970.
+            end: End, ISO 8601 or nanoseconds since 1970.
+            limit: Most lines to return: 1 to 5000, default 1000.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The lines, in the order of the search.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The query, a time or the limit is not valid.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/logs
+        """
+        return _LOGS_LIST.call(self.api_client, (project_name, query, start, end, limit), options)
+
+    @method_of(_LOGS_LIST)
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `logs_list`; on `CoreApi`, returns status and headers too."""
+        return _LOGS_LIST.call_twin(
+            self.api_client, (project_name, query, start, end, limit), options, self._twins_return_data_only
+        )
 
     @method_of(_PROJECT_AUDIT_EVENTS_LIST)
     def project_audit_events_list(
@@ -374,11 +470,81 @@ class Projects(Api):
             self.api_client, (project_name, id, data), options, self._twins_return_data_only
         )
 
+    @method_of(_PROJECT_EVENTS_LIST)
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> list[models.EventList]:
+        """List project events.
+
+        Lists what happened to the objects of a project, such as an instance that ran out of memory, newest
+        first.
+
+        Args:
+            project_name: Name of the project.
+            object_type: Only events of this kind of object, e.g. `deployment_version`.
+            object_id: Only events of the object with this UUID.
+            start_time: Only events at or after this time, ISO 8601.
+            end_time: Only events up to this time, ISO 8601.
+            last_seconds: Only events of the last so many seconds; not with `start_time` or `end_time`.
+            type: Only events of this type, e.g. `instance_out_of_memory`.
+            limit: Most events to return, default 50.
+            offset: How many to skip at the start, default 0.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The events that match.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: A time is not valid, or `last_seconds` stands with another time.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/events
+        """
+        return _PROJECT_EVENTS_LIST.call(
+            self.api_client,
+            (project_name, object_type, object_id, start_time, end_time, last_seconds, type, limit, offset),
+            options,
+        )
+
+    @method_of(_PROJECT_EVENTS_LIST)
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `project_events_list`; on `CoreApi`, returns status and headers too."""
+        return _PROJECT_EVENTS_LIST.call_twin(
+            self.api_client,
+            (project_name, object_type, object_id, start_time, end_time, last_seconds, type, limit, offset),
+            options,
+            self._twins_return_data_only,
+        )
+
     @method_of(_PROJECT_REQUESTS_LIST)
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -397,7 +563,7 @@ class Projects(Api):
 
         Args:
             project_name: Name of the project.
-            object_type: Which requests to list: `deployment` or `pipeline`.
+            object_type: Which requests to list: `deployment` or `pipeline`; up to 4.12 one had to be named.
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
             success: True for the successful requests only, false for the unsuccessful ones.
@@ -444,7 +610,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -688,13 +854,16 @@ class Projects(Api):
         return _PROJECTS_GET.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_LIST)
-    def projects_list(self, organization: str | None = None, **options: Any) -> list[models.ProjectList]:
+    def projects_list(
+        self, organization: str | None = None, labels: str | None = None, **options: Any
+    ) -> list[models.ProjectList]:
         """List projects.
 
         Lists the projects that the caller has access to, over all of their organizations or in a single one.
 
         Args:
             organization: Only projects of the organization with this name.
+            labels (since 4.11): Only projects with these labels, as `key:value`, separated by commas.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -707,12 +876,14 @@ class Projects(Api):
 
         GET /projects
         """
-        return _PROJECTS_LIST.call(self.api_client, (organization,), options)
+        return _PROJECTS_LIST.call(self.api_client, (organization, labels), options)
 
     @method_of(_PROJECTS_LIST)
-    def projects_list_with_http_info(self, organization: str | None = None, **options: Any) -> Any:
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Any
+    ) -> Any:
         """Like `projects_list`; on `CoreApi`, returns status and headers too."""
-        return _PROJECTS_LIST.call_twin(self.api_client, (organization,), options, self._twins_return_data_only)
+        return _PROJECTS_LIST.call_twin(self.api_client, (organization, labels), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_LOG_LIST)
     def projects_log_list(
@@ -724,6 +895,8 @@ class Projects(Api):
         must match all given filters; none means every line. The search starts at `date` or at the line `id`,
         otherwise at the present moment, and covers `date_range` seconds, backwards if negative. To read on,
         pass the `id` of the last line received; that line is returned once more.
+
+        Deprecated: Installations newer than client 4.12 lack it; use logs_list there.
 
         Args:
             project_name: Name of the project.
@@ -866,3 +1039,30 @@ class Projects(Api):
         return _PROJECTS_USAGE_GET.call_twin(
             self.api_client, (project_name, start_date, end_date, interval), options, self._twins_return_data_only
         )
+
+    @method_of(_QUOTAS_LIST)
+    def quotas_list(self, project_name: str, **options: Any) -> list[models.QuotaDetail]:
+        """List the quotas of a project.
+
+        Lists how many of each kind of resource the project may have. Every member may read them.
+
+        Args:
+            project_name: Name of the project.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The quotas.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/quotas
+        """
+        return _QUOTAS_LIST.call(self.api_client, (project_name,), options)
+
+    @method_of(_QUOTAS_LIST)
+    def quotas_list_with_http_info(self, project_name: str, **options: Any) -> Any:
+        """Like `quotas_list`; on `CoreApi`, returns status and headers too."""
+        return _QUOTAS_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)

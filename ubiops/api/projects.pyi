@@ -3,7 +3,7 @@ import datetime
 from multiprocessing.pool import AsyncResult
 from typing import Any, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, deprecated
 
 import ubiops
 from ubiops import models
@@ -11,6 +11,106 @@ from ubiops.api import options
 from ubiops.api.base import Api
 
 class Projects(Api):
+    @overload
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.LogList]: ...
+    @overload
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.LogList]]: ...
+    @overload
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def logs_list(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.LogList]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.LogList]]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def logs_list_with_http_info(
+        self,
+        project_name: str,
+        query: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
     @overload
     def project_audit_events_list(
         self,
@@ -370,10 +470,150 @@ class Projects(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.EventList]: ...
+    @overload
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.EventList]]: ...
+    @overload
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_events_list(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.EventList]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.EventList]]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def project_events_list_with_http_info(
+        self,
+        project_name: str,
+        object_type: str | None = None,
+        object_id: str | None = None,
+        start_time: str | None = None,
+        end_time: str | None = None,
+        last_seconds: int | None = None,
+        type: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -389,7 +629,7 @@ class Projects(Api):
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -405,7 +645,7 @@ class Projects(Api):
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -421,7 +661,7 @@ class Projects(Api):
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -437,7 +677,7 @@ class Projects(Api):
     def project_requests_list(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -453,7 +693,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -469,7 +709,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -485,7 +725,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -501,7 +741,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -517,7 +757,7 @@ class Projects(Api):
     def project_requests_list_with_http_info(
         self,
         project_name: str,
-        object_type: str,
+        object_type: str | None = None,
         status: str | None = None,
         success: bool | None = None,
         limit: int | None = None,
@@ -797,43 +1037,46 @@ class Projects(Api):
     def projects_get_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
     def projects_list(
-        self, organization: str | None = None, **options: Unpack[options.Decoded]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.Decoded]
     ) -> list[models.ProjectList]: ...
     @overload
     def projects_list(
-        self, organization: str | None = None, **options: Unpack[options.DecodedLater]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[list[models.ProjectList]]: ...
     @overload
     def projects_list(
-        self, organization: str | None = None, **options: Unpack[options.RawOnly]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
     def projects_list(
-        self, organization: str | None = None, **options: Unpack[options.RawOnlyLater]
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
-    def projects_list(self, organization: str | None = None, **options: Unpack[options.CallOptions]) -> Any: ...
-    @overload
-    def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.Decoded]
-    ) -> list[models.ProjectList]: ...
-    @overload
-    def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.ProjectList]]: ...
-    @overload
-    def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.RawOnly]
-    ) -> ubiops.rest.RawResponse: ...
-    @overload
-    def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.RawOnlyLater]
-    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
-    @overload
-    def projects_list_with_http_info(
-        self, organization: str | None = None, **options: Unpack[options.CallOptions]
+    def projects_list(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.Decoded]
+    ) -> list[models.ProjectList]: ...
+    @overload
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.ProjectList]]: ...
+    @overload
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def projects_list_with_http_info(
+        self, organization: str | None = None, labels: str | None = None, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list(
         self,
         project_name: str,
@@ -841,6 +1084,7 @@ class Projects(Api):
         **options: Unpack[options.Decoded],
     ) -> list[models.Logs]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list(
         self,
         project_name: str,
@@ -848,6 +1092,7 @@ class Projects(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Logs]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list(
         self,
         project_name: str,
@@ -855,6 +1100,7 @@ class Projects(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list(
         self,
         project_name: str,
@@ -862,6 +1108,7 @@ class Projects(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list(
         self,
         project_name: str,
@@ -869,6 +1116,7 @@ class Projects(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -876,6 +1124,7 @@ class Projects(Api):
         **options: Unpack[options.Decoded],
     ) -> list[models.Logs]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -883,6 +1132,7 @@ class Projects(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Logs]]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -890,6 +1140,7 @@ class Projects(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -897,6 +1148,7 @@ class Projects(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.12 lack it; use logs_list there.")
     def projects_log_list_with_http_info(
         self,
         project_name: str,
@@ -1071,3 +1323,35 @@ class Projects(Api):
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
+    @overload
+    def quotas_list(self, project_name: str, **options: Unpack[options.Decoded]) -> list[models.QuotaDetail]: ...
+    @overload
+    def quotas_list(
+        self, project_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.QuotaDetail]]: ...
+    @overload
+    def quotas_list(self, project_name: str, **options: Unpack[options.RawOnly]) -> ubiops.rest.RawResponse: ...
+    @overload
+    def quotas_list(
+        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def quotas_list(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.Decoded]
+    ) -> list[models.QuotaDetail]: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[list[models.QuotaDetail]]: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def quotas_list_with_http_info(
+        self, project_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def quotas_list_with_http_info(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...

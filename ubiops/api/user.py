@@ -13,6 +13,7 @@ _USER_CREATE = Operation(
     "user_create", "POST", "/user", Body("data", "UserPendingCreate", required=True), returns="UserPendingDetail"
 )
 _USER_DELETE = Operation("user_delete", "DELETE", "/user")
+_USER_GET = Operation("user_get", "GET", "/user", returns="UserDetail", since="4.13")
 
 
 class User(Api):
@@ -75,3 +76,28 @@ class User(Api):
     def user_delete_with_http_info(self, **options: Any) -> Any:
         """Like `user_delete`; on `CoreApi`, returns status and headers too."""
         return _USER_DELETE.call_twin(self.api_client, (), options, self._twins_return_data_only)
+
+    @method_of(_USER_GET)
+    def user_get(self, **options: Any) -> models.UserDetail:
+        """Get your own user.
+
+        Returns the user that the token belongs to; a quick way to see whether a token is valid.
+
+        Args:
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The user.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /user
+        """
+        return _USER_GET.call(self.api_client, (), options)
+
+    @method_of(_USER_GET)
+    def user_get_with_http_info(self, **options: Any) -> Any:
+        """Like `user_get`; on `CoreApi`, returns status and headers too."""
+        return _USER_GET.call_twin(self.api_client, (), options, self._twins_return_data_only)

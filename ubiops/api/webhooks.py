@@ -7,7 +7,7 @@ from typing import Any
 
 from ubiops import models
 from ubiops.api.base import Api, method_of
-from ubiops.operation import Body, Operation, Path
+from ubiops.operation import Body, Operation, Path, Query
 
 _NOTIFICATION_GROUPS_CREATE = Operation(
     "notification_groups_create",
@@ -16,6 +16,8 @@ _NOTIFICATION_GROUPS_CREATE = Operation(
     Path("project_name", "str"),
     Body("data", "NotificationGroupCreate", required=True),
     returns="NotificationGroupList",
+    until="4.7",
+    successor="webhooks_create",
 )
 _NOTIFICATION_GROUPS_DELETE = Operation(
     "notification_groups_delete",
@@ -23,6 +25,8 @@ _NOTIFICATION_GROUPS_DELETE = Operation(
     "/projects/{project_name}/monitoring/notification-groups/{notification_group_name}",
     Path("project_name", "str"),
     Path("notification_group_name", "str"),
+    until="4.7",
+    successor="webhooks_delete",
 )
 _NOTIFICATION_GROUPS_GET = Operation(
     "notification_groups_get",
@@ -31,6 +35,8 @@ _NOTIFICATION_GROUPS_GET = Operation(
     Path("project_name", "str"),
     Path("notification_group_name", "str"),
     returns="NotificationGroupList",
+    until="4.7",
+    successor="webhooks_get",
 )
 _NOTIFICATION_GROUPS_LIST = Operation(
     "notification_groups_list",
@@ -38,6 +44,8 @@ _NOTIFICATION_GROUPS_LIST = Operation(
     "/projects/{project_name}/monitoring/notification-groups",
     Path("project_name", "str"),
     returns="list[NotificationGroupList]",
+    until="4.7",
+    successor="webhooks_list",
 )
 _NOTIFICATION_GROUPS_UPDATE = Operation(
     "notification_groups_update",
@@ -47,6 +55,73 @@ _NOTIFICATION_GROUPS_UPDATE = Operation(
     Path("notification_group_name", "str"),
     Body("data", "NotificationGroupUpdate", required=True),
     returns="NotificationGroupList",
+    until="4.7",
+    successor="webhooks_update",
+)
+_WEBHOOK_TESTS_CREATE = Operation(
+    "webhook_tests_create",
+    "POST",
+    "/projects/{project_name}/webhooks-tests",
+    Path("project_name", "str"),
+    Body("data", "WebhookTestCreate", required=True),
+    returns="WebhookTestDetail",
+    since="4.1",
+)
+_WEBHOOK_TESTS_GET = Operation(
+    "webhook_tests_get",
+    "GET",
+    "/projects/{project_name}/webhooks-tests/{test_id}",
+    Path("project_name", "str"),
+    Path("test_id", "str"),
+    returns="WebhookTestDetail",
+    since="4.1",
+)
+_WEBHOOKS_CREATE = Operation(
+    "webhooks_create",
+    "POST",
+    "/projects/{project_name}/webhooks",
+    Path("project_name", "str"),
+    Body("data", "WebhookCreate", required=True),
+    returns="WebhookDetail",
+    since="4.1",
+)
+_WEBHOOKS_DELETE = Operation(
+    "webhooks_delete",
+    "DELETE",
+    "/projects/{project_name}/webhooks/{webhook_name}",
+    Path("project_name", "str"),
+    Path("webhook_name", "str"),
+    since="4.1",
+)
+_WEBHOOKS_GET = Operation(
+    "webhooks_get",
+    "GET",
+    "/projects/{project_name}/webhooks/{webhook_name}",
+    Path("project_name", "str"),
+    Path("webhook_name", "str"),
+    returns="WebhookDetail",
+    since="4.1",
+)
+_WEBHOOKS_LIST = Operation(
+    "webhooks_list",
+    "GET",
+    "/projects/{project_name}/webhooks",
+    Path("project_name", "str"),
+    Query("labels", "str"),
+    Query("object_type", "str"),
+    Query("event", "str"),
+    returns="list[WebhookDetail]",
+    since="4.1",
+)
+_WEBHOOKS_UPDATE = Operation(
+    "webhooks_update",
+    "PATCH",
+    "/projects/{project_name}/webhooks/{webhook_name}",
+    Path("project_name", "str"),
+    Path("webhook_name", "str"),
+    Body("data", "WebhookUpdate", required=True),
+    returns="WebhookDetail",
+    since="4.1",
 )
 
 
@@ -66,6 +141,8 @@ class Webhooks(Api):
 
         Creates a named set of contacts. Pass its name as `notification_group` of a batch request, or set it
         as `default_notification_group` of a version, to mail them when a request is done.
+
+        Deprecated: Installations newer than client 4.7 lack it; use webhooks_create there.
 
         Args:
             project_name: Name of the project.
@@ -101,6 +178,8 @@ class Webhooks(Api):
 
         Deletes a notification group; its contacts get no further mail through it.
 
+        Deprecated: Installations newer than client 4.7 lack it; use webhooks_delete there.
+
         Args:
             project_name: Name of the project.
             notification_group_name: Name of the notification group.
@@ -131,6 +210,8 @@ class Webhooks(Api):
         """Get a notification group.
 
         Returns one notification group with its contacts.
+
+        Deprecated: Installations newer than client 4.7 lack it; use webhooks_get there.
 
         Args:
             project_name: Name of the project.
@@ -163,6 +244,8 @@ class Webhooks(Api):
         """List notification groups.
 
         Lists all notification groups of a project with their contacts.
+
+        Deprecated: Installations newer than client 4.7 lack it; use webhooks_list there.
 
         Args:
             project_name: Name of the project.
@@ -200,6 +283,8 @@ class Webhooks(Api):
         Renames a notification group or exchanges its contacts. A field left out keeps its value; a given list
         of contacts replaces the old one.
 
+        Deprecated: Installations newer than client 4.7 lack it; use webhooks_update there.
+
         Args:
             project_name: Name of the project.
             notification_group_name: Name of the notification group.
@@ -231,4 +316,244 @@ class Webhooks(Api):
         """Like `notification_groups_update`; on `CoreApi`, returns status and headers too."""
         return _NOTIFICATION_GROUPS_UPDATE.call_twin(
             self.api_client, (project_name, notification_group_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOK_TESTS_CREATE)
+    def webhook_tests_create(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Any
+    ) -> models.WebhookTestDetail:
+        """Test a webhook.
+
+        Sends a message of a made-up request once, with settings that need not belong to a webhook. Look up
+        what came of it with `webhook_tests_get`.
+
+        Args:
+            project_name: Name of the project.
+            data: What to send, and where to.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The test, `pending`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The URL, the event or the timeout is not valid.
+            NotFoundError: The project, the object or its version does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/webhooks-tests
+        """
+        return _WEBHOOK_TESTS_CREATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_WEBHOOK_TESTS_CREATE)
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `webhook_tests_create`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOK_TESTS_CREATE.call_twin(
+            self.api_client, (project_name, data), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOK_TESTS_GET)
+    def webhook_tests_get(self, project_name: str, test_id: str, **options: Any) -> models.WebhookTestDetail:
+        """Get the result of a webhook test.
+
+        Tells whether the message of a test was delivered.
+
+        Args:
+            project_name: Name of the project.
+            test_id: UUID of the test.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The test.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or test does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/webhooks-tests/{test_id}
+        """
+        return _WEBHOOK_TESTS_GET.call(self.api_client, (project_name, test_id), options)
+
+    @method_of(_WEBHOOK_TESTS_GET)
+    def webhook_tests_get_with_http_info(self, project_name: str, test_id: str, **options: Any) -> Any:
+        """Like `webhook_tests_get`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOK_TESTS_GET.call_twin(
+            self.api_client, (project_name, test_id), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOKS_CREATE)
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Any
+    ) -> models.WebhookDetail:
+        """Create a webhook.
+
+        Has the server POST a JSON message to a URL whenever something happens to the requests of a deployment
+        or pipeline. The message holds event, names and ids of the object and version, request_id, status,
+        text and, where asked for, result. A call counts as delivered with an answer of status 200 to 399.
+
+        Args:
+            project_name: Name of the project.
+            data: What to watch for, and where to send the message.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The new webhook.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The name is taken, or the URL, the event or the timeout is not valid.
+            NotFoundError: The project, the object or its version does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        POST /projects/{project_name}/webhooks
+        """
+        return _WEBHOOKS_CREATE.call(self.api_client, (project_name, data), options)
+
+    @method_of(_WEBHOOKS_CREATE)
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `webhooks_create`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOKS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+
+    @method_of(_WEBHOOKS_DELETE)
+    def webhooks_delete(self, project_name: str, webhook_name: str, **options: Any) -> None:
+        """Delete a webhook.
+
+        Deletes a webhook; nothing is sent any more.
+
+        Args:
+            project_name: Name of the project.
+            webhook_name: Name of the webhook.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or webhook does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        DELETE /projects/{project_name}/webhooks/{webhook_name}
+        """
+        return _WEBHOOKS_DELETE.call(self.api_client, (project_name, webhook_name), options)
+
+    @method_of(_WEBHOOKS_DELETE)
+    def webhooks_delete_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
+        """Like `webhooks_delete`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOKS_DELETE.call_twin(
+            self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOKS_GET)
+    def webhooks_get(self, project_name: str, webhook_name: str, **options: Any) -> models.WebhookDetail:
+        """Get a webhook.
+
+        Returns one webhook. Protected header values are null.
+
+        Args:
+            project_name: Name of the project.
+            webhook_name: Name of the webhook.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The webhook.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project or webhook does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/webhooks/{webhook_name}
+        """
+        return _WEBHOOKS_GET.call(self.api_client, (project_name, webhook_name), options)
+
+    @method_of(_WEBHOOKS_GET)
+    def webhooks_get_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
+        """Like `webhooks_get`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOKS_GET.call_twin(
+            self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOKS_LIST)
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Any,
+    ) -> list[models.WebhookDetail]:
+        """List webhooks.
+
+        Lists the webhooks of a project.
+
+        Args:
+            project_name: Name of the project.
+            labels: Only webhooks with these labels, as `key:value`, separated by commas.
+            object_type: Only those that watch a `deployment`, or a `pipeline`.
+            event: Only those for this event.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The webhooks that match.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            NotFoundError: The project does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        GET /projects/{project_name}/webhooks
+        """
+        return _WEBHOOKS_LIST.call(self.api_client, (project_name, labels, object_type, event), options)
+
+    @method_of(_WEBHOOKS_LIST)
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Like `webhooks_list`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOKS_LIST.call_twin(
+            self.api_client, (project_name, labels, object_type, event), options, self._twins_return_data_only
+        )
+
+    @method_of(_WEBHOOKS_UPDATE)
+    def webhooks_update(
+        self, project_name: str, webhook_name: str, data: models.WebhookUpdate | dict[str, Any], **options: Any
+    ) -> models.WebhookDetail:
+        """Update a webhook.
+
+        Changes the fields that are given. A protected header keeps its value where null is sent for it.
+
+        Args:
+            project_name: Name of the project.
+            webhook_name: Name of the webhook.
+            data: The fields to change.
+            **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
+
+        Returns:
+            The webhook after the change.
+
+        Raises:
+            ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
+            BadRequestError: The name is taken, or the URL, the event or the timeout is not valid.
+            NotFoundError: The project or webhook does not exist.
+            ApiException: Another error of the server, or of the way to it.
+
+        PATCH /projects/{project_name}/webhooks/{webhook_name}
+        """
+        return _WEBHOOKS_UPDATE.call(self.api_client, (project_name, webhook_name, data), options)
+
+    @method_of(_WEBHOOKS_UPDATE)
+    def webhooks_update_with_http_info(
+        self, project_name: str, webhook_name: str, data: models.WebhookUpdate | dict[str, Any], **options: Any
+    ) -> Any:
+        """Like `webhooks_update`; on `CoreApi`, returns status and headers too."""
+        return _WEBHOOKS_UPDATE.call_twin(
+            self.api_client, (project_name, webhook_name, data), options, self._twins_return_data_only
         )

@@ -2,7 +2,7 @@
 from multiprocessing.pool import AsyncResult
 from typing import Any, overload
 
-from typing_extensions import Unpack
+from typing_extensions import Unpack, deprecated
 
 import ubiops
 from ubiops import models
@@ -11,6 +11,7 @@ from ubiops.api.base import Api
 
 class Webhooks(Api):
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create(
         self,
         project_name: str,
@@ -18,6 +19,7 @@ class Webhooks(Api):
         **options: Unpack[options.Decoded],
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create(
         self,
         project_name: str,
@@ -25,6 +27,7 @@ class Webhooks(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create(
         self,
         project_name: str,
@@ -32,6 +35,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create(
         self,
         project_name: str,
@@ -39,6 +43,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create(
         self,
         project_name: str,
@@ -46,6 +51,7 @@ class Webhooks(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -53,6 +59,7 @@ class Webhooks(Api):
         **options: Unpack[options.Decoded],
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -60,6 +67,7 @@ class Webhooks(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -67,6 +75,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -74,6 +83,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_create there.")
     def notification_groups_create_with_http_info(
         self,
         project_name: str,
@@ -81,124 +91,155 @@ class Webhooks(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> None: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[None]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> None: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[None]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_delete there.")
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.Decoded]
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_get there.")
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list(
         self, project_name: str, **options: Unpack[options.Decoded]
     ) -> list[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list(
         self, project_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[list[models.NotificationGroupList]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list(
         self, project_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list(
         self, project_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list(self, project_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.Decoded]
     ) -> list[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.DecodedLater]
     ) -> AsyncResult[list[models.NotificationGroupList]]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.RawOnly]
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.RawOnlyLater]
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_list there.")
     def notification_groups_list_with_http_info(
         self, project_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update(
         self,
         project_name: str,
@@ -207,6 +248,7 @@ class Webhooks(Api):
         **options: Unpack[options.Decoded],
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update(
         self,
         project_name: str,
@@ -215,6 +257,7 @@ class Webhooks(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update(
         self,
         project_name: str,
@@ -223,6 +266,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update(
         self,
         project_name: str,
@@ -231,6 +275,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update(
         self,
         project_name: str,
@@ -239,6 +284,7 @@ class Webhooks(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -247,6 +293,7 @@ class Webhooks(Api):
         **options: Unpack[options.Decoded],
     ) -> models.NotificationGroupList: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -255,6 +302,7 @@ class Webhooks(Api):
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[models.NotificationGroupList]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -263,6 +311,7 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
@@ -271,10 +320,385 @@ class Webhooks(Api):
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
     @overload
+    @deprecated("Installations newer than client 4.7 lack it; use webhooks_update there.")
     def notification_groups_update_with_http_info(
         self,
         project_name: str,
         notification_group_name: str,
         data: models.NotificationGroupUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def webhook_tests_create(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.WebhookTestDetail: ...
+    @overload
+    def webhook_tests_create(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.WebhookTestDetail]: ...
+    @overload
+    def webhook_tests_create(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhook_tests_create(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhook_tests_create(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.WebhookTestDetail: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.WebhookTestDetail]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self,
+        project_name: str,
+        data: models.WebhookTestCreate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhook_tests_create_with_http_info(
+        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhook_tests_get(
+        self, project_name: str, test_id: str, **options: Unpack[options.Decoded]
+    ) -> models.WebhookTestDetail: ...
+    @overload
+    def webhook_tests_get(
+        self, project_name: str, test_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookTestDetail]: ...
+    @overload
+    def webhook_tests_get(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhook_tests_get(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhook_tests_get(self, project_name: str, test_id: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.Decoded]
+    ) -> models.WebhookTestDetail: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookTestDetail]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhook_tests_get_with_http_info(
+        self, project_name: str, test_id: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_create(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.Decoded]
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_create_with_http_info(
+        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_delete(self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]) -> None: ...
+    @overload
+    def webhooks_delete(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def webhooks_delete(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_delete(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_delete(self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]
+    ) -> None: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[None]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_delete_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_get(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_get(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_get(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_get(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_get(self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.Decoded]
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_get_with_http_info(
+        self, project_name: str, webhook_name: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.WebhookDetail]: ...
+    @overload
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.WebhookDetail]]: ...
+    @overload
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_list(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.WebhookDetail]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.WebhookDetail]]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_list_with_http_info(
+        self,
+        project_name: str,
+        labels: str | None = None,
+        object_type: str | None = None,
+        event: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def webhooks_update(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_update(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_update(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_update(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_update(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.Decoded],
+    ) -> models.WebhookDetail: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[models.WebhookDetail]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def webhooks_update_with_http_info(
+        self,
+        project_name: str,
+        webhook_name: str,
+        data: models.WebhookUpdate | dict[str, Any],
         **options: Unpack[options.CallOptions],
     ) -> Any: ...

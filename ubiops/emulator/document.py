@@ -33,7 +33,6 @@ def _undocumented(operation_id: str, *fields: str) -> dict[str, Any]:
 
 
 _UNDOCUMENTED = {
-    "/user": {"get": _undocumented("user_get")},
     "/oauth/sign-in": {"post": _undocumented("oauth_sign_in", "email")},
     "/authorize": {"post": _undocumented("authorize", "email", "password")},
 }
@@ -167,9 +166,6 @@ class Document:
     def __init__(self) -> None:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         document = yaml.load((resources.files("ubiops") / "openapi.yaml").read_text(encoding="utf-8"), loader)
-        for name in ("objects", "attachments"):
-            # The reference lets null remove them all; the schemas follow an older client, which never sent it.
-            document["components"]["schemas"]["PipelineVersionUpdate"]["properties"][name]["type"] = ["array", "null"]
         self.operations: dict[str, Operation] = {}
         self._base: str = document["info"]["version"]
         self._root = _Node()
@@ -258,5 +254,6 @@ def _parameters(operation: Mapping[str, Any], place: str) -> list[Parameter]:
             description["schema"].get("type", "string"),
         )
         for description in operation.get("parameters", ())
-        if description.get("in") == place
+        # Parameters that came to older operations are ignored: their handlers don't know them.
+        if description.get("in") == place and "x-since" not in description
     ]

@@ -7,6 +7,7 @@ from importlib import import_module
 TYPE_CHECKING = False
 
 _MODULES = {
+    "AdditionalData": "ubiops.models.additional_data",
     "AttachmentFieldsList": "ubiops.models.attachment_fields_list",
     "AttachmentSourcesList": "ubiops.models.attachment_sources_list",
     "AttachmentsCreate": "ubiops.models.attachments_create",
@@ -28,6 +29,7 @@ _MODULES = {
     "DeploymentRequestBatchCreateResponse": "ubiops.models.deployment_request_batch_create_response",
     "DeploymentRequestBatchDetail": "ubiops.models.deployment_request_batch_detail",
     "DeploymentRequestCreateResponse": "ubiops.models.deployment_request_create_response",
+    "DeploymentRequestDetail": "ubiops.models.deployment_request_detail",
     "DeploymentRequestList": "ubiops.models.deployment_request_list",
     "DeploymentRequestSingleDetail": "ubiops.models.deployment_request_single_detail",
     "DeploymentRequestUpdate": "ubiops.models.deployment_request_update",
@@ -36,43 +38,95 @@ _MODULES = {
     "DeploymentVersionCreate": "ubiops.models.deployment_version_create",
     "DeploymentVersionDetail": "ubiops.models.deployment_version_detail",
     "DeploymentVersionList": "ubiops.models.deployment_version_list",
+    "DeploymentVersionPort": "ubiops.models.deployment_version_port",
     "DeploymentVersionUpdate": "ubiops.models.deployment_version_update",
     "DirectPipelineRequestDeploymentRequest": "ubiops.models.direct_pipeline_request_deployment_request",
+    "EnvironmentBuildDependency": "ubiops.models.environment_build_dependency",
+    "EnvironmentBuildList": "ubiops.models.environment_build_list",
+    "EnvironmentBuildUpdate": "ubiops.models.environment_build_update",
+    "EnvironmentCreate": "ubiops.models.environment_create",
+    "EnvironmentDetail": "ubiops.models.environment_detail",
+    "EnvironmentList": "ubiops.models.environment_list",
+    "EnvironmentRevisionCreate": "ubiops.models.environment_revision_create",
+    "EnvironmentRevisionDetail": "ubiops.models.environment_revision_detail",
+    "EnvironmentSecretCopy": "ubiops.models.environment_secret_copy",
+    "EnvironmentTagCreate": "ubiops.models.environment_tag_create",
+    "EnvironmentTagDependency": "ubiops.models.environment_tag_dependency",
+    "EnvironmentTagList": "ubiops.models.environment_tag_list",
+    "EnvironmentTagUpdate": "ubiops.models.environment_tag_update",
+    "EnvironmentTagUsage": "ubiops.models.environment_tag_usage",
+    "EnvironmentUpdate": "ubiops.models.environment_update",
+    "EnvironmentUsage": "ubiops.models.environment_usage",
     "EnvironmentVariableCopy": "ubiops.models.environment_variable_copy",
     "EnvironmentVariableCreate": "ubiops.models.environment_variable_create",
     "EnvironmentVariableList": "ubiops.models.environment_variable_list",
+    "EventList": "ubiops.models.event_list",
     "ExportCreate": "ubiops.models.export_create",
     "ExportDetail": "ubiops.models.export_detail",
     "ExportList": "ubiops.models.export_list",
     "ExpressionEvaluate": "ubiops.models.expression_evaluate",
     "ExpressionEvaluateResponse": "ubiops.models.expression_evaluate_response",
     "ExpressionInputFieldCreate": "ubiops.models.expression_input_field_create",
+    "FileCompleteMultipartUpload": "ubiops.models.file_complete_multipart_upload",
     "FileDetail": "ubiops.models.file_detail",
     "FileItem": "ubiops.models.file_item",
+    "FileMultipartUpload": "ubiops.models.file_multipart_upload",
     "FileUploadResponse": "ubiops.models.file_upload_response",
+    "HealthCheck": "ubiops.models.health_check",
     "ImportDetail": "ubiops.models.import_detail",
     "ImportList": "ubiops.models.import_list",
     "ImportUpdate": "ubiops.models.import_update",
     "InheritedEnvironmentVariableList": "ubiops.models.inherited_environment_variable_list",
     "InputFieldWidgetCreate": "ubiops.models.input_field_widget_create",
+    "InputOutputFieldBase": "ubiops.models.input_output_field_base",
     "InputOutputFieldDetail": "ubiops.models.input_output_field_detail",
     "InputOutputFieldList": "ubiops.models.input_output_field_list",
     "InputOutputWidgetList": "ubiops.models.input_output_widget_list",
+    "InstanceDetail": "ubiops.models.instance_detail",
+    "InstanceEvent": "ubiops.models.instance_event",
+    "InstanceEventPaginated": "ubiops.models.instance_event_paginated",
+    "InstanceInstanceTypeDetail": "ubiops.models.instance_instance_type_detail",
+    "InstanceList": "ubiops.models.instance_list",
+    "InstanceListPaginated": "ubiops.models.instance_list_paginated",
+    "InstanceTypeCluster": "ubiops.models.instance_type_cluster",
+    "InstanceTypeGroupCreate": "ubiops.models.instance_type_group_create",
+    "InstanceTypeGroupList": "ubiops.models.instance_type_group_list",
+    "InstanceTypeGroupListPaginated": "ubiops.models.instance_type_group_list_paginated",
+    "InstanceTypeGroupUpdate": "ubiops.models.instance_type_group_update",
+    "InstanceTypeGroupUsage": "ubiops.models.instance_type_group_usage",
+    "InstanceTypeGroupUsagePaginated": "ubiops.models.instance_type_group_usage_paginated",
+    "InstanceTypeItem": "ubiops.models.instance_type_item",
+    "InstanceTypeItemCreate": "ubiops.models.instance_type_item_create",
+    "InstanceTypeList": "ubiops.models.instance_type_list",
+    "InstanceTypeListPaginated": "ubiops.models.instance_type_list_paginated",
+    "InstanceTypeNodePool": "ubiops.models.instance_type_node_pool",
+    "InstanceUpdate": "ubiops.models.instance_update",
+    "LogList": "ubiops.models.log_list",
+    "LogMetadata": "ubiops.models.log_metadata",
     "Logs": "ubiops.models.logs",
     "LogsCreate": "ubiops.models.logs_create",
+    "MetricCreate": "ubiops.models.metric_create",
+    "MetricDetail": "ubiops.models.metric_detail",
+    "MetricUpdate": "ubiops.models.metric_update",
     "Metrics": "ubiops.models.metrics",
+    "Node": "ubiops.models.node",
     "NotificationGroupContact": "ubiops.models.notification_group_contact",
     "NotificationGroupCreate": "ubiops.models.notification_group_create",
     "NotificationGroupList": "ubiops.models.notification_group_list",
     "NotificationGroupUpdate": "ubiops.models.notification_group_update",
+    "OperatorRequestDetail": "ubiops.models.operator_request_detail",
     "OrganizationCreate": "ubiops.models.organization_create",
     "OrganizationDetail": "ubiops.models.organization_detail",
     "OrganizationList": "ubiops.models.organization_list",
+    "OrganizationProjectUsage": "ubiops.models.organization_project_usage",
     "OrganizationUpdate": "ubiops.models.organization_update",
+    "OrganizationUsage": "ubiops.models.organization_usage",
     "OrganizationUserCreate": "ubiops.models.organization_user_create",
     "OrganizationUserDetail": "ubiops.models.organization_user_detail",
+    "OrganizationUserList": "ubiops.models.organization_user_list",
     "OrganizationUserUpdate": "ubiops.models.organization_user_update",
     "OutputFieldWidgetCreate": "ubiops.models.output_field_widget_create",
+    "OutputValueList": "ubiops.models.output_value_list",
     "PermissionList": "ubiops.models.permission_list",
     "PipelineCreate": "ubiops.models.pipeline_create",
     "PipelineCreateResponse": "ubiops.models.pipeline_create_response",
@@ -85,21 +139,30 @@ _MODULES = {
     "PipelineRequestDeploymentRequest": "ubiops.models.pipeline_request_deployment_request",
     "PipelineRequestDetail": "ubiops.models.pipeline_request_detail",
     "PipelineRequestList": "ubiops.models.pipeline_request_list",
+    "PipelineRequestOperatorRequest": "ubiops.models.pipeline_request_operator_request",
+    "PipelineRequestPipelineRequest": "ubiops.models.pipeline_request_pipeline_request",
     "PipelineRequestSingleDetail": "ubiops.models.pipeline_request_single_detail",
+    "PipelineRequestUpdate": "ubiops.models.pipeline_request_update",
     "PipelineUpdate": "ubiops.models.pipeline_update",
     "PipelineVersionCreate": "ubiops.models.pipeline_version_create",
     "PipelineVersionDetail": "ubiops.models.pipeline_version_detail",
     "PipelineVersionList": "ubiops.models.pipeline_version_list",
+    "PipelineVersionObjectConfigurationList": "ubiops.models.pipeline_version_object_configuration_list",
     "PipelineVersionObjectCreate": "ubiops.models.pipeline_version_object_create",
     "PipelineVersionObjectList": "ubiops.models.pipeline_version_object_list",
     "PipelineVersionUpdate": "ubiops.models.pipeline_version_update",
     "ProjectCreate": "ubiops.models.project_create",
+    "ProjectDeploymentVersionUsage": "ubiops.models.project_deployment_version_usage",
     "ProjectDetail": "ubiops.models.project_detail",
+    "ProjectInstanceList": "ubiops.models.project_instance_list",
+    "ProjectInstanceListPaginated": "ubiops.models.project_instance_list_paginated",
     "ProjectList": "ubiops.models.project_list",
     "ProjectResourceUsage": "ubiops.models.project_resource_usage",
     "ProjectUpdate": "ubiops.models.project_update",
+    "ProjectUsage": "ubiops.models.project_usage",
     "ProjectUserCreate": "ubiops.models.project_user_create",
     "ProjectUserList": "ubiops.models.project_user_list",
+    "QuotaDetail": "ubiops.models.quota_detail",
     "RequestsOverview": "ubiops.models.requests_overview",
     "ResourceUsage": "ubiops.models.resource_usage",
     "RevisionCreate": "ubiops.models.revision_create",
@@ -113,19 +176,46 @@ _MODULES = {
     "ScheduleCreate": "ubiops.models.schedule_create",
     "ScheduleList": "ubiops.models.schedule_list",
     "ScheduleUpdate": "ubiops.models.schedule_update",
+    "ServiceCreate": "ubiops.models.service_create",
+    "ServiceDetail": "ubiops.models.service_detail",
+    "ServiceList": "ubiops.models.service_list",
+    "ServiceStatus": "ubiops.models.service_status",
+    "ServiceUpdate": "ubiops.models.service_update",
     "ServiceUserCreate": "ubiops.models.service_user_create",
     "ServiceUserList": "ubiops.models.service_user_list",
     "ServiceUserTokenDetail": "ubiops.models.service_user_token_detail",
     "ServiceUserTokenList": "ubiops.models.service_user_token_list",
+    "ServicesUserConcurrencyLimitCreate": "ubiops.models.services_user_concurrency_limit_create",
+    "ServicesUserConcurrencyLimitList": "ubiops.models.services_user_concurrency_limit_list",
+    "ServicesUserConcurrencyLimitUpdate": "ubiops.models.services_user_concurrency_limit_update",
+    "ServicesUserRateLimitCreate": "ubiops.models.services_user_rate_limit_create",
+    "ServicesUserRateLimitList": "ubiops.models.services_user_rate_limit_list",
+    "ServicesUserRateLimitUpdate": "ubiops.models.services_user_rate_limit_update",
     "Status": "ubiops.models.status",
+    "Success": "ubiops.models.success",
+    "TemplateDeploymentList": "ubiops.models.template_deployment_list",
+    "TimeSeriesDataCreate": "ubiops.models.time_series_data_create",
+    "TimeSeriesDataList": "ubiops.models.time_series_data_list",
+    "TimeSeriesDataPointCreate": "ubiops.models.time_series_data_point_create",
+    "TimeSeriesDataPointList": "ubiops.models.time_series_data_point_list",
+    "TimeSeriesSearch": "ubiops.models.time_series_search",
     "Usage": "ubiops.models.usage",
     "UsageMetric": "ubiops.models.usage_metric",
+    "UserDetail": "ubiops.models.user_detail",
     "UserPendingCreate": "ubiops.models.user_pending_create",
     "UserPendingDetail": "ubiops.models.user_pending_detail",
+    "Voucher": "ubiops.models.voucher",
+    "WebhookCreate": "ubiops.models.webhook_create",
+    "WebhookDetail": "ubiops.models.webhook_detail",
+    "WebhookHeader": "ubiops.models.webhook_header",
+    "WebhookTestCreate": "ubiops.models.webhook_test_create",
+    "WebhookTestDetail": "ubiops.models.webhook_test_detail",
+    "WebhookUpdate": "ubiops.models.webhook_update",
 }
 _SUBMODULES = [module.rpartition(".")[2] for module in _MODULES.values()]
 
 __all__ = [
+    "AdditionalData",
     "AttachmentFieldsList",
     "AttachmentSourcesList",
     "AttachmentsCreate",
@@ -147,6 +237,7 @@ __all__ = [
     "DeploymentRequestBatchCreateResponse",
     "DeploymentRequestBatchDetail",
     "DeploymentRequestCreateResponse",
+    "DeploymentRequestDetail",
     "DeploymentRequestList",
     "DeploymentRequestSingleDetail",
     "DeploymentRequestUpdate",
@@ -155,43 +246,95 @@ __all__ = [
     "DeploymentVersionCreate",
     "DeploymentVersionDetail",
     "DeploymentVersionList",
+    "DeploymentVersionPort",
     "DeploymentVersionUpdate",
     "DirectPipelineRequestDeploymentRequest",
+    "EnvironmentBuildDependency",
+    "EnvironmentBuildList",
+    "EnvironmentBuildUpdate",
+    "EnvironmentCreate",
+    "EnvironmentDetail",
+    "EnvironmentList",
+    "EnvironmentRevisionCreate",
+    "EnvironmentRevisionDetail",
+    "EnvironmentSecretCopy",
+    "EnvironmentTagCreate",
+    "EnvironmentTagDependency",
+    "EnvironmentTagList",
+    "EnvironmentTagUpdate",
+    "EnvironmentTagUsage",
+    "EnvironmentUpdate",
+    "EnvironmentUsage",
     "EnvironmentVariableCopy",
     "EnvironmentVariableCreate",
     "EnvironmentVariableList",
+    "EventList",
     "ExportCreate",
     "ExportDetail",
     "ExportList",
     "ExpressionEvaluate",
     "ExpressionEvaluateResponse",
     "ExpressionInputFieldCreate",
+    "FileCompleteMultipartUpload",
     "FileDetail",
     "FileItem",
+    "FileMultipartUpload",
     "FileUploadResponse",
+    "HealthCheck",
     "ImportDetail",
     "ImportList",
     "ImportUpdate",
     "InheritedEnvironmentVariableList",
     "InputFieldWidgetCreate",
+    "InputOutputFieldBase",
     "InputOutputFieldDetail",
     "InputOutputFieldList",
     "InputOutputWidgetList",
+    "InstanceDetail",
+    "InstanceEvent",
+    "InstanceEventPaginated",
+    "InstanceInstanceTypeDetail",
+    "InstanceList",
+    "InstanceListPaginated",
+    "InstanceTypeCluster",
+    "InstanceTypeGroupCreate",
+    "InstanceTypeGroupList",
+    "InstanceTypeGroupListPaginated",
+    "InstanceTypeGroupUpdate",
+    "InstanceTypeGroupUsage",
+    "InstanceTypeGroupUsagePaginated",
+    "InstanceTypeItem",
+    "InstanceTypeItemCreate",
+    "InstanceTypeList",
+    "InstanceTypeListPaginated",
+    "InstanceTypeNodePool",
+    "InstanceUpdate",
+    "LogList",
+    "LogMetadata",
     "Logs",
     "LogsCreate",
+    "MetricCreate",
+    "MetricDetail",
+    "MetricUpdate",
     "Metrics",
+    "Node",
     "NotificationGroupContact",
     "NotificationGroupCreate",
     "NotificationGroupList",
     "NotificationGroupUpdate",
+    "OperatorRequestDetail",
     "OrganizationCreate",
     "OrganizationDetail",
     "OrganizationList",
+    "OrganizationProjectUsage",
     "OrganizationUpdate",
+    "OrganizationUsage",
     "OrganizationUserCreate",
     "OrganizationUserDetail",
+    "OrganizationUserList",
     "OrganizationUserUpdate",
     "OutputFieldWidgetCreate",
+    "OutputValueList",
     "PermissionList",
     "PipelineCreate",
     "PipelineCreateResponse",
@@ -204,21 +347,30 @@ __all__ = [
     "PipelineRequestDeploymentRequest",
     "PipelineRequestDetail",
     "PipelineRequestList",
+    "PipelineRequestOperatorRequest",
+    "PipelineRequestPipelineRequest",
     "PipelineRequestSingleDetail",
+    "PipelineRequestUpdate",
     "PipelineUpdate",
     "PipelineVersionCreate",
     "PipelineVersionDetail",
     "PipelineVersionList",
+    "PipelineVersionObjectConfigurationList",
     "PipelineVersionObjectCreate",
     "PipelineVersionObjectList",
     "PipelineVersionUpdate",
     "ProjectCreate",
+    "ProjectDeploymentVersionUsage",
     "ProjectDetail",
+    "ProjectInstanceList",
+    "ProjectInstanceListPaginated",
     "ProjectList",
     "ProjectResourceUsage",
     "ProjectUpdate",
+    "ProjectUsage",
     "ProjectUserCreate",
     "ProjectUserList",
+    "QuotaDetail",
     "RequestsOverview",
     "ResourceUsage",
     "RevisionCreate",
@@ -232,18 +384,45 @@ __all__ = [
     "ScheduleCreate",
     "ScheduleList",
     "ScheduleUpdate",
+    "ServiceCreate",
+    "ServiceDetail",
+    "ServiceList",
+    "ServiceStatus",
+    "ServiceUpdate",
     "ServiceUserCreate",
     "ServiceUserList",
     "ServiceUserTokenDetail",
     "ServiceUserTokenList",
+    "ServicesUserConcurrencyLimitCreate",
+    "ServicesUserConcurrencyLimitList",
+    "ServicesUserConcurrencyLimitUpdate",
+    "ServicesUserRateLimitCreate",
+    "ServicesUserRateLimitList",
+    "ServicesUserRateLimitUpdate",
     "Status",
+    "Success",
+    "TemplateDeploymentList",
+    "TimeSeriesDataCreate",
+    "TimeSeriesDataList",
+    "TimeSeriesDataPointCreate",
+    "TimeSeriesDataPointList",
+    "TimeSeriesSearch",
     "Usage",
     "UsageMetric",
+    "UserDetail",
     "UserPendingCreate",
     "UserPendingDetail",
+    "Voucher",
+    "WebhookCreate",
+    "WebhookDetail",
+    "WebhookHeader",
+    "WebhookTestCreate",
+    "WebhookTestDetail",
+    "WebhookUpdate",
 ]
 
 if TYPE_CHECKING:
+    from ubiops.models.additional_data import AdditionalData
     from ubiops.models.attachment_fields_list import AttachmentFieldsList
     from ubiops.models.attachment_sources_list import AttachmentSourcesList
     from ubiops.models.attachments_create import AttachmentsCreate
@@ -265,6 +444,7 @@ if TYPE_CHECKING:
     from ubiops.models.deployment_request_batch_create_response import DeploymentRequestBatchCreateResponse
     from ubiops.models.deployment_request_batch_detail import DeploymentRequestBatchDetail
     from ubiops.models.deployment_request_create_response import DeploymentRequestCreateResponse
+    from ubiops.models.deployment_request_detail import DeploymentRequestDetail
     from ubiops.models.deployment_request_list import DeploymentRequestList
     from ubiops.models.deployment_request_single_detail import DeploymentRequestSingleDetail
     from ubiops.models.deployment_request_update import DeploymentRequestUpdate
@@ -273,43 +453,95 @@ if TYPE_CHECKING:
     from ubiops.models.deployment_version_create import DeploymentVersionCreate
     from ubiops.models.deployment_version_detail import DeploymentVersionDetail
     from ubiops.models.deployment_version_list import DeploymentVersionList
+    from ubiops.models.deployment_version_port import DeploymentVersionPort
     from ubiops.models.deployment_version_update import DeploymentVersionUpdate
     from ubiops.models.direct_pipeline_request_deployment_request import DirectPipelineRequestDeploymentRequest
+    from ubiops.models.environment_build_dependency import EnvironmentBuildDependency
+    from ubiops.models.environment_build_list import EnvironmentBuildList
+    from ubiops.models.environment_build_update import EnvironmentBuildUpdate
+    from ubiops.models.environment_create import EnvironmentCreate
+    from ubiops.models.environment_detail import EnvironmentDetail
+    from ubiops.models.environment_list import EnvironmentList
+    from ubiops.models.environment_revision_create import EnvironmentRevisionCreate
+    from ubiops.models.environment_revision_detail import EnvironmentRevisionDetail
+    from ubiops.models.environment_secret_copy import EnvironmentSecretCopy
+    from ubiops.models.environment_tag_create import EnvironmentTagCreate
+    from ubiops.models.environment_tag_dependency import EnvironmentTagDependency
+    from ubiops.models.environment_tag_list import EnvironmentTagList
+    from ubiops.models.environment_tag_update import EnvironmentTagUpdate
+    from ubiops.models.environment_tag_usage import EnvironmentTagUsage
+    from ubiops.models.environment_update import EnvironmentUpdate
+    from ubiops.models.environment_usage import EnvironmentUsage
     from ubiops.models.environment_variable_copy import EnvironmentVariableCopy
     from ubiops.models.environment_variable_create import EnvironmentVariableCreate
     from ubiops.models.environment_variable_list import EnvironmentVariableList
+    from ubiops.models.event_list import EventList
     from ubiops.models.export_create import ExportCreate
     from ubiops.models.export_detail import ExportDetail
     from ubiops.models.export_list import ExportList
     from ubiops.models.expression_evaluate import ExpressionEvaluate
     from ubiops.models.expression_evaluate_response import ExpressionEvaluateResponse
     from ubiops.models.expression_input_field_create import ExpressionInputFieldCreate
+    from ubiops.models.file_complete_multipart_upload import FileCompleteMultipartUpload
     from ubiops.models.file_detail import FileDetail
     from ubiops.models.file_item import FileItem
+    from ubiops.models.file_multipart_upload import FileMultipartUpload
     from ubiops.models.file_upload_response import FileUploadResponse
+    from ubiops.models.health_check import HealthCheck
     from ubiops.models.import_detail import ImportDetail
     from ubiops.models.import_list import ImportList
     from ubiops.models.import_update import ImportUpdate
     from ubiops.models.inherited_environment_variable_list import InheritedEnvironmentVariableList
     from ubiops.models.input_field_widget_create import InputFieldWidgetCreate
+    from ubiops.models.input_output_field_base import InputOutputFieldBase
     from ubiops.models.input_output_field_detail import InputOutputFieldDetail
     from ubiops.models.input_output_field_list import InputOutputFieldList
     from ubiops.models.input_output_widget_list import InputOutputWidgetList
+    from ubiops.models.instance_detail import InstanceDetail
+    from ubiops.models.instance_event import InstanceEvent
+    from ubiops.models.instance_event_paginated import InstanceEventPaginated
+    from ubiops.models.instance_instance_type_detail import InstanceInstanceTypeDetail
+    from ubiops.models.instance_list import InstanceList
+    from ubiops.models.instance_list_paginated import InstanceListPaginated
+    from ubiops.models.instance_type_cluster import InstanceTypeCluster
+    from ubiops.models.instance_type_group_create import InstanceTypeGroupCreate
+    from ubiops.models.instance_type_group_list import InstanceTypeGroupList
+    from ubiops.models.instance_type_group_list_paginated import InstanceTypeGroupListPaginated
+    from ubiops.models.instance_type_group_update import InstanceTypeGroupUpdate
+    from ubiops.models.instance_type_group_usage import InstanceTypeGroupUsage
+    from ubiops.models.instance_type_group_usage_paginated import InstanceTypeGroupUsagePaginated
+    from ubiops.models.instance_type_item import InstanceTypeItem
+    from ubiops.models.instance_type_item_create import InstanceTypeItemCreate
+    from ubiops.models.instance_type_list import InstanceTypeList
+    from ubiops.models.instance_type_list_paginated import InstanceTypeListPaginated
+    from ubiops.models.instance_type_node_pool import InstanceTypeNodePool
+    from ubiops.models.instance_update import InstanceUpdate
+    from ubiops.models.log_list import LogList
+    from ubiops.models.log_metadata import LogMetadata
     from ubiops.models.logs import Logs
     from ubiops.models.logs_create import LogsCreate
+    from ubiops.models.metric_create import MetricCreate
+    from ubiops.models.metric_detail import MetricDetail
+    from ubiops.models.metric_update import MetricUpdate
     from ubiops.models.metrics import Metrics
+    from ubiops.models.node import Node
     from ubiops.models.notification_group_contact import NotificationGroupContact
     from ubiops.models.notification_group_create import NotificationGroupCreate
     from ubiops.models.notification_group_list import NotificationGroupList
     from ubiops.models.notification_group_update import NotificationGroupUpdate
+    from ubiops.models.operator_request_detail import OperatorRequestDetail
     from ubiops.models.organization_create import OrganizationCreate
     from ubiops.models.organization_detail import OrganizationDetail
     from ubiops.models.organization_list import OrganizationList
+    from ubiops.models.organization_project_usage import OrganizationProjectUsage
     from ubiops.models.organization_update import OrganizationUpdate
+    from ubiops.models.organization_usage import OrganizationUsage
     from ubiops.models.organization_user_create import OrganizationUserCreate
     from ubiops.models.organization_user_detail import OrganizationUserDetail
+    from ubiops.models.organization_user_list import OrganizationUserList
     from ubiops.models.organization_user_update import OrganizationUserUpdate
     from ubiops.models.output_field_widget_create import OutputFieldWidgetCreate
+    from ubiops.models.output_value_list import OutputValueList
     from ubiops.models.permission_list import PermissionList
     from ubiops.models.pipeline_create import PipelineCreate
     from ubiops.models.pipeline_create_response import PipelineCreateResponse
@@ -322,21 +554,30 @@ if TYPE_CHECKING:
     from ubiops.models.pipeline_request_deployment_request import PipelineRequestDeploymentRequest
     from ubiops.models.pipeline_request_detail import PipelineRequestDetail
     from ubiops.models.pipeline_request_list import PipelineRequestList
+    from ubiops.models.pipeline_request_operator_request import PipelineRequestOperatorRequest
+    from ubiops.models.pipeline_request_pipeline_request import PipelineRequestPipelineRequest
     from ubiops.models.pipeline_request_single_detail import PipelineRequestSingleDetail
+    from ubiops.models.pipeline_request_update import PipelineRequestUpdate
     from ubiops.models.pipeline_update import PipelineUpdate
     from ubiops.models.pipeline_version_create import PipelineVersionCreate
     from ubiops.models.pipeline_version_detail import PipelineVersionDetail
     from ubiops.models.pipeline_version_list import PipelineVersionList
+    from ubiops.models.pipeline_version_object_configuration_list import PipelineVersionObjectConfigurationList
     from ubiops.models.pipeline_version_object_create import PipelineVersionObjectCreate
     from ubiops.models.pipeline_version_object_list import PipelineVersionObjectList
     from ubiops.models.pipeline_version_update import PipelineVersionUpdate
     from ubiops.models.project_create import ProjectCreate
+    from ubiops.models.project_deployment_version_usage import ProjectDeploymentVersionUsage
     from ubiops.models.project_detail import ProjectDetail
+    from ubiops.models.project_instance_list import ProjectInstanceList
+    from ubiops.models.project_instance_list_paginated import ProjectInstanceListPaginated
     from ubiops.models.project_list import ProjectList
     from ubiops.models.project_resource_usage import ProjectResourceUsage
     from ubiops.models.project_update import ProjectUpdate
+    from ubiops.models.project_usage import ProjectUsage
     from ubiops.models.project_user_create import ProjectUserCreate
     from ubiops.models.project_user_list import ProjectUserList
+    from ubiops.models.quota_detail import QuotaDetail
     from ubiops.models.requests_overview import RequestsOverview
     from ubiops.models.resource_usage import ResourceUsage
     from ubiops.models.revision_create import RevisionCreate
@@ -350,15 +591,41 @@ if TYPE_CHECKING:
     from ubiops.models.schedule_create import ScheduleCreate
     from ubiops.models.schedule_list import ScheduleList
     from ubiops.models.schedule_update import ScheduleUpdate
+    from ubiops.models.service_create import ServiceCreate
+    from ubiops.models.service_detail import ServiceDetail
+    from ubiops.models.service_list import ServiceList
+    from ubiops.models.service_status import ServiceStatus
+    from ubiops.models.service_update import ServiceUpdate
     from ubiops.models.service_user_create import ServiceUserCreate
     from ubiops.models.service_user_list import ServiceUserList
     from ubiops.models.service_user_token_detail import ServiceUserTokenDetail
     from ubiops.models.service_user_token_list import ServiceUserTokenList
+    from ubiops.models.services_user_concurrency_limit_create import ServicesUserConcurrencyLimitCreate
+    from ubiops.models.services_user_concurrency_limit_list import ServicesUserConcurrencyLimitList
+    from ubiops.models.services_user_concurrency_limit_update import ServicesUserConcurrencyLimitUpdate
+    from ubiops.models.services_user_rate_limit_create import ServicesUserRateLimitCreate
+    from ubiops.models.services_user_rate_limit_list import ServicesUserRateLimitList
+    from ubiops.models.services_user_rate_limit_update import ServicesUserRateLimitUpdate
     from ubiops.models.status import Status
+    from ubiops.models.success import Success
+    from ubiops.models.template_deployment_list import TemplateDeploymentList
+    from ubiops.models.time_series_data_create import TimeSeriesDataCreate
+    from ubiops.models.time_series_data_list import TimeSeriesDataList
+    from ubiops.models.time_series_data_point_create import TimeSeriesDataPointCreate
+    from ubiops.models.time_series_data_point_list import TimeSeriesDataPointList
+    from ubiops.models.time_series_search import TimeSeriesSearch
     from ubiops.models.usage import Usage
     from ubiops.models.usage_metric import UsageMetric
+    from ubiops.models.user_detail import UserDetail
     from ubiops.models.user_pending_create import UserPendingCreate
     from ubiops.models.user_pending_detail import UserPendingDetail
+    from ubiops.models.voucher import Voucher
+    from ubiops.models.webhook_create import WebhookCreate
+    from ubiops.models.webhook_detail import WebhookDetail
+    from ubiops.models.webhook_header import WebhookHeader
+    from ubiops.models.webhook_test_create import WebhookTestCreate
+    from ubiops.models.webhook_test_detail import WebhookTestDetail
+    from ubiops.models.webhook_update import WebhookUpdate
 else:
 
     def __getattr__(name):

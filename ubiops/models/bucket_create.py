@@ -20,8 +20,8 @@ class BucketCreate(
     Attributes:
         name (str, required, not empty): Name of the bucket, unique in its project: at most 64 lowercase
             letters, digits and dashes, starting with a letter.
-        provider (str, required): Where the files are: `ubiops`, the API's default, `google_cloud_storage`,
-            `amazon_s3` or `azure_blob_storage`.
+        provider (str): Where the files are: `ubiops`, the API's default, `google_cloud_storage`, `amazon_s3`
+            or `azure_blob_storage`.
         credentials (dict[str, str], nullable): Not for `ubiops`. S3: `access_key`, `secret_key`. Azure:
             `connection_string` (`Name=value` pairs joined by `;`). Google: `json_key_file`.
         configuration (dict[str, str], nullable): Not for `ubiops`. S3: `region`, `bucket`, `prefix`. Azure:
@@ -33,9 +33,7 @@ class BucketCreate(
     """
 
     name: str = field("str", required=True, min_length=1)
-    provider: str = field(
-        "str", required=True, enum=("ubiops", "google_cloud_storage", "amazon_s3", "azure_blob_storage")
-    )
+    provider: str | None = field("str", enum=("ubiops", "google_cloud_storage", "amazon_s3", "azure_blob_storage"))
     credentials: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
     configuration: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
     ttl: int | Null | None = field("int", nullable=True)

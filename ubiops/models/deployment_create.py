@@ -33,6 +33,8 @@ class DeploymentCreate(
         output_fields (list[DeploymentOutputFieldCreate]): Output fields, each with `name`, `data_type` and
             optionally `widget`; required for `structured`, empty or left out for `plain`.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
+        supports_request_format (bool): Whether it takes requests; true by default. False for an image that
+            only runs, reached through a service, without input and output.
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)
@@ -42,6 +44,7 @@ class DeploymentCreate(
     input_fields: list[DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]")
     output_fields: list[DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
+    supports_request_format: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -54,6 +57,7 @@ class DeploymentCreate(
             input_fields: Sequence[DeploymentInputFieldCreate | dict[str, Any]] | None = None,
             output_fields: Sequence[DeploymentOutputFieldCreate | dict[str, Any]] | None = None,
             labels: dict[str, str] | Null | None = None,
+            supports_request_format: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -32,6 +32,7 @@ class DeploymentCreateResponse(Model):
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
+        supports_request_format (bool): Whether it takes requests.
     """
 
     id: str | None = field("str")
@@ -45,6 +46,7 @@ class DeploymentCreateResponse(Model):
     labels: dict[str, str] | None = field("dict(str, str)", nullable=True)
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
+    supports_request_format: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -61,6 +63,7 @@ class DeploymentCreateResponse(Model):
             labels: dict[str, str] | Null | None = None,
             creation_date: datetime.datetime | str | None = None,
             last_updated: datetime.datetime | str | None = None,
+            supports_request_format: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

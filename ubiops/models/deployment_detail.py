@@ -33,6 +33,7 @@ class DeploymentDetail(Model):
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
         default_version (str): Version that serves requests naming none; not set while there is none.
+        supports_request_format (bool): Whether it takes requests.
     """
 
     id: str | None = field("str")
@@ -47,6 +48,7 @@ class DeploymentDetail(Model):
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
     default_version: str | None = field("str")
+    supports_request_format: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -64,6 +66,7 @@ class DeploymentDetail(Model):
             creation_date: datetime.datetime | str | None = None,
             last_updated: datetime.datetime | str | None = None,
             default_version: str | None = None,
+            supports_request_format: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -31,6 +31,7 @@ class DeploymentList(Model):
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
         number_of_versions (int): How many versions it has.
+        supports_request_format (bool): Whether it takes requests.
     """
 
     id: str | None = field("str")
@@ -45,6 +46,7 @@ class DeploymentList(Model):
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
     number_of_versions: int | None = field("int")
+    supports_request_format: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -62,6 +64,7 @@ class DeploymentList(Model):
             creation_date: datetime.datetime | str | None = None,
             last_updated: datetime.datetime | str | None = None,
             number_of_versions: int | None = None,
+            supports_request_format: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -23,6 +23,8 @@ class DeploymentRequestCreateResponse(Model):
         result (Any, nullable): What the deployment returned: a dictionary, a string if the output is plain,
             or a list of them for a list of inputs; null on failure.
         error_message (str, nullable): Why the request failed; null if it did not.
+        status (str): `pending`, `processing`, `completed`, `failed`, `cancelled_pending` or `cancelled`.
+        timeout (int, nullable): Time limit in seconds.
     """
 
     id: str = field("str", required=True)
@@ -31,6 +33,8 @@ class DeploymentRequestCreateResponse(Model):
     success: bool = field("bool", required=True)
     result: Any = field("object", nullable=True)
     error_message: str | None = field("str", nullable=True)
+    status: str | None = field("str")
+    timeout: int | None = field("int", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -42,6 +46,8 @@ class DeploymentRequestCreateResponse(Model):
             success: bool | None = None,
             result: Any = None,
             error_message: str | Null | None = None,
+            status: str | None = None,
+            timeout: int | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

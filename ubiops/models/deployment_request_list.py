@@ -26,6 +26,8 @@ class DeploymentRequestList(Model):
         time_created (datetime.datetime, required): When the request was made.
         time_started (datetime.datetime, nullable): When processing began; null before that.
         time_completed (datetime.datetime, nullable): When processing ended; null before that.
+        input_size (int, nullable): Size of the input in bytes.
+        output_size (int, nullable): Size of the result in bytes.
     """
 
     id: str = field("str", required=True)
@@ -38,6 +40,8 @@ class DeploymentRequestList(Model):
     time_created: datetime.datetime = field("datetime", required=True)
     time_started: datetime.datetime | None = field("datetime", nullable=True)
     time_completed: datetime.datetime | None = field("datetime", nullable=True)
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -51,6 +55,8 @@ class DeploymentRequestList(Model):
             time_created: datetime.datetime | str | None = None,
             time_started: datetime.datetime | str | Null | None = None,
             time_completed: datetime.datetime | str | Null | None = None,
+            input_size: int | Null | None = None,
+            output_size: int | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

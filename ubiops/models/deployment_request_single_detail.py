@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ubiops.configuration import Configuration
+    from ubiops.models.additional_data import AdditionalData
     from ubiops.schema import Null
 
 
@@ -37,6 +38,10 @@ class DeploymentRequestSingleDetail(Model):
         origin (dict[str, str], nullable): Where it came from: names of the deployment and its version, of the
             pipeline and its version, or of the schedule that made it.
         created_by (str, nullable): Email of the user who made the request, or `UbiOps` if a service made it.
+        input_size (int, nullable): Size of the input in bytes.
+        output_size (int, nullable): Size of the result in bytes.
+        timeout (int, nullable): Time limit in seconds.
+        additional_data (AdditionalData, nullable): How it came, where it was made through a service.
     """
 
     id: str = field("str", required=True)
@@ -56,6 +61,10 @@ class DeploymentRequestSingleDetail(Model):
     notification_group: str | None = field("str", nullable=True)
     origin: dict[str, str] | None = field("dict(str, str)", nullable=True)
     created_by: str | None = field("str", nullable=True)
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
+    timeout: int | None = field("int", nullable=True)
+    additional_data: AdditionalData | None = field("AdditionalData", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -76,6 +85,10 @@ class DeploymentRequestSingleDetail(Model):
             notification_group: str | Null | None = None,
             origin: dict[str, str] | Null | None = None,
             created_by: str | Null | None = None,
+            input_size: int | Null | None = None,
+            output_size: int | Null | None = None,
+            timeout: int | Null | None = None,
+            additional_data: AdditionalData | dict[str, Any] | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -29,6 +29,10 @@ class DeploymentRequestUpdate(
         "result",
         "origin",
         "created_by",
+        "input_size",
+        "output_size",
+        "timeout",
+        "additional_data",
     ),
 ):
     """Changes to a deployment request; what is left out stays.

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 class DeploymentUpdate(
     Model,
     body=True,
-    read_only=("id", "project", "input_type", "output_type", "creation_date", "last_updated", "number_of_versions"),
+    read_only=(
+        "id",
+        "project",
+        "input_type",
+        "output_type",
+        "creation_date",
+        "last_updated",
+        "supports_request_format",
+        "number_of_versions",
+    ),
 ):
     """What to change in a deployment; fields left out keep their value.
 

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 from ubiops.model import Model, field
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ubiops.configuration import Configuration
+    from ubiops.models.deployment_version_port import DeploymentVersionPort
+    from ubiops.models.health_check import HealthCheck
     from ubiops.schema import Null
 
 
@@ -27,6 +30,9 @@ class DeploymentVersionCreate(
         "has_request_method",
         "has_requests_method",
         "last_file_uploaded",
+        "default",
+        "environment_display_name",
+        "latest_revision",
     ),
 ):
     """What is needed to create a deployment version. The defaults do where response time is no concern.
@@ -63,6 +69,23 @@ class DeploymentVersionCreate(
             false.
         restart_request_interruption (bool, default `False`): Whether requests start anew when their instance
             is lost; default false. Requests that fail are never repeated.
+        environment (str, not empty): Name of the environment to run in, of the system or the project, e.g.
+            `python3-11`; without it a default of the server.
+        instance_type_group_id (str): UUID of the instance type group to run on, in place of `instance_type`.
+        instance_type_group_name (str, not empty): Name of the instance type group to run on, in place of
+            `instance_type`; of equal names the first found.
+        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
+            (observed default 100000); more are refused.
+        ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
+        scaling_strategy (str): `default` or `moderate`, which starts fewer instances at a time.
+        instance_processes (int): Processes in each instance that handle requests at the same time; default 1.
+        health_check (HealthCheck, nullable): How instances are asked whether they can serve; null for no
+            check.
+        environment_name (str, not empty): Name of the environment to run in; goes with `environment_tag`.
+        environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
+        command (Any, nullable): Command that the image runs in place of its entry point, a list of strings;
+            null for its own.
+        args (Any, nullable): Arguments of that command, a list of strings; null for the image's own.
     """
 
     version: str = field("str", required=True, min_length=1)
@@ -82,6 +105,18 @@ class DeploymentVersionCreate(
     maximum_queue_size_batch: int | None = field("int")
     static_ip: bool | None = field("bool", default=False)
     restart_request_interruption: bool | None = field("bool", default=False)
+    environment: str | None = field("str", min_length=1)
+    instance_type_group_id: str | None = field("str")
+    instance_type_group_name: str | None = field("str", min_length=1)
+    maximum_queue_size: int | None = field("int")
+    ports: list[DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
+    scaling_strategy: str | None = field("str")
+    instance_processes: int | None = field("int")
+    health_check: HealthCheck | None = field("HealthCheck", nullable=True)
+    environment_name: str | None = field("str", min_length=1)
+    environment_tag: str | None = field("str", min_length=1)
+    command: Any = field("object", nullable=True)
+    args: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -104,6 +139,18 @@ class DeploymentVersionCreate(
             maximum_queue_size_batch: int | None = None,
             static_ip: bool | None = False,
             restart_request_interruption: bool | None = False,
+            environment: str | None = None,
+            instance_type_group_id: str | None = None,
+            instance_type_group_name: str | None = None,
+            maximum_queue_size: int | None = None,
+            ports: Sequence[DeploymentVersionPort | dict[str, Any]] | None = None,
+            scaling_strategy: str | None = None,
+            instance_processes: int | None = None,
+            health_check: HealthCheck | dict[str, Any] | Null | None = None,
+            environment_name: str | None = None,
+            environment_tag: str | None = None,
+            command: Any = None,
+            args: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

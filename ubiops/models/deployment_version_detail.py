@@ -7,9 +7,12 @@ from ubiops.model import Model, field
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Sequence
     from typing import Any
 
     from ubiops.configuration import Configuration
+    from ubiops.models.deployment_version_port import DeploymentVersionPort
+    from ubiops.models.health_check import HealthCheck
     from ubiops.schema import Null
 
 
@@ -49,6 +52,24 @@ class DeploymentVersionDetail(Model):
         restart_request_interruption (bool): Whether requests start anew when their instance is lost.
         last_file_uploaded (datetime.datetime, nullable): Moment of the last package upload, ISO 8601. Null
             before the first one.
+        default (bool, nullable): Whether it is the default version of the deployment.
+        environment (str, not empty): Name of the environment that it runs in.
+        environment_display_name (str, not empty): Name of that environment for people to read.
+        latest_revision (str): UUID of the newest revision.
+        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
+            (observed default 100000); more are refused.
+        ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
+        scaling_strategy (str, nullable, not empty): `default` or `moderate`, which starts fewer instances at
+            a time.
+        instance_processes (int): Processes in each instance that handle requests at the same time; default 1.
+        instance_type_group_id (str): UUID of the instance type group that it runs on.
+        instance_type_group_name (str, not empty): Name of the instance type group that it runs on.
+        health_check (HealthCheck, nullable): How instances are asked whether they can serve; null for no
+            check.
+        environment_name (str, not empty): Name of the environment that it runs in.
+        environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
+        command (Any, nullable): Command that the image runs in place of its entry point; null for its own.
+        args (Any, nullable): Arguments of that command; null for the image's own.
     """
 
     id: str | None = field("str")
@@ -79,6 +100,21 @@ class DeploymentVersionDetail(Model):
     static_ip: bool | None = field("bool")
     restart_request_interruption: bool | None = field("bool")
     last_file_uploaded: datetime.datetime | None = field("datetime", nullable=True)
+    default: bool | None = field("bool", nullable=True)
+    environment: str | None = field("str", min_length=1)
+    environment_display_name: str | None = field("str", min_length=1)
+    latest_revision: str | None = field("str")
+    maximum_queue_size: int | None = field("int")
+    ports: list[DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
+    scaling_strategy: str | None = field("str", nullable=True, min_length=1)
+    instance_processes: int | None = field("int")
+    instance_type_group_id: str | None = field("str")
+    instance_type_group_name: str | None = field("str", min_length=1)
+    health_check: HealthCheck | None = field("HealthCheck", nullable=True)
+    environment_name: str | None = field("str", min_length=1)
+    environment_tag: str | None = field("str", min_length=1)
+    command: Any = field("object", nullable=True)
+    args: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -112,6 +148,21 @@ class DeploymentVersionDetail(Model):
             static_ip: bool | None = None,
             restart_request_interruption: bool | None = None,
             last_file_uploaded: datetime.datetime | str | Null | None = None,
+            default: bool | Null | None = None,
+            environment: str | None = None,
+            environment_display_name: str | None = None,
+            latest_revision: str | None = None,
+            maximum_queue_size: int | None = None,
+            ports: Sequence[DeploymentVersionPort | dict[str, Any]] | None = None,
+            scaling_strategy: str | Null | None = None,
+            instance_processes: int | None = None,
+            instance_type_group_id: str | None = None,
+            instance_type_group_name: str | None = None,
+            health_check: HealthCheck | dict[str, Any] | Null | None = None,
+            environment_name: str | None = None,
+            environment_tag: str | None = None,
+            command: Any = None,
+            args: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -7,9 +7,11 @@ from ubiops.model import Model, field
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Sequence
     from typing import Any
 
     from ubiops.configuration import Configuration
+    from ubiops.models.deployment_version_port import DeploymentVersionPort
     from ubiops.schema import Null
 
 
@@ -43,6 +45,18 @@ class DeploymentVersionList(Model):
         maximum_queue_size_batch (int): Most batch requests waiting at one time, over all instances.
         static_ip (bool): Whether outgoing traffic comes from a fixed IP address.
         restart_request_interruption (bool): Whether requests start anew when their instance is lost.
+        default (bool, nullable): Whether it is the default version of the deployment.
+        environment (str, not empty): Name of the environment that it runs in.
+        environment_display_name (str, not empty): Name of that environment for people to read.
+        latest_revision (str): UUID of the newest revision.
+        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
+            (observed default 100000); more are refused.
+        ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
+        scaling_strategy (str, nullable, not empty): `default` or `moderate`, which starts fewer instances at
+            a time.
+        instance_processes (int): Processes in each instance that handle requests at the same time; default 1.
+        environment_name (str, not empty): Name of the environment that it runs in.
+        environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
     """
 
     id: str | None = field("str")
@@ -69,6 +83,16 @@ class DeploymentVersionList(Model):
     maximum_queue_size_batch: int | None = field("int")
     static_ip: bool | None = field("bool")
     restart_request_interruption: bool | None = field("bool")
+    default: bool | None = field("bool", nullable=True)
+    environment: str | None = field("str", min_length=1)
+    environment_display_name: str | None = field("str", min_length=1)
+    latest_revision: str | None = field("str")
+    maximum_queue_size: int | None = field("int")
+    ports: list[DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
+    scaling_strategy: str | None = field("str", nullable=True, min_length=1)
+    instance_processes: int | None = field("int")
+    environment_name: str | None = field("str", min_length=1)
+    environment_tag: str | None = field("str", min_length=1)
 
     if TYPE_CHECKING:
 
@@ -98,6 +122,16 @@ class DeploymentVersionList(Model):
             maximum_queue_size_batch: int | None = None,
             static_ip: bool | None = None,
             restart_request_interruption: bool | None = None,
+            default: bool | Null | None = None,
+            environment: str | None = None,
+            environment_display_name: str | None = None,
+            latest_revision: str | None = None,
+            maximum_queue_size: int | None = None,
+            ports: Sequence[DeploymentVersionPort | dict[str, Any]] | None = None,
+            scaling_strategy: str | Null | None = None,
+            instance_processes: int | None = None,
+            environment_name: str | None = None,
+            environment_tag: str | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -15,8 +15,8 @@ class EnvironmentVariableCreate(Model, body=True, read_only=("id", "inheritance_
     """An environment variable to create, or the new content of one.
 
     Attributes:
-        name (str, required, 1 to 64 characters): Name under which the code finds it: letters and underscores,
-            no underscore at either end; at most 64 characters.
+        name (str, required, 1 to 64 characters): Name under which the code finds it: letters, digits and
+            underscores; at most 64 characters.
         value (str): Its value, a string; the empty string is allowed.
         secret (bool, required): Whether to hide the value in responses and logs. Once true it stays true.
     """

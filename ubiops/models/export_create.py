@@ -23,11 +23,18 @@ class ExportCreate(
             `{}`.
         environment_variables (dict[str, Any]): Project variables by name, each with `include_value`: whether
             its value goes along. Secret values never do.
+        environments (dict[str, Any]): Environments to export: names, each with an empty object or with the
+            settings of what goes along.
+        services (dict[str, Any]): Services to export: names, each with an empty object.
+        description (str, at most 400 characters): Free text of at most 400 characters.
     """
 
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
+    environments: dict[str, Any] | None = field("dict(str, object)")
+    services: dict[str, Any] | None = field("dict(str, object)")
+    description: str | None = field("str", max_length=400)
 
     if TYPE_CHECKING:
 
@@ -36,6 +43,9 @@ class ExportCreate(
             deployments: dict[str, Any] | None = None,
             pipelines: dict[str, Any] | None = None,
             environment_variables: dict[str, Any] | None = None,
+            environments: dict[str, Any] | None = None,
+            services: dict[str, Any] | None = None,
+            description: str | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -27,6 +27,9 @@ class ExportDetail(Model):
         deployments (dict[str, Any]): Exported deployments by name, with versions and variables.
         pipelines (dict[str, Any]): Exported pipelines by name, with versions.
         environment_variables (dict[str, Any]): Exported project variables by name.
+        description (str, at most 400 characters): Free text of at most 400 characters.
+        environments (dict[str, Any]): Environments in the export, by name.
+        services (dict[str, Any]): Services in the export, by name.
     """
 
     id: str | None = field("str")
@@ -38,6 +41,9 @@ class ExportDetail(Model):
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
+    description: str | None = field("str", max_length=400)
+    environments: dict[str, Any] | None = field("dict(str, object)")
+    services: dict[str, Any] | None = field("dict(str, object)")
 
     if TYPE_CHECKING:
 
@@ -52,6 +58,9 @@ class ExportDetail(Model):
             deployments: dict[str, Any] | None = None,
             pipelines: dict[str, Any] | None = None,
             environment_variables: dict[str, Any] | None = None,
+            description: str | None = None,
+            environments: dict[str, Any] | None = None,
+            services: dict[str, Any] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -24,6 +24,7 @@ class ExportList(Model):
         error_message (str, nullable, at most 1024 characters): Why the export failed, at most 1024
             characters; otherwise empty or null.
         size (int, nullable): Size of the zip file in bytes; null until there is one.
+        description (str, at most 400 characters): Free text of at most 400 characters.
     """
 
     id: str | None = field("str")
@@ -32,6 +33,7 @@ class ExportList(Model):
     status: str | None = field("str", default="pending", enum=("pending", "processing", "completed", "failed"))
     error_message: str | None = field("str", nullable=True, max_length=1024)
     size: int | None = field("int", nullable=True)
+    description: str | None = field("str", max_length=400)
 
     if TYPE_CHECKING:
 
@@ -43,6 +45,7 @@ class ExportList(Model):
             status: str | None = "pending",
             error_message: str | Null | None = None,
             size: int | Null | None = None,
+            description: str | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -18,14 +18,27 @@ class ExpressionInputFieldCreate(Model, body=True, read_only=("widget",)):
         name (str, required, 1 to 64 characters): Name of the field as used in the expression, 1 to 64
             characters.
         data_type (str, required): Type of the field: `int`, `string`, `double`, `bool`, `array_int`,
-            `array_double`, `array_string`, `file`, or `blob`, the older form of `file`.
+            `array_double`, `array_string`, `file`, the older `blob`, and on newer servers `dict` and
+            `array_file`.
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)
     data_type: str = field(
         "str",
         required=True,
-        enum=("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file"),
+        enum=(
+            "int",
+            "string",
+            "double",
+            "bool",
+            "array_int",
+            "array_double",
+            "array_string",
+            "blob",
+            "file",
+            "dict",
+            "array_file",
+        ),
     )
 
     if TYPE_CHECKING:

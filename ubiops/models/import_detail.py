@@ -28,6 +28,8 @@ class ImportDetail(Model):
         deployments (dict[str, Any]): Deployments in the file by name, with settings, versions and variables.
         pipelines (dict[str, Any]): Pipelines in the file by name, with settings and versions.
         environment_variables (dict[str, Any]): Project variables in the file by name.
+        environments (dict[str, Any]): Environments in the import, by name.
+        services (dict[str, Any]): Services in the import, by name.
     """
 
     id: str | None = field("str")
@@ -43,6 +45,8 @@ class ImportDetail(Model):
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
+    environments: dict[str, Any] | None = field("dict(str, object)")
+    services: dict[str, Any] | None = field("dict(str, object)")
 
     if TYPE_CHECKING:
 
@@ -57,6 +61,8 @@ class ImportDetail(Model):
             deployments: dict[str, Any] | None = None,
             pipelines: dict[str, Any] | None = None,
             environment_variables: dict[str, Any] | None = None,
+            environments: dict[str, Any] | None = None,
+            services: dict[str, Any] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -23,11 +23,15 @@ class ImportUpdate(
             `objects` and `attachments`.
         environment_variables (dict[str, Any]): Project variables by name, each with `value` and optionally
             `secret` (default false). Give the missing values here.
+        environments (dict[str, Any]): Environments to import, by name, as `ImportDetail` has them.
+        services (dict[str, Any]): Services to import, by name, as `ImportDetail` has them.
     """
 
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
+    environments: dict[str, Any] | None = field("dict(str, object)")
+    services: dict[str, Any] | None = field("dict(str, object)")
 
     if TYPE_CHECKING:
 
@@ -36,6 +40,8 @@ class ImportUpdate(
             deployments: dict[str, Any] | None = None,
             pipelines: dict[str, Any] | None = None,
             environment_variables: dict[str, Any] | None = None,
+            environments: dict[str, Any] | None = None,
+            services: dict[str, Any] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -13,20 +13,27 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class OrganizationCreate(Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service")):
+class OrganizationCreate(
+    Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service", "overage_usage")
+):
     """What is needed to create an organization.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the organization, unique on the platform: up to 64
             lowercase letters, digits and dashes, starting with a letter.
-        subscription (str, required, not empty): Name of the subscription, such as `free` or `professional`.
+        subscription (str, not empty): Name of the subscription, such as `free` or `professional`.
         subscription_end_date (datetime.date, nullable): Day on which the subscription ends (YYYY-MM-DD). Not
             for `free`, which lasts a year; expected for any other.
+        voucher (str, not empty): Code of a voucher.
+        two_factor_authentication_forced (bool): Whether all users of the organization must sign in with a
+            second factor.
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)
-    subscription: str = field("str", required=True, min_length=1)
+    subscription: str | None = field("str", min_length=1)
     subscription_end_date: datetime.date | str | Null | None = field("date", nullable=True)
+    voucher: str | None = field("str", min_length=1)
+    two_factor_authentication_forced: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -35,6 +42,8 @@ class OrganizationCreate(Model, body=True, read_only=("id", "creation_date", "st
             name: str | None = None,
             subscription: str | None = None,
             subscription_end_date: datetime.date | str | Null | None = None,
+            voucher: str | None = None,
+            two_factor_authentication_forced: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

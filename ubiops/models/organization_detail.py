@@ -22,6 +22,9 @@ class OrganizationDetail(Model):
         subscription (str): Name of the current subscription.
         status (str, required, not empty): Status of the organization; the values are not documented.
         subscription_self_service (bool): Whether the subscription is a self-service one.
+        two_factor_authentication_forced (bool): Whether all users of the organization must sign in with a
+            second factor.
+        overage_usage (bool): Whether more credits may be used than the subscription holds.
     """
 
     id: str | None = field("str")
@@ -30,6 +33,8 @@ class OrganizationDetail(Model):
     subscription: str | None = field("str")
     status: str = field("str", required=True, min_length=1)
     subscription_self_service: bool | None = field("bool")
+    two_factor_authentication_forced: bool | None = field("bool")
+    overage_usage: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -41,6 +46,8 @@ class OrganizationDetail(Model):
             subscription: str | None = None,
             status: str | None = None,
             subscription_self_service: bool | None = None,
+            two_factor_authentication_forced: bool | None = None,
+            overage_usage: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -19,11 +19,16 @@ class OrganizationList(Model):
         id (str): Id of the organization (UUID).
         name (str, required, 1 to 64 characters): Name of the organization.
         creation_date (datetime.datetime): When the organization was created (ISO 8601).
+        status (str, not empty): `active`, or why the organization is not.
+        two_factor_authentication_forced (bool): Whether all users of the organization must sign in with a
+            second factor.
     """
 
     id: str | None = field("str")
     name: str = field("str", required=True, min_length=1, max_length=64)
     creation_date: datetime.datetime | None = field("datetime")
+    status: str | None = field("str", min_length=1)
+    two_factor_authentication_forced: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -32,6 +37,8 @@ class OrganizationList(Model):
             id: str | None = None,
             name: str | None = None,
             creation_date: datetime.datetime | str | None = None,
+            status: str | None = None,
+            two_factor_authentication_forced: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class OrganizationUpdate(Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service")):
+class OrganizationUpdate(
+    Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service", "overage_usage")
+):
     """Changes to an organization. Fields left out keep their value; all but the name are reserved to the
     operator of the platform.
 
@@ -25,12 +27,15 @@ class OrganizationUpdate(Model, body=True, read_only=("id", "creation_date", "st
             needed unless it is `free`. Null removes the end date.
         subscription_start_date (datetime.date, nullable): Day on which the subscription begins (YYYY-MM-DD),
             needed for a change and for one planned ahead.
+        two_factor_authentication_forced (bool): Whether all users of the organization must sign in with a
+            second factor.
     """
 
     name: str | None = field("str", min_length=1)
     subscription: str | None = field("str", min_length=1)
     subscription_end_date: datetime.date | str | Null | None = field("date", nullable=True)
     subscription_start_date: datetime.date | str | Null | None = field("date", nullable=True)
+    two_factor_authentication_forced: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -40,6 +45,7 @@ class OrganizationUpdate(Model, body=True, read_only=("id", "creation_date", "st
             subscription: str | None = None,
             subscription_end_date: datetime.date | str | Null | None = None,
             subscription_start_date: datetime.date | str | Null | None = None,
+            two_factor_authentication_forced: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

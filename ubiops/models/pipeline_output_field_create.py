@@ -19,8 +19,8 @@ class PipelineOutputFieldCreate(Model, body=True):
         name (str, required, 1 to 64 characters): Name of the field, unique among the output fields: letters,
             digits, underscores and dashes; at most 64 characters.
         data_type (str, required): Type of the values: `int`, `double`, `string`, `bool`, `array_int`,
-            `array_double`, `array_string`, `file`, or the older `blob`. A `file` is given as its path in a
-            bucket.
+            `array_double`, `array_string`, `file`, the older `blob`, and on newer servers `dict` and
+            `array_file`. A `file` is given as its path in a bucket.
         widget (OutputFieldWidgetCreate): How the web interface shows the value.
     """
 
@@ -28,7 +28,19 @@ class PipelineOutputFieldCreate(Model, body=True):
     data_type: str = field(
         "str",
         required=True,
-        enum=("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file"),
+        enum=(
+            "int",
+            "string",
+            "double",
+            "bool",
+            "array_int",
+            "array_double",
+            "array_string",
+            "blob",
+            "file",
+            "dict",
+            "array_file",
+        ),
     )
     widget: OutputFieldWidgetCreate | None = field("OutputFieldWidgetCreate")
 

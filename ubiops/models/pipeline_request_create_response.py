@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from ubiops.configuration import Configuration
     from ubiops.models.direct_pipeline_request_deployment_request import DirectPipelineRequestDeploymentRequest
+    from ubiops.models.pipeline_request_operator_request import PipelineRequestOperatorRequest
+    from ubiops.models.pipeline_request_pipeline_request import PipelineRequestPipelineRequest
     from ubiops.schema import Null
 
 
@@ -28,6 +30,13 @@ class PipelineRequestCreateResponse(Model):
         success (bool, required): Whether the whole pipeline request succeeded.
         error_message (str, nullable): Why the request failed; null if it did not.
         project (str, nullable): Name of the project.
+        operator_requests (list[PipelineRequestOperatorRequest], nullable): What the operators of the pipeline
+            did.
+        pipeline_requests (list[PipelineRequestPipelineRequest], nullable): What the pipelines inside the
+            pipeline did.
+        status (str): `pending`, `processing`, `completed`, `failed`, `cancelled_pending` or `cancelled`.
+        pipeline_timeout (int, nullable): Time limit of the whole request in seconds.
+        deployment_timeout (int, nullable): Time limit of each deployment request in seconds.
     """
 
     id: str = field("str", required=True)
@@ -40,6 +49,15 @@ class PipelineRequestCreateResponse(Model):
     success: bool = field("bool", required=True)
     error_message: str | None = field("str", nullable=True)
     project: str | None = field("str", nullable=True)
+    operator_requests: list[PipelineRequestOperatorRequest] | None = field(
+        "list[PipelineRequestOperatorRequest]", nullable=True
+    )
+    pipeline_requests: list[PipelineRequestPipelineRequest] | None = field(
+        "list[PipelineRequestPipelineRequest]", nullable=True
+    )
+    status: str | None = field("str")
+    pipeline_timeout: int | None = field("int", nullable=True)
+    deployment_timeout: int | None = field("int", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -53,6 +71,11 @@ class PipelineRequestCreateResponse(Model):
             success: bool | None = None,
             error_message: str | Null | None = None,
             project: str | Null | None = None,
+            operator_requests: Sequence[PipelineRequestOperatorRequest | dict[str, Any]] | Null | None = None,
+            pipeline_requests: Sequence[PipelineRequestPipelineRequest | dict[str, Any]] | Null | None = None,
+            status: str | None = None,
+            pipeline_timeout: int | Null | None = None,
+            deployment_timeout: int | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ubiops.model import Model, field
 
 if TYPE_CHECKING:
+    import datetime
     from typing import Any
 
     from ubiops.configuration import Configuration
@@ -20,12 +21,30 @@ class PipelineRequestDeploymentRequest(Model):
         pipeline_object (str, nullable, not empty): Name of the object in the pipeline.
         deployment (str, nullable, not empty): Name of the deployment that was asked.
         version (str, nullable, not empty): Name of the deployment version that was asked.
+        time_created (datetime.datetime, nullable): When it was made.
+        time_started (datetime.datetime, nullable): When it began; null before.
+        time_completed (datetime.datetime, nullable): When it was done; null before.
+        status (str): `pending`, `processing`, `completed`, `failed`, `cancelled_pending` or `cancelled`.
+        success (bool, nullable): Whether it succeeded; null until it is done.
+        error_message (str, nullable): Why it failed; else null.
+        sequence_id (str): Tells apart the runs of an object that runs more than once in a request.
+        input_size (int, nullable): Size of the input in bytes.
+        output_size (int, nullable): Size of the result in bytes.
     """
 
     id: str | None = field("str", nullable=True)
     pipeline_object: str | None = field("str", nullable=True, min_length=1)
     deployment: str | None = field("str", nullable=True, min_length=1)
     version: str | None = field("str", nullable=True, min_length=1)
+    time_created: datetime.datetime | None = field("datetime", nullable=True)
+    time_started: datetime.datetime | None = field("datetime", nullable=True)
+    time_completed: datetime.datetime | None = field("datetime", nullable=True)
+    status: str | None = field("str")
+    success: bool | None = field("bool", nullable=True)
+    error_message: str | None = field("str", nullable=True)
+    sequence_id: str | None = field("str")
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -35,6 +54,15 @@ class PipelineRequestDeploymentRequest(Model):
             pipeline_object: str | Null | None = None,
             deployment: str | Null | None = None,
             version: str | Null | None = None,
+            time_created: datetime.datetime | str | Null | None = None,
+            time_started: datetime.datetime | str | Null | None = None,
+            time_completed: datetime.datetime | str | Null | None = None,
+            status: str | None = None,
+            success: bool | Null | None = None,
+            error_message: str | Null | None = None,
+            sequence_id: str | None = None,
+            input_size: int | Null | None = None,
+            output_size: int | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

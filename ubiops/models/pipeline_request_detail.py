@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from ubiops.configuration import Configuration
     from ubiops.models.pipeline_request_deployment_request import PipelineRequestDeploymentRequest
+    from ubiops.models.pipeline_request_operator_request import PipelineRequestOperatorRequest
+    from ubiops.models.pipeline_request_pipeline_request import PipelineRequestPipelineRequest
     from ubiops.schema import Null
 
 
@@ -34,6 +36,14 @@ class PipelineRequestDetail(Model):
         deployment_requests (list[PipelineRequestDeploymentRequest], nullable): The deployment requests made
             so far; their ids give access to each result.
         error_message (str, nullable): Why the request failed; null if it did not.
+        pipeline_timeout (int, nullable): Time limit of the whole request in seconds.
+        deployment_timeout (int, nullable): Time limit of each deployment request in seconds.
+        input_size (int, nullable): Size of the input in bytes.
+        output_size (int, nullable): Size of the result in bytes.
+        operator_requests (list[PipelineRequestOperatorRequest], nullable): What the operators of the pipeline
+            did.
+        pipeline_requests (list[PipelineRequestPipelineRequest], nullable): What the pipelines inside the
+            pipeline did.
     """
 
     id: str = field("str", required=True)
@@ -52,6 +62,16 @@ class PipelineRequestDetail(Model):
         "list[PipelineRequestDeploymentRequest]", nullable=True
     )
     error_message: str | None = field("str", nullable=True)
+    pipeline_timeout: int | None = field("int", nullable=True)
+    deployment_timeout: int | None = field("int", nullable=True)
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
+    operator_requests: list[PipelineRequestOperatorRequest] | None = field(
+        "list[PipelineRequestOperatorRequest]", nullable=True
+    )
+    pipeline_requests: list[PipelineRequestPipelineRequest] | None = field(
+        "list[PipelineRequestPipelineRequest]", nullable=True
+    )
 
     if TYPE_CHECKING:
 
@@ -69,6 +89,12 @@ class PipelineRequestDetail(Model):
             result: Any = None,
             deployment_requests: Sequence[PipelineRequestDeploymentRequest | dict[str, Any]] | Null | None = None,
             error_message: str | Null | None = None,
+            pipeline_timeout: int | Null | None = None,
+            deployment_timeout: int | Null | None = None,
+            input_size: int | Null | None = None,
+            output_size: int | Null | None = None,
+            operator_requests: Sequence[PipelineRequestOperatorRequest | dict[str, Any]] | Null | None = None,
+            pipeline_requests: Sequence[PipelineRequestPipelineRequest | dict[str, Any]] | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from ubiops.configuration import Configuration
     from ubiops.models.pipeline_request_deployment_request import PipelineRequestDeploymentRequest
+    from ubiops.models.pipeline_request_operator_request import PipelineRequestOperatorRequest
+    from ubiops.models.pipeline_request_pipeline_request import PipelineRequestPipelineRequest
     from ubiops.schema import Null
 
 
@@ -40,6 +42,14 @@ class PipelineRequestSingleDetail(Model):
         origin (dict[str, str], nullable): Where it came from: names of the pipeline and its version, or of
             the schedule that made it.
         created_by (str, nullable): Email of the user who made the request, or `UbiOps` if a service made it.
+        pipeline_timeout (int, nullable): Time limit of the whole request in seconds.
+        deployment_timeout (int, nullable): Time limit of each deployment request in seconds.
+        input_size (int, nullable): Size of the input in bytes.
+        output_size (int, nullable): Size of the result in bytes.
+        operator_requests (list[PipelineRequestOperatorRequest], nullable): What the operators of the pipeline
+            did.
+        pipeline_requests (list[PipelineRequestPipelineRequest], nullable): What the pipelines inside the
+            pipeline did.
     """
 
     id: str = field("str", required=True)
@@ -61,6 +71,16 @@ class PipelineRequestSingleDetail(Model):
     notification_group: str | None = field("str", nullable=True)
     origin: dict[str, str] | None = field("dict(str, str)", nullable=True)
     created_by: str | None = field("str", nullable=True)
+    pipeline_timeout: int | None = field("int", nullable=True)
+    deployment_timeout: int | None = field("int", nullable=True)
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
+    operator_requests: list[PipelineRequestOperatorRequest] | None = field(
+        "list[PipelineRequestOperatorRequest]", nullable=True
+    )
+    pipeline_requests: list[PipelineRequestPipelineRequest] | None = field(
+        "list[PipelineRequestPipelineRequest]", nullable=True
+    )
 
     if TYPE_CHECKING:
 
@@ -81,6 +101,12 @@ class PipelineRequestSingleDetail(Model):
             notification_group: str | Null | None = None,
             origin: dict[str, str] | Null | None = None,
             created_by: str | Null | None = None,
+            pipeline_timeout: int | Null | None = None,
+            deployment_timeout: int | Null | None = None,
+            input_size: int | Null | None = None,
+            output_size: int | Null | None = None,
+            operator_requests: Sequence[PipelineRequestOperatorRequest | dict[str, Any]] | Null | None = None,
+            pipeline_requests: Sequence[PipelineRequestPipelineRequest | dict[str, Any]] | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated")):
+class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated", "default")):
     """What is needed to create a pipeline version.
 
     Attributes:
@@ -34,6 +34,7 @@ class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "crea
         objects (list[PipelineVersionObjectCreate]): Deployments, operators and pipelines that the version
             runs; may be empty.
         attachments (list[AttachmentsCreate]): How the objects are connected; may be empty.
+        metadata (Any, nullable): Free-form data for the WebApp, such as positions in the editor.
     """
 
     version: str = field("str", required=True, min_length=1)
@@ -45,6 +46,7 @@ class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "crea
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
     objects: list[PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]")
     attachments: list[AttachmentsCreate] | None = field("list[AttachmentsCreate]")
+    metadata: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -59,6 +61,7 @@ class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "crea
             default_notification_group: str | Null | None = None,
             objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | None = None,
             attachments: Sequence[AttachmentsCreate | dict[str, Any]] | None = None,
+            metadata: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -35,6 +35,8 @@ class PipelineVersionDetail(Model):
             null if off.
         objects (list[PipelineVersionObjectList]): Deployments, operators and pipelines that the version runs.
         attachments (list[AttachmentsList]): How the objects are connected.
+        default (bool, nullable): Whether it is the default version of the pipeline.
+        metadata (Any, nullable): Free-form data for the WebApp, such as positions in the editor.
     """
 
     id: str | None = field("str")
@@ -50,6 +52,8 @@ class PipelineVersionDetail(Model):
     default_notification_group: str | None = field("str")
     objects: list[PipelineVersionObjectList] | None = field("list[PipelineVersionObjectList]")
     attachments: list[AttachmentsList] | None = field("list[AttachmentsList]")
+    default: bool | None = field("bool", nullable=True)
+    metadata: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -68,6 +72,8 @@ class PipelineVersionDetail(Model):
             default_notification_group: str | None = None,
             objects: Sequence[PipelineVersionObjectList | dict[str, Any]] | None = None,
             attachments: Sequence[AttachmentsList | dict[str, Any]] | None = None,
+            default: bool | Null | None = None,
+            metadata: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

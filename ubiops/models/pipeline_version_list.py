@@ -30,6 +30,8 @@ class PipelineVersionList(Model):
             `none`.
         default_notification_group (str): Name of the notification group told when requests are completed;
             null if off.
+        default (bool, nullable): Whether it is the default version of the pipeline.
+        metadata (Any, nullable): Free-form data for the WebApp, such as positions in the editor.
     """
 
     id: str | None = field("str")
@@ -43,6 +45,8 @@ class PipelineVersionList(Model):
     request_retention_time: int | None = field("int")
     request_retention_mode: str = field("str", required=True, min_length=1)
     default_notification_group: str | None = field("str")
+    default: bool | None = field("bool", nullable=True)
+    metadata: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -59,6 +63,8 @@ class PipelineVersionList(Model):
             request_retention_time: int | None = None,
             request_retention_mode: str | None = None,
             default_notification_group: str | None = None,
+            default: bool | Null | None = None,
+            metadata: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -28,6 +28,8 @@ class PipelineVersionObjectCreate(
             its default. Leave it out for operators.
         configuration (dict[str, str]): For operators: `input_fields` and `output_fields`, plus e.g.
             `expression`, `error_message` or `batch_size`. Empty otherwise.
+        metadata (dict[str, str], nullable): Free-form strings for the WebApp, such as a position in the
+            editor.
     """
 
     name: str = field("str", required=True, min_length=1)
@@ -35,6 +37,7 @@ class PipelineVersionObjectCreate(
     reference_name: str = field("str", required=True, min_length=1)
     version: str | Null | None = field("str", nullable=True, min_length=1)
     configuration: dict[str, str] | None = field("dict(str, str)")
+    metadata: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -45,6 +48,7 @@ class PipelineVersionObjectCreate(
             reference_name: str | None = None,
             version: str | Null | None = None,
             configuration: dict[str, str] | None = None,
+            metadata: dict[str, str] | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

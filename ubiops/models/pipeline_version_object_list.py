@@ -30,6 +30,8 @@ class PipelineVersionObjectList(Model):
         configuration (dict[str, str], nullable): Settings of an operator; empty or null otherwise.
         input_fields (list[DeploymentInputFieldCreate], nullable): Fields the object takes.
         output_fields (list[DeploymentOutputFieldCreate], nullable): Fields the object gives.
+        metadata (dict[str, str], nullable): Free-form strings for the WebApp, such as a position in the
+            editor.
     """
 
     id: str = field("str", required=True)
@@ -42,6 +44,7 @@ class PipelineVersionObjectList(Model):
     configuration: dict[str, str] | None = field("dict(str, str)", nullable=True)
     input_fields: list[DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]", nullable=True)
     output_fields: list[DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]", nullable=True)
+    metadata: dict[str, str] | None = field("dict(str, str)", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -57,6 +60,7 @@ class PipelineVersionObjectList(Model):
             configuration: dict[str, str] | Null | None = None,
             input_fields: Sequence[DeploymentInputFieldCreate | dict[str, Any]] | Null | None = None,
             output_fields: Sequence[DeploymentOutputFieldCreate | dict[str, Any]] | Null | None = None,
+            metadata: dict[str, str] | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

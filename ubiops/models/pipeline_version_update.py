@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated")):
+class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated", "default")):
     """What to change in a pipeline version; fields left out keep their value.
 
     Attributes:
@@ -31,8 +31,11 @@ class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "crea
             (without them) or `none`.
         default_notification_group (str, nullable, not empty): Name of the notification group told when
             requests are completed; null switches this off.
-        objects (list[PipelineVersionObjectCreate]): New objects, the whole list; an empty list removes all.
-        attachments (list[AttachmentsCreate]): New attachments, the whole list; an empty list removes all.
+        objects (list[PipelineVersionObjectCreate], nullable): New objects, the whole list; an empty list
+            removes all.
+        attachments (list[AttachmentsCreate], nullable): New attachments, the whole list; an empty list
+            removes all.
+        metadata (Any, nullable): Free-form data for the WebApp, such as positions in the editor.
     """
 
     version: str | None = field("str", min_length=1)
@@ -42,8 +45,9 @@ class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "crea
     request_retention_time: int | None = field("int")
     request_retention_mode: str | None = field("str", enum=("none", "metadata", "full"))
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
-    objects: list[PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]")
-    attachments: list[AttachmentsCreate] | None = field("list[AttachmentsCreate]")
+    objects: list[PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]", nullable=True)
+    attachments: list[AttachmentsCreate] | None = field("list[AttachmentsCreate]", nullable=True)
+    metadata: Any = field("object", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -56,8 +60,9 @@ class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "crea
             request_retention_time: int | None = None,
             request_retention_mode: str | None = None,
             default_notification_group: str | Null | None = None,
-            objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | None = None,
-            attachments: Sequence[AttachmentsCreate | dict[str, Any]] | None = None,
+            objects: Sequence[PipelineVersionObjectCreate | dict[str, Any]] | Null | None = None,
+            attachments: Sequence[AttachmentsCreate | dict[str, Any]] | Null | None = None,
+            metadata: Any = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -23,12 +23,17 @@ class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspend
             Default false.
         credits (float, nullable): Credits the project may use in a month: credit rate of the instance type
             times hours running. Null, the default, is no limit.
+        cors_origins (list[str]): Origins whose web pages may call the API for the project, e.g.
+            `https://app.example.com`.
+        labels (dict[str, str]): Labels: keys and values, both strings.
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)
     organization_name: str = field("str", required=True, min_length=1)
     advanced_permissions: bool | None = field("bool", default=False)
     credits: float | Null | None = field("float", nullable=True)
+    cors_origins: list[str] | None = field("list[str]")
+    labels: dict[str, str] | None = field("dict(str, str)")
 
     if TYPE_CHECKING:
 
@@ -38,6 +43,8 @@ class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspend
             organization_name: str | None = None,
             advanced_permissions: bool | None = False,
             credits: float | Null | None = None,
+            cors_origins: list[str] | None = None,
+            labels: dict[str, str] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -27,6 +27,9 @@ class ProjectDetail(Model):
         suspended (str): Whether the project is suspended. Declared as a string, though servers send a
             boolean.
         suspended_reason (str): Why the project is suspended; null while it is active.
+        labels (dict[str, str]): Labels: keys and values, both strings.
+        cors_origins (list[str]): Origins whose web pages may call the API for the project, e.g.
+            `https://app.example.com`.
     """
 
     id: str | None = field("str")
@@ -37,6 +40,8 @@ class ProjectDetail(Model):
     credits: float | None = field("float", nullable=True)
     suspended: str | None = field("str")
     suspended_reason: str | None = field("str")
+    labels: dict[str, str] | None = field("dict(str, str)")
+    cors_origins: list[str] | None = field("list[str]")
 
     if TYPE_CHECKING:
 
@@ -50,6 +55,8 @@ class ProjectDetail(Model):
             credits: float | Null | None = None,
             suspended: str | None = None,
             suspended_reason: str | None = None,
+            labels: dict[str, str] | None = None,
+            cors_origins: list[str] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -24,6 +24,7 @@ class ProjectList(Model):
         credits (float, nullable): Credits the project may use in a month (credit rate times hours running);
             null is no limit.
         organization_name (str, required, not empty): Name of the organization that owns the project.
+        labels (dict[str, str]): Labels: keys and values, both strings.
     """
 
     id: str | None = field("str")
@@ -32,6 +33,7 @@ class ProjectList(Model):
     advanced_permissions: bool | None = field("bool")
     credits: float | None = field("float", nullable=True)
     organization_name: str = field("str", required=True, min_length=1)
+    labels: dict[str, str] | None = field("dict(str, str)")
 
     if TYPE_CHECKING:
 
@@ -43,6 +45,7 @@ class ProjectList(Model):
             advanced_permissions: bool | None = None,
             credits: float | Null | None = None,
             organization_name: str | None = None,
+            labels: dict[str, str] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

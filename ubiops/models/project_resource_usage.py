@@ -20,6 +20,8 @@ class ProjectResourceUsage(Model):
         pipelines (int): Number of pipelines.
         pipeline_versions (int): Number of pipeline versions.
         gpus (int): Number of GPUs in use.
+        buckets (int): Number of buckets.
+        environments (int): Number of environments.
     """
 
     deployments: int | None = field("int")
@@ -27,6 +29,8 @@ class ProjectResourceUsage(Model):
     pipelines: int | None = field("int")
     pipeline_versions: int | None = field("int")
     gpus: int | None = field("int")
+    buckets: int | None = field("int")
+    environments: int | None = field("int")
 
     if TYPE_CHECKING:
 
@@ -37,6 +41,8 @@ class ProjectResourceUsage(Model):
             pipelines: int | None = None,
             pipeline_versions: int | None = None,
             gpus: int | None = None,
+            buckets: int | None = None,
+            environments: int | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

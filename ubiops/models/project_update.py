@@ -24,12 +24,16 @@ class ProjectUpdate(
         credits (float, nullable): New monthly credit limit (credit rate times hours running); null lifts it.
         suspend (bool): True suspends the project, false activates it again. Has no use while UbiOps itself
             has suspended the project.
+        cors_origins (list[str]): Origins that replace the present ones.
+        labels (dict[str, str]): Labels that replace the present ones.
     """
 
     name: str | None = field("str", min_length=1)
     advanced_permissions: bool | None = field("bool")
     credits: float | Null | None = field("float", nullable=True)
     suspend: bool | None = field("bool")
+    cors_origins: list[str] | None = field("list[str]")
+    labels: dict[str, str] | None = field("dict(str, str)")
 
     if TYPE_CHECKING:
 
@@ -39,6 +43,8 @@ class ProjectUpdate(
             advanced_permissions: bool | None = None,
             credits: float | Null | None = None,
             suspend: bool | None = None,
+            cors_origins: list[str] | None = None,
+            labels: dict[str, str] | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

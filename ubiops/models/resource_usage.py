@@ -22,6 +22,8 @@ class ResourceUsage(Model):
         pipelines (int): Number of pipelines.
         pipeline_versions (int): Number of pipeline versions.
         gpus (int): Number of GPUs in use.
+        buckets (int): Number of buckets.
+        environments (int): Number of environments.
     """
 
     projects: int | None = field("int")
@@ -31,6 +33,8 @@ class ResourceUsage(Model):
     pipelines: int | None = field("int")
     pipeline_versions: int | None = field("int")
     gpus: int | None = field("int")
+    buckets: int | None = field("int")
+    environments: int | None = field("int")
 
     if TYPE_CHECKING:
 
@@ -43,6 +47,8 @@ class ResourceUsage(Model):
             pipelines: int | None = None,
             pipeline_versions: int | None = None,
             gpus: int | None = None,
+            buckets: int | None = None,
+            environments: int | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

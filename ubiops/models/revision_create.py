@@ -11,18 +11,32 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class RevisionCreate(Model, read_only=("id", "version", "creation_date", "created_by")):
+class RevisionCreate(
+    Model,
+    read_only=(
+        "id",
+        "version",
+        "creation_date",
+        "created_by",
+        "status",
+        "error_message",
+        "has_request_method",
+        "has_requests_method",
+        "empty",
+    ),
+):
     """What became of a package upload or copy.
 
     Attributes:
         success (bool, required): Whether the package was received.
         revision (str, required): UUID of the new revision.
-        build (str, required): UUID of the build that was queued; follow it with `builds_get`.
+        build (str): UUID of the build that was queued; follow it with `builds_get`. Where the server names
+            none, it is the revision's, as it has been since 3.16.
     """
 
     success: bool = field("bool", required=True)
     revision: str = field("str", required=True)
-    build: str = field("str", required=True)
+    build: str | None = field("str")
 
     if TYPE_CHECKING:
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ubiops.configuration import Configuration
+    from ubiops.schema import Null
 
 
 class RevisionList(Model):
@@ -20,12 +21,22 @@ class RevisionList(Model):
         version (str, required, not empty): Name of the version it belongs to.
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         created_by (str): Email address of the uploader, or `UbiOps` if a service made it.
+        status (str, nullable): `queued`, `building`, `success` or `failed`.
+        error_message (str, nullable, at most 1024 characters): Why the build failed; else null.
+        has_request_method (bool, nullable): Whether the code has `request`; null until it is built.
+        has_requests_method (bool, nullable): Whether the code has `requests`; null until it is built.
+        empty (bool): Whether it holds no package.
     """
 
     id: str | None = field("str")
     version: str = field("str", required=True, min_length=1)
     creation_date: datetime.datetime | None = field("datetime")
     created_by: str | None = field("str")
+    status: str | None = field("str", nullable=True)
+    error_message: str | None = field("str", nullable=True, max_length=1024)
+    has_request_method: bool | None = field("bool", nullable=True)
+    has_requests_method: bool | None = field("bool", nullable=True)
+    empty: bool | None = field("bool")
 
     if TYPE_CHECKING:
 
@@ -35,6 +46,11 @@ class RevisionList(Model):
             version: str | None = None,
             creation_date: datetime.datetime | str | None = None,
             created_by: str | None = None,
+            status: str | Null | None = None,
+            error_message: str | Null | None = None,
+            has_request_method: bool | Null | None = None,
+            has_requests_method: bool | Null | None = None,
+            empty: bool | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

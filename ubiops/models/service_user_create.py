@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ubiops.schema import Null
 
 
-class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_date", "token")):
+class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_date", "token_last_used", "token")):
     """What can be set on a service user, when creating and when updating it. Every field is optional.
 
     Attributes:
@@ -22,11 +22,13 @@ class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_da
             this service user's token.
         expiry_date (datetime.datetime, nullable): Date and time (ISO 8601) after which the token is refused.
             Null means that it does not expire.
+        description (str, nullable, at most 400 characters): Free text of at most 400 characters.
     """
 
     name: str | None = field("str", min_length=1)
     allowed_cors_origins: list[str] | None = field("list[str]")
     expiry_date: datetime.datetime | str | Null | None = field("datetime", nullable=True)
+    description: str | Null | None = field("str", nullable=True, max_length=400)
 
     if TYPE_CHECKING:
 
@@ -35,6 +37,7 @@ class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_da
             name: str | None = None,
             allowed_cors_origins: list[str] | None = None,
             expiry_date: datetime.datetime | str | Null | None = None,
+            description: str | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -25,6 +25,8 @@ class ServiceUserList(Model):
         allowed_cors_origins (str): Origins allowed to use the token from a browser. Declared as a string;
             created and updated as a list.
         expiry_date (str): When the token expires (ISO 8601), as a string.
+        description (str, nullable, at most 400 characters): Free text of at most 400 characters.
+        token_last_used (str): When the token was last used, ISO 8601.
     """
 
     id: str | None = field("str")
@@ -33,6 +35,8 @@ class ServiceUserList(Model):
     creation_date: str | None = field("str")
     allowed_cors_origins: str | None = field("str")
     expiry_date: str | None = field("str")
+    description: str | None = field("str", nullable=True, max_length=400)
+    token_last_used: str | None = field("str")
 
     if TYPE_CHECKING:
 
@@ -44,6 +48,8 @@ class ServiceUserList(Model):
             creation_date: str | None = None,
             allowed_cors_origins: str | None = None,
             expiry_date: str | None = None,
+            description: str | Null | None = None,
+            token_last_used: str | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

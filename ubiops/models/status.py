@@ -16,12 +16,18 @@ class Status(Model):
 
     Attributes:
         status (str, required, not empty): State of the service, for example `ok`.
+        reason (str, not empty): Why the service is not well.
     """
 
     status: str = field("str", required=True, min_length=1)
+    reason: str | None = field("str", min_length=1)
 
     if TYPE_CHECKING:
 
         def __init__(
-            self, status: str | None = None, local_vars_configuration: Configuration | None = None, **unknown: Any
+            self,
+            status: str | None = None,
+            reason: str | None = None,
+            local_vars_configuration: Configuration | None = None,
+            **unknown: Any,
         ) -> None: ...

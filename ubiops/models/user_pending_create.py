@@ -21,7 +21,7 @@ class UserPendingCreate(Model, body=True):
         password (str, required, 1 to 128 characters): Password, at most 128 characters.
         name (str, nullable, at most 256 characters): First name, at most 256 characters, or null.
         surname (str, nullable, at most 256 characters): Last name, at most 256 characters, or null.
-        terms_conditions (bool, required): Acceptance of the terms and conditions; has to be true.
+        terms_conditions (bool): Acceptance of the terms and conditions; has to be true.
         newsletter (bool): True to receive the newsletter.
     """
 
@@ -29,7 +29,7 @@ class UserPendingCreate(Model, body=True):
     password: str = field("str", required=True, min_length=1, max_length=128)
     name: str | Null | None = field("str", nullable=True, max_length=256)
     surname: str | Null | None = field("str", nullable=True, max_length=256)
-    terms_conditions: bool = field("bool", required=True)
+    terms_conditions: bool | None = field("bool")
     newsletter: bool | None = field("bool")
 
     if TYPE_CHECKING:

@@ -40,7 +40,14 @@ def user_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
 
 def user_get(context: Context) -> dict[str, Any]:
     user = find_caller(context)
-    return {"id": user.id, "email": user.email, "name": user.name, "surname": user.surname}
+    # The newer clients read neither name if it is empty.
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name or "-",
+        "surname": user.surname or "-",
+        "authentication": "password",
+    }
 
 
 def user_delete(context: Context) -> None:
@@ -123,4 +130,11 @@ def _record(context: Context, project: Project, action: str, event: str, user: U
 
 
 def _view(user: User) -> dict[str, Any]:
-    return {"id": user.id, "email": user.email, "name": user.name, "surname": user.surname}
+    # The newer clients read neither name if it is empty.
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name or "-",
+        "surname": user.surname or "-",
+        "authentication": "password",
+    }
