@@ -388,7 +388,14 @@ def test_a_zip_that_would_be_too_large_is_an_error(
         utils.zip_package(package, tmp_path)
     assert left(tmp_path) == set()
     (package / "noise.bin").write_bytes(bytes(2**24))
-    assert utils.zip_package(package, tmp_path).size < 2**20
+    archive = utils.zip_package(package, tmp_path)
+    assert archive.size < 2**20
+    # What is allowed is the limit itself, and no byte more.
+    monkeypatch.setattr(zips, "MAXIMUM_ZIP_SIZE", archive.size)
+    assert utils.zip_package(package, tmp_path).size == archive.size
+    monkeypatch.setattr(zips, "MAXIMUM_ZIP_SIZE", archive.size - 1)
+    with pytest.raises(utils.InvalidPackage, match="the zip would be larger than"):
+        utils.zip_package(package, tmp_path)
 
 
 def test_a_file_that_fails_half_way_leaves_nothing(
