@@ -9,7 +9,7 @@ import sys
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ubiops.exceptions import causes_of
+from ubiops.exceptions import UbiOpsException, causes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +57,12 @@ def without_frames(error: E) -> E:
 
     The frames of the program's own code stay, such as those of a hook that failed.
     """
+    if not isinstance(error, UbiOpsException) and not _ends_elsewhere(error.__traceback__):
+        # Perhaps a defect of the client: whoever reports it needs the frames.
+        _add_note_once(error, "The frames of the client are left out: configuration.debug = True keeps them")
     chain: list[BaseException] = [error, *causes_of(error)]
     for one in chain:
-        one.__traceback__ = _of_others(one.__traceback__)
+        one.__traceback__ = _joined(_of_others(one.__traceback__))
     return error
 
 
@@ -71,7 +74,18 @@ def keeps_frames(args: tuple[Any, ...]) -> bool:
     return getattr(getattr(client, "configuration", None), "debug", False) is True
 
 
-def _of_others(traceback: TracebackType | None) -> TracebackType | None:
+def _ends_elsewhere(traceback: TracebackType | None) -> bool:
+    others = _of_others(traceback)
+    return bool(others) and others[-1].tb_next is None
+
+
+def _add_note_once(error: BaseException, note: str) -> None:
+    if hasattr(error, "add_note") and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _of_others(traceback: TracebackType | None) -> list[TracebackType]:
+    """The frames of a traceback that are neither the client's nor of what it called."""
     kept: list[TracebackType] = []
     inside = False
     while traceback is not None:
@@ -80,7 +94,11 @@ def _of_others(traceback: TracebackType | None) -> TracebackType | None:
         if not inside:
             kept.append(traceback)
         traceback = traceback.tb_next
+    return kept
+
+
+def _joined(tracebacks: list[TracebackType]) -> TracebackType | None:
     following = None
-    for one in reversed(kept):
+    for one in reversed(tracebacks):
         one.tb_next, following = following, one
     return following
