@@ -30,7 +30,7 @@ __all__ = ["BLOCK", "RawResponse", "as_raw", "pools_by_scheme"]
 
 BLOCK = 1 << 20
 
-_LONGEST_HEAD = 1 << 20
+_LONGEST_HEAD = 1 << 18
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
 _BODILESS = frozenset({*range(100, 200), 204, 304})
@@ -40,7 +40,7 @@ _UNCLEAR = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefec
 class _Incoming(io.RawIOBase):
     """What a socket receives until a call's time is over, however slowly it drips."""
 
-    def __init__(self, sock: socket.socket, raw: Any, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline) -> None:
         self._sock = sock
         self._raw = raw
         self._deadline = deadline
@@ -133,6 +133,8 @@ class _Answer(http.client.HTTPResponse):
         elif coding.lower() not in ("", "identity"):
             if coding.lower() != "chunked" or not self.chunked:
                 raise http.client.HTTPException(f"unknown Transfer-Encoding {coding[:100]!r}")
+            # Void beside it: nobody is to count by it.
+            del headers["Content-Length"]
         elif lengths:
             length = lengths.pop()
             if lengths or not _LENGTH.fullmatch(length):

@@ -1,0 +1,170 @@
+"""The table of faults and kinds of call: what each comes to, and what must never happen."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import urllib3
+
+import ubiops
+from test.faults.calls import KINDS, Kind, right_answer
+from test.faults.faults import FAULTS, TOKEN, Fault, serving
+from test.unit.raw_server import RawServer
+from ubiops.exceptions import OpenApiException
+
+SECRETS = (TOKEN, "s1gnature-of-the-tests")
+LONGEST = 30.0
+"""Seconds that a call may take whose own limit is under one: for a busy machine."""
+
+RIGHT = "right"
+
+
+class _Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.text: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text.append(record.getMessage())
+
+
+def outcome(fault: Fault, kind: Kind) -> str:
+    """What a kind of call comes to at a fault: ``right``, or the name of the error.
+
+    Raises:
+        AssertionError: What must never happen.
+    """
+    with tempfile.TemporaryDirectory() as folder, _listening() as other, _logged() as records:
+        with RawServer(serving(fault, right_answer, kind.applies)) as server:
+            server.other_port = other.getsockname()[1]  # type: ignore[attr-defined]
+            configuration = ubiops.Configuration(server.url, {"Authorization": f"Token {TOKEN}"})
+            configuration.max_response_size = 8 << 20
+            with ubiops.ApiClient(configuration) as client:
+                result = _run(kind, ubiops.CoreApi(client), Path(folder), records)
+            _check_requests(fault, kind, server)
+        other.setblocking(False)
+        try:
+            other.accept()
+        except BlockingIOError:
+            pass
+        else:
+            raise AssertionError("another host was asked")
+    if fault.harmless:
+        assert result == RIGHT, f"{result} where nothing was wrong"
+    return result
+
+
+def _run(kind: Kind, api: ubiops.CoreApi, folder: Path, records: _Records) -> str:
+    started = time.monotonic()
+    try:
+        value = kind.run(api, folder)
+    except (OpenApiException, urllib3.exceptions.HTTPError) as error:
+        result = _name(error)
+        _check_secrets(error, records)
+    else:
+        result = RIGHT if value == kind.right else "what was sent"
+        _check_value(kind, value)
+    assert time.monotonic() - started < LONGEST, "too late"
+    return result
+
+
+def _check_value(kind: Kind, value: Any) -> None:
+    """Another value than the right one is what the server said: an answer of its own, never a part of one."""
+    if value == kind.right:
+        return
+    if isinstance(value, bytes):
+        assert not kind.right.startswith(value) or not value, "a part of a file passed as the whole"
+    assert "forged" not in str(value)
+
+
+def _check_secrets(error: BaseException, records: _Records) -> None:
+    shown = "".join(traceback.format_exception(error)) + repr(error) + str(vars(error)) + "\n".join(records.text)
+    for secret in SECRETS:
+        place = shown.find(secret)
+        assert place < 0, f"a secret is shown: {shown[max(place - 60, 0) : place]}"
+
+
+def _check_requests(fault: Fault, kind: Kind, server: RawServer) -> None:
+    if kind.once and not fault.surely_undone:
+        sent = [head for head in server.heads if not head.startswith("GET")]
+        assert len(sent) <= 1, f"sent {len(sent)} times"
+
+
+def _name(error: BaseException) -> str:
+    if isinstance(error, ubiops.ApiException) and error.status:
+        return f"{type(error).__name__} ({error.status})"
+    for kind in (ubiops.ApiTimeoutError, ubiops.ApiConnectionError):
+        if isinstance(error, kind):
+            return kind.__name__
+    return type(error).__name__
+
+
+@contextmanager
+def _listening() -> Iterator[socket.socket]:
+    """A host that must never hear of us."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+@contextmanager
+def _logged() -> Iterator[_Records]:
+    records = _Records()
+    # As a program does that wants to see everything.
+    loggers = [logging.getLogger(), logging.getLogger("ubiops")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    logging.getLogger().addHandler(records)
+    try:
+        yield records
+    finally:
+        logging.getLogger().removeHandler(records)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def hurried() -> Iterator[None]:
+    """Without the pauses between attempts: they are tested elsewhere, and add up to hours here."""
+    sleep = time.sleep
+    with mock.patch.object(time, "sleep", lambda seconds: sleep(min(seconds, 0.01))):
+        yield
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def run(faults: dict[str, Fault] = FAULTS, kinds: dict[str, Kind] = KINDS) -> dict[tuple[str, str], str]:
+    """All cells, by fault and kind; one that must not be starts with ``BAD``."""
+    cells = {}
+    with hurried():
+        for fault_name, fault in faults.items():
+            before, threads = descriptors(), threading.active_count()
+            for kind_name, kind in kinds.items():
+                try:
+                    cells[fault_name, kind_name] = outcome(fault, kind)
+                except Exception as error:
+                    cells[fault_name, kind_name] = f"BAD: {type(error).__name__}: {str(error)[:200]}"
+            gc.collect()
+            deadline = time.monotonic() + LONGEST
+            while (descriptors() > before or threading.active_count() > threads) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if descriptors() > before or threading.active_count() > threads:
+                cells[fault_name, "afterwards"] = "BAD: descriptors or threads are left"
+    return cells
