@@ -34,6 +34,16 @@ EXPORTS = {
     "NULL": "ubiops.schema",
     **dict.fromkeys(["load_ipython_extension", "unload_ipython_extension"], "ubiops.display.ipython"),
     **dict.fromkeys(EXCEPTIONS, "ubiops.exceptions"),
+    "Training": "ubiops.training.training",
+    "ExperimentCreate": "ubiops.training.experiment_create",
+    "ExperimentDetail": "ubiops.training.experiment_detail",
+    "ExperimentList": "ubiops.training.experiment_list",
+    "ExperimentRunCreate": "ubiops.training.experiment_run_create",
+    "ExperimentRunCreateResponse": "ubiops.training.experiment_run_create_response",
+    "ExperimentRunDetail": "ubiops.training.experiment_run_detail",
+    "ExperimentRunList": "ubiops.training.experiment_run_list",
+    "ExperimentRunUpdate": "ubiops.training.experiment_run_update",
+    "ExperimentUpdate": "ubiops.training.experiment_update",
 }
 SUBMODULES = ["api", "api_client", "configuration", "exceptions", "files", "models", "rest", "utils"]
 

@@ -35,6 +35,16 @@ _MODULES = {
     "OpenApiException": "ubiops.exceptions",
     "ServerError": "ubiops.exceptions",
     "UbiOpsException": "ubiops.exceptions",
+    "Training": "ubiops.training.training",
+    "ExperimentCreate": "ubiops.training.experiment_create",
+    "ExperimentDetail": "ubiops.training.experiment_detail",
+    "ExperimentList": "ubiops.training.experiment_list",
+    "ExperimentRunCreate": "ubiops.training.experiment_run_create",
+    "ExperimentRunCreateResponse": "ubiops.training.experiment_run_create_response",
+    "ExperimentRunDetail": "ubiops.training.experiment_run_detail",
+    "ExperimentRunList": "ubiops.training.experiment_run_list",
+    "ExperimentRunUpdate": "ubiops.training.experiment_run_update",
+    "ExperimentUpdate": "ubiops.training.experiment_update",
     "AdditionalData": "ubiops.models.additional_data",
     "AttachmentFieldsList": "ubiops.models.attachment_fields_list",
     "AttachmentSourcesList": "ubiops.models.attachment_sources_list",
@@ -311,6 +321,15 @@ __all__ = [
     "EnvironmentVariableCreate",
     "EnvironmentVariableList",
     "EventList",
+    "ExperimentCreate",
+    "ExperimentDetail",
+    "ExperimentList",
+    "ExperimentRunCreate",
+    "ExperimentRunCreateResponse",
+    "ExperimentRunDetail",
+    "ExperimentRunList",
+    "ExperimentRunUpdate",
+    "ExperimentUpdate",
     "ExportCreate",
     "ExportDetail",
     "ExportList",
@@ -455,6 +474,7 @@ __all__ = [
     "TimeSeriesDataPointList",
     "TimeSeriesSearch",
     "TooManyRequestsError",
+    "Training",
     "UbiOpsException",
     "UnauthorizedError",
     "UnprocessableEntityError",
@@ -714,6 +734,16 @@ if TYPE_CHECKING:
     from ubiops.models.webhook_test_detail import WebhookTestDetail
     from ubiops.models.webhook_update import WebhookUpdate
     from ubiops.schema import NULL
+    from ubiops.training.experiment_create import ExperimentCreate
+    from ubiops.training.experiment_detail import ExperimentDetail
+    from ubiops.training.experiment_list import ExperimentList
+    from ubiops.training.experiment_run_create import ExperimentRunCreate
+    from ubiops.training.experiment_run_create_response import ExperimentRunCreateResponse
+    from ubiops.training.experiment_run_detail import ExperimentRunDetail
+    from ubiops.training.experiment_run_list import ExperimentRunList
+    from ubiops.training.experiment_run_update import ExperimentRunUpdate
+    from ubiops.training.experiment_update import ExperimentUpdate
+    from ubiops.training.training import Training
 else:
 
     def __getattr__(name):

@@ -130,7 +130,11 @@ class Model:
     _compiled: ClassVar[Compiled | None] = None
 
     def __init_subclass__(
-        cls, body: bool = False, read_only: tuple[str, ...] | None = None, excludes: tuple[str, ...] = ()
+        cls,
+        body: bool = False,
+        read_only: tuple[str, ...] | None = None,
+        excludes: tuple[str, ...] = (),
+        alone: bool = False,
     ) -> None:
         """Declare a schema. The fields are those of the base, then its own; or its own alone, if all of the base's are.
 
@@ -138,6 +142,7 @@ class Model:
             body: Whether only requests carry it, no answer does.
             read_only: Fields that only the schemas have in which the server returns the same resource.
             excludes: Fields of which one at most may be given.
+            alone: Whether the fields are its own alone, whatever those of the base are.
         """
         super().__init_subclass__()
         declared = {name: spec for name, spec in cls.__dict__.items() if isinstance(spec, Spec)}
@@ -149,7 +154,8 @@ class Model:
             cls._excludes = excludes
         if not declared:
             return
-        cls.fields = declared if declared.keys() >= cls.fields.keys() else {**cls.fields, **declared}
+        alone = alone or declared.keys() >= cls.fields.keys()
+        cls.fields = declared if alone else {**cls.fields, **declared}
         cls._has_rules = bool(cls._excludes) or any(spec.required_unless for spec in cls.fields.values())
         cls.openapi_types = {name: spec.type for name, spec in cls.fields.items()}
         cls.attribute_map = {name: name for name in cls.fields}

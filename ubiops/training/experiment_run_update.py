@@ -1,0 +1,18 @@
+"""`ExperimentRunUpdate`: what is to be changed of a run."""
+
+from __future__ import annotations
+
+from ubiops.model import field
+from ubiops.models import DeploymentRequestUpdate
+
+__all__ = ["ExperimentRunUpdate"]
+
+
+class ExperimentRunUpdate(DeploymentRequestUpdate, alone=True):
+    """What is to be changed of a run.
+
+    Attributes:
+        status (str, required): Status.
+    """
+
+    status: str | None = field("str", required=True)
