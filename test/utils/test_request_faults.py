@@ -23,6 +23,7 @@ class Service(Server):
     Attributes:
         wrong: What it answers instead, to a path that ends so: an answer for each call, None for its own. Those
             are not carried out.
+        large: Whether inputs and results don't come with the requests, and have files of their own.
         looks: How often a request is seen before it is over.
         most: Most requests that were outstanding.
         made: The inputs of the requests that were made.
@@ -32,6 +33,7 @@ class Service(Server):
         super().__init__()
         self.default = self._serve
         self.wrong: dict[str, list[Answer | None]] = {}
+        self.large = False
         self.looks = 1
         self.most = 0
         self.made: list[Any] = []
@@ -50,6 +52,9 @@ class Service(Server):
             return Answer.json(created)
         if path.endswith("/requests/collect"):
             return Answer.json([self._collect(int(id)) for id in request.json])
+        if path.endswith(("/input", "/output")):
+            x = self.made[int(path.split("/")[-2])]["x"]
+            return Answer.json({"x": x} if path.endswith("input") else {"y": 2 * x})
         if path.endswith("/requests"):
             if request.query["sort"] == "desc":
                 return Answer.json([])
@@ -68,7 +73,10 @@ class Service(Server):
         shown = {**self._show(number), "request_data": self.made[number]}
         if self._seen[number] < self.looks:
             return shown
-        return {**shown, "status": "completed", "result": {"y": 2 * self.made[number]["x"]}}
+        shown.update(status="completed", result={"y": 2 * self.made[number]["x"]})
+        if self.large:
+            shown.update(request_data=None, result=None, input_size=8, output_size=8)
+        return shown
 
     @property
     def batches(self) -> int:
@@ -227,3 +235,11 @@ def test_what_is_in_flight_grows_again_after_a_full_queue(service: Service, run:
     service.wrong["/batch"] = [Answer.json({"error": "full"}, 429)]
     assert run(400, chunk_size=4, max_in_flight=40) == doubled(400)
     assert service.most == 40
+
+
+def test_results_that_are_too_large_to_come_with_their_requests_are_downloaded(
+    service: Service, run: Callable[..., list[Any]]
+) -> None:
+    service.large = True
+    assert run(3) == doubled(3)
+    assert sum(request.path.endswith("/output") for request in service.requests) == 3

@@ -95,6 +95,8 @@ class Collector:
         return finished + sum(self._take_missing(id) for id in missing)
 
     def _take_result(self, one: Input, request: Any) -> None:
+        if request.status == "completed" and request.result is None:
+            request.result = self._target.large(request, "output")
         if request.status != "completed":
             problem = f"failed: {request.error_message or f'it was {request.status}'}"
         elif request.result is None and request.request_data is None:

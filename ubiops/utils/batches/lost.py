@@ -82,7 +82,8 @@ class LostBatches:
         by_data: defaultdict[Any, deque[Any]] = defaultdict(deque)
         for start in range(0, len(strangers), self._target.limit):
             for request in self._target.collect(strangers[start : start + self._target.limit]):
-                by_data[_frozen(request.request_data)].append(request)
+                data = request.request_data
+                by_data[_frozen(self._target.large(request, "input") if data is None else data)].append(request)
         keys = [_frozen(json.loads(one.json)) for one in chunk.inputs]
         wanted = Counter(keys)
         if any(len(by_data[key]) < count for key, count in wanted.items()):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ubiops.exceptions import ApiValueError, ForbiddenError, NotFoundError
 from ubiops.models import DeploymentRequestUpdate
+from ubiops.rest import blocks_of
 from ubiops.utils.exceptions import unexpected_answer
 
 if TYPE_CHECKING:
@@ -44,12 +46,17 @@ class Target:
     def __init__(
         self, api: CoreApi, project: str, kind: str, name: str, version: str | None, patience: Patience
     ) -> None:
+        self._api: Any = api
         self._patience = patience
+        self._kind = kind
+        # The deployment or pipeline, once its types are asked for.
+        self._types: Any = None
+        self._named = {"project_name": project, f"{kind}_name": name}
         self._of = f"the {kind} {name!r}"
         self.version = version or self._default_version(api, project, kind, name)
         self.limit = LIMITS[kind]
         # By name: the order of the arguments differs from one operation to the next.
-        place: dict[str, Any] = {"project_name": project, f"{kind}_name": name, "version": self.version}
+        place = self._place = {**self._named, "version": self.version}
         if kind == "pipeline":
             self._create: partial[Any] = partial(api.batch_pipeline_version_requests_create, **place)
             self._collect: partial[Any] = partial(api.pipeline_version_requests_batch_get, **place)
@@ -137,6 +144,28 @@ class Target:
             yield from new
             seen.update(new)
             offset += len(page)
+
+    def large(self, request: Any, part: Literal["input", "output"]) -> Any:
+        """What a request took or returned, where that was too large to come with it; None where there is no more."""
+        name = f"{part}_size"
+        size = getattr(request, name, None) or request.additional_properties.get(name)
+        # What is no longer than `null` came with it.
+        if not isinstance(size, int) or size <= len("null"):
+            return None
+        try:
+            data = self._patience.ask(self._download, part=part, id=request.id)
+        except NotFoundError:
+            return None
+        return data.decode() if self._is_plain(part) else json.loads(data)
+
+    def _download(self, part: str, id: str, **options: Any) -> bytes:
+        download = getattr(self._api, f"{self._kind}_version_requests_{part}_get")
+        return b"".join(blocks_of(download(**self._place, request_id=id, _preload_content=False, **options)))
+
+    def _is_plain(self, part: str) -> bool:
+        if self._types is None:
+            self._types = self._patience.ask(getattr(self._api, f"{self._kind}s_get"), **self._named)
+        return getattr(self._types, f"{part}_type", None) == "plain"
 
     def cancel(self, id: str) -> None:
         """Stop a request; one to a pipeline can't be stopped but by deleting it."""

@@ -34,7 +34,7 @@ _LEAVING = 10.0
 # How old a value may be, for the server to take it.
 _OLDEST = timedelta(minutes=2)
 
-_AGGREGATE: Operation[object] = Operation(
+_AGGREGATE = Operation(
     "time_series_data_aggregate",
     "POST",
     "/projects/{project_name}/time-series/aggregate",
