@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["deploy"]
 
 _SETTINGS = DeploymentVersionCreate.openapi_types.keys() - {"version", "language", "instance_type"}
+_ENVIRONMENTS = {"environment", "environment_name"}
 _OF_DEPLOYMENTS = ("description", "labels")
 
 
@@ -72,8 +74,8 @@ def deploy(
         directory: The folder that holds ``deployment.py``.
         deployment_name: Name of the deployment; it is created if it isn't there.
         version: Name of the version; it is created if it isn't there.
-        language: Language of a new version, such as ``python3.10``; None for the API's default, ``python3.7``. The one
-            of a version that is there can't be changed.
+        language: Language of a new version, such as ``python3.10``; None for the Python that runs this, unless an
+            ``environment`` or ``environment_name`` is given. The one of a version that is there can't be changed.
         input_fields: Data types by field name, as in ``{"speed": "double"}``, or fields as the API takes them. None
             for plain input in a new deployment, and for no change in one that is there.
         output_fields: The same for the output.
@@ -84,7 +86,9 @@ def deploy(
         timeout: Seconds to wait for the build; None for no limit.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log as they come.
-        **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``.
+        **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``; of
+            newer services ``environment_name`` with ``environment_tag``, ``environment``,
+            ``instance_type_group_name`` and so on.
 
     Returns:
         The version, which takes requests.
@@ -134,7 +138,9 @@ def deploy(
                 "deploy",
                 f"the version {version} is in {current.language} and can't become {language}: choose another version",
             )
-        target.provide_deployment(sides, deployment_settings or {})
+        deployment = target.provide_deployment(sides, deployment_settings or {})
+        if current is None and language is None and not settings.keys() & _ENVIRONMENTS:
+            new_version = DeploymentVersionCreate(version=version, **_running_python(deployment), **settings)
         target.provide_version(current, new_version, settings)
         if variables:
             set_variables("environment_variables", "deploy", api, variables, project_name, deployment_name, version)
@@ -144,6 +150,15 @@ def deploy(
         return wait_for_deployment_version(
             api, project_name, deployment_name, version, upload, timeout, quiet, stream_logs
         )
+
+
+def _running_python(deployment: Any) -> dict[str, Any]:
+    """What runs this Python on the service: a language, or an environment where the service has these."""
+    major, minor = sys.version_info[:2]
+    # Only newer services say it of a deployment.
+    if getattr(deployment, "supports_request_format", None) is None:
+        return {"language": f"python{major}.{minor}"}
+    return {"language": None, "environment": f"python{major}-{minor}"}
 
 
 def _check_settings(argument: str, given: Any, known: Iterable[str]) -> None:
@@ -207,15 +222,15 @@ class _Target:
             return None
         return check_answer("deployment_versions_get", found, "status", "active_revision", "latest_build", *_SETTINGS)
 
-    def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> None:
-        """Create the deployment, or let it become what was asked for."""
+    def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> Any:
+        """Create the deployment, or let it become what was asked for; returns it as it was or is."""
         project_name, name = self._deployment_place
         deployment = self._read_deployment()
         if deployment is None:
             kinds = {f"{side}_type": "plain" if fields is None else "structured" for side, fields in sides.items()}
             given = {f"{side}_fields": fields for side, fields in sides.items() if fields is not None}
             try:
-                self._api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
+                created = self._api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
             except (BadRequestError, ConflictError):
                 # Somebody else was faster, or something else is wrong.
                 deployment = self._read_deployment()
@@ -223,12 +238,13 @@ class _Target:
                     raise
             else:
                 self.created.append(f"the deployment {name}")
-                return
+                return created
         changes = _differing(settings, deployment)
         for side, fields in sides.items():
             changes |= _differing_fields(deployment, side, fields)
         if changes:
             self._api.deployments_update(project_name, name, changes)
+        return deployment
 
     def _read_deployment(self) -> DeploymentDetail | None:
         try:
@@ -249,12 +265,16 @@ class _Target:
 
     def serves(self, current: DeploymentVersionDetail, archive: PackageZip) -> bool:
         """Whether a package is the one in service, and no other is on its way."""
-        if current.status != "available" or not current.active_revision or not current.latest_build:
+        if current.status != "available" or not current.active_revision:
             return False
         project_name, deployment_name, version = self._place
-        latest = self._api.builds_get(project_name, current.latest_build, deployment_name, version)
-        check_answer("builds_get", latest, "revision", "status")
-        if (latest.revision, latest.status) != (current.active_revision, "success"):
+        if current.latest_build:
+            latest = self._api.builds_get(project_name, current.latest_build, deployment_name, version)
+            check_answer("builds_get", latest, "revision", "status")
+            if (latest.revision, latest.status) != (current.active_revision, "success"):
+                return False
+        elif getattr(current, "latest_revision", None) != current.active_revision:
+            # Newer services have no builds.
             return False
         try:
             download: Any = self._api.revisions_file_download(
