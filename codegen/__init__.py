@@ -3,5 +3,5 @@
 `python -m codegen` writes them from `codegen/document`, `python -m codegen --check` tells whether they are up to date.
 """
 
-VERSION = "3.12.1"
+VERSION = "5.0.0"
 """Version of the package, written to `ubiops/__init__.py`."""

@@ -761,4 +761,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *_SUBMODULES})
 
 
-__version__ = "3.12.1"
+__version__ = "5.0.0"

@@ -41,6 +41,8 @@ def test_writes_the_golden_files(root: Path) -> None:
     assert content(root) == content(GOLDEN)
 
 
+# mypy checks its typeshed first: minutes on a busy machine.
+@pytest.mark.timeout(600)
 def test_the_golden_files_pass_a_strict_type_check(tmp_path: Path) -> None:
     def left_out(folder: str, names: list[str]) -> list[str]:
         files = [name for name in names if Path(folder, name).suffix in (".py", ".pyi")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ubiops
+from codegen import VERSION
 from test.unit.schemas import schemas
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_the_methods_load_no_model_before_they_need_one() -> None:
         "ubiops.api.CoreApi is ubiops.CoreApi",
         "ubiops.api.core_api.CoreApi is ubiops.CoreApi",
         "ubiops.rest.ApiException is ubiops.exceptions.ApiException",
-        "ubiops.__version__ == '3.12.1'",
+        f"ubiops.__version__ == '{VERSION}'",
     ],
 )
 def test_import_ubiops_is_enough(expression: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import ubiops
+from codegen import VERSION
 from ubiops.api_client import ApiClient
 from ubiops.configuration import Configuration
 from ubiops.rest import RESTClientObject, RESTResponse
@@ -282,8 +283,8 @@ def test_there_are_115_models() -> None:
     assert len(MODELS) == len(set(MODELS)) == 115
 
 
-def test_version_is_that_of_the_api_generation() -> None:
-    assert ubiops.__version__ == "3.12.1"
+def test_the_version_stands_in_one_place() -> None:
+    assert ubiops.__version__ == VERSION
 
 
 def test_model_attributes_of_today() -> None:
