@@ -351,9 +351,9 @@ def model_imports(schema: Schema, document: Document) -> str:
     return _imports({*names_in(types), "Any", "Configuration"}, {**SOURCES, **others})
 
 
-def lazy_imports(modules: Mapping[str, str], submodules: Iterable[str]) -> str:
+def lazy_imports(package: str, modules: Mapping[str, str], submodules: Iterable[str]) -> str:
     """The imports that type checkers see of what is imported on first use."""
-    lines = [f"from ubiops import {name} as {name}" for name in submodules]
+    lines = [f"from {package} import {name} as {name}" for name in submodules]
     return "\n".join([*lines, _imports(set(modules), modules)])
 
 

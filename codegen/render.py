@@ -75,7 +75,7 @@ def render(document: Document) -> dict[str, str]:
         "ubiops/api/__init__.py": fill(
             "api.py.jinja",
             modules={"CoreApi": EXPORTS["CoreApi"]},
-            submodules=["core_api", *(group.name for group in document.groups)],
+            submodules=sorted(["core_api", *(group.name for group in document.groups)]),
         ),
         "ubiops/api/core_api.py": fill("core_api.py.jinja"),
         "ubiops/api/core_api.pyi": fill("core_api.pyi.jinja"),

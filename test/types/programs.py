@@ -1,0 +1,60 @@
+"""What programs of both older clients write, and the types that a checker must find: `tox run -e types` checks it.
+
+It is never run.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from multiprocessing.pool import AsyncResult
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import assert_type
+
+import ubiops
+from ubiops.models import DeploymentDetail, DeploymentList, Metrics, PipelineVersionDetail
+from ubiops.rest import RawResponse
+
+Headers = Mapping[str, str]
+
+
+def style_of_3_12(flag: bool, options: dict[str, Any]) -> None:
+    client = ubiops.ApiClient(ubiops.Configuration(api_key={"Authorization": "Token abc"}))
+    api = ubiops.CoreApi(client)
+    assert_type(api.deployments_list("lab"), list[DeploymentList])
+    assert_type(api.deployments_list(project_name="lab", labels="a:b", _request_timeout=(3, 10)), list[DeploymentList])
+    assert_type(api.projects_delete("lab"), None)
+    assert_type(api.deployments_get("lab", "model", async_req=True), AsyncResult[DeploymentDetail])
+    assert_type(api.deployments_get("lab", "model", async_req=True).get(), DeploymentDetail)
+    assert_type(api.deployments_get("lab", "model", async_req=False), DeploymentDetail)
+    assert_type(api.deployments_get("lab", "model", async_req=flag), Any)
+    assert_type(api.deployments_get("lab", "model", **options), Any)
+    assert_type(api.deployments_get("lab", "model", _preload_content=False), RawResponse)
+    assert_type(api.deployments_get("lab", "model", _preload_content=False, async_req=True), AsyncResult[RawResponse])
+    data, status, headers = api.deployments_get_with_http_info("lab", "model")
+    assert_type(data, DeploymentDetail)
+    assert_type((status, headers), tuple[int, Headers])
+    later = api.deployments_get_with_http_info("lab", "model", async_req=True)
+    assert_type(later, AsyncResult[tuple[DeploymentDetail, int, Headers]])
+    raw = api.deployments_get_with_http_info("lab", "model", _preload_content=False)
+    assert_type(raw, tuple[RawResponse, int, Headers])
+    body = ubiops.PipelineVersionUpdate(objects=[{"name": "a", "reference_name": "b", "version": "v1"}])
+    assert_type(api.pipeline_versions_update("lab", "pipe", "v1", body), PipelineVersionDetail)
+    assert_type(api.pipeline_versions_update("lab", "pipe", "v1", {"description": "d"}), PipelineVersionDetail)
+    metrics = api.metrics_get("lab", "deployments.requests", "2024-01-01", "2024-01-02", "deployment")
+    assert_type(metrics, list[Metrics])
+    with api.revisions_file_download("lab", "model", "v1", "r") as response, Path("a.zip").open("wb") as file:
+        assert_type(response, RawResponse)
+        shutil.copyfileobj(response, file)
+    assert_type(api.exports_download("lab", "e", _preload_content=True), str)
+
+
+def style_of_4(client: ubiops.ApiClient) -> None:
+    api = ubiops.CoreApi(client)
+    assert_type(api.deployments.deployments_list("lab"), list[DeploymentList])
+    assert_type(api.deployments.deployments_get_with_http_info("lab", "model"), DeploymentDetail)
+    quiet = api.deployments.deployments_get("lab", "model", _headers={"X-A": "b"}, _progress_bar=False)
+    assert_type(quiet, DeploymentDetail)
+    assert_type(ubiops.CoreApi.deployments, type[ubiops.api.deployments.Deployments])

@@ -1,0 +1,69 @@
+"""typing.get_type_hints, which frameworks call on what they are given: it finds every name in the public annotations."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ubiops
+import ubiops.utils
+
+ROOT = Path(__file__).parents[2]
+
+
+def functions_of(cls: type) -> Iterator[Callable[..., Any]]:
+    """The public functions of a class of ours."""
+    for name, value in inspect.getmembers(cls):
+        if (name == "__init__" or not name.startswith("_")) and inspect.isroutine(value):
+            if str(getattr(value, "__module__", "")).startswith("ubiops"):
+                yield value
+
+
+def public() -> Iterator[Any]:
+    for module in (ubiops, ubiops.utils):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value):
+                yield value
+                yield from functions_of(value)
+            elif inspect.isroutine(value):
+                yield value
+
+
+def test_every_public_annotation_can_be_looked_up() -> None:
+    problems = {}
+    count = 0
+    for one in public():
+        count += 1
+        try:
+            typing.get_type_hints(one)
+        except Exception as error:
+            problems[f"{one.__module__}.{one.__qualname__}"] = repr(error)
+    assert problems == {}
+    assert count > 1000
+
+
+def test_what_they_are() -> None:
+    hints = typing.get_type_hints(ubiops.CoreApi.deployments_update)
+    assert hints["data"] == ubiops.DeploymentUpdate | dict[str, Any]
+    assert hints["return"] is ubiops.DeploymentDetail
+    assert typing.get_type_hints(ubiops.CoreApi.deployments_list)["return"] == list[ubiops.DeploymentList]
+
+
+@pytest.mark.parametrize("name", ["deployments_update", "revisions_file_upload"])
+def test_they_need_no_other_package(name: str) -> None:
+    program = f"""
+        import sys
+        sys.modules["typing_extensions"] = None
+        import typing, ubiops
+        assert typing.get_type_hints(ubiops.CoreApi.{name})["project_name"] is str
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, check=True, timeout=60)
