@@ -57,7 +57,7 @@ OPERATION_KEYS = {
 FORM_KEYS = {"required", "optional", "returns"}
 
 # Names that the client uses itself where an operation, an argument, or a field would stand.
-ANNOTATIONS = {"bool", "datetime", "dict", "float", "int", "list", "str", "tuple"}
+ANNOTATIONS = {"models", "bool", "datetime", "dict", "float", "int", "list", "str", "tuple"}
 RESERVED_GROUPS = {"api_client", "base", "core_api", "options"}
 RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
 RESERVED_ARGUMENTS = {"self", "options", "async_req"}

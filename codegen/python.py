@@ -20,6 +20,7 @@ SOURCES = {
     "Sequence": "collections.abc",
     "AsyncResult": "multiprocessing.pool",
     "Any": "typing",
+    "TYPE_CHECKING": "typing",
     "overload": "typing",
     "Unpack": "typing_extensions",
     "deprecated": "typing_extensions",
@@ -33,6 +34,8 @@ SOURCES = {
     "RawResponse": "ubiops.rest",
     "FileLike": "ubiops.files",
     "CallOptions": "ubiops.operation",
+    "Model": "ubiops.model",
+    "field": "ubiops.model",
     "Null": "ubiops.schema",
     **dict.fromkeys(DECLARING, "ubiops.operation"),
 }
@@ -108,25 +111,30 @@ def class_head(schema: Schema) -> str:
     return broken(f"class {schema.name}(", bases, "):")
 
 
-def declared_field(field: Field, schema: Schema) -> str:
+def declared_field(field: Field, schema: Schema, document: Document) -> str:
     """The declaration of a field."""
     items = [scalar(field.type)]
     items += ["required=True"] if field.required else []
     items += ["nullable=True"] if field.nullable else []
     items += [f"default={_default(field, schema)}"] if _default(field, schema) != "None" else []
-    head = f"{field.name}: {attribute_annotation(field, schema)} = field("
+    head = f"{field.name}: {_qualified(attribute_annotation(field, schema), document)} = field("
     return broken(head, [*items, *_constraints(field)], ")", 4)
 
 
-def constructor(schema: Schema) -> str:
+def constructor(schema: Schema, document: Document) -> str:
     """The head of a model's constructor, for type checkers."""
-    parameters = [_keyword(field, schema) for field in schema.fields]
+    parameters = [_keyword(field, schema, document) for field in schema.fields]
     parameters += ["local_vars_configuration: Configuration | None = None", "**unknown: Any"]
     return broken("def __init__(", ["self", *parameters], ") -> None: ...", 8)
 
 
-def _keyword(field: Field, schema: Schema) -> str:
-    return f"{field.name}: {keyword_annotation(field)} = {_default(field, schema)}"
+def _keyword(field: Field, schema: Schema, document: Document) -> str:
+    type, end = _qualified(keyword_annotation(field), document), f" = {_default(field, schema)}"
+    if len(line := f"{field.name}: {type}{end}") + 13 <= CODE_WIDTH:
+        return line
+    # A union that is too long has a line for each member, as ruff has it.
+    head, brackets, members = type.rpartition("]")
+    return f"{field.name}: {head}{brackets}" + members.replace(" | ", "\n            | ") + end
 
 
 def _default(field: Field, schema: Schema) -> str:
@@ -339,16 +347,20 @@ def _named(operations: Iterable[Operation], document: Document) -> set[str]:
     """The names in the signatures of methods."""
     types = [_parameter(argument, document) for operation in operations for argument in operation.arguments]
     types += [_qualified(return_annotation(operation), document) for operation in operations]
-    # A name after a dot belongs to what stands before it.
+    return _unqualified(types)
+
+
+def _unqualified(types: Iterable[str]) -> set[str]:
+    """The names in types, but for those after a dot: they belong to what stands before it."""
     return {name for type in types for name in re.findall(r"(?<![\w.])\w+", type)}
 
 
 def model_imports(schema: Schema, document: Document) -> str:
-    """The imports of all types in a model."""
+    """The imports of a model's module."""
     types = [keyword_annotation(field) for field in schema.fields]
     types += [attribute_annotation(field, schema) for field in schema.fields]
-    others = {other.name: f"ubiops.models.{other.module}" for other in document.schemas if other != schema}
-    return _imports({*names_in(types), "Any", "Configuration"}, {**SOURCES, **others})
+    names = _unqualified(_qualified(type, document) for type in types)
+    return _imports({*names, "Any", "Model", "TYPE_CHECKING", "field"}, SOURCES)
 
 
 def lazy_imports(package: str, modules: Mapping[str, str], submodules: Iterable[str]) -> str:
@@ -385,7 +397,7 @@ def _section(module: str) -> int:
 
 
 def _import(module: str, names: set[str]) -> str:
-    ordered = sorted(names, key=lambda name: (not name[0].isupper(), name))
+    ordered = sorted_names(names)
     line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= CODE_WIDTH - 4:
         return line

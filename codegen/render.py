@@ -66,7 +66,7 @@ def render(document: Document) -> dict[str, str]:
         return environment.get_template(template).render(template=template, document=document, **values)
 
     models = {schema.name: f"ubiops.models.{schema.module}" for schema in document.schemas}
-    for name in models.keys() & {*EXPORTS, *python.SOURCES, "Model"}:
+    for name in models.keys() & {*EXPORTS, *python.SOURCES}:
         raise DocumentError(f"components.schemas.{name}", "is a name that the client uses itself")
     files = {
         "ubiops/__init__.py": fill(

@@ -19,6 +19,7 @@ from ubiops.deadline import READ_TIMEOUT, Deadline
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, MaskedHeaders
 from ubiops.files import Stream, filename_of, save
 from ubiops.frames import one_frame
+from ubiops.operation import Request
 from ubiops.rest import RESTClientObject, RESTResponse, blocks_of
 from ubiops.urls import same_origin
 from ubiops.verbs import header_value
@@ -26,8 +27,6 @@ from ubiops.verbs import header_value
 if TYPE_CHECKING:
     from multiprocessing.pool import AsyncResult, ThreadPool
     from types import TracebackType
-
-    from ubiops.operation import Request
 
 __all__ = ["ApiClient"]
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ubiops.api import core_api as core_api
     from ubiops.api import deployment_requests as deployment_requests
     from ubiops.api import deployments as deployments
+    from ubiops.api import environments as environments
     from ubiops.api import files as files
     from ubiops.api import imports_and_exports as imports_and_exports
     from ubiops.api import instances as instances
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ubiops.api import request_schedules as request_schedules
     from ubiops.api import roles as roles
     from ubiops.api import service_users as service_users
+    from ubiops.api import services as services
     from ubiops.api import status as status
     from ubiops.api import user as user
     from ubiops.api import webhooks as webhooks

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+import ubiops
 from ubiops.exceptions import ApiTypeError, MissingArgumentError
 from ubiops.frames import keeps_frames, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ubiops.api_client import ApiClient
     from ubiops.operation import Operation
 
 __all__ = ["Api", "GroupOf", "method_of"]
@@ -32,9 +32,9 @@ class Api:
     # What ``*_with_http_info`` returns by default: the data alone, as on the groups of client 4.x.
     _twins_return_data_only = True
     # A value on the class, so that doubles made from it have this too.
-    api_client: ApiClient = None  # type: ignore[assignment]
+    api_client: ubiops.ApiClient = None  # type: ignore[assignment]
 
-    def __init__(self, api_client: ApiClient | None = None) -> None:
+    def __init__(self, api_client: ubiops.ApiClient | None = None) -> None:
         if api_client is None:
             from ubiops.api_client import ApiClient
 

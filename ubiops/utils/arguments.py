@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ForwardRef, Union
 
+import ubiops
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
 from ubiops.schema import read_datetime
 
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
     from ubiops.api_client import ApiClient
 
     Client = ApiClient | CoreApi
-    StrPath = str | os.PathLike[str]
-    Moment = datetime.datetime | datetime.date | str
-    """A date and time as the models take it: an object of `datetime`, or text in ISO 8601."""
+else:
+    # typing.get_type_hints looks them up where it is called: nothing is imported before.
+    Client = Union[  # noqa: UP007 - a ForwardRef has no |
+        ForwardRef("ubiops.ApiClient", module=__name__), ForwardRef("ubiops.CoreApi", module=__name__)
+    ]
+StrPath = str | os.PathLike[str]
+Moment = datetime.datetime | datetime.date | str
+"""A date and time as the models take it: an object of `datetime`, or text in ISO 8601."""
 
 __all__ = [
     "ClientTypeError",
@@ -38,7 +44,7 @@ class ClientTypeError(ApiTypeError, AssertionError):
     """The client is none. Newer clients raise an `AssertionError` then, so this is one too."""
 
 
-def core_api(client: Client, function: str) -> CoreApi:
+def core_api(client: Client, function: str) -> ubiops.CoreApi:
     """The operations of a client.
 
     Args:

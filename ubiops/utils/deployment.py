@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ubiops import models
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from ubiops.files import BLOCK
 from ubiops.frames import one_frame
@@ -16,7 +17,7 @@ from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
 from ubiops.schema import NULL, nearest_hint
 from ubiops.utils.answers import check_answer
-from ubiops.utils.arguments import check_folder, check_seconds, core_api, invalid, wrong_type
+from ubiops.utils.arguments import Client, StrPath, check_folder, check_seconds, core_api, invalid, wrong_type
 from ubiops.utils.package_operations import write_zip
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.progress_bar import Progress
@@ -25,15 +26,11 @@ from ubiops.utils.variables import read_variables, set_variables
 from ubiops.utils.wait_for import wait_for_deployment_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ubiops.api.core_api import CoreApi
-    from ubiops.models import DeploymentDetail, DeploymentVersionDetail, EnvironmentVariableCreate
-    from ubiops.utils.arguments import Client, StrPath
     from ubiops.utils.package_operations import PackageZip
 
-    Fields = Mapping[str, str] | Sequence[Mapping[str, Any] | Model]
-    """Input or output fields: their data types by name, or as the API takes them."""
+Fields = Mapping[str, str] | Sequence[Mapping[str, Any] | Model]
+"""Input or output fields: their data types by name, or as the API takes them."""
 
 __all__ = ["deploy"]
 
@@ -53,7 +50,9 @@ def deploy(
     input_fields: Fields | None = None,
     output_fields: Fields | None = None,
     instance_type: str | None = None,
-    environment_variables: Mapping[str, str] | Iterable[EnvironmentVariableCreate | Mapping[str, Any]] | None = None,
+    environment_variables: Mapping[str, str]
+    | Iterable[models.EnvironmentVariableCreate | Mapping[str, Any]]
+    | None = None,
     *,
     deployment_settings: Mapping[str, Any] | None = None,
     ignore_filename: str = IGNORE_FILENAME,
@@ -61,7 +60,7 @@ def deploy(
     quiet: bool = False,
     stream_logs: bool = False,
     **settings: Any,
-) -> DeploymentVersionDetail:
+) -> models.DeploymentVersionDetail:
     """Deploy a folder: create or update its deployment and version, upload it, and wait until it is built.
 
     Call it again after a change, or after it failed: what is there already is updated where it differs, and left alone
@@ -214,7 +213,7 @@ class _Target:
         self._deployment_place = (project_name, deployment_name)
         self._place = (project_name, deployment_name, version)
 
-    def read_version(self) -> DeploymentVersionDetail | None:
+    def read_version(self) -> models.DeploymentVersionDetail | None:
         """The version as it is; None where it isn't there."""
         try:
             found = self._api.deployment_versions_get(*self._place)
@@ -246,7 +245,7 @@ class _Target:
             self._api.deployments_update(project_name, name, changes)
         return deployment
 
-    def _read_deployment(self) -> DeploymentDetail | None:
+    def _read_deployment(self) -> models.DeploymentDetail | None:
         try:
             found = self._api.deployments_get(*self._deployment_place)
         except NotFoundError:
@@ -254,7 +253,7 @@ class _Target:
         return check_answer("deployments_get", found, "input_type", "input_fields", "output_type", "output_fields")
 
     def provide_version(
-        self, current: DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
+        self, current: models.DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
     ) -> None:
         """Create the version, or let it become what was asked for."""
         if current is None:
@@ -263,7 +262,7 @@ class _Target:
         elif changes := _differing(settings, current):
             self._api.deployment_versions_update(*self._place, changes)
 
-    def serves(self, current: DeploymentVersionDetail, archive: PackageZip) -> bool:
+    def serves(self, current: models.DeploymentVersionDetail, archive: PackageZip) -> bool:
         """Whether a package is the one in service, and no other is on its way."""
         if current.status != "available" or not current.active_revision:
             return False
@@ -308,7 +307,9 @@ def _differing(settings: Mapping[str, Any], there: Model) -> dict[str, Any]:
     }
 
 
-def _differing_fields(deployment: DeploymentDetail, side: str, fields: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _differing_fields(
+    deployment: models.DeploymentDetail, side: str, fields: list[dict[str, Any]] | None
+) -> dict[str, Any]:
     if fields is None:
         return {}
     if getattr(deployment, f"{side}_type") == "plain":

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ubiops import models
 from ubiops.exceptions import ApiConnectionError, ApiException, ApiValueError, OpenApiException
-
-if TYPE_CHECKING:
-    from ubiops.models import EnvironmentVariableList
 
 __all__ = [
     "BuildFailed",
@@ -193,10 +191,10 @@ class UpsertFailed(OpenApiException):
 
     Attributes:
         name (str): The same.
-        done (list[EnvironmentVariableList]): The same.
+        done (list[models.EnvironmentVariableList]): The same.
     """
 
-    def __init__(self, name: str, done: Sequence[EnvironmentVariableList], cause: object) -> None:
+    def __init__(self, name: str, done: Sequence[models.EnvironmentVariableList], cause: object) -> None:
         names = ", ".join(variable.name for variable in done) or "none"
         super().__init__(f"The environment variable {name} couldn't be set: {cause}Set before it: {names}")
         self.name = name

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ubiops import models
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
-from ubiops.files import Upload, last_part, replacing
+from ubiops.files import FileLike, Upload, last_part, replacing
 from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import (
+    Client,
     check_count,
     check_text,
     core_api,
@@ -22,17 +24,14 @@ from ubiops.utils.arguments import (
 )
 from ubiops.utils.files.names import prefixed, to_download, to_upload
 from ubiops.utils.files.parallel import transfer_all
-from ubiops.utils.files.transfer import Download, upload
+from ubiops.utils.files.transfer import Download, Timeout, upload
 from ubiops.utils.files.uri import SCHEME, UbiOpsFile, parse
 from ubiops.utils.progress_bar import Progress
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.files import FileLike
-    from ubiops.models import FileItem
-    from ubiops.utils.arguments import Client
     from ubiops.utils.files.parallel import Transfer
-    from ubiops.utils.files.transfer import Report, Timeout
+    from ubiops.utils.files.transfer import Report
 
 __all__ = ["UbiOpsFile", "download_file", "download_files", "handle_file_input", "upload_file", "upload_files"]
 
@@ -351,7 +350,7 @@ def _upload(
     return str(file)
 
 
-def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str | None) -> Iterator[FileItem]:
+def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str | None) -> Iterator[models.FileItem]:
     token: str | None = None
     while True:
         answer = api.files_list(project_name, bucket_name, prefix=prefix, continuation_token=token)

@@ -9,16 +9,15 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ubiops import models
 from ubiops.frames import one_frame
 from ubiops.schema import nearest_hint, read_datetime
 from ubiops.utils.answers import check_list
-from ubiops.utils.arguments import check_count, check_seconds, core_api, invalid, utc, wrong_type
+from ubiops.utils.arguments import Client, Moment, check_count, check_seconds, core_api, invalid, utc, wrong_type
 from ubiops.utils.polling import PASSING, Backoff, Outage
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.models import Logs
-    from ubiops.utils.arguments import Client, Moment
 
 __all__ = ["LINES_PER_PAGE", "LogReader", "date_of", "latest_moment", "present", "read_lines", "tail_logs"]
 
@@ -45,7 +44,7 @@ def tail_logs(
     lines: int | None = None,
     since: Moment | None = None,
     timeout: float | None = None,
-) -> Iterator[Logs]:
+) -> Iterator[models.Logs]:
     """Read the log of a project: its last lines, and then those to come, each once.
 
     Lines come oldest first. One that appears up to 20 s late is still given, when it appears. Nothing is asked before
@@ -85,7 +84,7 @@ def tail_logs(
 
 
 @one_frame
-def _tail(reader: LogReader, follow: bool, lines: int | None, timeout: float | None) -> Iterator[Logs]:
+def _tail(reader: LogReader, follow: bool, lines: int | None, timeout: float | None) -> Iterator[models.Logs]:
     backoff, outage = Backoff(timeout), Outage()
     if lines is not None:
         yield from reader.last(lines)
@@ -124,7 +123,7 @@ class LogReader:
         self._known: set[str | None] = set()
         self._recent: deque[tuple[datetime, str | None]] = deque()
 
-    def new(self, timeout: float | None = None) -> Iterator[Logs]:
+    def new(self, timeout: float | None = None) -> Iterator[models.Logs]:
         """The lines that there are now and that it hasn't given yet, oldest first.
 
         Args:
@@ -136,7 +135,7 @@ class LogReader:
                 self._note(line)
                 yield line
 
-    def last(self, number: int, timeout: float | None = None) -> list[Logs]:
+    def last(self, number: int, timeout: float | None = None) -> list[models.Logs]:
         """The last lines, oldest first; `new` goes on after them.
 
         Args:
@@ -154,15 +153,15 @@ class LogReader:
             self._note(line)
         return newest if number else []
 
-    def _asking(self, timeout: float | None) -> Callable[[dict[str, Any]], list[Logs]]:
-        def ask(data: dict[str, Any]) -> list[Logs]:
+    def _asking(self, timeout: float | None) -> Callable[[dict[str, Any]], list[models.Logs]]:
+        def ask(data: dict[str, Any]) -> list[models.Logs]:
             data = {"filters": self._filters, **data}
             lines = self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
             return check_list("projects_log_list", lines, "id", "date", "log")
 
         return ask
 
-    def _note(self, line: Logs) -> None:
+    def _note(self, line: models.Logs) -> None:
         date = date_of(line, self._since)
         self._known.add(line.id)
         self._recent.append((date, line.id))
@@ -174,14 +173,14 @@ class LogReader:
 
 
 def read_lines(
-    ask: Callable[[dict[str, Any]], list[Logs]],
+    ask: Callable[[dict[str, Any]], list[models.Logs]],
     start: Mapping[str, str],
     moment: datetime,
     until: datetime,
     *,
     forward: bool = True,
     page_size: int = LINES_PER_PAGE,
-) -> Iterator[Logs]:
+) -> Iterator[models.Logs]:
     """Read lines from one moment to another, however far apart, each once, however many share a moment.
 
     Args:
@@ -229,7 +228,7 @@ def latest_moment() -> datetime:
     return present() + _AHEAD
 
 
-def date_of(line: Logs, otherwise: datetime) -> datetime:
+def date_of(line: models.Logs, otherwise: datetime) -> datetime:
     """When a line was logged, or a moment where it doesn't say so."""
     date = read_datetime(line.date)
     if not isinstance(date, datetime):
@@ -242,9 +241,7 @@ def _check_filters(filters: Any) -> dict[str, str]:
         return {}
     if not isinstance(filters, Mapping):
         raise wrong_type("filters", "tail_logs", "dict", filters)
-    from ubiops.models import Logs
-
-    known = [name for name in Logs.fields if name not in ("id", "log", "date")]
+    known = [name for name in models.Logs.fields if name not in ("id", "log", "date")]
     for name, value in filters.items():
         if name not in known:
             raise invalid("filters", "tail_logs", f"there is no `{name}`{nearest_hint(str(name), known)}")

@@ -10,17 +10,14 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ubiops.exceptions import ApiFileError
 from ubiops.files import save, write_file
-from ubiops.utils.arguments import check_folder, check_text, invalid, read_path, wrong_type
+from ubiops.utils.arguments import StrPath, check_folder, check_text, invalid, read_path, wrong_type
 from ubiops.utils.exceptions import InvalidPackage
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.packages.zips import PACKAGE_DIRECTORY, name_of, zipped
-
-if TYPE_CHECKING:
-    from ubiops.utils.arguments import StrPath
 
 __all__ = [
     "PackageZip",

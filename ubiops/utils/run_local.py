@@ -18,7 +18,7 @@ from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ubiops.deployment_package import (
     DataError,
@@ -34,12 +34,9 @@ from ubiops.deployment_package import (
 )
 from ubiops.package_format import SETTINGS_FILE, read_variables
 from ubiops.schema import Invalid, write_json
-from ubiops.utils.arguments import check_folder, invalid, wrong_type
+from ubiops.utils.arguments import StrPath, check_folder, invalid, wrong_type
 from ubiops.utils.callable_module import make_callable
 from ubiops.utils.exceptions import InvalidPackage, MissingExtra, RequestFailed
-
-if TYPE_CHECKING:
-    from ubiops.utils.arguments import StrPath
 
 __all__ = ["local_context", "plain_fields", "run_local"]
 

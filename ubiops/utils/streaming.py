@@ -8,21 +8,18 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
+from ubiops import models
 from ubiops.exceptions import ApiConnectionError, ApiTimeoutError
 from ubiops.frames import one_frame
 from ubiops.operation import Body, Operation, Path, Query
 from ubiops.rest import blocks_of
 from ubiops.schema import reader
-from ubiops.utils.arguments import core_api, invalid
+from ubiops.utils.arguments import Client, core_api, invalid
 from ubiops.utils.exceptions import IncompleteStream, RequestFailed, unexpected_answer
 
-if TYPE_CHECKING:
-    from ubiops.models import DeploymentRequestCreateResponse, PipelineRequestCreateResponse
-    from ubiops.utils.arguments import Client
-
-    Update = str | DeploymentRequestCreateResponse | PipelineRequestCreateResponse
+Update: TypeAlias = str | models.DeploymentRequestCreateResponse | models.PipelineRequestCreateResponse
 
 __all__ = ["EventParser", "stream_deployment_request", "stream_pipeline_request", "stream_request"]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ubiops.deployment_package import main_file_name
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
@@ -21,7 +21,7 @@ from ubiops.package_format import (
     read_settings,
 )
 from ubiops.schema import nearest_hint
-from ubiops.utils.arguments import check_folder, check_seconds, read_path, wrong_type
+from ubiops.utils.arguments import Client, StrPath, check_folder, check_seconds, read_path, wrong_type
 from ubiops.utils.exceptions import InvalidPackage, MissingExtra
 from ubiops.utils.packages.code import PackageCode
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
@@ -29,9 +29,6 @@ from ubiops.utils.packages.loading import load_apart
 from ubiops.utils.packages.requirements import RequirementsFile
 from ubiops.utils.packages.zips import zipped
 from ubiops.utils.run_local import local_context, plain_fields
-
-if TYPE_CHECKING:
-    from ubiops.utils.arguments import Client, StrPath
 
 __all__ = ["PackageInfo", "check_package", "validate_package", "validate_requirements_file"]
 

@@ -7,18 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ubiops import models
 from ubiops.exceptions import ApiException
 from ubiops.frames import one_frame
 from ubiops.model import Model
 from ubiops.package_format import VARIABLE_NAME
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import core_api, invalid, wrong_type
+from ubiops.utils.arguments import Client, core_api, invalid, wrong_type
 from ubiops.utils.exceptions import UpsertFailed
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.models import EnvironmentVariableCreate, EnvironmentVariableList, InheritedEnvironmentVariableList
-    from ubiops.utils.arguments import Client
 
 __all__ = ["Wanted", "read_variables", "set_variables", "upsert_environment_variables"]
 
@@ -31,10 +30,10 @@ _LONGEST_NAME = 64
 def upsert_environment_variables(
     client: Client,
     project_name: str,
-    variables: Mapping[str, str] | Iterable[EnvironmentVariableCreate | Mapping[str, Any]],
+    variables: Mapping[str, str] | Iterable[models.EnvironmentVariableCreate | Mapping[str, Any]],
     deployment_name: str | None = None,
     version: str | None = None,
-) -> list[EnvironmentVariableList]:
+) -> list[models.EnvironmentVariableList]:
     """Create the environment variables that aren't there, and update those that differ; all others stay.
 
     Every change restarts the versions that see the variable, so what is as it should be is left alone. The values of
@@ -78,7 +77,7 @@ def set_variables(
     project_name: str,
     deployment_name: str | None,
     version: str | None,
-) -> list[EnvironmentVariableList]:
+) -> list[models.EnvironmentVariableList]:
     """Set variables as `upsert_environment_variables` does; errors name an argument and a function of the caller's."""
     level = _Level(api, project_name, deployment_name, version)
     existing = level.read()
@@ -87,7 +86,7 @@ def set_variables(
         if found is not None and found.secret and variable.secret is False:
             problem = "is secret and stays so: delete it first, and then create another"
             raise invalid(f"{argument}['{variable.name}']", function, problem)
-    done: list[EnvironmentVariableList] = []
+    done: list[models.EnvironmentVariableList] = []
     for variable in wanted:
         try:
             done.append(level.write(variable, existing.get(variable.name)))
@@ -152,25 +151,23 @@ class _Level:
             getattr(api, f"{kind}_environment_variables_{action}") for action in ("list", "create", "update")
         )
 
-    def read(self) -> dict[str, EnvironmentVariableList | InheritedEnvironmentVariableList]:
+    def read(self) -> dict[str, models.EnvironmentVariableList | models.InheritedEnvironmentVariableList]:
         """The variables set on it itself, by name."""
         found = check_list(self._list.__name__, self._list(**self._place), "id", "name", "value", "secret")
         return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
 
     def write(
-        self, wanted: Wanted, found: EnvironmentVariableList | InheritedEnvironmentVariableList | None
-    ) -> EnvironmentVariableList:
+        self, wanted: Wanted, found: models.EnvironmentVariableList | models.InheritedEnvironmentVariableList | None
+    ) -> models.EnvironmentVariableList:
         """Let a variable be what it is to be."""
-        from ubiops.models import EnvironmentVariableList
-
         secret = wanted.secret if wanted.secret is not None else found is not None and found.secret
         data = {"name": wanted.name, "value": wanted.value, "secret": secret}
-        written: EnvironmentVariableList
+        written: models.EnvironmentVariableList
         if found is None:
             written = check_answer("the creation of a variable", self._create(**self._place, data=data), "name")
         elif secret or found.value != wanted.value:
             answer = self._update(**self._place, id=found.id, data=data)
             written = check_answer("the update of a variable", answer, "name")
         else:
-            written = EnvironmentVariableList(found.id, found.name, found.value, found.secret)
+            written = models.EnvironmentVariableList(found.id, found.name, found.value, found.secret)
         return written

@@ -7,10 +7,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ubiops import models
 from ubiops.exceptions import ApiException, NotFoundError
 from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import check_seconds, core_api, utc
+from ubiops.utils.arguments import Client, check_seconds, core_api, utc
 from ubiops.utils.exceptions import BuildFailed, TransferFailed, WaitedRequestFailed, WaitError, WaitTimeout
 from ubiops.utils.log_lines import LogReader, present
 from ubiops.utils.polling import PASSING, Backoff, Outage
@@ -20,16 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ubiops.api.core_api import CoreApi
-    from ubiops.models import (
-        BuildList,
-        DeploymentRequestSingleDetail,
-        DeploymentVersionDetail,
-        ExportDetail,
-        ImportDetail,
-        PipelineRequestSingleDetail,
-        RevisionList,
-    )
-    from ubiops.utils.arguments import Client
 
 __all__ = [
     "wait_for_deployment_request",
@@ -71,7 +62,7 @@ def wait_for_deployment_version(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> DeploymentVersionDetail:
+) -> models.DeploymentVersionDetail:
     """Wait until a deployment version is built and takes requests.
 
     Without `revision_id` it waits for the latest build, also where another package is uploaded meanwhile. A version
@@ -116,7 +107,7 @@ def wait_for_revision(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> RevisionList:
+) -> models.RevisionList:
     """Wait until an uploaded package is built.
 
     It asks at once, again after 0.5 s, then ever more rarely, at last every 10 s. A server that fails or can't be
@@ -168,7 +159,7 @@ class _Builds:
         self._place = (deployment_name, version)
         self._stream_logs = stream_logs
 
-    def wait(self, revision_id: str | None) -> DeploymentVersionDetail:
+    def wait(self, revision_id: str | None) -> models.DeploymentVersionDetail:
         """Wait for the build of a package, by default of the latest, and then until it is in service."""
         if revision_id is not None:
             self.wait_for_revision(revision_id)
@@ -176,10 +167,10 @@ class _Builds:
             self.wait_for_latest()
         return self._wait.until(self.read_version, lambda found: found.status != "building")
 
-    def read_version(self, seconds: float) -> DeploymentVersionDetail:
+    def read_version(self, seconds: float) -> models.DeploymentVersionDetail:
         return self._wait.api.deployment_versions_get(self._wait.project_name, *self._place, _request_timeout=seconds)
 
-    def read_revision(self, revision_id: str, seconds: float) -> RevisionList:
+    def read_revision(self, revision_id: str, seconds: float) -> models.RevisionList:
         deployment_name, version = self._place
         return self._wait.api.revisions_get(
             self._wait.project_name, deployment_name, revision_id, version, _request_timeout=seconds
@@ -196,13 +187,13 @@ class _Builds:
             self._check(revision)
             return
 
-        def find(seconds: float) -> BuildList | None:
+        def find(seconds: float) -> models.BuildList | None:
             answer = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
             builds = check_list("builds_list", answer, "id", "revision", "creation_date")
             found = [build for build in builds if build.revision == revision_id]
             if not found:
                 return None
-            newest: BuildList = max(found, key=lambda build: str(build.creation_date))
+            newest: models.BuildList = max(found, key=lambda build: str(build.creation_date))
             return newest
 
         build = self._wait.until(find, lambda found: found is not None, attribute=None)
@@ -234,7 +225,7 @@ class _Builds:
             )
         return latest
 
-    def _finished(self, build_id: str) -> BuildList:
+    def _finished(self, build_id: str) -> models.BuildList:
         deployment_name, version = self._place
         self._wait.follow_build(build_id, self._stream_logs)
         return self._wait.until(
@@ -334,7 +325,7 @@ def wait_for_experiment(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> DeploymentVersionDetail:
+) -> models.DeploymentVersionDetail:
     """Wait until an experiment takes runs: it is a version of the training deployment.
 
     Arguments, return and errors are those of `wait_for_deployment_version`, with the name of the experiment.
@@ -355,7 +346,7 @@ def wait_for_experiment_run(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> DeploymentRequestSingleDetail:
+) -> models.DeploymentRequestSingleDetail:
     """Wait until a run of an experiment is completed: it is a request to the training deployment.
 
     Arguments, return and errors are those of `wait_for_deployment_version_request`, with the name of the experiment
@@ -366,7 +357,7 @@ def wait_for_experiment_run(
     what = f"Run {run_id} of experiment {experiment_name}"
     with _Wait("wait_for_experiment_run", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"deployment_request_id": run_id}, stream_logs)
-        finished: DeploymentRequestSingleDetail = _finished_request(
+        finished: models.DeploymentRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.deployment_version_requests_get(
                 project_name, _TRAINING, run_id, experiment_name, **options
@@ -387,7 +378,7 @@ def wait_for_deployment_request(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> DeploymentRequestSingleDetail:
+) -> models.DeploymentRequestSingleDetail:
     """Wait until a request to the default version of a deployment is completed.
 
     See `wait_for_revision` for how it asks. Data and result are read once, in the end.
@@ -417,7 +408,7 @@ def wait_for_deployment_request(
     what = f"Request {request_id} to deployment {deployment_name}"
     with _Wait("wait_for_deployment_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"deployment_request_id": request_id}, stream_logs)
-        request: DeploymentRequestSingleDetail = _finished_request(
+        request: models.DeploymentRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.deployment_requests_get(project_name, deployment_name, request_id, **options),
         )
@@ -434,7 +425,7 @@ def wait_for_deployment_version_request(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> DeploymentRequestSingleDetail:
+) -> models.DeploymentRequestSingleDetail:
     """Wait until a request to a version of a deployment is completed, whether or not it is the default version.
 
     Arguments, return and errors are those of `wait_for_deployment_request`, and the name of the version.
@@ -444,7 +435,7 @@ def wait_for_deployment_version_request(
     what = f"Request {request_id} to version {version} of deployment {deployment_name}"
     with _Wait("wait_for_deployment_version_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"deployment_request_id": request_id}, stream_logs)
-        request: DeploymentRequestSingleDetail = _finished_request(
+        request: models.DeploymentRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.deployment_version_requests_get(
                 project_name, deployment_name, request_id, version, **options
@@ -462,7 +453,7 @@ def wait_for_pipeline_request(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> PipelineRequestSingleDetail:
+) -> models.PipelineRequestSingleDetail:
     """Wait until a request to the default version of a pipeline is completed.
 
     See `wait_for_revision` for how it asks. Data and result are read once, in the end.
@@ -493,7 +484,7 @@ def wait_for_pipeline_request(
     what = f"Request {request_id} to pipeline {pipeline_name}"
     with _Wait("wait_for_pipeline_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"pipeline_request_id": request_id}, stream_logs)
-        request: PipelineRequestSingleDetail = _finished_request(
+        request: models.PipelineRequestSingleDetail = _finished_request(
             wait, lambda **options: wait.api.pipeline_requests_get(project_name, pipeline_name, request_id, **options)
         )
         return request
@@ -509,7 +500,7 @@ def wait_for_pipeline_version_request(
     timeout: float | None = _TIMEOUT,
     quiet: bool = False,
     stream_logs: bool = False,
-) -> PipelineRequestSingleDetail:
+) -> models.PipelineRequestSingleDetail:
     """Wait until a request to a version of a pipeline is completed, whether or not it is the default version.
 
     Arguments, return and errors are those of `wait_for_pipeline_request`, and the name of the version.
@@ -519,7 +510,7 @@ def wait_for_pipeline_version_request(
     what = f"Request {request_id} to version {version} of pipeline {pipeline_name}"
     with _Wait("wait_for_pipeline_version_request", client, project_name, what, timeout, quiet) as wait:
         wait.follow({"pipeline_request_id": request_id}, stream_logs)
-        request: PipelineRequestSingleDetail = _finished_request(
+        request: models.PipelineRequestSingleDetail = _finished_request(
             wait,
             lambda **options: wait.api.pipeline_version_requests_get(
                 project_name, pipeline_name, request_id, version, **options
@@ -549,7 +540,7 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
 @one_frame
 def wait_for_export(
     client: Client, project_name: str, export_id: str, timeout: float = _TIMEOUT, quiet: bool = False
-) -> ExportDetail:
+) -> models.ExportDetail:
     """Wait until an export is completed and can be downloaded.
 
     See `wait_for_revision` for how it asks.
@@ -583,7 +574,7 @@ def wait_for_export(
 @one_frame
 def wait_for_import(
     client: Client, project_name: str, import_id: str, timeout: float = _TIMEOUT, quiet: bool = False
-) -> ImportDetail:
+) -> models.ImportDetail:
     """Wait until an import is completed, or waits for its confirmation.
 
     An import that was made without ``skip_confirmation=True`` stops with the status ``confirmation``, and goes on only

@@ -8,17 +8,14 @@ import os
 import weakref
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.frames import one_frame
-from ubiops.utils.arguments import core_api
+from ubiops.utils.arguments import Client, core_api
 from ubiops.utils.batches.request_map import RequestMap, Settings
 from ubiops.utils.batches.results import MappedRequest
 from ubiops.utils.batches.target import LIMITS
-
-if TYPE_CHECKING:
-    from ubiops.utils.arguments import Client
 
 __all__ = ["map_requests"]
 

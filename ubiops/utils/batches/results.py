@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ubiops import models
 from ubiops.exceptions import OpenApiException
 
 if TYPE_CHECKING:
-    from ubiops.models import DeploymentRequestBatchDetail, PipelineRequestDetail
     from ubiops.utils.batches.source import Input
     from ubiops.utils.progress_bar import Progress
 
@@ -31,7 +31,7 @@ class MappedRequest:
 
     index: int
     input: Any
-    request: DeploymentRequestBatchDetail | PipelineRequestDetail | None = None
+    request: models.DeploymentRequestBatchDetail | models.PipelineRequestDetail | None = None
     error: OpenApiException | None = None
 
     @property

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ubiops.models import FileUploadResponse
     from ubiops.utils.files.uri import UbiOpsFile
 
-    Timeout = float | tuple[float, float] | None
+Timeout = float | tuple[float, float] | None
 
-    Report = Callable[[int], None]
-    """Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.
+Report = Callable[[int], None]
+"""Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.
 
-    What it raises ends the transfer.
-    """
+What it raises ends the transfer.
+"""
 
 __all__ = ["Download", "Report", "upload"]
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import core_api, invalid, utc
+from ubiops.utils.arguments import Client, Moment, core_api, invalid, utc
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
-    from ubiops.utils.arguments import Client, Moment
 
 __all__ = ["MetricPoint", "metrics"]
 

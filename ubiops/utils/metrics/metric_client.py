@@ -11,19 +11,15 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 from ubiops.api_client import ApiClient
 from ubiops.clock import monotonic
 from ubiops.configuration import Configuration
 from ubiops.exceptions import ApiException, ApiValueError
 from ubiops.operation import Body, Operation, Path
-from ubiops.utils.arguments import check_seconds, core_api, invalid
+from ubiops.utils.arguments import Client, check_seconds, core_api, invalid
 from ubiops.utils.metrics.metric_utils import Metric, TimeSeries
 from ubiops.utils.polling import PASSING
-
-if TYPE_CHECKING:
-    from ubiops.utils.arguments import Client
 
 __all__ = ["MetricClient"]
 

@@ -14,7 +14,8 @@ from ubiops.utils.exceptions import MissingExtra
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    Item = Model | Mapping[str, Any]
+
+Item = Model | Mapping[str, Any]
 
 __all__ = ["to_dataframe"]
 

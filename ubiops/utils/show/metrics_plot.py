@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-    Series = Iterable[Metrics | tuple[datetime.datetime, float | None]]
+
+Series = Iterable[Metrics | tuple[datetime.datetime, float | None]]
 
 __all__ = ["new_axes", "plot_metrics"]
 

@@ -35,6 +35,16 @@ _MODULES = {
     "OpenApiException": "ubiops.exceptions",
     "ServerError": "ubiops.exceptions",
     "UbiOpsException": "ubiops.exceptions",
+    "Training": "ubiops.training.training",
+    "ExperimentCreate": "ubiops.training.experiment_create",
+    "ExperimentDetail": "ubiops.training.experiment_detail",
+    "ExperimentList": "ubiops.training.experiment_list",
+    "ExperimentRunCreate": "ubiops.training.experiment_run_create",
+    "ExperimentRunCreateResponse": "ubiops.training.experiment_run_create_response",
+    "ExperimentRunDetail": "ubiops.training.experiment_run_detail",
+    "ExperimentRunList": "ubiops.training.experiment_run_list",
+    "ExperimentRunUpdate": "ubiops.training.experiment_run_update",
+    "ExperimentUpdate": "ubiops.training.experiment_update",
     "Neighbour": "ubiops.models.neighbour",
     "PlantCreate": "ubiops.models.plant_create",
     "PlantDetail": "ubiops.models.plant_detail",
@@ -58,6 +68,15 @@ __all__ = [
     "Configuration",
     "ConflictError",
     "CoreApi",
+    "ExperimentCreate",
+    "ExperimentDetail",
+    "ExperimentList",
+    "ExperimentRunCreate",
+    "ExperimentRunCreateResponse",
+    "ExperimentRunDetail",
+    "ExperimentRunList",
+    "ExperimentRunUpdate",
+    "ExperimentUpdate",
     "ForbiddenError",
     "Neighbour",
     "NotFoundError",
@@ -69,6 +88,7 @@ __all__ = [
     "Pot",
     "ServerError",
     "TooManyRequestsError",
+    "Training",
     "UbiOpsException",
     "UnauthorizedError",
     "UnprocessableEntityError",
@@ -117,6 +137,16 @@ if TYPE_CHECKING:
     from ubiops.models.plant_update import PlantUpdate
     from ubiops.models.pot import Pot
     from ubiops.schema import NULL
+    from ubiops.training.experiment_create import ExperimentCreate
+    from ubiops.training.experiment_detail import ExperimentDetail
+    from ubiops.training.experiment_list import ExperimentList
+    from ubiops.training.experiment_run_create import ExperimentRunCreate
+    from ubiops.training.experiment_run_create_response import ExperimentRunCreateResponse
+    from ubiops.training.experiment_run_detail import ExperimentRunDetail
+    from ubiops.training.experiment_run_list import ExperimentRunList
+    from ubiops.training.experiment_run_update import ExperimentRunUpdate
+    from ubiops.training.experiment_update import ExperimentUpdate
+    from ubiops.training.training import Training
 else:
 
     def __getattr__(name):

@@ -16,6 +16,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from ubiops.api import core_api as core_api
+    from ubiops.api import photos as photos
+    from ubiops.api import plants as plants
+    from ubiops.api import talk as talk
     from ubiops.api.core_api import CoreApi
 else:
 
