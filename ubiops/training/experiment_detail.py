@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from ubiops.model import field
-from ubiops.models import DeploymentVersionDetail
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from ubiops.models import DeploymentVersionPort
+from ubiops.models import DeploymentVersionDetail, DeploymentVersionPort
 
 __all__ = ["ExperimentDetail"]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ubiops.model import Model, field
-
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ["ExperimentRunCreate"]
 

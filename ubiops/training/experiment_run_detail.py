@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import Any
 
 from ubiops.model import field
 from ubiops.models import DeploymentRequestDetail
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from typing import Any
 
 __all__ = ["ExperimentRunDetail"]
 

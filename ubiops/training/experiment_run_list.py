@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from ubiops.model import field
 from ubiops.models import DeploymentRequestList
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = ["ExperimentRunList"]
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ubiops.model import field
 from ubiops.models import DeploymentVersionUpdate
-
-if TYPE_CHECKING:
-    from ubiops.schema import Null
+from ubiops.schema import Null
 
 __all__ = ["ExperimentUpdate"]
 

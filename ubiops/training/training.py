@@ -7,8 +7,10 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import ubiops
+from ubiops import models
 from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError, NotFoundError
 from ubiops.frames import one_frame
@@ -27,10 +29,6 @@ from ubiops.training.experiment_run_detail import ExperimentRunDetail
 from ubiops.training.experiment_run_list import ExperimentRunList
 from ubiops.training.experiment_run_update import ExperimentRunUpdate
 from ubiops.training.experiment_update import ExperimentUpdate
-
-if TYPE_CHECKING:
-    from ubiops.api_client import ApiClient
-    from ubiops.models import EnvironmentVariableCreate
 
 __all__ = ["Training"]
 
@@ -72,7 +70,7 @@ class Training:
         api_client (ApiClient | None): The client; by default a new one with the default configuration.
     """
 
-    def __init__(self, api_client: ApiClient | None = None) -> None:
+    def __init__(self, api_client: ubiops.ApiClient | None = None) -> None:
         self.core_api: Any = CoreApi(api_client)
         self.api_client = self.core_api.api_client
 
@@ -271,7 +269,7 @@ class Training:
         self,
         project_name: str,
         experiment_name: str,
-        data: EnvironmentVariableCreate | dict[str, Any],
+        data: models.EnvironmentVariableCreate | dict[str, Any],
         **kwargs: Any,
     ) -> Any:
         """Create an environment variable of an experiment; returns it, an `EnvironmentVariableList`."""
@@ -302,7 +300,7 @@ class Training:
         project_name: str,
         experiment_name: str,
         id: str,
-        data: EnvironmentVariableCreate | dict[str, Any],
+        data: models.EnvironmentVariableCreate | dict[str, Any],
         **kwargs: Any,
     ) -> Any:
         """Change an environment variable of an experiment."""
