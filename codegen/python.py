@@ -229,7 +229,12 @@ def overloads(operation: Operation, document: Document, twin: str = "") -> str:
     for parameters, returned in _stub_forms(operation, document):
         for options, result in _results(operation, returned, twin):
             taken = ["self", *parameters, f"**options: Unpack[options.{options}]"]
-            heads.append(f"    {broken(f'def {name}(', taken, f') -> {result}: ...', 4)}")
+            end = f") -> {result}: ..."
+            if len(end) > CODE_WIDTH - 4:
+                # As ruff breaks it.
+                outer, _, inner = result.removesuffix("]").partition("[")
+                end = f") -> {outer}[\n        {inner}\n    ]: ..."
+            heads.append(f"    {broken(f'def {name}(', taken, end, 4)}")
     marks = ["    @overload"]
     if operation.life.deprecated:
         marks.append(f"    {broken('@deprecated(', [scalar(deprecation(operation))], ')', 4)}")

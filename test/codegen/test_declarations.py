@@ -23,7 +23,7 @@ def type_of(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "oneOf" in schema:
-        return type_of(next(form for form in schema["oneOf"] if form != {"type": "null"}))
+        return " | ".join(type_of(form) for form in schema["oneOf"] if form != {"type": "null"})
     kind = schema.get("type")
     kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
     if kind == "array":

@@ -4339,7 +4339,7 @@ class CoreApi(
     @overload
     def instance_types_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
-    ) -> tuple[list[models.DeploymentInstanceType], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated, int, Mapping[str, str]]: ...
     @overload
     def instance_types_list_with_http_info(
         self,
@@ -4347,7 +4347,9 @@ class CoreApi(
         cursor: str | None = None,
         limit: int | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[list[models.DeploymentInstanceType], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[
+        tuple[list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated, int, Mapping[str, str]]
+    ]: ...
     @overload
     def instance_types_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
@@ -4672,6 +4674,116 @@ class CoreApi(
         object_id: str | None = None,
         user_id: str | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> tuple[list[models.Metrics], int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[tuple[list[models.Metrics], int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.MetricDetail, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.MetricDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.Decoded]
+    ) -> tuple[models.MetricDetail, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[tuple[models.MetricDetail, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[tuple[ubiops.rest.RawResponse, int, Mapping[str, str]]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def metrics_list_with_http_info(
@@ -5149,7 +5261,7 @@ class CoreApi(
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> tuple[list[models.Usage], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.Usage] | models.OrganizationUsage, int, Mapping[str, str]]: ...
     @overload
     def organizations_usage_get_with_http_info(
         self,
@@ -5158,7 +5270,7 @@ class CoreApi(
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[list[models.Usage], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[list[models.Usage] | models.OrganizationUsage, int, Mapping[str, str]]]: ...
     @overload
     def organizations_usage_get_with_http_info(
         self,
@@ -7174,7 +7286,7 @@ class CoreApi(
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> tuple[list[models.Usage], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.Usage] | models.ProjectUsage, int, Mapping[str, str]]: ...
     @overload
     def projects_usage_get_with_http_info(
         self,
@@ -7183,7 +7295,7 @@ class CoreApi(
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[list[models.Usage], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[list[models.Usage] | models.ProjectUsage, int, Mapping[str, str]]]: ...
     @overload
     def projects_usage_get_with_http_info(
         self,

@@ -86,7 +86,7 @@ _INSTANCE_TYPES_LIST = Operation(
     Path("project_name", "str"),
     Query("cursor", "str"),
     Query("limit", "int"),
-    returns="list[DeploymentInstanceType]",
+    returns="list[DeploymentInstanceType] | InstanceTypeListPaginated",
 )
 _INSTANCES_GET = Operation(
     "instances_get",
@@ -455,7 +455,7 @@ class Instances(Api):
     @method_of(_INSTANCE_TYPES_LIST)
     def instance_types_list(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
-    ) -> list[models.DeploymentInstanceType]:
+    ) -> list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated:
         """List instance types.
 
         Lists the instance types that deployment versions of a project may use. Give the `name` of one as
@@ -469,7 +469,7 @@ class Instances(Api):
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
-            The instance types.
+            The instance types, a list; since 4.5 a page of them, which can be iterated and indexed alike.
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.

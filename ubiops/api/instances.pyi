@@ -507,7 +507,7 @@ class Instances(Api):
     @overload
     def instance_types_list(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentInstanceType]: ...
+    ) -> list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated: ...
     @overload
     def instance_types_list(
         self,
@@ -515,7 +515,7 @@ class Instances(Api):
         cursor: str | None = None,
         limit: int | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.DeploymentInstanceType]]: ...
+    ) -> AsyncResult[list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated]: ...
     @overload
     def instance_types_list(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]
@@ -539,7 +539,7 @@ class Instances(Api):
     @overload
     def instance_types_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentInstanceType]: ...
+    ) -> list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated: ...
     @overload
     def instance_types_list_with_http_info(
         self,
@@ -547,7 +547,7 @@ class Instances(Api):
         cursor: str | None = None,
         limit: int | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.DeploymentInstanceType]]: ...
+    ) -> AsyncResult[list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated]: ...
     @overload
     def instance_types_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Unpack[options.RawOnly]

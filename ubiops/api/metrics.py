@@ -31,14 +31,15 @@ _METRICS_GET = Operation(
     "GET",
     "/projects/{project_name}/metrics/{metric}",
     Path("project_name", "str"),
-    Path("metric", "str"),
-    Query("start_date", "str", required=True),
-    Query("end_date", "str", required=True),
-    Query("object_type", "str", required=True),
+    Path("metric", "str", alias="metric_name"),
+    Query("start_date", "str"),
+    Query("end_date", "str"),
+    Query("object_type", "str"),
     Query("interval", "str"),
     Query("object_id", "str"),
     Query("user_id", "str"),
-    returns="list[Metrics]",
+    returns="list[Metrics] | MetricDetail",
+    together=(("start_date", "end_date", "object_type"), ("interval", "object_id", "user_id")),
 )
 _METRICS_LIST = Operation(
     "metrics_list",
@@ -190,40 +191,44 @@ class Metrics(Api):
     def metrics_get(
         self,
         project_name: str,
-        metric: str,
-        start_date: str,
-        end_date: str,
-        object_type: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        object_type: str | None = None,
         interval: str | None = None,
         object_id: str | None = None,
         user_id: str | None = None,
         **options: Any,
-    ) -> list[models.Metrics]:
+    ) -> list[models.Metrics] | models.MetricDetail:
         """Get the values of a metric.
 
-        Returns one metric of a project or of a single version, as one value for each interval of the period.
-        Counts and volumes are added up, durations and queue sizes averaged, memory is the maximum. Periods
-        are whole intervals, so the first one may begin before `start_date`.
+        Up to 4.1 returns one metric of a project or of a single version, as one value for each interval of
+        the period, and needs `start_date`, `end_date` and `object_type`. Counts and volumes are added up,
+        durations and queue sizes averaged, memory is the maximum. Periods are whole intervals, so the first
+        one may begin before `start_date`. Since 4.2, without them, tells what a metric is;
+        `time_series_data_list` returns its values.
 
         Args:
             project_name: Name of the project.
-            metric: Both object types: `requests`, `failed_requests`, `input_volume` (bytes). Pipeline
-                versions also: `request_duration` (average seconds), `object_requests`,
-                `object_failed_requests`. Deployment versions also: `output_volume` (bytes), `outputs`
-                (items), `compute` (average seconds), `memory_peak`, `instances`, `credits` (rate times
-                hours), `active_time` (seconds), `express_queue_size`, `batch_queue_size` (averages),
-                `express_queue_time`, `batch_queue_time` (average seconds).
-            start_date: Start of the period, ISO 8601 date and time.
-            end_date: End of the period, ISO 8601 date and time.
-            object_type: `deployment_version` or `pipeline_version`.
-            interval: Length of the intervals: `minute`, `hour` (the default), `day` or `month`.
-            object_id: Id (UUID) of one version of that type. Without it all versions in the project count
-                together.
-            user_id: Id (UUID) of a user, to count only what that user caused. Without it all users count.
+            metric (or `metric_name`): Name of the metric. Since 4.2 one of `metrics_list`. Before, for both
+                object types: `requests`, `failed_requests`, `input_volume` (bytes). Pipeline versions also:
+                `request_duration` (average seconds), `object_requests`, `object_failed_requests`. Deployment
+                versions also: `output_volume` (bytes), `outputs` (items), `compute` (average seconds),
+                `memory_peak`, `instances`, `credits` (rate times hours), `active_time` (seconds),
+                `express_queue_size`, `batch_queue_size` (averages), `express_queue_time`, `batch_queue_time`
+                (average seconds).
+            start_date (until 4.1): Start of the period, ISO 8601 date and time.
+            end_date (until 4.1): End of the period, ISO 8601 date and time.
+            object_type (until 4.1): `deployment_version` or `pipeline_version`.
+            interval (until 4.1): Length of the intervals: `minute`, `hour` (the default), `day` or `month`.
+            object_id (until 4.1): Id (UUID) of one version of that type. Without it all versions in the
+                project count together.
+            user_id (until 4.1): Id (UUID) of a user, to count only what that user caused. Without it all
+                users count.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
-            One value for each interval, with its start and end.
+            One value for each interval, with its start and end; or the metric.
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
@@ -244,10 +249,10 @@ class Metrics(Api):
     def metrics_get_with_http_info(
         self,
         project_name: str,
-        metric: str,
-        start_date: str,
-        end_date: str,
-        object_type: str,
+        metric: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        object_type: str | None = None,
         interval: str | None = None,
         object_id: str | None = None,
         user_id: str | None = None,

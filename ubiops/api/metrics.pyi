@@ -152,6 +152,112 @@ class Metrics(Api):
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
     @overload
+    def metrics_get(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.Metrics]: ...
+    @overload
+    def metrics_get(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.Metrics]]: ...
+    @overload
+    def metrics_get(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, metric: str, **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, metric: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get(self, project_name: str, metric: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get(self, project_name: str, *, metric_name: str, **options: Unpack[options.CallOptions]) -> Any: ...
+    @overload
     def metrics_get_with_http_info(
         self,
         project_name: str,
@@ -215,6 +321,116 @@ class Metrics(Api):
         object_id: str | None = None,
         user_id: str | None = None,
         **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.Decoded],
+    ) -> list[models.Metrics]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.DecodedLater],
+    ) -> AsyncResult[list[models.Metrics]]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnly],
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.RawOnlyLater],
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self,
+        project_name: str,
+        *,
+        metric_name: str,
+        start_date: str,
+        end_date: str,
+        object_type: str,
+        interval: str | None = None,
+        object_id: str | None = None,
+        user_id: str | None = None,
+        **options: Unpack[options.CallOptions],
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, metric: str, **options: Unpack[options.CallOptions]
+    ) -> Any: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.Decoded]
+    ) -> models.MetricDetail: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.DecodedLater]
+    ) -> AsyncResult[models.MetricDetail]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnly]
+    ) -> ubiops.rest.RawResponse: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.RawOnlyLater]
+    ) -> AsyncResult[ubiops.rest.RawResponse]: ...
+    @overload
+    def metrics_get_with_http_info(
+        self, project_name: str, *, metric_name: str, **options: Unpack[options.CallOptions]
     ) -> Any: ...
     @overload
     def metrics_list(

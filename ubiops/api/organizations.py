@@ -87,7 +87,7 @@ _ORGANIZATIONS_USAGE_GET = Operation(
     Query("start_date", "datetime"),
     Query("end_date", "datetime"),
     Query("interval", "str"),
-    returns="list[Usage]",
+    returns="list[Usage] | OrganizationUsage",
 )
 _VOUCHERS_GET = Operation(
     "vouchers_get", "GET", "/vouchers/{code}", Path("code", "str"), returns="Voucher", since="4.4"
@@ -431,7 +431,7 @@ class Organizations(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
-    ) -> list[models.Usage]:
+    ) -> list[models.Usage] | models.OrganizationUsage:
         """Get the usage of an organization.
 
         Adds up credits and data volumes over all projects of the organization, by month or by day. Without
@@ -446,7 +446,8 @@ class Organizations(Api):
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
-            One entry for each metric and object type, with a value for each interval.
+            One entry for each metric and object type, with a value for each interval; since 4.2 an object
+            with the credits of the organization and its projects.
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.

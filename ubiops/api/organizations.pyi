@@ -501,7 +501,7 @@ class Organizations(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> list[models.Usage]: ...
+    ) -> list[models.Usage] | models.OrganizationUsage: ...
     @overload
     def organizations_usage_get(
         self,
@@ -510,7 +510,7 @@ class Organizations(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.Usage]]: ...
+    ) -> AsyncResult[list[models.Usage] | models.OrganizationUsage]: ...
     @overload
     def organizations_usage_get(
         self,
@@ -546,7 +546,7 @@ class Organizations(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> list[models.Usage]: ...
+    ) -> list[models.Usage] | models.OrganizationUsage: ...
     @overload
     def organizations_usage_get_with_http_info(
         self,
@@ -555,7 +555,7 @@ class Organizations(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.Usage]]: ...
+    ) -> AsyncResult[list[models.Usage] | models.OrganizationUsage]: ...
     @overload
     def organizations_usage_get_with_http_info(
         self,

@@ -183,7 +183,7 @@ _PROJECTS_USAGE_GET = Operation(
     Query("start_date", "datetime"),
     Query("end_date", "datetime"),
     Query("interval", "str"),
-    returns="list[Usage]",
+    returns="list[Usage] | ProjectUsage",
 )
 _QUOTAS_LIST = Operation(
     "quotas_list",
@@ -999,7 +999,7 @@ class Projects(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
-    ) -> list[models.Usage]:
+    ) -> list[models.Usage] | models.ProjectUsage:
         """Get the usage of a project.
 
         Adds up the credits and data volumes of one project, by month or by day. Without dates the running
@@ -1014,7 +1014,8 @@ class Projects(Api):
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
-            One entry for each metric and object type, with a value for each interval.
+            One entry for each metric and object type, with a value for each interval; since 4.2 an object
+            with the credits of the project and its deployment versions.
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.

@@ -1241,7 +1241,7 @@ class Projects(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> list[models.Usage]: ...
+    ) -> list[models.Usage] | models.ProjectUsage: ...
     @overload
     def projects_usage_get(
         self,
@@ -1250,7 +1250,7 @@ class Projects(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.Usage]]: ...
+    ) -> AsyncResult[list[models.Usage] | models.ProjectUsage]: ...
     @overload
     def projects_usage_get(
         self,
@@ -1286,7 +1286,7 @@ class Projects(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
-    ) -> list[models.Usage]: ...
+    ) -> list[models.Usage] | models.ProjectUsage: ...
     @overload
     def projects_usage_get_with_http_info(
         self,
@@ -1295,7 +1295,7 @@ class Projects(Api):
         end_date: datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.Usage]]: ...
+    ) -> AsyncResult[list[models.Usage] | models.ProjectUsage]: ...
     @overload
     def projects_usage_get_with_http_info(
         self,

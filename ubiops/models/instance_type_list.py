@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class InstanceTypeList(Model, body=True):
+class InstanceTypeList(Model):
     """Hardware that a deployment version can run on.
 
     Attributes:
@@ -31,9 +31,9 @@ class InstanceTypeList(Model, body=True):
     """
 
     id: str | None = field("str")
-    time_created: datetime.datetime | str | None = field("datetime")
+    time_created: datetime.datetime | None = field("datetime")
     name: str = field("str", required=True, min_length=1, max_length=256)
-    display_name: str | Null | None = field("str", nullable=True, max_length=256)
+    display_name: str | None = field("str", nullable=True, max_length=256)
     cpu: float | None = field("float")
     memory: float | None = field("float")
     storage: float | None = field("float")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class InstanceTypeListPaginated(Model, body=True):
+class InstanceTypeListPaginated(Model):
     """One page of instance types. It can be iterated, indexed and counted as its `results` are.
 
     Attributes:
@@ -21,8 +21,8 @@ class InstanceTypeListPaginated(Model, body=True):
         results (list[InstanceTypeList], required): The instance types of this page.
     """
 
-    next: str | Null | None = field("str", nullable=True)
-    previous: str | Null | None = field("str", nullable=True)
+    next: str | None = field("str", nullable=True)
+    previous: str | None = field("str", nullable=True)
     results: list[models.InstanceTypeList] = field("list[InstanceTypeList]", required=True)
 
     if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationProjectUsage(Model, body=True):
+class OrganizationProjectUsage(Model):
     """Credits of a project over time.
 
     Attributes:

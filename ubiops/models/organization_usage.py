@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationUsage(Model, body=True):
+class OrganizationUsage(Model):
     """Credits of an organization over time.
 
     Attributes:

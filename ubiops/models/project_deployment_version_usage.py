@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ProjectDeploymentVersionUsage(Model, body=True):
+class ProjectDeploymentVersionUsage(Model):
     """Credits of a deployment version over time.
 
     Attributes:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class ProjectUsage(Model, body=True):
+class ProjectUsage(Model):
     """Credits of a project over time.
 
     Attributes:
