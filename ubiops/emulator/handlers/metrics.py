@@ -48,14 +48,16 @@ def metrics_get(
     context: Context,
     project_name: str,
     metric: str,
-    start_date: str,
-    end_date: str,
-    object_type: str,
+    start_date: str | None,
+    end_date: str | None,
+    object_type: str | None,
     interval: str | None,
     object_id: str | None,
     user_id: str | None,
 ) -> list[dict[str, Any]]:
     project = find_project(context, project_name)
+    if start_date is None or end_date is None or object_type is None:
+        raise invalid("The query parameters 'start_date', 'end_date' and 'object_type' are required")
     if object_type not in _METRICS:
         raise invalid(f"object_type: it must be one of {', '.join(_METRICS)}, not '{object_type}'")
     if metric not in _METRICS[object_type]:
