@@ -16,7 +16,6 @@ from ubiops.api_client import ApiClient
 from ubiops.clock import monotonic
 from ubiops.configuration import Configuration
 from ubiops.exceptions import ApiException, ApiValueError
-from ubiops.operation import Body, Operation, Path
 from ubiops.utils.arguments import Client, check_seconds, core_api, invalid
 from ubiops.utils.metrics.metric_utils import Metric, TimeSeries
 from ubiops.utils.polling import PASSING
@@ -29,15 +28,6 @@ _logger = logging.getLogger("ubiops.utils")
 _LEAVING = 10.0
 # How old a value may be, for the server to take it.
 _OLDEST = timedelta(minutes=2)
-
-_AGGREGATE = Operation(
-    "time_series_data_aggregate",
-    "POST",
-    "/projects/{project_name}/time-series/aggregate",
-    Path("project_name", "str"),
-    Body("data", "object", required=True),
-    returns="object",
-)
 
 
 class MetricClient(Thread):
@@ -149,7 +139,7 @@ class MetricClient(Thread):
             print(f"{len(values)} values of {series.get_name()} {series.labels}", flush=True)
         data = {"metric": series.get_name(), "labels": series.labels, "data": values}
         try:
-            _AGGREGATE.call(self._api.api_client, [self.project_name, data], {"_request_timeout": seconds})
+            self._api.time_series_data_aggregate(self.project_name, data, _request_timeout=seconds)
         except PASSING as error:
             _logger.info("%d values of %s are to be sent again: %s", len(values), series.get_name(), error.reason)
             return False
