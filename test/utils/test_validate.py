@@ -371,3 +371,14 @@ def test_the_zip_of_a_valid_package_builds(tmp_path: Path, project: TestProject)
     archive = utils.zip_package(package, tmp_path)
     upload = project.api.revisions_file_upload("lab", "model", "v1", file=archive)
     assert project.wait_for_build(upload.build).status == "success"
+
+
+def test_a_settings_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "ubiops.yaml"
+    with pytest.raises(FileNotFoundError, match="`file_path` when calling `validate_yaml_file`"):
+        utils.validate_yaml_file(file)
+    file.write_text("environment_variables: [A=1, B=2=3]")
+    assert utils.validate_yaml_file(file) == {"A": "1", "B": "2=3"}
+    file.write_text("environment_variables: [a]")
+    with pytest.raises(utils.InvalidPackage, match="must be NAME=value"):
+        utils.validate_yaml_file(file)

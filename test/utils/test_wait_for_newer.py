@@ -44,7 +44,7 @@ def test_a_revision_that_has_a_status_is_asked_for_it_alone(client: ubiops.ApiCl
     found: Any = wait_for_revision(api, "lab", "d", "v1", "r", quiet=True)
     assert found.status == "success"
     assert {name for name, *_ in api.calls} == {"revisions_get"}
-    assert len(clock.pauses) == 2
+    assert len(clock.pauses) == 1
 
 
 def test_the_latest_revision_is_waited_for_where_there_are_no_builds(client: ubiops.ApiClient, clock: Clock) -> None:

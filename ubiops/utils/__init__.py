@@ -24,6 +24,7 @@ _MODULES = {
     "UpsertFailed": "ubiops.utils.exceptions",
     "WaitError": "ubiops.utils.exceptions",
     "WaitTimeout": "ubiops.utils.exceptions",
+    "abs_path": "ubiops.utils.package_operations",
     "default_zip_name": "ubiops.utils.package_operations",
     "deploy": "ubiops.utils.deployment",
     "download_file": "ubiops.utils.file_operations",
@@ -48,6 +49,7 @@ _MODULES = {
     "upsert_environment_variables": "ubiops.utils.variables",
     "validate_package": "ubiops.utils.validate",
     "validate_requirements_file": "ubiops.utils.validate",
+    "validate_yaml_file": "ubiops.utils.validate",
     "wait_for_deployment_request": "ubiops.utils.wait_for",
     "wait_for_deployment_version": "ubiops.utils.wait_for",
     "wait_for_deployment_version_request": "ubiops.utils.wait_for",
@@ -93,6 +95,7 @@ __all__ = [
     "UpsertFailed",
     "WaitError",
     "WaitTimeout",
+    "abs_path",
     "default_zip_name",
     "deploy",
     "download_file",
@@ -117,6 +120,7 @@ __all__ = [
     "upsert_environment_variables",
     "validate_package",
     "validate_requirements_file",
+    "validate_yaml_file",
     "wait_for_deployment_request",
     "wait_for_deployment_version",
     "wait_for_deployment_version_request",
@@ -159,6 +163,7 @@ if TYPE_CHECKING:
     from ubiops.utils.metrics.metric_client import MetricClient
     from ubiops.utils.package_operations import (
         PackageZip,
+        abs_path,
         default_zip_name,
         files_present_in_dir,
         list_files,
@@ -173,7 +178,7 @@ if TYPE_CHECKING:
     from ubiops.utils.show.pipeline_plot import plot_pipeline
     from ubiops.utils.show.table import to_table
     from ubiops.utils.streaming import stream_deployment_request, stream_pipeline_request
-    from ubiops.utils.validate import PackageInfo, validate_package, validate_requirements_file
+    from ubiops.utils.validate import PackageInfo, validate_package, validate_requirements_file, validate_yaml_file
     from ubiops.utils.variables import upsert_environment_variables
     from ubiops.utils.wait_for import (
         wait_for_deployment_request,

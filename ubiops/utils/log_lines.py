@@ -10,10 +10,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ubiops import models
+from ubiops.exceptions import ApiException
 from ubiops.frames import one_frame
 from ubiops.schema import nearest_hint, read_datetime
 from ubiops.utils.answers import check_list
 from ubiops.utils.arguments import Client, Moment, check_count, check_seconds, core_api, invalid, utc, wrong_type
+from ubiops.utils.newer_logs import newer_lines
 from ubiops.utils.polling import PASSING, Backoff, Outage
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def tail_logs(
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         ApiException: The API refused a call, or couldn't be reached for long.
 
-    POST /projects/{project_name}/logs
+    POST /projects/{project_name}/logs; GET /projects/{project_name}/logs where a service answers that with 404
     """
     api = core_api(client, "tail_logs")
     if lines is not None:
@@ -119,6 +121,7 @@ class LogReader:
         self._project_name = project_name
         self._filters = dict(filters)
         self._since = since
+        self._newer = False
         self._start = {"date": since.isoformat()}
         self._known: set[str | None] = set()
         self._recent: deque[tuple[datetime, str | None]] = deque()
@@ -156,8 +159,17 @@ class LogReader:
     def _asking(self, timeout: float | None) -> Callable[[dict[str, Any]], list[models.Logs]]:
         def ask(data: dict[str, Any]) -> list[models.Logs]:
             data = {"filters": self._filters, **data}
-            lines = self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
-            return check_list("projects_log_list", lines, "id", "date", "log")
+            if not self._newer:
+                try:
+                    lines = self._api.projects_log_list(self._project_name, data=data, _request_timeout=timeout)
+                    return check_list("projects_log_list", lines, "id", "date", "log")
+                except ApiException as error:
+                    if error.status not in (404, 405):
+                        raise
+                # Newer services have another operation in its place; it says itself if there is no such project.
+            found = newer_lines(self._api, self._project_name, data, timeout)
+            self._newer = True
+            return found
 
         return ask
 

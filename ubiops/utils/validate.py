@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from ubiops.deployment_package import main_file_name
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
+from ubiops.frames import one_frame
 from ubiops.models import DeploymentInputFieldCreate
 from ubiops.package_format import (
     FIELD_NAME,
@@ -30,7 +32,7 @@ from ubiops.utils.packages.requirements import RequirementsFile
 from ubiops.utils.packages.zips import zipped
 from ubiops.utils.run_local import local_context, plain_fields
 
-__all__ = ["PackageInfo", "check_package", "validate_package", "validate_requirements_file"]
+__all__ = ["PackageInfo", "check_package", "validate_package", "validate_requirements_file", "validate_yaml_file"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class PackageInfo:
     warnings: tuple[str, ...] = ()
 
 
+@one_frame
 def validate_package(
     directory: StrPath,
     input_fields: Any = None,
@@ -175,17 +178,47 @@ def validate_requirements_file(file_path: StrPath, client: Client | None = None)
         InvalidPackage: ``problems`` has the lines that pip wouldn't understand, as ``file:line: what is wrong``.
         MissingExtra: packaging isn't installed.
     """
-    function = "validate_requirements_file"
-    path = os.path.abspath(read_path("file_path", function, file_path))
-    if not os.path.isfile(path):
-        raise ApiFileError(f"Invalid value for `file_path` when calling `{function}`, there is no file {path!r}")
+    path = _existing_file("validate_requirements_file", file_path)
     checked = RequirementsFile(*os.path.split(path))
     if checked.problems:
         raise InvalidPackage(checked.problems)
     return checked.requirements
 
 
+@one_frame
+def validate_yaml_file(file_path: StrPath) -> dict[str, str]:
+    """Check a ``ubiops.yaml``; it needs pyyaml.
+
+    Args:
+        file_path: Path of the file.
+
+    Returns:
+        The environment variables that it sets, by name.
+
+    Raises:
+        ApiFileError: The file is missing, or no file.
+        InvalidPackage: ``problems`` has all that is wrong with it.
+        MissingExtra: pyyaml isn't installed.
+    """
+    path = _existing_file("validate_yaml_file", file_path)
+    try:
+        variables, problems = read_settings(Path(path))
+    except ImportError:
+        raise MissingExtra("pyyaml", f"Checking {path}") from None
+    if problems:
+        raise InvalidPackage(problems)
+    return variables
+
+
 # The checks
+
+
+def _existing_file(function: str, given: Any) -> str:
+    path = os.path.abspath(read_path("file_path", function, given))
+    if not os.path.isfile(path):
+        problem = f"Invalid value for `file_path` when calling `{function}`, there is no file {path!r}"
+        raise ApiFileError.from_errno(problem, errno.ENOENT, path)
+    return path
 
 
 def _checked_variables(function: str, given: Any) -> dict[str, str]:

@@ -178,13 +178,14 @@ class _Builds:
 
     def wait_for_revision(self, revision_id: str) -> None:
         """Wait for the last build of a package; newer services have no builds, and its status is their build's."""
-        revision: Any = self._wait.until(
-            lambda seconds: self.read_revision(revision_id, seconds),
-            lambda found: getattr(found, "status", None) in (None, *_ENDED),
-            attribute="id",
-        )
+
+        def read(seconds: float) -> Any:
+            return self.read_revision(revision_id, seconds)
+
+        revision = self._wait.until(read, lambda _: True, attribute="id")
         if getattr(revision, "status", None) is not None:
-            self._check(revision)
+            self._wait.follow_build({"deployment_version_revision_id": revision_id}, self._stream_logs)
+            self._check(self._wait.until(read, lambda found: found.status in _ENDED))
             return
 
         def find(seconds: float) -> models.BuildList | None:
@@ -227,7 +228,7 @@ class _Builds:
 
     def _finished(self, build_id: str) -> models.BuildList:
         deployment_name, version = self._place
-        self._wait.follow_build(build_id, self._stream_logs)
+        self._wait.follow_build({"build_id": build_id}, self._stream_logs)
         return self._wait.until(
             lambda seconds: self._wait.api.builds_get(
                 self._wait.project_name, build_id, deployment_name, version, _request_timeout=seconds
@@ -283,7 +284,7 @@ def wait_for_environment(
         # Operations of newer services, which the document of an older one lacks.
         api: Any = wait.api
         if tag_name is not None:
-            wait.follow({"environment_name": environment_name, "environment_tag": tag_name}, stream_logs)
+            wait.follow_build({"environment_name": environment_name, "environment_tag": tag_name}, stream_logs)
             built = wait.until(
                 lambda seconds: api.environment_tags_get(*place, tag_name, _request_timeout=seconds),
                 lambda tag: tag.status in _ENDED,
@@ -299,7 +300,7 @@ def wait_for_environment(
         if build_id is None:
             hint = "nothing was uploaded to it, or it has tags: name one as `tag_name`"
             raise WaitError(f"Environment {environment_name} has no build: {hint}", environment)
-        wait.follow_build(build_id, stream_logs)
+        wait.follow_build({"environment_build_id": build_id}, stream_logs)
         build = wait.until(
             lambda seconds: api.environment_builds_get(
                 project_name, build_id, environment_name, str(revision_id), _request_timeout=seconds
@@ -650,7 +651,7 @@ class _Wait:
         self._status: str | None = None
         self._last: Any = None
         self._reader: LogReader | None = None
-        self._build_id: str | None = None
+        self._build_filters: dict[str, str] | None = None
 
     def __enter__(self) -> _Wait:
         self._progress.__enter__()
@@ -666,10 +667,10 @@ class _Wait:
         if stream_logs:
             self._reader = LogReader(self.api, self.project_name, filters, present() - timedelta(days=1))
 
-    def follow_build(self, build_id: str, stream_logs: bool) -> None:
+    def follow_build(self, filters: dict[str, str], stream_logs: bool) -> None:
         """The same for a build, whose last lines go into errors too."""
-        self._build_id = build_id
-        self.follow({"build_id": build_id}, stream_logs)
+        self._build_filters = filters
+        self.follow(filters, stream_logs)
 
     def until(self, ask: Callable[[float], T], has_ended: Callable[[T], bool], attribute: str | None = "status") -> T:
         """Ask until it has ended, and return what was seen then.
@@ -707,13 +708,11 @@ class _Wait:
 
     def last_lines(self) -> list[str]:
         """The last log lines of the build, oldest first."""
-        if self._build_id is None:
+        if self._build_filters is None:
             return []
         created = getattr(self._last, "creation_date", None)
         since = utc("creation_date", "", created) if isinstance(created, datetime) else present()
-        reader = LogReader(
-            self.api, self.project_name, {"build_id": self._build_id}, min(since, present() - timedelta(days=1))
-        )
+        reader = LogReader(self.api, self.project_name, self._build_filters, min(since, present() - timedelta(days=1)))
         try:
             return [line.log or "" for line in reader.last(_LAST_LINES, self._seconds())]
         except ApiException:
