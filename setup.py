@@ -16,6 +16,7 @@ EMULATOR = [
     "pyyaml>=6.0",
     "croniter>=3.0",
     "simpleeval>=1.0",
+    "lark>=1.1",
     "packaging>=23.0",
 ]
 

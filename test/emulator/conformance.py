@@ -88,7 +88,7 @@ class Conformance:
         if b"A fault that was set at /_emulator/faults" in body:
             return
         try:
-            operation, _ = self._finder.find(scope["method"], scope["raw_path"])
+            _, operation, _ = self._finder.find(scope["method"], scope["raw_path"])
         except ApiError:
             return
         if operation.id not in self._responses:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 _REQUIRED = {
     "croniter": "croniter",
     "jsonschema": "jsonschema",
+    "lark": "lark",
     "packaging": "packaging",
     "python_multipart": "python-multipart",
     "simpleeval": "simpleeval",

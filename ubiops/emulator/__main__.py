@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from ubiops.emulator import Emulator
+from ubiops.emulator.document import GENERATIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--data-dir", help="directory that keeps the state (default: none, the state is temporary)")
     parser.add_argument("--token", help="API token to accept (default: a random one)")
+    parser.add_argument(
+        "--generation",
+        choices=GENERATIONS,
+        help="the client whose service it is to be (default: all of them, at /v2.1 and /v2)",
+    )
     parser.add_argument("--project", help="name of a project to create, if it isn't there")
     parser.add_argument(
         "--install-requirements",

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ubiops.emulator.access import Access
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.context import Context
-from ubiops.emulator.document import Body, Operation, load_document
+from ubiops.emulator.document import GENERATIONS, OLDEST, Body, Generation, Operation, load_document
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers import load_handlers
@@ -35,7 +36,7 @@ _logger = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 
 
-def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> ASGIApp:
+def create_app(store: Store, engine: Engine, clock: Clock, token: str, generation: Generation | None = None) -> ASGIApp:
     """The emulator as an ASGI application.
 
     Args:
@@ -43,6 +44,7 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> ASGIAp
         engine: What builds and runs deployments.
         clock: What makes the requests of schedules.
         token: What ``Authorization`` holds for who may do everything.
+        generation: The only generation of the service that is served; None for all of them.
     """
 
     @asynccontextmanager
@@ -56,7 +58,7 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str) -> ASGIAp
         await engine.stop()
 
     return _Application(
-        Router(lifespan=lifespan), StorageEndpoint(store, engine.storage), _Endpoint(store, engine, token)
+        Router(lifespan=lifespan), StorageEndpoint(store, engine.storage), _Endpoint(store, engine, token, generation)
     )
 
 
@@ -81,9 +83,10 @@ class _Application:
 class _Endpoint:
     """Answers every request to the API."""
 
-    def __init__(self, store: Store, engine: Engine, token: str) -> None:
+    def __init__(self, store: Store, engine: Engine, token: str, generation: Generation | None) -> None:
         self._store = store
         self._engine = engine
+        self._generation = generation
         self._access = Access(store, token)
         self._document = load_document()
         self._handlers = load_handlers(self._document.operations)
@@ -107,7 +110,9 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return self._preflight(request.headers.get("origin", ""))
-        operation, path_arguments = self._document.find(request.method, request.scope["raw_path"])
+        base, operation, path_arguments = self._document.find(
+            request.method, request.scope["raw_path"], self._generation
+        )
         handler = self._handlers.get(operation.id)
         if handler is None:
             raise not_found(f"The emulator doesn't do {operation.id} yet")
@@ -123,7 +128,7 @@ class _Endpoint:
             arguments |= await _read_body(request, operation.body)
         self._access.authorize_body(caller, operation.id, arguments)
         try:
-            return _respond(operation, await self._call(handler, caller.email, _origin(request), arguments))
+            return _respond(operation, await self._call(handler, caller.email, request, base, arguments))
         finally:
             # Requests change nothing of what they go to.
             if request.method != "GET" and "_requests_" not in operation.id:
@@ -141,15 +146,25 @@ class _Endpoint:
         }
         return Response(status_code=204, headers=headers)
 
-    async def _call(self, handler: Handler, user: str, origin: str, arguments: dict[str, Any]) -> Any:
+    async def _call(self, handler: Handler, user: str, request: Request, base: str, arguments: dict[str, Any]) -> Any:
+        generation = self._generation_of(request, base)
         with self._store.new_session() as session:
-            result = handler(Context(session, self._engine, user, origin), **arguments)
+            result = handler(Context(session, self._engine, user, _origin(request), generation), **arguments)
             if inspect.isawaitable(result):
                 result = await result
             # One that read and wrote nothing by the session needs no end.
             if session.in_transaction():
                 session.commit()
             return result
+
+    def _generation_of(self, request: Request, base: str) -> Generation:
+        """Whose answers a caller wants, where one can't serve all: few of them differ so."""
+        if base == "v2":
+            return GENERATIONS["4.15"]
+        if self._generation is not None:
+            return self._generation
+        of_vendor = re.match(r"UbiOps/python/4\.", request.headers.get("user-agent", ""))
+        return GENERATIONS["4.14"] if of_vendor else OLDEST
 
 
 def _allow_origin(request: Request, response: Response) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from ubiops.emulator.document import OLDEST, Generation
 from ubiops.emulator.execution.engine import Engine
 
 
@@ -19,9 +20,11 @@ class Context:
         engine: Builds and runs deployments.
         user: Email address of the caller.
         origin: Scheme, host and port that the caller reached the emulator by; empty where no request is behind it.
+        generation: The service whose answers the caller wants.
     """
 
     session: Session
     engine: Engine
     user: str
     origin: str = ""
+    generation: Generation = OLDEST

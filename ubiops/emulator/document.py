@@ -16,8 +16,17 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from ubiops.emulator.errors import ApiError, invalid, not_found
 
-_METHODS = ("get", "put", "post", "patch", "delete")
+_METHODS = {"get", "put", "post", "patch", "delete"}
 _LARGEST_INTEGER = 2**63 - 1
+
+Generation = tuple[int, int]
+"""A version of the vendor's client, which tells what the service was like at its time."""
+
+OLDEST: Generation = (3, 12)
+GENERATIONS: dict[str, Generation] = {"3.12": OLDEST, "4.14": (4, 14), "4.15": (4, 15)}
+_FIRST_OF_V2 = GENERATIONS["4.15"]
+BASE_PATHS = ("v2.1", "v2")
+"""What the paths of the API begin with: until the client 4.14, and since 4.15."""
 
 
 def _undocumented(operation_id: str, *fields: str) -> dict[str, Any]:
@@ -150,6 +159,8 @@ class Operation:
         query: Query parameters.
         headers: Parameters in headers.
         body: Its body, if it takes one.
+        since: The first generation that has it.
+        until: The last one; None where the newest has it.
     """
 
     id: str
@@ -158,6 +169,16 @@ class Operation:
     query: list[Parameter]
     headers: list[Parameter]
     body: Body | None
+    since: Generation = OLDEST
+    until: Generation | None = None
+
+    def is_at(self, base: str) -> bool:
+        """Whether it is served below a base path: `v2.1` has what is older than `v2`, which has what is left."""
+        return self.until is None if base == "v2" else self.since < _FIRST_OF_V2
+
+    def is_of(self, generation: Generation) -> bool:
+        """Whether the service of a generation has it."""
+        return self.since <= generation and (self.until is None or generation <= self.until)
 
 
 class Document:
@@ -167,30 +188,54 @@ class Document:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         document = yaml.load((resources.files("ubiops") / "openapi.yaml").read_text(encoding="utf-8"), loader)
         self.operations: dict[str, Operation] = {}
-        self._base: str = document["info"]["version"]
         self._root = _Node()
-        for path, item in (*document["paths"].items(), *_UNDOCUMENTED.items()):
+        for path, item in (*_UNDOCUMENTED.items(), *document["paths"].items()):
             node = self._root.descend(path)
             for method in _METHODS & item.keys():
                 operation = _operation(path, item[method], document["components"])
                 self.operations[operation.id] = operation
                 node.operations[method.upper()] = operation
 
-    def find(self, method: str, raw_path: bytes) -> tuple[Operation, list[str]]:
-        """The operation that a request asks for, and its path arguments, decoded.
+    def find(
+        self, method: str, raw_path: bytes, generation: Generation | None = None
+    ) -> tuple[str, Operation, list[str]]:
+        """The base path of a request, the operation that it asks for, and its path arguments, decoded.
+
+        Args:
+            method: Method of the request.
+            raw_path: Its path, as it came.
+            generation: The only generation whose operations are served; None for those of all.
 
         Raises:
-            ApiError: 404 for an unknown path, 405 for a known one with another method.
+            ApiError: 404 for an unknown path, or one of another base path or generation; 405 for a known one with
+                another method.
         """
         # Split before it is decoded: a slash in a name comes as %2F. A doubled slash in front is let pass.
-        parts = [unquote(part) for part in raw_path.decode("ascii", "replace").lstrip("/").split("/")]
-        found = self._root.find(parts[1:]) if parts[0] == self._base else None
+        base, *parts = [unquote(part) for part in raw_path.decode("ascii", "replace").lstrip("/").split("/")]
+        found = self._root.find(parts) if base in BASE_PATHS else None
         if found is None or not found[0].operations:
-            raise not_found(f"There is nothing at this path; the paths of the API begin with /{self._base}/")
+            paths = " or ".join(f"/{path}/" for path in BASE_PATHS)
+            raise not_found(f"There is nothing at this path; the paths of the API begin with {paths}")
         node, arguments = found
         if method not in node.operations:
             raise ApiError(405, f"The method {method} is not allowed here; use {', '.join(sorted(node.operations))}")
-        return node.operations[method], arguments
+        operation = node.operations[method]
+        if not operation.is_at(base):
+            other = next(path for path in BASE_PATHS if path != base)
+            raise not_found(f"{operation.id} is not served at /{base}, but at /{other}")
+        if generation is not None and not operation.is_of(generation):
+            raise not_found(f"The service of the client {_written(generation)} has no {operation.id}")
+        return base, operation, arguments
+
+
+def _written(generation: Generation) -> str:
+    return ".".join(map(str, generation))
+
+
+def read_generation(text: str) -> Generation:
+    """The generation that a version of the vendor's client stands for."""
+    major, minor = text.split(".")
+    return int(major), int(minor)
 
 
 @cache
@@ -241,6 +286,8 @@ def _operation(path: str, description: Mapping[str, Any], components: Mapping[st
         _parameters(description, "query"),
         _parameters(description, "header"),
         Body(body, components) if body else None,
+        read_generation(description["x-since"]) if "x-since" in description else OLDEST,
+        read_generation(description["x-until"]) if "x-until" in description else None,
     )
 
 
@@ -254,6 +301,5 @@ def _parameters(operation: Mapping[str, Any], place: str) -> list[Parameter]:
             description["schema"].get("type", "string"),
         )
         for description in operation.get("parameters", ())
-        # Parameters that came to older operations are ignored: their handlers don't know them.
-        if description.get("in") == place and "x-since" not in description
+        if description.get("in") == place
     ]

@@ -25,7 +25,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "pipelines.audit": ("list",),
     "pipelines.versions": _MANAGED,
     "pipelines.versions.environment-variables": ("list",),
-    "pipelines.versions.requests": ("list", "get", "create", "delete"),
+    "pipelines.versions.requests": _MANAGED,
     "buckets": _MANAGED,
     "files": ("list", "get", "create", "delete"),
     "blobs": _MANAGED,
@@ -60,6 +60,7 @@ _RESOURCES = {
     "files": "files",
     "imports": "imports",
     "instance_types": "projects.instance-types",
+    "logs": "logs",
     "metrics": "metrics",
     "notification_groups": "notification-groups",
     "pipeline_audit_events": "pipelines.audit",
@@ -78,6 +79,7 @@ _RESOURCES = {
     "service_users": "service-users",
 }
 _VERBS = {
+    "batch_cancel": "update",
     "batch_delete": "delete",
     "batch_get": "get",
     "copy": "create",
@@ -87,7 +89,9 @@ _VERBS = {
     "file_download": "get",
     "file_upload": "create",
     "get": "get",
+    "input_get": "get",
     "list": "list",
+    "output_get": "get",
     "per_object_list": "list",
     "token": "update",
     "update": "update",
@@ -100,6 +104,9 @@ def _of_requests(action: str) -> tuple[str, ...]:
 
 
 _IRREGULAR = {
+    "files_complete_multipart_upload": ("files.create",),
+    "files_start_multipart_upload": ("files.create",),
+    "quotas_list": ("projects.get",),
     "project_requests_list": _of_requests("list"),
     "projects_log_list": ("logs.list",),
     "projects_resource_usage": ("projects.get",),

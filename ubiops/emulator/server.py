@@ -27,6 +27,7 @@ from ubiops.emulator.access import ADMIN
 from ubiops.emulator.app import create_app
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.control import Control, with_drop
+from ubiops.emulator.document import GENERATIONS
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
@@ -62,6 +63,8 @@ class Emulator:
         project: Name of a project to create, if it isn't there.
         install_requirements: Whether builds install the ``requirements.txt`` of their packages, which takes the
             package index. Otherwise all that they ask for must be installed beside the emulator.
+        generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is to be, and no
+            other; None for all of them at once.
 
     Attributes:
         app: The ASGI application that is served.
@@ -71,7 +74,7 @@ class Emulator:
 
     Raises:
         OSError: The address can't be listened on, or another emulator uses the data directory.
-        ValueError: The name is none that a project can have.
+        ValueError: The name is none that a project can have, or there is no such generation.
     """
 
     def __init__(
@@ -83,7 +86,10 @@ class Emulator:
         token: str | None = None,
         project: str | None = None,
         install_requirements: bool = False,
+        generation: str | None = None,
     ) -> None:
+        if generation is not None and generation not in GENERATIONS:
+            raise ValueError(f"generation must be one of {', '.join(GENERATIONS)}, not '{generation}'")
         if project is not None:
             _check_project(project)
         with ExitStack() as resources:
@@ -105,11 +111,12 @@ class Emulator:
             self._seed()
             self.token = "Token " + (token or secrets.token_hex(20)).removeprefix("Token ")
             self.faults = Faults()
-            app = create_app(self._store, self._engine, self._clock, self.token)
+            served = GENERATIONS[generation] if generation is not None else None
+            app = create_app(self._store, self._engine, self._clock, self.token, served)
             self.app: ASGIApp = Control(app, self.token, self.faults, self._forget)
             self._address = resources.enter_context(_Address(host, port))
             self._close = weakref.finalize(self, resources.pop_all().close)
-        self.url = f"http://{self._address}/v2.1"
+        self.url = self._url(generation)
         self._server: _Server | None = None
 
     def start(self) -> Self:
@@ -134,11 +141,20 @@ class Emulator:
         self._server = server
         return self
 
-    def client(self) -> CoreApi:
-        """A client of this emulator, with its token; it never goes through a proxy."""
+    def _url(self, generation: str | None) -> str:
+        return f"http://{self._address}/{'v2' if generation == '4.15' else 'v2.1'}"
+
+    def client(self, generation: str | None = None) -> CoreApi:
+        """A client of this emulator, with its token; it never goes through a proxy.
+
+        Args:
+            generation: The version of the vendor's client that it stands for, which chooses the path of the API; None
+                for that of the emulator.
+        """
         from ubiops import ApiClient, Configuration, CoreApi
 
-        configuration = Configuration(host=self.url, api_key={"Authorization": self.token})
+        host = self.url if generation is None else self._url(generation)
+        configuration = Configuration(host=host, api_key={"Authorization": self.token})
         configuration.proxy = ""
         return CoreApi(ApiClient(configuration))
 

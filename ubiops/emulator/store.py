@@ -17,15 +17,18 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     Connection,
+    Engine,
     ForeignKey,
     Index,
     create_engine,
     event,
+    inspect,
     text,
     true,
 )
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column, relationship, sessionmaker
+from sqlalchemy.schema import CreateColumn
 
 Labels = dict[str, str]
 
@@ -138,6 +141,7 @@ class _Requested:
     created_by: Mapped[str]
     notification_group: Mapped[str | None]
     request_schedule: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 # Tables
@@ -161,6 +165,7 @@ class Project(_Identified, Base):
     advanced_permissions: Mapped[bool]
     credits: Mapped[float | None]
     suspended: Mapped[bool] = mapped_column(default=False)
+    labels: Mapped[Labels] = mapped_column(default=dict, server_default="{}")
     organization: Mapped[Organization] = relationship()
 
 
@@ -449,6 +454,28 @@ class File(Base):
     time_created: Mapped[str] = mapped_column(default=now)
 
 
+class Upload(_Identified, Base):
+    """An upload in parts that isn't complete."""
+
+    __tablename__ = "upload"
+
+    bucket_id: Mapped[str] = _parent("bucket.id")
+    name: Mapped[str]
+    creation_date: Mapped[str] = mapped_column(default=now)
+
+
+class Part(Base):
+    """A part of an upload; its id is that of its content."""
+
+    __tablename__ = "upload_part"
+    __table_args__ = (Index("part_number", "upload_id", "number", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[str] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    tag: Mapped[str]
+
+
 class Blob(_Numbered, _OfProject, Base):
     __tablename__ = "blob"
     __table_args__ = (Index("blob_order", "project_id", "number"),)
@@ -519,6 +546,7 @@ class OrganizationUser(Base):
     organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
     admin: Mapped[bool]
+    join_date: Mapped[str | None] = mapped_column(default=now)
     user: Mapped[User] = relationship()
 
 
@@ -589,6 +617,7 @@ class Store:
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         event.listen(self._engine, "connect", _configure)
         Base.metadata.create_all(self._engine)
+        _add_columns(self._engine)
         self.new_session = sessionmaker(self._engine, expire_on_commit=False)
         self._connection = self._engine.connect()
 
@@ -615,6 +644,17 @@ class Store:
         """Close the connections; the file stays."""
         self._connection.close()
         self._engine.dispose()
+
+
+def _add_columns(engine: Engine) -> None:
+    """Add the columns that a database of an earlier release lacks, with what they are by default."""
+    with engine.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            present = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in present:
+                    definition = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f'ALTER TABLE "{table.name}" ADD COLUMN {definition}'))
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -117,16 +117,17 @@ class Engine:
         *,
         express: bool,
         timeout: float,
+        priority: int = 1,
         request: RunningRequest | None = None,
     ) -> asyncio.Future[Outcome]:
         """Queue a stored request; gives what tells how it ends. A `request` at hand needn't be read again."""
-        job = Job(request_id, express=express, timeout=timeout, request=request)
+        job = Job(request_id, express=express, timeout=timeout, priority=priority, request=request)
         self._pool(version).submit(job)
         return job.done
 
-    def queue(self, version: Version, request_ids: Iterable[str], timeout: float) -> None:
+    def queue(self, version: Version, request_ids: Iterable[str], timeout: float, priority: int = 1) -> None:
         """Queue the stored requests of a batch."""
-        self._pool(version).submit(*(Job(id, express=False, timeout=timeout) for id in request_ids))
+        self._pool(version).submit(*(Job(id, express=False, timeout=timeout, priority=priority) for id in request_ids))
 
     def queued(self, version: Version, *, express: bool) -> int:
         """How many requests of a kind wait for an instance."""
@@ -326,7 +327,7 @@ class Engine:
             request.time_completed = now()
             return
         request.status = "pending"
-        self.queue(request.version, [request.id], request.timeout)
+        self.queue(request.version, [request.id], request.timeout, request.priority)
 
     async def stop(self) -> None:
         """Stop all instances and builds; `recover` takes them up again."""

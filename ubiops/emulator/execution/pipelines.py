@@ -74,7 +74,9 @@ class PipelineOutcome:
 class Deployments(Protocol):
     """What pipelines need of the engine that owns them."""
 
-    def submit(self, version: Version, request_id: str, *, express: bool, timeout: float) -> asyncio.Future[Outcome]:
+    def submit(
+        self, version: Version, request_id: str, *, express: bool, timeout: float, priority: int
+    ) -> asyncio.Future[Outcome]:
         """Queue a stored request; returns what tells how it ends."""
 
     def cancel(self, request: DeploymentRequest) -> None:
@@ -96,6 +98,7 @@ class Pipelines:
         self.store = store
         self.deployments = deployments
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[str] = set()
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def submit(self, request: PipelineRequest) -> asyncio.Future[PipelineOutcome]:
@@ -107,10 +110,19 @@ class Pipelines:
         return done
 
     def cancel(self, request_ids: Iterable[str]) -> None:
-        """Stop requests that are being deleted, and what their objects have begun."""
+        """Stop requests, and what their objects have begun."""
         for request_id in request_ids:
             if request_id in self._tasks:
                 self._tasks[request_id].cancel()
+
+    def end(self, request_id: str) -> None:
+        """Stop a request that its user has cancelled, once the present transaction is committed."""
+        asyncio.get_running_loop().call_soon(self._end, request_id)
+
+    def _end(self, request_id: str) -> None:
+        if request_id in self._tasks:
+            self._ended.add(request_id)
+            self._tasks[request_id].cancel()
 
     def recover(self, session: Session) -> None:
         """Take up what an earlier process left: batches run again from the start, all others have failed."""
@@ -144,6 +156,12 @@ class Pipelines:
         try:
             async with contextlib.nullcontext() if express else self._slots[version_id]:
                 outcome = await self.run(request_id)
+        except asyncio.CancelledError:
+            if request_id not in self._ended:
+                raise
+            self._ended.discard(request_id)
+            outcome = PipelineOutcome("cancelled", error_message="The request was cancelled")
+            self.finish(request_id, outcome)
         except Exception:
             _logger.exception("Pipeline request %s failed inside the emulator", request_id)
             outcome = PipelineOutcome("failed", error_message="The emulator failed to run it; its log says why")
@@ -368,6 +386,7 @@ class _Run:
             part = DeploymentRequest(
                 version=version,
                 express=request.express,
+                priority=request.priority,
                 timeout=request.deployment_timeout,
                 data=data,
                 created_by=request.created_by,
@@ -378,7 +397,9 @@ class _Run:
             session.add(part)
             session.flush()
             view["id"] = part.id
-            done = deployments.submit(version, part.id, express=part.express, timeout=part.timeout)
+            done = deployments.submit(
+                version, part.id, express=part.express, timeout=part.timeout, priority=part.priority
+            )
         try:
             outcome = await done
         except asyncio.CancelledError:
@@ -421,6 +442,7 @@ class _Run:
                 version=version,
                 parent_id=request.id,
                 express=request.express,
+                priority=request.priority,
                 timeout=request.timeout,
                 deployment_timeout=request.deployment_timeout,
                 data=data,

@@ -56,15 +56,26 @@ class Job:
         request_id: Id of the stored request.
         express: Whether someone waits for the result; such a request goes before those of a batch.
         timeout: Seconds that it may take: with the time in the queue if it is express, without otherwise.
+        priority: 0 for one that goes before the others of its kind, else 1.
         request: The request itself, if it needn't be read again when it runs.
     """
 
-    __slots__ = ("_done", "attempt", "express", "request", "request_id", "settled", "timeout", "timer", "verdict")
+    __slots__ = (
+        *("_done", "attempt", "express", "priority", "request", "request_id", "settled", "timeout", "timer"),
+        "verdict",
+    )
 
     def __init__(
-        self, request_id: str, *, express: bool, timeout: float, request: RunningRequest | None = None
+        self,
+        request_id: str,
+        *,
+        express: bool,
+        timeout: float,
+        priority: int = 1,
+        request: RunningRequest | None = None,
     ) -> None:
         self.request_id = request_id
+        self.priority = priority
         self.request = request
         self.express = express
         self.timeout = timeout
@@ -90,6 +101,33 @@ class Job:
             self._done.set_result(outcome)
 
 
+class _Queue:
+    """Requests that wait, in the order in which they are taken: someone waits for the express ones."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[bool, int], deque[Job]] = {
+            (express, priority): deque() for express in (True, False) for priority in (0, 1)
+        }
+
+    def append(self, job: Job) -> None:
+        self._kinds[job.express, job.priority].append(job)
+
+    def remove(self, job: Job) -> None:
+        """Take one out, if it is there."""
+        with contextlib.suppress(ValueError):
+            self._kinds[job.express, job.priority].remove(job)
+
+    def take(self) -> Job | None:
+        """The next one."""
+        return next((jobs.popleft() for jobs in self._kinds.values() if jobs), None)
+
+    def count(self, *, express: bool) -> int:
+        return sum(len(jobs) for (kind, _), jobs in self._kinds.items() if kind == express)
+
+    def __bool__(self) -> bool:
+        return any(self._kinds.values())
+
+
 class Pool:
     """Hands the requests of one version to its instances, and starts and stops these as needed.
 
@@ -106,8 +144,7 @@ class Pool:
         self._backend = backend
         self._version_id = version_id
         self._jobs: dict[str, Job] = {}
-        self._express: deque[Job] = deque()
-        self._batch: deque[Job] = deque()
+        self._queue = _Queue()
         self._idle: deque[asyncio.Future[Job | None]] = deque()
         self._servers: set[asyncio.Task[None]] = set()
         self._generation = 0
@@ -115,13 +152,13 @@ class Pool:
 
     def queued(self, *, express: bool) -> int:
         """How many requests of a kind wait for an instance."""
-        return len(self._express if express else self._batch)
+        return self._queue.count(express=express)
 
     def submit(self, *jobs: Job) -> None:
         """Queue requests."""
         for job in jobs:
             self._jobs[job.request_id] = job
-            (self._express if job.express else self._batch).append(job)
+            self._queue.append(job)
             if job.express:
                 self._limit(job)
         self._dispatch()
@@ -163,8 +200,7 @@ class Pool:
             job.attempt.cancel()
             return
         # An instance may have taken the job and not begun; it will see that it is settled.
-        with contextlib.suppress(ValueError):
-            (self._express if job.express else self._batch).remove(job)
+        self._queue.remove(job)
         self._settle(job, outcome)
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
@@ -172,16 +208,12 @@ class Pool:
         self._backend.finish(job.request_id, outcome)
         job.settle(outcome)
 
-    def _next(self) -> Job | None:
-        queue = self._express or self._batch
-        return queue.popleft() if queue else None
-
     def _dispatch(self) -> None:
-        while (self._express or self._batch) and not self._closed:
+        while self._queue and not self._closed:
             if self._idle:
-                self._idle.popleft().set_result(self._next())
+                self._idle.popleft().set_result(self._queue.take())
             elif len(self._servers) < self.maximum_instances:
-                self._servers.add(asyncio.ensure_future(self._serve(self._next())))
+                self._servers.add(asyncio.ensure_future(self._serve(self._queue.take())))
             else:
                 return
 
@@ -230,7 +262,7 @@ class Pool:
         self._settle(job, outcome)
 
     async def _next_or_idle(self) -> Job | None:
-        job = self._next()
+        job = self._queue.take()
         if job is not None:
             return job
         idle: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()

@@ -27,6 +27,11 @@ from ubiops.emulator.store import Deployment, PipelineVersion, Project, Version,
 
 def deployments_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
+    if data.get("supports_request_format", True) is not True:
+        raise invalid("supports_request_format: the emulator runs no images, only code that takes requests")
+    for name in ("input_type", "output_type"):
+        if name not in data:
+            raise invalid(f"{name}: it is required; it is structured or plain")
     deployment = Deployment(
         project=project,
         name=_name(context, project, data["name"]),
@@ -44,7 +49,9 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
     return _detail(deployment)
 
 
-def deployments_list(context: Context, project_name: str, labels: str | None) -> list[dict[str, Any]]:
+def deployments_list(
+    context: Context, project_name: str, labels: str | None, supports_request_format: bool | None = None
+) -> list[dict[str, Any]]:
     project = find_project(context, project_name)
     pairs = parse_labels(labels)
     count = select(func.count()).where(Version.deployment_id == Deployment.id).scalar_subquery()
@@ -52,7 +59,8 @@ def deployments_list(context: Context, project_name: str, labels: str | None) ->
     return [
         {**_summary(deployment), "number_of_versions": number}
         for deployment, number in context.session.execute(query)
-        if has_label(deployment.labels, pairs)
+        # All do: a deployment that only runs an image is refused.
+        if has_label(deployment.labels, pairs) and supports_request_format is not False
     ]
 
 

@@ -20,7 +20,7 @@ from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.versions import deployment_versions_get
-from ubiops.emulator.store import Project, Transfer
+from ubiops.emulator.store import Deployment, Pipeline, PipelineVersion, Project, Transfer, Version
 from ubiops.emulator.variables import Owner, own_variables
 
 _logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ STATUSES = {
     "import": ("pending", "scanning", "confirmation", "confirmation_pending", "processing", "completed", "failed"),
 }
 _LONGEST_ERROR = 1024
+_PACKAGES = "packages"
 _CONTENTS = ("deployments", "pipelines", "environment_variables")
 OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
 """What an export takes of a deployment or a pipeline."""
@@ -46,9 +47,12 @@ PIPELINE_VERSION_SETTINGS = (
 _OBJECT_KEYS = ("name", "reference_type", "reference_name", "configuration")
 
 
-def exports_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
+def exports_create(
+    context: Context, project_name: str, data: dict[str, Any], all: bool | None = None, packages: bool | None = None
+) -> dict[str, Any]:
     project = find_project(context, project_name)
-    contents, _ = _collect(context, project, data)
+    wanted = _everything(context, project) if all else data
+    contents, _ = _collect(context, project, wanted if packages is None else {**wanted, _PACKAGES: packages})
     transfer = Transfer(kind="export", project=project, created_by=context.user, contents=contents)
     context.session.add(transfer)
     context.session.flush()
@@ -179,12 +183,39 @@ async def run_export(engine: Engine, id: str) -> None:
 def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[Contents, dict[str, Path]]:
     """What an export asks for, and the files of the packages by their paths in the zip."""
     packages: dict[str, Path] = {}
-    deployments = {
-        name: _deployment(context, project, name, item, packages) for name, item in _items(data, "deployments")
-    }
+    kept = packages if data.get(_PACKAGES, True) else None
+    deployments = {name: _deployment(context, project, name, item, kept) for name, item in _items(data, "deployments")}
     pipelines = {name: _pipeline(context, project, name, item) for name, item in _items(data, "pipelines")}
     variables = _variables(context, project, data)
-    return {"deployments": deployments, "pipelines": pipelines, "environment_variables": variables}, packages
+    contents = {"deployments": deployments, "pipelines": pipelines, "environment_variables": variables}
+    # It is collected once more when it is written.
+    return {**contents, _PACKAGES: kept is not None}, packages
+
+
+def _everything(context: Context, project: Project) -> dict[str, Any]:
+    """What asks for all that there is in a project, with the values of variables that are no secrets."""
+
+    def of(table: Any, **columns: str) -> list[Any]:
+        return list(context.session.scalars(select(table).filter_by(**columns).order_by(table.name)))
+
+    def variables(owner: Owner) -> dict[str, Any]:
+        return {variable.name: {"include_value": True} for variable in own_variables(context.session, owner)}
+
+    def versions(deployment: Deployment) -> dict[str, Any]:
+        found = of(Version, deployment_id=deployment.id)
+        return {version.name: {"environment_variables": variables(version)} for version in found}
+
+    return {
+        "deployments": {
+            item.name: {"versions": versions(item), "environment_variables": variables(item)}
+            for item in of(Deployment, project_id=project.id)
+        },
+        "pipelines": {
+            item.name: {"versions": {version.name: {} for version in of(PipelineVersion, pipeline_id=item.id)}}
+            for item in of(Pipeline, project_id=project.id)
+        },
+        "environment_variables": variables(project),
+    }
 
 
 def _items(data: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
@@ -195,7 +226,7 @@ def _items(data: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _deployment(
-    context: Context, project: Project, name: str, data: dict[str, Any], packages: dict[str, Path]
+    context: Context, project: Project, name: str, data: dict[str, Any], packages: dict[str, Path] | None
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project.name, name)
     versions = {}
@@ -204,7 +235,7 @@ def _deployment(
         read = deployment_versions_get(context, project.name, name, version_name)
         settings = {key: read[key] for key in VERSION_SETTINGS}
         revision_id = version.active_revision_id
-        if revision_id is not None:
+        if revision_id is not None and packages is not None:
             settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
             packages[settings["zip"]] = context.engine.packages.archive(revision_id)
         versions[version_name] = {**settings, "environment_variables": _variables(context, version, item)}

@@ -4,25 +4,101 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.storage.queries import LAST, check_file_name, files_of, find_bucket, find_file
-from ubiops.emulator.store import Bucket, File
+from ubiops.emulator.store import Bucket, File, Part, Upload
 
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 1000
+_MOST_PARTS = 10_000
 
 
-def files_upload(context: Context, project_name: str, bucket_name: str, file: str, data: Any) -> dict[str, Any]:
+def files_upload(
+    context: Context,
+    project_name: str,
+    bucket_name: str,
+    file: str,
+    data: Any,
+    upload_id: str | None = None,
+    part_number: str | None = None,
+) -> dict[str, Any]:
     bucket = _find_bucket(context, project_name, bucket_name)
+    if upload_id is not None or part_number is not None:
+        return _upload_part(context, bucket, file, upload_id, part_number)
     check_file_name(bucket.prefix + file)
     _record(context, bucket, file, "info", f"Uploaded file '{file}' to bucket '{bucket_name}'")
     return _signed(context, "PUT", bucket, file)
+
+
+def files_start_multipart_upload(
+    context: Context, project_name: str, bucket_name: str, file: str, data: Any
+) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    check_file_name(bucket.prefix + file)
+    upload = Upload(bucket_id=bucket.id, name=file)
+    context.session.add(upload)
+    context.session.flush()
+    return {"upload_id": upload.id, "provider": bucket.provider}
+
+
+def _upload_part(
+    context: Context, bucket: Bucket, name: str, upload_id: str | None, part_number: str | None
+) -> dict[str, Any]:
+    if upload_id is None or part_number is None:
+        raise invalid("upload_id and part_number: a part of an upload needs both")
+    if not re.fullmatch("[0-9]{1,5}", part_number) or not 1 <= int(part_number) <= _MOST_PARTS:
+        raise invalid(f"part_number: it must be from 1 to {_MOST_PARTS}, not '{part_number}'")
+    upload = _find_upload(context, bucket, name, upload_id)
+    storage = context.engine.storage
+    return {"url": storage.part_url(context.origin, upload.id, int(part_number)), "provider": bucket.provider}
+
+
+async def files_complete_multipart_upload(
+    context: Context, project_name: str, bucket_name: str, file: str, data: dict[str, Any]
+) -> dict[str, Any]:
+    bucket = _find_bucket(context, project_name, bucket_name)
+    upload = _find_upload(context, bucket, file, data.get("upload_id"))
+    parts = {part.number: part for part in context.session.scalars(select(Part).filter_by(upload_id=upload.id))}
+    wanted = [_check_part(parts, given) for given in data["parts"]]
+    if not wanted:
+        raise invalid("parts: it must not be empty")
+    storage = context.engine.storage
+    context.session.commit()
+    content = await storage.join([part.id for part in wanted])
+    with storage.unless_failed(content):
+        # Looked up again: it may have been completed or deleted meanwhile.
+        upload = _find_upload(context, _find_bucket(context, project_name, bucket_name), file, upload.id)
+        storage.put(context.session, bucket, file, content)
+        storage.drop(context.session, [part.id for part in parts.values()])
+        context.session.delete(upload)
+        context.session.flush()
+    _record(context, bucket, file, "info", f"Uploaded file '{file}' to bucket '{bucket_name}'")
+    return {"upload_id": upload.id, "provider": bucket.provider}
+
+
+def _find_upload(context: Context, bucket: Bucket, name: str, upload_id: str | None) -> Upload:
+    what, where = f"The upload '{upload_id}'", f" of the file '{name}'"
+    return find(context, Upload, what, where, id=upload_id, bucket_id=bucket.id, name=name)
+
+
+def _check_part(parts: Mapping[int, Part], given: Mapping[str, Any]) -> Part:
+    """The part that a completion names, as the storage of the provider would: by its number and the tag of its PUT."""
+    number = str(given.get("PartNumber", ""))
+    part = parts.get(int(number)) if re.fullmatch("[0-9]{1,5}", number) else None
+    if part is None:
+        raise invalid(f"parts: there is no part '{number}'; upload it first")
+    if "ETag" in given and str(given["ETag"]).strip('"') != part.tag:
+        raise invalid(f"parts: the ETag of the part {number} is not that of what was uploaded")
+    return part
 
 
 def files_download(context: Context, project_name: str, bucket_name: str, file: str) -> dict[str, Any]:

@@ -8,9 +8,15 @@ from typing import Any
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.resource import page
 
 _MILLICPU_PER_GIB = 250
 _GPU_MEMORY = 16384
+_GPU_RATE = 10
+"""Credits that a GPU takes in an hour; a GiB of memory takes one."""
+_STORAGE = 16384
+_MADE = "2022-11-01T00:00:00.000+00:00"
+_PAGED_SINCE = (4, 5)
 
 
 def _instance_type(memory: int, gpu: str | None = None) -> dict[str, Any]:
@@ -24,6 +30,14 @@ def _instance_type(memory: int, gpu: str | None = None) -> dict[str, Any]:
         "gpu_allocation": 1 if gpu else 0,
         "gpu_memory_allocation": _GPU_MEMORY if gpu else 0,
         "gpu_allocation_type": "nvidia.com/gpu" if gpu else None,
+        "cpu": memory * _MILLICPU_PER_GIB / 1024 / 1000,
+        "memory": memory,
+        "storage": _STORAGE,
+        "accelerator": 1 if gpu else 0,
+        "credit_rate": memory / 1024 + (_GPU_RATE if gpu else 0),
+        "dedicated_node": False,
+        "node_pool": {"cluster": None},
+        "time_created": _MADE,
     }
 
 
@@ -36,9 +50,12 @@ INSTANCE_TYPES = {
 }
 
 
-def instance_types_list(context: Context, project_name: str) -> list[dict[str, Any]]:
+def instance_types_list(
+    context: Context, project_name: str, cursor: str | None = None, limit: int | None = None
+) -> list[dict[str, Any]] | dict[str, Any]:
     find_project(context, project_name)
-    return list(INSTANCE_TYPES.values())
+    types = list(INSTANCE_TYPES.values())
+    return types if context.generation < _PAGED_SINCE else page(types, cursor, limit)
 
 
 def choose_instance_type(data: dict[str, Any]) -> str | None:

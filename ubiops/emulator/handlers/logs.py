@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,6 +12,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_date
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.log_query import read_query
 from ubiops.emulator.store import Deployment, LogLine, Pipeline, PipelineVersion, Project, Version, timestamp
 
 _DEFAULT_RANGE = -21600
@@ -40,6 +42,73 @@ def projects_log_list(context: Context, project_name: str, data: dict[str, Any] 
     data = data or {}
     query = _windowed(context, project, _filtered(project, data.get("filters") or {}), data)
     return [_view(line) for line in context.session.scalars(query.limit(_limit(data)))]
+
+
+_LABELS = {
+    "deployment_name": Deployment.name,
+    "deployment_version": Version.name,
+    "build_id": LogLine.build_id,
+    "pipeline_name": Pipeline.name,
+    "pipeline_version": PipelineVersion.name,
+    "pipeline_object_name": LogLine.pipeline_object,
+    "deployment_request_id": LogLine.request_id,
+    "pipeline_request_id": LogLine.pipeline_request_id,
+    "system": LogLine.system,
+    "level": LogLine.level,
+}
+_DEFAULT_LINES, _MOST_LINES = 1000, 5000
+_DEFAULT_WINDOW = timedelta(hours=24)
+
+
+def logs_list(
+    context: Context, project_name: str, query: str | None, start: str | None, end: str | None, limit: int | None
+) -> list[dict[str, Any]]:
+    project = find_project(context, project_name)
+    number = _DEFAULT_LINES if limit is None else limit
+    if not 1 <= number <= _MOST_LINES:
+        raise invalid(f"limit: it must be from 1 to {_MOST_LINES}, not {limit}")
+    first, last = _window(start, end)
+    lines = (
+        select(LogLine)
+        .where(LogLine.project_id == project.id)
+        .where(LogLine.date >= timestamp(min(first, last)), LogLine.date < timestamp(max(first, last)))
+        .outerjoin(LogLine.version)
+        .outerjoin(Version.deployment)
+        .outerjoin(LogLine.pipeline_version)
+        .outerjoin(PipelineVersion.pipeline)
+        .where(*read_query(query or "", _LABELS))
+    )
+    # From the later to the earlier moment, the newest line comes first.
+    backward = start is not None and first > last
+    order = (column.desc() if backward else column.asc() for column in (LogLine.date, LogLine.number))
+    return [_line_view(line) for line in context.session.scalars(lines.order_by(*order).limit(number))]
+
+
+def _window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
+    if (start is None) != (end is None):
+        raise invalid("start and end: give both, or none for the last 24 hours")
+    if start is None or end is None:
+        # The last moment belongs to it: a line of this millisecond is there to be read.
+        present = datetime.now(timezone.utc) + timedelta(milliseconds=1)
+        return present - _DEFAULT_WINDOW, present
+    return _moment("start", start), _moment("end", end)
+
+
+def _moment(name: str, text: str) -> datetime:
+    """A moment in ISO 8601, or in nanoseconds since 1970."""
+    if not re.fullmatch("[0-9]{12,20}", text):
+        return parse_date(name, text)
+    try:
+        return datetime.fromtimestamp(int(text) / 1e9, timezone.utc)
+    except (OverflowError, ValueError) as error:
+        raise invalid(f"{name}: '{text}' is no number of nanoseconds since 1970") from error
+
+
+def _line_view(line: LogLine) -> dict[str, Any]:
+    moment = datetime.fromisoformat(line.date)
+    nanoseconds = int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+    metadata = {name: value for name, value in _view(line).items() if name not in ("id", "log", "date")}
+    return {"timestamp": nanoseconds, "timestamp_str": line.date, "log": line.log, "metadata": metadata}
 
 
 def _filtered(project: Project, filters: dict[str, Any]) -> Select[LogLine]:

@@ -56,6 +56,9 @@ def metrics_get(
     user_id: str | None,
 ) -> list[dict[str, Any]]:
     project = find_project(context, project_name)
+    if (start_date, end_date, object_type, interval, object_id, user_id) == (None,) * 6:
+        # What the newer clients ask for: a metric itself, not its values.
+        raise not_found(f"The metric '{metric}' was not found: the emulator keeps no metrics of a project's own")
     if start_date is None or end_date is None or object_type is None:
         raise invalid("The query parameters 'start_date', 'end_date' and 'object_type' are required")
     if object_type not in _METRICS:
@@ -65,6 +68,7 @@ def metrics_get(
         raise invalid(f"metric: there is no '{metric}' of a {object_type}; choose one of {names}")
     intervals = _intervals(parse_date("start_date", start_date), parse_date("end_date", end_date), interval or "hour")
     _check_object(context, project, object_type, object_id)
+    context.engine.note_instances(context.session)
     usage = _Usage(context, [project], object_type, intervals, object_id, _email(context, user_id))
     return [_metric(period, usage.value(metric, period)) for period in intervals]
 
@@ -173,7 +177,6 @@ class _Usage:
         return context.session.scalars(query).all()
 
     def _instances(self, context: Context, object_id: str | None) -> Iterable[InstanceRun]:
-        context.engine.note_instances(context.session)
         query = select(InstanceRun).where(
             InstanceRun.project_id.in_(self._ids),
             InstanceRun.ended > timestamp(self._first),
@@ -222,8 +225,7 @@ def _seconds(period: Interval) -> float:
 
 def _credit_rate(instance_type: str) -> float:
     """Credits that an instance takes in an hour: one for each GiB of memory, ten for a GPU."""
-    described = INSTANCE_TYPES[instance_type]
-    return float(described["memory_allocation"]) / 1024 + 10 * float(described["gpu_allocation"])
+    return float(INSTANCE_TYPES[instance_type]["credit_rate"])
 
 
 def _ratio(value: float, number: float) -> float:
@@ -277,17 +279,75 @@ _METRICS = {
 
 def projects_usage_get(
     context: Context, project_name: str, start_date: str | None, end_date: str | None, interval: str | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | dict[str, Any]:
     project = find_project(context, project_name)
-    return _usage(context, project.organization, [project], start_date, end_date, interval)
+    intervals = _billed_intervals(project.organization, start_date, end_date, interval)
+    context.engine.note_instances(context.session)
+    if context.generation < _CREDITS_SINCE:
+        return _usage(context, [project], intervals)
+    query = select(Version).join(Version.deployment).where(Deployment.project_id == project.id)
+    versions = list(context.session.scalars(query.order_by(Deployment.name, Version.name)))
+    credits = {version.id: _credits(context, [project], intervals, version.id) for version in versions}
+    whole = _credits(context, [project], intervals)
+    return {
+        "interval": interval or "month",
+        "data_project": _points(intervals, whole),
+        "data_deployments": [
+            {
+                "deployment_id": version.deployment_id,
+                "deployment_name": version.deployment.name,
+                "version_id": version.id,
+                "version": version.name,
+                "data": _points(intervals, credits[version.id]),
+            }
+            for version in versions
+        ],
+        "data_deleted_deployments": _points(intervals, _rest(whole, credits.values())),
+    }
 
 
 def organizations_usage_get(
     context: Context, organization_name: str, start_date: str | None, end_date: str | None, interval: str | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | dict[str, Any]:
     organization = find_organization(context, organization_name)
-    projects = context.session.scalars(select(Project).filter_by(organization_id=organization.id)).all()
-    return _usage(context, organization, projects, start_date, end_date, interval)
+    query = select(Project).filter_by(organization_id=organization.id).order_by(Project.name)
+    projects = context.session.scalars(query).all()
+    intervals = _billed_intervals(organization, start_date, end_date, interval)
+    context.engine.note_instances(context.session)
+    if context.generation < _CREDITS_SINCE:
+        return _usage(context, projects, intervals)
+    credits = {project.id: _credits(context, [project], intervals) for project in projects}
+    return {
+        "interval": interval or "month",
+        "data_organization": _points(intervals, _credits(context, projects, intervals)),
+        "data_projects": [
+            {"project_id": project.id, "project_name": project.name, "data": _points(intervals, credits[project.id])}
+            for project in projects
+        ],
+        # What a deleted project used goes with it here.
+        "data_deleted_projects": _points(intervals, [0.0] * len(intervals)),
+    }
+
+
+_CREDITS_SINCE = (4, 2)
+"""The generation since which usage is of credits alone, by what used them."""
+
+
+def _credits(
+    context: Context, projects: Sequence[Project], intervals: Sequence[Interval], version_id: str | None = None
+) -> list[float]:
+    usage = _Usage(context, projects, _DEPLOYMENT, intervals, version_id)
+    return [usage.value("credits", period) for period in intervals]
+
+
+def _rest(whole: Sequence[float], parts: Iterable[Sequence[float]]) -> list[float]:
+    """What is left of the whole; the parts are added up in another order, so a little is nothing."""
+    sums = [sum(values) for values in zip(*parts, strict=True)] or [0.0] * len(whole)
+    return [total - part if total - part > 1e-9 else 0.0 for total, part in zip(whole, sums, strict=True)]
+
+
+def _points(intervals: Sequence[Interval], values: Sequence[float]) -> list[dict[str, Any]]:
+    return [_metric(period, value) for period, value in zip(intervals, values, strict=True)]
 
 
 _BILLED = (
@@ -299,18 +359,7 @@ _BILLED = (
 )
 
 
-def _usage(
-    context: Context,
-    organization: Organization,
-    projects: Sequence[Project],
-    start_date: str | None,
-    end_date: str | None,
-    interval: str | None,
-) -> list[dict[str, Any]]:
-    if interval not in (None, "day", "month"):
-        raise invalid(f"interval: it must be day or month, not '{interval}'")
-    start, end = _period(organization, start_date, end_date)
-    intervals = [(first, min(last, end)) for first, last in _divide(start, end, interval or "month")]
+def _usage(context: Context, projects: Sequence[Project], intervals: Sequence[Interval]) -> list[dict[str, Any]]:
     usages = {kind: _Usage(context, projects, kind, intervals) for kind in _METRICS}
     return [
         {
@@ -320,6 +369,15 @@ def _usage(
         }
         for kind, metric in _BILLED
     ]
+
+
+def _billed_intervals(
+    organization: Organization, start_date: str | None, end_date: str | None, interval: str | None
+) -> list[Interval]:
+    if interval not in (None, "day", "month"):
+        raise invalid(f"interval: it must be day or month, not '{interval}'")
+    start, end = _period(organization, start_date, end_date)
+    return [(first, min(last, end)) for first, last in _divide(start, end, interval or "month")]
 
 
 def _period(organization: Organization, start_date: str | None, end_date: str | None) -> Interval:

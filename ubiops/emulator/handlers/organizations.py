@@ -88,16 +88,20 @@ def _check_date(name: str, text: str | None) -> str | None:
 
 
 def _summary(organization: Organization) -> dict[str, Any]:
-    return {"id": organization.id, "name": organization.name, "creation_date": organization.creation_date}
-
-
-def _detail(organization: Organization) -> dict[str, Any]:
     end = organization.subscription_end_date
     ended = end is not None and end < datetime.now(timezone.utc).date().isoformat()
     return {
+        "id": organization.id,
+        "name": organization.name,
+        "creation_date": organization.creation_date,
+        "status": "cancelled" if ended else "active",
+    }
+
+
+def _detail(organization: Organization) -> dict[str, Any]:
+    return {
         **_summary(organization),
         "subscription": organization.subscription,
-        "status": "cancelled" if ended else "active",
         "subscription_self_service": False,
     }
 
@@ -194,4 +198,5 @@ def _member_view(member: OrganizationUser) -> dict[str, Any]:
         "surname": user.surname or "",
         "status": "pending" if pending else "active",
         "admin": member.admin,
+        "join_date": member.join_date,
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import select
+from starlette.responses import Response
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
@@ -14,14 +15,21 @@ from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
-from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
+from ubiops.emulator.handlers.request_filters import (
+    check_cancelled,
+    check_priority,
+    check_size,
+    check_timeout,
+    content_of,
+    filtered,
+)
 from ubiops.emulator.handlers.resource import serves
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.store import DeploymentRequest, PipelineRequest, PipelineVersion, now
 
 R = TypeVar("R")
 
-_MAXIMUM_BATCH = 100
+_MAXIMUM_BATCH = 250
 _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT = 3600, 7200
 _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT = 300, 3600
 _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
@@ -48,13 +56,22 @@ def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 @_to_versions("pipeline_requests_create")
 async def _create(
-    context: Context, version: PipelineVersion, data: Any, pipeline_timeout: int | None, deployment_timeout: int | None
+    context: Context,
+    version: PipelineVersion,
+    data: Any,
+    pipeline_timeout: int | None,
+    deployment_timeout: int | None,
+    timeout: int | None = None,
+    priority: int | None = None,
 ) -> JsonResponse:
     _check_input(version, data)
+    name, given = ("pipeline_timeout", pipeline_timeout) if timeout is None else ("timeout", timeout)
+    seconds = check_timeout(name, given, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     request = PipelineRequest(
         version=version,
         express=True,
-        timeout=check_timeout("pipeline_timeout", pipeline_timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT),
+        priority=check_priority(priority),
+        timeout=seconds,
         deployment_timeout=check_timeout(
             "deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT
         ),
@@ -83,9 +100,16 @@ def _direct_answer(request_id: str, names: dict[str, str], outcome: PipelineOutc
 
 @_to_versions("batch_pipeline_requests_create")
 def _create_batch(
-    context: Context, version: PipelineVersion, data: Any, timeout: int | None, notification_group: str | None
+    context: Context,
+    version: PipelineVersion,
+    data: Any,
+    timeout: int | None,
+    notification_group: str | None,
+    priority: int | None = None,
 ) -> list[dict[str, Any]]:
-    return queue_pipeline_requests(context, version, data, timeout=timeout, notification_group=notification_group)
+    return queue_pipeline_requests(
+        context, version, data, timeout=timeout, notification_group=notification_group, priority=priority
+    )
 
 
 def queue_pipeline_requests(
@@ -96,6 +120,7 @@ def queue_pipeline_requests(
     timeout: int | None = None,
     notification_group: str | None = None,
     request_schedule: str | None = None,
+    priority: int | None = None,
 ) -> list[dict[str, Any]]:
     """Queue a batch of requests, which a schedule may have made."""
     seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
@@ -112,6 +137,7 @@ def queue_pipeline_requests(
         PipelineRequest(
             version=version,
             express=False,
+            priority=check_priority(priority),
             timeout=seconds,
             deployment_timeout=_BATCH_TIMEOUT,
             data=item,
@@ -183,6 +209,41 @@ def _delete(context: Context, version: PipelineVersion, ids: list[str]) -> None:
 def _list(context: Context, version: PipelineVersion, **filters: Any) -> list[dict[str, Any]]:
     query = select(PipelineRequest).where(PipelineRequest.version_id == version.id)
     return [summary(request) for request in context.session.scalars(filtered(query, PipelineRequest, **filters))]
+
+
+@_to_versions("pipeline_requests_update")
+def _update(context: Context, version: PipelineVersion, request_id: str, data: dict[str, Any]) -> dict[str, Any]:
+    if data.get("status") != "cancelled":
+        raise invalid(f"status: it can be set to cancelled, not to '{data.get('status')}'")
+    _cancel(context, _find_all(context, version, [request_id])[0])
+    return {}
+
+
+@_to_versions("pipeline_requests_batch_cancel")
+def _cancel_batch(context: Context, version: PipelineVersion, data: list[str], status: str | None) -> dict[str, Any]:
+    query = select(PipelineRequest).where(PipelineRequest.version_id == version.id, PipelineRequest.parent_id.is_(None))
+    wanted = check_cancelled(data, status)
+    found = _find_all(context, version, data) if data else context.session.scalars(query.filter_by(status=wanted)).all()
+    for request in found:
+        _cancel(context, request)
+    return {}
+
+
+def _cancel(context: Context, request: PipelineRequest) -> None:
+    if request.time_completed is not None:
+        raise invalid(f"The request is {request.status}; only one that is not finished can be cancelled")
+    request.status = "cancelled_pending"
+    context.engine.pipelines.end(request.id)
+
+
+@_to_versions("pipeline_requests_input_get")
+def _get_input(context: Context, version: PipelineVersion, request_id: str) -> Response:
+    return content_of(_find_all(context, version, [request_id])[0], "input")
+
+
+@_to_versions("pipeline_requests_output_get")
+def _get_output(context: Context, version: PipelineVersion, request_id: str) -> Response:
+    return content_of(_find_all(context, version, [request_id])[0], "output")
 
 
 # Views

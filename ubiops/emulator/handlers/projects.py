@@ -12,7 +12,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.resource import free_name, record
-from ubiops.emulator.handlers.rules import check_name
+from ubiops.emulator.handlers.rules import check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.membership import welcome
 from ubiops.emulator.store import (
     Bucket,
@@ -42,6 +42,7 @@ def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
         advanced_permissions=data.get("advanced_permissions", False),
         credits=_check_credits(data.get("credits")),
         creation_date=now(),
+        labels=check_labels(data),
     )
     context.session.add_all([project, Bucket(project=project, name="default")])
     welcome(context.session, project)
@@ -49,13 +50,14 @@ def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     return _detail(project)
 
 
-def projects_list(context: Context, organization: str | None) -> list[dict[str, Any]]:
+def projects_list(context: Context, organization: str | None, labels: str | None = None) -> list[dict[str, Any]]:
+    pairs = parse_labels(labels)
     query = select(Project).order_by(Project.creation_date)
     if context.user != ADMIN:
         query = query.where(_is_member(find_caller(context)))
     if organization is not None:
         query = query.where(Project.organization_id == find_organization(context, organization).id)
-    return [_summary(project) for project in context.session.scalars(query)]
+    return [_summary(project) for project in context.session.scalars(query) if has_label(project.labels, pairs)]
 
 
 def projects_get(context: Context, project_name: str) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def projects_update(context: Context, project_name: str, data: dict[str, Any]) -
     project.advanced_permissions = data.get("advanced_permissions", project.advanced_permissions)
     project.credits = _check_credits(data.get("credits", project.credits))
     project.suspended = data.get("suspend", project.suspended)
+    if "labels" in data:
+        project.labels = check_labels(data)
     record(context, project, "update", f"Updated project {project_name}{changes(before, _audited(project))}")
     return _detail(project)
 
@@ -119,6 +123,7 @@ def _summary(project: Project) -> dict[str, Any]:
         "creation_date": project.creation_date[: len("2022-11-03")],
         "advanced_permissions": project.advanced_permissions,
         "credits": project.credits,
+        "labels": project.labels,
         "organization_name": project.organization.name,
     }
 

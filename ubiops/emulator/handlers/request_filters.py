@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, select
+from starlette.responses import Response
 
 from ubiops.emulator.dates import parse_moment
-from ubiops.emulator.errors import invalid
+from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.store import DeploymentRequest, PipelineRequest
 
 _SHORTEST_TIMEOUT = 10
-_DEFAULT_LIMIT = 50
+DEFAULT_LIMIT = 50
+_MOST_CANCELLED = 250
 _STATUSES = ("pending", "processing", "failed", "completed", "cancelled", "cancelled_pending")
 
 
@@ -23,6 +26,13 @@ def check_timeout(name: str, timeout: int | None, default: int, longest: int) ->
     if not _SHORTEST_TIMEOUT <= timeout <= longest:
         raise invalid(f"{name}: it must be from {_SHORTEST_TIMEOUT} to {longest} seconds, not {timeout}")
     return timeout
+
+
+def check_priority(priority: int | None) -> int:
+    """A priority: 0 for high, 1 (the default) for standard."""
+    if priority not in (None, 0, 1):
+        raise invalid(f"priority: it must be 0 (high) or 1 (standard), not {priority}")
+    return 1 if priority is None else priority
 
 
 def check_size(items: Sequence[Any], most: int, kind: str) -> None:
@@ -36,10 +46,10 @@ def filtered(
     table: type[DeploymentRequest] | type[PipelineRequest],
     *,
     status: str | None,
-    success: bool | None,
+    success: bool | None = None,
     limit: int | None,
     offset: int | None,
-    sort: str | None,
+    sort: str | None = None,
     start_date: str | None,
     end_date: str | None,
     search_id: str | None,
@@ -62,7 +72,7 @@ def filtered(
     order = table.number.asc() if ascending else table.number.desc()
     # The page is found in the index alone, so that an offset reads nothing of the requests that it skips.
     page = query.with_only_columns(table.number, maintain_column_froms=True).order_by(order)
-    page = page.limit(_not_negative("limit", limit, _DEFAULT_LIMIT)).offset(_not_negative("offset", offset, 0))
+    page = page.limit(_not_negative("limit", limit, DEFAULT_LIMIT)).offset(_not_negative("offset", offset, 0))
     return select(table).where(table.number.in_(page)).order_by(order)
 
 
@@ -78,3 +88,28 @@ def _not_negative(name: str, value: int | None, default: int) -> int:
     if value < 0:
         raise invalid(f"{name}: it must not be negative, as {value} is")
     return value
+
+
+def check_cancelled(ids: Sequence[str], status: str | None) -> str | None:
+    """Check what is to be cancelled: some requests, or all of a status; returns the latter."""
+    if ids:
+        check_size(ids, _MOST_CANCELLED, "ids")
+        return None
+    if status is None:
+        raise invalid("Give the ids of the requests, or an empty list and a status: pending or processing")
+    return _one_of("status", status, ("pending", "processing"))
+
+
+def content_of(request: DeploymentRequest | PipelineRequest, side: str) -> Response:
+    """The input or the output of a request, as a file: JSON, or a text where it is plain.
+
+    Raises:
+        ApiError: 404: it is not kept, or not there yet.
+    """
+    data = request.data if side == "input" else request.result
+    if data is None:
+        raise not_found(f"The request '{request.id}' has no {side} that is kept")
+    content = data if isinstance(data, str) else json.dumps(data)
+    name = f"{request.id}_{side}.{'txt' if data is content else 'json'}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content.encode(errors="replace"), media_type="application/octet-stream", headers=headers)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import Insert, bindparam, func, insert, literal_column, select
+from sqlalchemy import Insert, Select, bindparam, func, insert, literal_column, select
+from starlette.responses import Response
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
@@ -18,7 +19,15 @@ from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.pipeline_requests import summary
-from ubiops.emulator.handlers.request_filters import check_size, check_timeout, filtered
+from ubiops.emulator.handlers.request_filters import (
+    DEFAULT_LIMIT,
+    check_cancelled,
+    check_priority,
+    check_size,
+    check_timeout,
+    content_of,
+    filtered,
+)
 from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.store import (
@@ -42,7 +51,7 @@ _FINISHED = ("failed", "completed", "cancelled")
 
 _COMMON = (
     *("version_id", "express", "timeout", "status", "time_created", "created_by", "retries"),
-    *("notification_group", "request_schedule"),
+    *("notification_group", "request_schedule", "priority"),
 )
 
 
@@ -86,18 +95,22 @@ def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 
 @_to_versions("deployment_requests_create")
-async def _create(context: Context, version: Version, data: Any, timeout: int | None) -> JsonResponse:
+async def _create(
+    context: Context, version: Version, data: Any, timeout: int | None, priority: int | None = None
+) -> JsonResponse:
     seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
     _check_input(version, data)
     _check_queue(context, version, 1, express=True)
-    common = _common(version, context.user, seconds, express=True)
+    common = _common(version, context.user, seconds, priority, express=True)
     request = RunningRequest(
         new_ids(1)[0], version, express=True, data=data, created_by=context.user, time_created=common["time_created"]
     )
     with context.engine.store.transaction() as connection:
         connection.execute(_INSERT, {**common, "rows": json.dumps([_row(request.id, data)])})
-    outcome = await context.engine.submit(version, request.id, express=True, timeout=seconds, request=request)
+    outcome = await context.engine.submit(
+        version, request.id, express=True, timeout=seconds, priority=common["priority"], request=request
+    )
     return _direct_answer(version, request.id, outcome)
 
 
@@ -116,9 +129,14 @@ def _direct_answer(version: Version, request_id: str, outcome: Outcome) -> JsonR
 
 @_to_versions("batch_deployment_requests_create")
 def _create_batch(
-    context: Context, version: Version, data: Any, timeout: int | None, notification_group: str | None
+    context: Context,
+    version: Version,
+    data: Any,
+    timeout: int | None,
+    notification_group: str | None,
+    priority: int | None = None,
 ) -> list[dict[str, Any]]:
-    return queue_requests(context, version, data, timeout, notification_group)
+    return queue_requests(context, version, data, timeout, notification_group, priority=priority)
 
 
 def queue_requests(
@@ -128,6 +146,7 @@ def queue_requests(
     timeout: int | None,
     notification_group: str | None,
     request_schedule: str | None = None,
+    priority: int | None = None,
 ) -> list[dict[str, Any]]:
     """Queue a batch of requests, which a schedule may have made."""
     seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
@@ -141,12 +160,12 @@ def queue_requests(
             raise invalid("Each input of a batch is one request; a list of inputs goes to a direct request")
     _check_input(version, inputs)
     _check_queue(context, version, len(inputs), express=False)
-    common = _common(version, context.user, seconds, express=False)
+    common = _common(version, context.user, seconds, priority, express=False)
     common |= {"notification_group": notification_group, "request_schedule": request_schedule}
     ids = new_ids(len(inputs))
     rows = [_row(id, item) for id, item in zip(ids, inputs, strict=True)]
     context.session.execute(_INSERT, {**common, "rows": json.dumps(rows)})
-    context.engine.queue(version, ids, seconds)
+    context.engine.queue(version, ids, seconds, common["priority"])
     created = {
         "deployment": version.deployment.name,
         "version": version.name,
@@ -156,7 +175,7 @@ def queue_requests(
     return [{"id": id, **created} for id in ids]
 
 
-def _common(version: Version, user: str, timeout: int, *, express: bool) -> dict[str, Any]:
+def _common(version: Version, user: str, timeout: int, priority: int | None, *, express: bool) -> dict[str, Any]:
     """What is stored of new requests that are made together."""
     return {
         "version_id": version.id,
@@ -166,6 +185,7 @@ def _common(version: Version, user: str, timeout: int, *, express: bool) -> dict
         "time_created": now(),
         "created_by": user,
         "retries": 0,
+        "priority": check_priority(priority),
         "notification_group": None,
         "request_schedule": None,
     }
@@ -252,6 +272,16 @@ def _check_group(context: Context, version: Version, name: str | None) -> str | 
     return name and find_notification_group(context, version.deployment.project, name).name
 
 
+@_to_versions("deployment_requests_batch_cancel")
+def _cancel_batch(context: Context, version: Version, data: list[str], status: str | None) -> dict[str, Any]:
+    query = select(DeploymentRequest).where(DeploymentRequest.version_id == version.id)
+    wanted = check_cancelled(data, status)
+    found = _find_all(context, version, data) if data else context.session.scalars(query.filter_by(status=wanted)).all()
+    for request in found:
+        _cancel(context, request)
+    return {}
+
+
 def _cancel(context: Context, request: DeploymentRequest) -> None:
     if request.status in _FINISHED:
         raise invalid(f"The request is {request.status}; only one that is not finished can be cancelled")
@@ -266,20 +296,43 @@ def _list(context: Context, version: Version, **filters: Any) -> list[dict[str, 
 
 
 def project_requests_list(
-    context: Context, project_name: str, object_type: str, **filters: Any
+    context: Context, project_name: str, object_type: str | None, **filters: Any
 ) -> list[dict[str, Any]]:
     project = find_project(context, project_name)
-    if object_type not in ("deployment", "pipeline"):
+    if object_type not in (None, "deployment", "pipeline"):
         raise invalid(f"object_type: it must be deployment or pipeline, not '{object_type}'")
+    of_pipelines = select(PipelineRequest).join(PipelineRequest.version).join(PipelineVersion.pipeline)
+    of_pipelines = of_pipelines.where(Pipeline.project_id == project.id)
+    of_deployments = select(DeploymentRequest).join(DeploymentRequest.version).join(Version.deployment)
+    of_deployments = of_deployments.where(Deployment.project_id == project.id)
+    if object_type == "deployment":
+        return [{**_summary(item), "pipeline": None} for item in _page(context, of_deployments, filters)]
     if object_type == "pipeline":
         # Whether a request is part of a pipeline is asked of those to deployments.
-        del filters["pipeline"]
-        of_pipelines = select(PipelineRequest).join(PipelineRequest.version).join(PipelineVersion.pipeline)
-        of_pipelines = filtered(of_pipelines.where(Pipeline.project_id == project.id), PipelineRequest, **filters)
-        return [{**summary(request), "deployment": None} for request in context.session.scalars(of_pipelines)]
-    query = select(DeploymentRequest).join(DeploymentRequest.version).join(Version.deployment)
-    query = filtered(query.where(Deployment.project_id == project.id), DeploymentRequest, **filters)
-    return [{**_summary(request), "pipeline": None} for request in context.session.scalars(query)]
+        return [{**summary(item), "deployment": None} for item in _page(context, of_pipelines, filters, "pipeline")]
+    offset, limit = filters["offset"] or 0, filters["limit"]
+    filters |= {"offset": 0, "limit": None if limit is None else limit + offset}
+    both = [{**_summary(item), "pipeline": None} for item in _page(context, of_deployments, filters)]
+    if not filters["pipeline"]:
+        both += [{**summary(item), "deployment": None} for item in _page(context, of_pipelines, filters, "pipeline")]
+    both.sort(key=lambda view: view["time_created"], reverse=filters["sort"] != "asc")
+    return both[offset:][: limit if limit is not None else DEFAULT_LIMIT]
+
+
+def _page(context: Context, query: Select[Any], filters: dict[str, Any], *ignored: str) -> Iterable[Any]:
+    table = query.column_descriptions[0]["entity"]
+    given = {name: value for name, value in filters.items() if name not in ignored}
+    return context.session.scalars(filtered(query, table, **given))
+
+
+@_to_versions("deployment_requests_input_get")
+def _get_input(context: Context, version: Version, request_id: str) -> Response:
+    return content_of(_find(context, version, request_id), "input")
+
+
+@_to_versions("deployment_requests_output_get")
+def _get_output(context: Context, version: Version, request_id: str) -> Response:
+    return content_of(_find(context, version, request_id), "output")
 
 
 # Views

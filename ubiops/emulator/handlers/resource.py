@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
-from ubiops.emulator.errors import not_found, taken
+from ubiops.emulator.errors import invalid, not_found, taken
 from ubiops.emulator.store import (
     Base,
     Blob,
@@ -73,6 +74,29 @@ def free_name(context: Context, table: type[Table], kind: str, name: str, where:
     if context.session.scalar(select(table).filter_by(name=name, **columns).limit(1)) is not None:
         raise taken(kind, name, where)
     return name
+
+
+_PAGE = 50
+_LARGEST_PAGE = 500
+
+
+def page(items: Sequence[Any], cursor: str | None, limit: int | None) -> dict[str, Any]:
+    """A page of a list, as lists with cursors have it; a cursor is where its page begins.
+
+    Raises:
+        ApiError: 400: the limit is out of bounds, or the cursor is none.
+    """
+    size = _PAGE if limit is None else limit
+    if not 1 <= size <= _LARGEST_PAGE:
+        raise invalid(f"limit: it must be from 1 to {_LARGEST_PAGE}, not {limit}")
+    if cursor is not None and not re.fullmatch("[0-9]{1,9}", cursor):
+        raise invalid(f"cursor: '{cursor}' is no cursor of another page")
+    start = int(cursor or 0)
+    return {
+        "next": str(start + size) if start + size < len(items) else None,
+        "previous": str(max(start - size, 0)) if start else None,
+        "results": list(items[start : start + size]),
+    }
 
 
 Recorded = (

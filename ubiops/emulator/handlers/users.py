@@ -40,13 +40,14 @@ def user_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
 
 def user_get(context: Context) -> dict[str, Any]:
     user = find_caller(context)
-    # The newer clients read neither name if it is empty.
     return {
         "id": user.id,
         "email": user.email,
+        # The vendor's client refuses an answer whose names are empty.
         "name": user.name or "-",
         "surname": user.surname or "-",
-        "authentication": "password",
+        "registration_date": user.creation_date,
+        "authentication": "password" if user.password is not None else "token",
     }
 
 

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.storage.queries import all_files_of, files_of, oldest_of
-from ubiops.emulator.store import Blob, Bucket, File, Project, Store, new_id, now, timestamp
+from ubiops.emulator.store import Blob, Bucket, File, Part, Project, Store, Upload, new_id, now, timestamp
 
 URL_LIFETIME = 3600
 """Seconds that a signed URL can be used."""
@@ -37,6 +37,9 @@ BLOB_TTL = 86400
 
 PATH = "/_emulator/storage"
 """Where the signed URLs lead to."""
+
+PARTS = "parts"
+"""What stands in place of a bucket in the URL of a part."""
 
 BLOCK = 2**20
 """Bytes that are read or written at once."""
@@ -76,6 +79,18 @@ class Storage:
                 async for block in _gathered(blocks):
                     await asyncio.to_thread(_write, file, block)
                 size = file.tell()
+            incoming.replace(self.path(content_id))
+        finally:
+            incoming.unlink(missing_ok=True)
+        return content_id, size
+
+    async def join(self, content_ids: Sequence[str]) -> tuple[str, int]:
+        """Keep several contents as one; returns the id of that and its size in bytes."""
+        content_id = new_id()
+        incoming = self._incoming / content_id
+        try:
+            await asyncio.to_thread(_join, [self.path(id) for id in content_ids], incoming)
+            size = incoming.stat().st_size
             incoming.replace(self.path(content_id))
         finally:
             incoming.unlink(missing_ok=True)
@@ -169,6 +184,8 @@ class Storage:
 
     def forget_bucket(self, session: Session, bucket: Bucket) -> None:
         """Delete the files of a bucket that is being deleted, unless another provider has them."""
+        parts = select(Part.id).join(Upload, Part.upload_id == Upload.id).where(Upload.bucket_id == bucket.id)
+        self.drop(session, session.scalars(parts))
         if bucket.provider == "ubiops":
             self.remove_files(session, files_of(bucket))
 
@@ -192,6 +209,14 @@ class Storage:
         expires = int(time.time()) + URL_LIFETIME
         query = urlencode({"expires": expires, "signature": self._sign(method, bucket.id, name, str(expires))})
         return f"{origin}{PATH}/{bucket.id}/{quote(name, safe='')}?{query}"
+
+    def part_url(self, origin: str, upload_id: str, number: int) -> str:
+        """An absolute URL that takes one part of an upload, for a while."""
+        expires = int(time.time()) + URL_LIFETIME
+        query = urlencode(
+            {"expires": expires, "signature": self._sign("PUT", PARTS, f"{upload_id}/{number}", str(expires))}
+        )
+        return f"{origin}{PATH}/{PARTS}/{quote(f'{upload_id}/{number}', safe='')}?{query}"
 
     def check(self, method: str, bucket_id: str, name: str, expires: str, signature: str) -> None:
         """Check a signed URL.
@@ -222,7 +247,8 @@ class Storage:
         for directory in (self._incoming, self._work):
             _empty(directory)
         with self._store.session() as session:
-            known = {*session.scalars(select(File.id)), *session.scalars(select(Blob.content_id))}
+            kept = (File.id, Blob.content_id, Part.id)
+            known = {id for column in kept for id in session.scalars(select(column))}
         for name in set(os.listdir(self._contents)) - known:
             self.path(name).unlink(missing_ok=True)
 
@@ -265,6 +291,13 @@ def _copy(source: BinaryIO | Path, target: Path) -> None:
         return
     with target.open("wb") as file:
         shutil.copyfileobj(source, file, BLOCK)
+
+
+def _join(sources: Sequence[Path], target: Path) -> None:
+    with target.open("wb") as joined:
+        for source in sources:
+            with source.open("rb") as file:
+                shutil.copyfileobj(file, joined, BLOCK)
 
 
 def _empty(directory: Path) -> None:

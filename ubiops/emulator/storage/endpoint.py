@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import unquote
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
@@ -12,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.storage.contents import BLOCK, PATH, Storage
+from ubiops.emulator.storage.contents import BLOCK, PARTS, PATH, Storage
 from ubiops.emulator.storage.queries import find_file
-from ubiops.emulator.store import Bucket, Store
+from ubiops.emulator.store import Bucket, Part, Store, Upload
 
 _logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class StorageEndpoint:
         bucket_id, _, name = request.scope["raw_path"].decode("ascii", "replace")[len(PATH) + 1 :].partition("/")
         name, query = unquote(name), request.query_params
         self._storage.check(method, bucket_id, name, query.get("expires", ""), query.get("signature", ""))
+        if bucket_id == PARTS:
+            return await self._receive_part(request, *name.split("/"))
         return self._send(bucket_id, name) if method == "GET" else await self._receive(request, bucket_id, name)
 
     def _send(self, bucket_id: str, name: str) -> Response:
@@ -83,6 +86,22 @@ class StorageEndpoint:
         with self._storage.unless_failed(content), self._store.session() as session:
             self._storage.put(session, _bucket(session, bucket_id), name, content)
         return Response(status_code=201 if azure else 200)
+
+    async def _receive_part(self, request: Request, upload_id: str, number: str) -> Response:
+        content = await self._storage.receive(request.stream())
+        # Not a hash of the content, which would be read again for it: nobody can compute it of that of S3 either.
+        tag = content[0].replace("-", "")
+        with self._storage.unless_failed(content), self._store.session() as session:
+            if session.get(Upload, upload_id) is None:
+                raise not_found("The upload was completed or deleted")
+            place = {"upload_id": upload_id, "number": int(number)}
+            # A part that is uploaded again takes the place of the one before.
+            for old in session.scalars(select(Part).filter_by(**place)).all():
+                self._storage.drop(session, [old.id])
+                session.delete(old)
+                session.flush()
+            session.add(Part(id=content[0], tag=tag, **place))
+        return Response(status_code=200, headers={"ETag": f'"{tag}"'})
 
 
 def _bucket(session: Session, bucket_id: str) -> Bucket:

@@ -1,0 +1,103 @@
+"""The query of a log: the part of LogQL that the service takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lark import Lark, Transformer
+from lark.exceptions import LarkError, VisitError
+from sqlalchemy import ColumnElement, not_
+
+from ubiops.emulator.errors import ApiError, invalid
+from ubiops.emulator.store import LogLine
+
+_LONGEST = 5000
+
+_GRAMMAR = r"""
+    start: (line | labels)*
+    line: LINE_OPERATOR value
+    labels: "|" label ("and" label)*
+    label: NAME LABEL_OPERATOR value
+    value: QUOTED | WORD
+
+    LINE_OPERATOR: "|=" | "|~" | "!=" | "!~"
+    LABEL_OPERATOR: "!=" | "="
+    NAME: /[a-z_]+/
+    QUOTED: /`[^`]*`|"[^"]*"/
+    WORD: /[A-Za-z0-9._-]+/
+
+    %import common.WS
+    %ignore WS
+"""
+_PARSER = Lark(_GRAMMAR, parser="earley", lexer="dynamic")
+
+
+class _Conditions(Transformer[Any, Any]):
+    """Makes SQL of a query."""
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def value(self, found: list[Any]) -> str:
+        text = str(found[0])
+        return text[1:-1] if text[0] in '`"' else text
+
+    def line(self, found: list[Any]) -> ColumnElement[bool]:
+        operator, text = str(found[0]), found[1]
+        if operator[1] == "=":
+            matches = LogLine.log.contains(text, autoescape=True)
+        else:
+            matches = LogLine.log.regexp_match(_checked(text))
+        return matches if operator[0] == "|" else not_(matches)
+
+    def label(self, found: list[Any]) -> ColumnElement[bool]:
+        name, operator, value = str(found[0]), str(found[1]), found[2]
+        if name not in self._columns:
+            raise invalid(f"query: there is no label '{name}'; there are {', '.join(self._columns)}")
+        column = self._columns[name]
+        wanted: Any = value.lower() == "true" if name == "system" else value
+        equal: ColumnElement[bool] = column.is_not_distinct_from(wanted)
+        return equal if operator == "=" else not_(equal)
+
+    def labels(self, found: list[Any]) -> list[ColumnElement[bool]]:
+        return found
+
+    def start(self, found: list[Any]) -> list[ColumnElement[bool]]:
+        return [condition for stage in found for condition in (stage if isinstance(stage, list) else [stage])]
+
+
+def _checked(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise invalid(f"query: `{pattern}` is no regular expression: {error}") from error
+    return pattern
+
+
+def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """The conditions that a query puts on log lines.
+
+    Args:
+        text: The query, such as ``|= `timeout` | level = `error` and system != `true```.
+        columns: The columns of the labels, by name.
+
+    Raises:
+        ApiError: 400: it is no query, or names a label that isn't there.
+    """
+    if len(text) > _LONGEST:
+        raise invalid(f"query: it takes up to {_LONGEST} characters, not {len(text)}")
+    try:
+        conditions: list[ColumnElement[bool]] = _Conditions(columns).transform(_PARSER.parse(text))
+    except VisitError as error:
+        if isinstance(error.orig_exc, ApiError):
+            raise error.orig_exc from None
+        raise
+    except LarkError as error:
+        raise invalid(
+            f"query: '{text[:100]}' can't be read: it takes |=, !=, |~ and !~ with a text in backticks, and "
+            "| label = `value` and ..."
+        ) from error
+    return conditions
