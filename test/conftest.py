@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +35,13 @@ def _no_public_network() -> Iterator[None]:
     patch.setattr(socket.socket, "connect", _connect_to_loopback)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_interrupts() -> None:
+    # A background job, and some CI systems, start with SIGINT ignored; what the tests start would inherit it.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

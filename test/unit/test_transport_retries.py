@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -124,11 +125,19 @@ def test_the_last_answer_is_the_error(client: ubiops.ApiClient, server: Server, 
 
 
 def test_a_silent_server_is_asked_again(configuration: ubiops.Configuration, waits: Waits) -> None:
-    with RawServer(silent) as server:
+    asked = threading.Semaphore(0)
+
+    def silent_but_counting(server: RawServer, connection: socket.socket) -> None:
+        asked.release()
+        silent(server, connection)
+
+    with RawServer(silent_but_counting) as server:
         configuration.host = server.url
         with ubiops.ApiClient(configuration) as client, pytest.raises(ApiTimeoutError):
             call(client, "GET", _request_timeout=(5, 0.05))
-        assert server.connections == 3
+        # The server may come to it later than the client gives up.
+        assert [asked.acquire(timeout=30) for _ in range(3)] == [True] * 3
+        assert not asked.acquire(blocking=False)
 
 
 def test_waits_double_from_half_a_second_to_eight_with_jitter(
@@ -197,12 +206,39 @@ def test_no_wait_goes_beyond_the_calls_timeout(client: ubiops.ApiClient, server:
 
 def test_the_time_of_all_attempts_counts(server: Server, configuration: ubiops.Configuration) -> None:
     server.default = Answer(503)
+    # Together they would wait for six minutes.
     configuration.retries = 50
     started = time.monotonic()
     with ubiops.ApiClient(configuration) as client, pytest.raises(ServerError):
-        call(client, "GET", _request_timeout=1.0)
-    assert time.monotonic() - started < 5
+        call(client, "GET", _request_timeout=3.0)
+    assert time.monotonic() - started < 60
     assert len(server.requests) > 1
+
+
+def test_what_the_server_said_wins_over_the_timeout_of_the_last_attempt(
+    server: Server, configuration: ubiops.Configuration, waits: Waits
+) -> None:
+    stop = threading.Event()
+
+    def too_late(request: Any) -> Answer:
+        stop.wait(30)
+        return OK
+
+    server.answers = [Answer.json({"error": "down for an hour"}, 503), too_late]
+    with ubiops.ApiClient(configuration) as client, pytest.raises(ServerError, match="down for an hour") as caught:
+        call(client, "GET", _request_timeout=1.0)
+    stop.set()
+    assert caught.value.status == 503
+    assert len(waits) == 1
+
+
+def test_a_retry_policy_of_the_programs_may_pass_over_retry_after(
+    client: ubiops.ApiClient, server: Server, waits: Waits
+) -> None:
+    client.configuration.retries = urllib3.Retry(1, status_forcelist=[503], respect_retry_after_header=False)
+    server.answers = [Answer(503, headers={"Retry-After": "7"}), OK]
+    assert call(client, "GET") == {"a": 1}
+    assert waits == [0]
 
 
 @pytest.mark.parametrize("retries", [0, False, 1, 4])
