@@ -12,6 +12,7 @@ import ubiops.utils
 
 ROOT = Path(__file__).parents[2]
 RELEASED = Path(__file__).with_name("released.pyi")
+_OF_MODELS = {"openapi_types", "attribute_map", "discriminator", "to_dict", "to_str"}
 
 
 def current() -> str:
@@ -38,10 +39,22 @@ def _lines(found: griffe.Object | griffe.Alias, name: str, indent: str) -> Itera
         yield f"{indent}class {name}:"
         yield f"{indent}    ..."
         for key, member in found.all_members.items():
-            if key == "__init__" or not key.startswith("_"):
+            if _is_public(found, key, member):
                 yield from _lines(member, key, f"{indent}    ")
     elif isinstance(found, griffe.Attribute):
         yield f"{indent}{name} = ..."
+
+
+def _is_public(owner: griffe.Class, name: str, member: griffe.Object | griffe.Alias) -> bool:
+    if name.startswith("_") and name != "__init__":
+        return False
+    if name in owner.members:
+        return True
+    # What an exported base has is recorded there; the base of all models is the runtime's, but for what programs use.
+    base = member.final_target.parent if isinstance(member, griffe.Alias) else member.parent
+    if base is None or base.parent is None or ubiops._MODULES.get(base.name) == base.parent.path:
+        return False
+    return base.name != "Model" or name in _OF_MODELS
 
 
 def _parameters(function: griffe.Function) -> Iterator[str]:
@@ -49,6 +62,9 @@ def _parameters(function: griffe.Function) -> Iterator[str]:
     separated = False
     previous = None
     for parameter in function.parameters:
+        if parameter.name == "local_vars_configuration":
+            # Passed by name alone, since newer fields come before it.
+            continue
         kind = parameter.kind
         if previous is griffe.ParameterKind.positional_only and kind is not previous:
             yield "/"
