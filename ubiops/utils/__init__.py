@@ -27,6 +27,7 @@ _MODULES = {
     "abs_path": "ubiops.utils.package_operations",
     "default_zip_name": "ubiops.utils.package_operations",
     "deploy": "ubiops.utils.deployment",
+    "deploy_environment": "ubiops.utils.environment",
     "download_file": "ubiops.utils.file_operations",
     "download_files": "ubiops.utils.file_operations",
     "files_present_in_dir": "ubiops.utils.package_operations",
@@ -98,6 +99,7 @@ __all__ = [
     "abs_path",
     "default_zip_name",
     "deploy",
+    "deploy_environment",
     "download_file",
     "download_files",
     "files_present_in_dir",
@@ -141,6 +143,7 @@ if TYPE_CHECKING:
     from ubiops.utils.batches.map_requests import map_requests
     from ubiops.utils.batches.results import MappedRequest
     from ubiops.utils.deployment import deploy
+    from ubiops.utils.environment import deploy_environment
     from ubiops.utils.exceptions import (
         BuildFailed,
         IncompleteStream,
