@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 
 from codegen.document import Argument, Document, Field, Group, Operation, Schema
@@ -16,6 +17,7 @@ DECLARING = ("Body", "File", "Form", "Header", "Operation", "Path", "Query")
 # Where names come from; a name that is its own source is a module that is imported whole.
 SOURCES = {
     "datetime": "datetime",
+    "Iterator": "collections.abc",
     "Mapping": "collections.abc",
     "Sequence": "collections.abc",
     "AsyncResult": "multiprocessing.pool",
@@ -85,7 +87,7 @@ def keyword_annotation(field: Field) -> str:
 
 def attribute_annotation(field: Field, schema: Schema) -> str:
     """The type of a model's attribute: what reading it gives or, where no server sends it, what it may be set to."""
-    if schema.received or re.search(r"\b[A-Z]", field.type):
+    if schema.received or not schema.sent or re.search(r"\b[A-Z]", field.type):
         # A dict that is set becomes the model that it stands for.
         return _or_none(annotation(field.type), not field.required)
     return keyword_annotation(field).removesuffix(" | None" if field.required else "")
@@ -105,9 +107,10 @@ def _or_none(type: str, optional: bool) -> str:
 
 def class_head(schema: Schema) -> str:
     """The first line of a model's class."""
-    bases: list[str | Code] = ["Model"]
-    bases += ["body=True"] if not schema.received else []
+    bases: list[str | Code] = [schema.extends or "Model"]
+    bases += ["body=True"] if schema.sent and not schema.received else []
     bases += [tuple_of(list(map(scalar, schema.read_only)), "read_only=")] if schema.read_only else []
+    bases += [tuple_of(list(map(scalar, schema.excludes)), "excludes=")] if schema.excludes else []
     return broken(f"class {schema.name}(", bases, "):")
 
 
@@ -117,8 +120,24 @@ def declared_field(field: Field, schema: Schema, document: Document) -> str:
     items += ["required=True"] if field.required else []
     items += ["nullable=True"] if field.nullable else []
     items += [f"default={_default(field, schema)}"] if _default(field, schema) != "None" else []
-    head = f"{field.name}: {_qualified(attribute_annotation(field, schema), document)} = field("
-    return broken(head, [*items, *_constraints(field)], ")", 4)
+    base = [field for other in document.schemas if other.name == schema.extends for field in other.fields]
+    # What the base always has, the derived class has too.
+    due = field.required or any(other.name == field.name and other.required for other in base)
+    type = _qualified(attribute_annotation(replace(field, required=due), schema), document)
+    head = f"{field.name}: {type} = field("
+    return broken(head, [*items, *_constraints(field), *_generations(field)], ")", 4)
+
+
+def _generations(field: Field) -> list[str]:
+    """What a declaration says of the generations of the API."""
+    named = {
+        "since": field.life.since,
+        "required_unless": field.required_unless,
+        "read_from": field.read_from,
+        "withheld": field.withheld,
+        "with_time": field.with_time,
+    }
+    return [f"{name}={scalar(value)}" for name, value in named.items() if value]
 
 
 def constructor(schema: Schema, document: Document) -> str:
@@ -365,7 +384,15 @@ def model_imports(schema: Schema, document: Document) -> str:
     types = [keyword_annotation(field) for field in schema.fields]
     types += [attribute_annotation(field, schema) for field in schema.fields]
     names = _unqualified(_qualified(type, document) for type in types)
-    return _imports({*names, "Any", "Model", "TYPE_CHECKING", "field"}, SOURCES)
+    names |= {"Iterator", "models"} if schema.sequence else set()
+    modules = {other.name: f"ubiops.models.{other.module}" for other in document.schemas}
+    return _imports({*names, schema.extends or "Model", "Any", "TYPE_CHECKING", "field"}, {**SOURCES, **modules})
+
+
+def sequence_item(schema: Schema, document: Document) -> str:
+    """The type of the items that a model is a sequence of."""
+    [type] = [field.type for field in schema.fields if field.name == schema.sequence]
+    return _qualified(annotation(type[5:-1]), document)
 
 
 def lazy_imports(package: str, modules: Mapping[str, str], submodules: Iterable[str]) -> str:

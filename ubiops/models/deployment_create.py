@@ -41,7 +41,7 @@ class DeploymentCreate(
     input_fields: list[models.DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]")
     output_fields: list[models.DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
-    supports_request_format: bool | None = field("bool")
+    supports_request_format: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

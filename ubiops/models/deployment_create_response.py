@@ -44,7 +44,7 @@ class DeploymentCreateResponse(Model):
     labels: dict[str, str] | None = field("dict(str, str)", nullable=True)
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
-    supports_request_format: bool | None = field("bool")
+    supports_request_format: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

@@ -46,7 +46,7 @@ class DeploymentDetail(Model):
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
     default_version: str | None = field("str")
-    supports_request_format: bool | None = field("bool")
+    supports_request_format: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

@@ -44,7 +44,7 @@ class DeploymentList(Model):
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
     number_of_versions: int | None = field("int")
-    supports_request_format: bool | None = field("bool")
+    supports_request_format: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

@@ -31,8 +31,8 @@ class DeploymentRequestCreateResponse(Model):
     success: bool = field("bool", required=True)
     result: Any = field("object", nullable=True)
     error_message: str | None = field("str", nullable=True)
-    status: str | None = field("str")
-    timeout: int | None = field("int", nullable=True)
+    status: str | None = field("str", since="4.1")
+    timeout: int | None = field("int", nullable=True, since="4.0")
 
     if TYPE_CHECKING:
 

@@ -5,14 +5,15 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from ubiops import models
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.deployment_request_batch_detail import DeploymentRequestBatchDetail
 from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class DeploymentRequestDetail(Model, body=True):
+class DeploymentRequestDetail(DeploymentRequestBatchDetail):
     """A request to a deployment, as several are read at once.
 
     Attributes:
@@ -37,17 +38,17 @@ class DeploymentRequestDetail(Model, body=True):
     """
 
     id: str = field("str", required=True)
-    deployment: str | Null | None = field("str", nullable=True)
-    version: str | Null | None = field("str", nullable=True, min_length=1)
+    deployment: str | None = field("str", nullable=True)
+    version: str | None = field("str", nullable=True, min_length=1)
     status: str = field("str", required=True)
-    success: bool | Null | None = field("bool", nullable=True)
-    time_created: datetime.datetime | str = field("datetime", required=True)
-    time_started: datetime.datetime | str | Null | None = field("datetime", nullable=True)
-    time_completed: datetime.datetime | str | Null | None = field("datetime", nullable=True)
-    input_size: int | Null | None = field("int", nullable=True)
-    output_size: int | Null | None = field("int", nullable=True)
-    error_message: str | Null | None = field("str", nullable=True)
-    timeout: int | Null | None = field("int", nullable=True)
+    success: bool | None = field("bool", nullable=True)
+    time_created: datetime.datetime = field("datetime", required=True)
+    time_started: datetime.datetime | None = field("datetime", nullable=True)
+    time_completed: datetime.datetime | None = field("datetime", nullable=True)
+    input_size: int | None = field("int", nullable=True)
+    output_size: int | None = field("int", nullable=True)
+    error_message: str | None = field("str", nullable=True)
+    timeout: int | None = field("int", nullable=True)
     request_data: Any = field("object", nullable=True)
     result: Any = field("object", nullable=True)
     additional_data: models.AdditionalData | None = field("AdditionalData", nullable=True)

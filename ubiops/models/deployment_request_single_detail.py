@@ -59,10 +59,10 @@ class DeploymentRequestSingleDetail(Model):
     notification_group: str | None = field("str", nullable=True)
     origin: dict[str, str] | None = field("dict(str, str)", nullable=True)
     created_by: str | None = field("str", nullable=True)
-    input_size: int | None = field("int", nullable=True)
-    output_size: int | None = field("int", nullable=True)
-    timeout: int | None = field("int", nullable=True)
-    additional_data: models.AdditionalData | None = field("AdditionalData", nullable=True)
+    input_size: int | None = field("int", nullable=True, since="4.5")
+    output_size: int | None = field("int", nullable=True, since="4.5")
+    timeout: int | None = field("int", nullable=True, since="4.0")
+    additional_data: models.AdditionalData | None = field("AdditionalData", nullable=True, since="4.12")
 
     if TYPE_CHECKING:
 

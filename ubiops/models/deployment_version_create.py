@@ -31,6 +31,7 @@ class DeploymentVersionCreate(
         "environment_display_name",
         "latest_revision",
     ),
+    excludes=("environment", "environment_name"),
 ):
     """What is needed to create a deployment version. The defaults do where response time is no concern.
 
@@ -86,7 +87,7 @@ class DeploymentVersionCreate(
     """
 
     version: str = field("str", required=True, min_length=1)
-    language: str | None = field("str", default="python3.7", min_length=1)
+    language: str | None = field("str", default="python3.7", min_length=1, withheld=True)
     memory_allocation: int | None = field("int")
     instance_type: str | None = field("str", min_length=1)
     maximum_instances: int | None = field("int")
@@ -100,20 +101,20 @@ class DeploymentVersionCreate(
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
     maximum_queue_size_express: int | None = field("int")
     maximum_queue_size_batch: int | None = field("int")
-    static_ip: bool | None = field("bool", default=False)
+    static_ip: bool | None = field("bool", default=False, withheld=True)
     restart_request_interruption: bool | None = field("bool", default=False)
-    environment: str | None = field("str", min_length=1)
-    instance_type_group_id: str | None = field("str")
-    instance_type_group_name: str | None = field("str", min_length=1)
-    maximum_queue_size: int | None = field("int")
-    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
-    scaling_strategy: str | None = field("str")
-    instance_processes: int | None = field("int")
-    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True)
-    environment_name: str | None = field("str", min_length=1)
-    environment_tag: str | None = field("str", min_length=1)
-    command: Any = field("object", nullable=True)
-    args: Any = field("object", nullable=True)
+    environment: str | None = field("str", min_length=1, since="3.15")
+    instance_type_group_id: str | None = field("str", since="4.5")
+    instance_type_group_name: str | None = field("str", min_length=1, since="4.5")
+    maximum_queue_size: int | None = field("int", since="4.12")
+    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]", since="4.4")
+    scaling_strategy: str | None = field("str", since="4.6")
+    instance_processes: int | None = field("int", since="4.8")
+    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True, since="4.13")
+    environment_name: str | None = field("str", min_length=1, since="4.15")
+    environment_tag: str | None = field("str", min_length=1, since="4.15")
+    command: Any = field("object", nullable=True, since="4.15")
+    args: Any = field("object", nullable=True, since="4.15")
 
     if TYPE_CHECKING:
 

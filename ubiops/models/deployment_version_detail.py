@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ubiops import models
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.deployment_version_list import DeploymentVersionList
 from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class DeploymentVersionDetail(Model):
+class DeploymentVersionDetail(DeploymentVersionList):
     """A deployment version with all its settings.
 
     Attributes:
@@ -97,21 +98,21 @@ class DeploymentVersionDetail(Model):
     static_ip: bool | None = field("bool")
     restart_request_interruption: bool | None = field("bool")
     last_file_uploaded: datetime.datetime | None = field("datetime", nullable=True)
-    default: bool | None = field("bool", nullable=True)
-    environment: str | None = field("str", min_length=1)
-    environment_display_name: str | None = field("str", min_length=1)
-    latest_revision: str | None = field("str")
-    maximum_queue_size: int | None = field("int")
-    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
-    scaling_strategy: str | None = field("str", nullable=True, min_length=1)
-    instance_processes: int | None = field("int")
-    instance_type_group_id: str | None = field("str")
-    instance_type_group_name: str | None = field("str", min_length=1)
-    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True)
-    environment_name: str | None = field("str", min_length=1)
-    environment_tag: str | None = field("str", min_length=1)
-    command: Any = field("object", nullable=True)
-    args: Any = field("object", nullable=True)
+    default: bool | None = field("bool", nullable=True, since="4.3")
+    environment: str | None = field("str", min_length=1, since="3.15")
+    environment_display_name: str | None = field("str", min_length=1, since="3.15")
+    latest_revision: str | None = field("str", since="3.15")
+    maximum_queue_size: int | None = field("int", since="4.12")
+    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]", since="4.4")
+    scaling_strategy: str | None = field("str", nullable=True, min_length=1, since="4.6")
+    instance_processes: int | None = field("int", since="4.8")
+    instance_type_group_id: str | None = field("str", since="4.5")
+    instance_type_group_name: str | None = field("str", min_length=1, since="4.5")
+    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True, since="4.13")
+    environment_name: str | None = field("str", min_length=1, since="4.15")
+    environment_tag: str | None = field("str", min_length=1, since="4.15")
+    command: Any = field("object", nullable=True, since="4.15")
+    args: Any = field("object", nullable=True, since="4.15")
 
     if TYPE_CHECKING:
 

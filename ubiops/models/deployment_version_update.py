@@ -32,6 +32,7 @@ class DeploymentVersionUpdate(
         "environment_display_name",
         "latest_revision",
     ),
+    excludes=("environment", "environment_name"),
 ):
     """What to change in a deployment version; fields left out keep their value. The language cannot change.
 
@@ -94,18 +95,18 @@ class DeploymentVersionUpdate(
     maximum_queue_size_batch: int | None = field("int")
     static_ip: bool | None = field("bool")
     restart_request_interruption: bool | None = field("bool")
-    environment: str | None = field("str", min_length=1)
-    instance_type_group_id: str | None = field("str")
-    instance_type_group_name: str | None = field("str", min_length=1)
-    maximum_queue_size: int | None = field("int")
-    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]")
-    scaling_strategy: str | None = field("str")
-    instance_processes: int | None = field("int")
-    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True)
-    environment_name: str | None = field("str", min_length=1)
-    environment_tag: str | None = field("str", min_length=1)
-    command: Any = field("object", nullable=True)
-    args: Any = field("object", nullable=True)
+    environment: str | None = field("str", min_length=1, since="3.15")
+    instance_type_group_id: str | None = field("str", since="4.5")
+    instance_type_group_name: str | None = field("str", min_length=1, since="4.5")
+    maximum_queue_size: int | None = field("int", since="4.12")
+    ports: list[models.DeploymentVersionPort] | None = field("list[DeploymentVersionPort]", since="4.4")
+    scaling_strategy: str | None = field("str", since="4.6")
+    instance_processes: int | None = field("int", since="4.8")
+    health_check: models.HealthCheck | None = field("HealthCheck", nullable=True, since="4.13")
+    environment_name: str | None = field("str", min_length=1, since="4.15")
+    environment_tag: str | None = field("str", min_length=1, since="4.15")
+    command: Any = field("object", nullable=True, since="4.15")
+    args: Any = field("object", nullable=True, since="4.15")
 
     if TYPE_CHECKING:
 

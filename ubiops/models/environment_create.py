@@ -48,7 +48,7 @@ class EnvironmentCreate(
     name: str = field("str", required=True, min_length=1, max_length=1024)
     display_name: str | None = field("str", min_length=1)
     base_environment: str | Null | None = field("str", nullable=True, min_length=1)
-    supports_request_format: bool | None = field("bool")
+    supports_request_format: bool | None = field("bool", since="4.9")
     description: str | None = field("str", max_length=400)
     labels: dict[str, str] | None = field("dict(str, str)")
 

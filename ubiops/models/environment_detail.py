@@ -4,14 +4,15 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.environment_list import EnvironmentList
 from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class EnvironmentDetail(Model):
+class EnvironmentDetail(EnvironmentList):
     """An environment with its revisions and builds.
 
     Attributes:

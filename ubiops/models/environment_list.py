@@ -40,7 +40,7 @@ class EnvironmentList(Model):
     name: str = field("str", required=True, min_length=1, max_length=1024)
     display_name: str | None = field("str", nullable=True, max_length=1024)
     base_environment: str | None = field("str", nullable=True)
-    base_environment_display_name: str | None = field("str", nullable=True)
+    base_environment_display_name: str | None = field("str", nullable=True, since="3.16")
     project: str | None = field("str", nullable=True)
     creation_date: datetime.datetime | None = field("datetime")
     last_updated: datetime.datetime | None = field("datetime")
@@ -49,10 +49,10 @@ class EnvironmentList(Model):
     gpu_required: bool | None = field("bool")
     status: str | None = field("str")
     implicit: bool | None = field("bool")
-    hidden: bool | None = field("bool")
-    deprecated: bool | None = field("bool")
-    system: bool | None = field("bool")
-    supports_request_format: bool | None = field("bool")
+    hidden: bool | None = field("bool", since="3.16")
+    deprecated: bool | None = field("bool", since="3.16")
+    system: bool | None = field("bool", since="4.9")
+    supports_request_format: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

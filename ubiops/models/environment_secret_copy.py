@@ -19,7 +19,7 @@ class EnvironmentSecretCopy(Model, body=True):
     """
 
     source_environment: str = field("str", required=True, min_length=1)
-    source_tag: str | None = field("str", min_length=1)
+    source_tag: str | None = field("str", min_length=1, since="4.15")
 
     if TYPE_CHECKING:
 

@@ -30,9 +30,9 @@ class ExportCreate(
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
-    environments: dict[str, Any] | None = field("dict(str, object)")
-    services: dict[str, Any] | None = field("dict(str, object)")
-    description: str | None = field("str", max_length=400)
+    environments: dict[str, Any] | None = field("dict(str, object)", since="3.15")
+    services: dict[str, Any] | None = field("dict(str, object)", since="4.12")
+    description: str | None = field("str", max_length=400, since="4.5")
 
     if TYPE_CHECKING:
 

@@ -39,9 +39,9 @@ class ExportDetail(Model):
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
-    description: str | None = field("str", max_length=400)
-    environments: dict[str, Any] | None = field("dict(str, object)")
-    services: dict[str, Any] | None = field("dict(str, object)")
+    description: str | None = field("str", max_length=400, since="4.5")
+    environments: dict[str, Any] | None = field("dict(str, object)", since="3.15")
+    services: dict[str, Any] | None = field("dict(str, object)", since="4.12")
 
     if TYPE_CHECKING:
 

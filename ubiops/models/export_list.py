@@ -31,7 +31,7 @@ class ExportList(Model):
     status: str | None = field("str", default="pending", enum=("pending", "processing", "completed", "failed"))
     error_message: str | None = field("str", nullable=True, max_length=1024)
     size: int | None = field("int", nullable=True)
-    description: str | None = field("str", max_length=400)
+    description: str | None = field("str", max_length=400, since="4.5")
 
     if TYPE_CHECKING:
 

@@ -43,8 +43,8 @@ class ImportDetail(Model):
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
-    environments: dict[str, Any] | None = field("dict(str, object)")
-    services: dict[str, Any] | None = field("dict(str, object)")
+    environments: dict[str, Any] | None = field("dict(str, object)", since="3.15")
+    services: dict[str, Any] | None = field("dict(str, object)", since="4.12")
 
     if TYPE_CHECKING:
 

@@ -28,8 +28,8 @@ class ImportUpdate(
     deployments: dict[str, Any] | None = field("dict(str, object)")
     pipelines: dict[str, Any] | None = field("dict(str, object)")
     environment_variables: dict[str, Any] | None = field("dict(str, object)")
-    environments: dict[str, Any] | None = field("dict(str, object)")
-    services: dict[str, Any] | None = field("dict(str, object)")
+    environments: dict[str, Any] | None = field("dict(str, object)", since="3.15")
+    services: dict[str, Any] | None = field("dict(str, object)", since="4.12")
 
     if TYPE_CHECKING:
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class InputOutputFieldBase(Model, body=True):
+class InputOutputFieldBase(Model):
     """An input or output field of an operator.
 
     Attributes:

@@ -5,14 +5,15 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from ubiops import models
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.instance_list import InstanceList
 from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class InstanceDetail(Model):
+class InstanceDetail(InstanceList):
     """An instance with the node it runs on.
 
     Attributes:

@@ -48,7 +48,7 @@ class LogMetadata(Model):
     webhook_name: str | None = field("str", min_length=1)
     system: bool | None = field("bool")
     level: str | None = field("str", min_length=1)
-    environment_tag: str | None = field("str", min_length=1)
+    environment_tag: str | None = field("str", min_length=1, since="4.15")
 
     if TYPE_CHECKING:
 

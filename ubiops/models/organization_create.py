@@ -30,8 +30,8 @@ class OrganizationCreate(
     name: str = field("str", required=True, min_length=1, max_length=64)
     subscription: str | None = field("str", min_length=1)
     subscription_end_date: datetime.date | str | Null | None = field("date", nullable=True)
-    voucher: str | None = field("str", min_length=1)
-    two_factor_authentication_forced: bool | None = field("bool")
+    voucher: str | None = field("str", min_length=1, since="4.4")
+    two_factor_authentication_forced: bool | None = field("bool", since="4.6")
 
     if TYPE_CHECKING:
 

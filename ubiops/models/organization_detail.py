@@ -31,8 +31,8 @@ class OrganizationDetail(Model):
     subscription: str | None = field("str")
     status: str = field("str", required=True, min_length=1)
     subscription_self_service: bool | None = field("bool")
-    two_factor_authentication_forced: bool | None = field("bool")
-    overage_usage: bool | None = field("bool")
+    two_factor_authentication_forced: bool | None = field("bool", since="4.6")
+    overage_usage: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

@@ -25,8 +25,8 @@ class OrganizationList(Model):
     id: str | None = field("str")
     name: str = field("str", required=True, min_length=1, max_length=64)
     creation_date: datetime.datetime | None = field("datetime")
-    status: str | None = field("str", min_length=1)
-    two_factor_authentication_forced: bool | None = field("bool")
+    status: str | None = field("str", min_length=1, since="4.4")
+    two_factor_authentication_forced: bool | None = field("bool", since="4.6")
 
     if TYPE_CHECKING:
 

@@ -33,7 +33,7 @@ class OrganizationUpdate(
     subscription: str | None = field("str", min_length=1)
     subscription_end_date: datetime.date | str | Null | None = field("date", nullable=True)
     subscription_start_date: datetime.date | str | Null | None = field("date", nullable=True)
-    two_factor_authentication_forced: bool | None = field("bool")
+    two_factor_authentication_forced: bool | None = field("bool", since="4.6")
 
     if TYPE_CHECKING:
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.organization_user_detail import OrganizationUserDetail
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationUserList(Model, body=True):
+class OrganizationUserList(OrganizationUserDetail):
     """A user of an organization.
 
     Attributes:
@@ -29,7 +30,7 @@ class OrganizationUserList(Model, body=True):
     status: str | None = field("str")
     surname: str | None = field("str")
     admin: bool | None = field("bool")
-    join_date: datetime.date | str | None = field("date")
+    join_date: datetime.date | None = field("date")
 
     if TYPE_CHECKING:
 

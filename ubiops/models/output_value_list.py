@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OutputValueList(Model, body=True):
+class OutputValueList(Model):
     """The value of a pipeline variable.
 
     Attributes:

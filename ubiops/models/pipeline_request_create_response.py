@@ -46,14 +46,14 @@ class PipelineRequestCreateResponse(Model):
     error_message: str | None = field("str", nullable=True)
     project: str | None = field("str", nullable=True)
     operator_requests: list[models.PipelineRequestOperatorRequest] | None = field(
-        "list[PipelineRequestOperatorRequest]", nullable=True
+        "list[PipelineRequestOperatorRequest]", nullable=True, since="3.13"
     )
     pipeline_requests: list[models.PipelineRequestPipelineRequest] | None = field(
-        "list[PipelineRequestPipelineRequest]", nullable=True
+        "list[PipelineRequestPipelineRequest]", nullable=True, since="4.0"
     )
-    status: str | None = field("str")
-    pipeline_timeout: int | None = field("int", nullable=True)
-    deployment_timeout: int | None = field("int", nullable=True)
+    status: str | None = field("str", since="4.1")
+    pipeline_timeout: int | None = field("int", nullable=True, since="4.0")
+    deployment_timeout: int | None = field("int", nullable=True, since="4.0")
 
     if TYPE_CHECKING:
 

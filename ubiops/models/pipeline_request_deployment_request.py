@@ -4,14 +4,15 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from ubiops.model import Model, field
+from ubiops.model import field
+from ubiops.models.direct_pipeline_request_deployment_request import DirectPipelineRequestDeploymentRequest
 from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class PipelineRequestDeploymentRequest(Model):
+class PipelineRequestDeploymentRequest(DirectPipelineRequestDeploymentRequest):
     """A deployment request made by a pipeline request.
 
     Attributes:
@@ -31,18 +32,18 @@ class PipelineRequestDeploymentRequest(Model):
     """
 
     id: str | None = field("str", nullable=True)
-    pipeline_object: str | None = field("str", nullable=True, min_length=1)
+    pipeline_object: str = field("str", nullable=True, min_length=1)
     deployment: str | None = field("str", nullable=True, min_length=1)
     version: str | None = field("str", nullable=True, min_length=1)
-    time_created: datetime.datetime | None = field("datetime", nullable=True)
-    time_started: datetime.datetime | None = field("datetime", nullable=True)
-    time_completed: datetime.datetime | None = field("datetime", nullable=True)
-    status: str | None = field("str")
-    success: bool | None = field("bool", nullable=True)
-    error_message: str | None = field("str", nullable=True)
-    sequence_id: str | None = field("str")
-    input_size: int | None = field("int", nullable=True)
-    output_size: int | None = field("int", nullable=True)
+    time_created: datetime.datetime | None = field("datetime", nullable=True, since="4.12")
+    time_started: datetime.datetime | None = field("datetime", nullable=True, since="4.12")
+    time_completed: datetime.datetime | None = field("datetime", nullable=True, since="4.12")
+    status: str | None = field("str", since="4.1")
+    success: bool = field("bool", nullable=True, since="3.13")
+    error_message: str | None = field("str", nullable=True, since="3.13")
+    sequence_id: str | None = field("str", since="3.13")
+    input_size: int | None = field("int", nullable=True, since="4.5")
+    output_size: int | None = field("int", nullable=True, since="4.5")
 
     if TYPE_CHECKING:
 

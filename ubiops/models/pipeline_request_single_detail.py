@@ -67,15 +67,15 @@ class PipelineRequestSingleDetail(Model):
     notification_group: str | None = field("str", nullable=True)
     origin: dict[str, str] | None = field("dict(str, str)", nullable=True)
     created_by: str | None = field("str", nullable=True)
-    pipeline_timeout: int | None = field("int", nullable=True)
-    deployment_timeout: int | None = field("int", nullable=True)
-    input_size: int | None = field("int", nullable=True)
-    output_size: int | None = field("int", nullable=True)
+    pipeline_timeout: int | None = field("int", nullable=True, since="4.0")
+    deployment_timeout: int | None = field("int", nullable=True, since="4.0")
+    input_size: int | None = field("int", nullable=True, since="4.5")
+    output_size: int | None = field("int", nullable=True, since="4.5")
     operator_requests: list[models.PipelineRequestOperatorRequest] | None = field(
-        "list[PipelineRequestOperatorRequest]", nullable=True
+        "list[PipelineRequestOperatorRequest]", nullable=True, since="3.13"
     )
     pipeline_requests: list[models.PipelineRequestPipelineRequest] | None = field(
-        "list[PipelineRequestPipelineRequest]", nullable=True
+        "list[PipelineRequestPipelineRequest]", nullable=True, since="4.0"
     )
 
     if TYPE_CHECKING:

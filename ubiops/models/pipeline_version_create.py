@@ -43,7 +43,7 @@ class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "crea
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
     objects: list[models.PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]")
     attachments: list[models.AttachmentsCreate] | None = field("list[AttachmentsCreate]")
-    metadata: Any = field("object", nullable=True)
+    metadata: Any = field("object", nullable=True, since="4.14")
 
     if TYPE_CHECKING:
 

@@ -49,8 +49,8 @@ class PipelineVersionDetail(Model):
     default_notification_group: str | None = field("str")
     objects: list[models.PipelineVersionObjectList] | None = field("list[PipelineVersionObjectList]")
     attachments: list[models.AttachmentsList] | None = field("list[AttachmentsList]")
-    default: bool | None = field("bool", nullable=True)
-    metadata: Any = field("object", nullable=True)
+    default: bool | None = field("bool", nullable=True, since="4.3")
+    metadata: Any = field("object", nullable=True, since="4.14")
 
     if TYPE_CHECKING:
 

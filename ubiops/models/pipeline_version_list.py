@@ -43,8 +43,8 @@ class PipelineVersionList(Model):
     request_retention_time: int | None = field("int")
     request_retention_mode: str = field("str", required=True, min_length=1)
     default_notification_group: str | None = field("str")
-    default: bool | None = field("bool", nullable=True)
-    metadata: Any = field("object", nullable=True)
+    default: bool | None = field("bool", nullable=True, since="4.3")
+    metadata: Any = field("object", nullable=True, since="4.14")
 
     if TYPE_CHECKING:
 

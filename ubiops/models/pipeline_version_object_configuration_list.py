@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class PipelineVersionObjectConfigurationList(Model, body=True):
+class PipelineVersionObjectConfigurationList(Model):
     """The settings of an object in a pipeline, as 4.x programs name them.
     `PipelineVersionObjectList.configuration` is a dictionary with these keys.
 
@@ -26,7 +26,7 @@ class PipelineVersionObjectConfigurationList(Model, body=True):
         on_error (str): `stop` (the default) or `continue`.
     """
 
-    batch_size: int | Null | None = field("int", nullable=True)
+    batch_size: int | None = field("int", nullable=True)
     error_message: str | None = field("str")
     expression: str | None = field("str")
     input_fields: list[models.InputOutputFieldBase] | None = field("list[InputOutputFieldBase]")

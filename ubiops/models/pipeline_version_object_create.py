@@ -35,7 +35,7 @@ class PipelineVersionObjectCreate(
     reference_name: str = field("str", required=True, min_length=1)
     version: str | Null | None = field("str", nullable=True, min_length=1)
     configuration: dict[str, str] | None = field("dict(str, str)")
-    metadata: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)
+    metadata: dict[str, str] | Null | None = field("dict(str, str)", nullable=True, since="4.6")
 
     if TYPE_CHECKING:
 

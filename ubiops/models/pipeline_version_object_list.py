@@ -45,7 +45,7 @@ class PipelineVersionObjectList(Model):
     output_fields: list[models.DeploymentOutputFieldCreate] | None = field(
         "list[DeploymentOutputFieldCreate]", nullable=True
     )
-    metadata: dict[str, str] | None = field("dict(str, str)", nullable=True)
+    metadata: dict[str, str] | None = field("dict(str, str)", nullable=True, since="4.6")
 
     if TYPE_CHECKING:
 

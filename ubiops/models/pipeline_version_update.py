@@ -44,7 +44,7 @@ class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "crea
     default_notification_group: str | Null | None = field("str", nullable=True, min_length=1)
     objects: list[models.PipelineVersionObjectCreate] | None = field("list[PipelineVersionObjectCreate]", nullable=True)
     attachments: list[models.AttachmentsCreate] | None = field("list[AttachmentsCreate]", nullable=True)
-    metadata: Any = field("object", nullable=True)
+    metadata: Any = field("object", nullable=True, since="4.14")
 
     if TYPE_CHECKING:
 

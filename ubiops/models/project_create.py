@@ -30,8 +30,8 @@ class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspend
     organization_name: str = field("str", required=True, min_length=1)
     advanced_permissions: bool | None = field("bool", default=False)
     credits: float | Null | None = field("float", nullable=True)
-    cors_origins: list[str] | None = field("list[str]")
-    labels: dict[str, str] | None = field("dict(str, str)")
+    cors_origins: list[str] | None = field("list[str]", since="4.2")
+    labels: dict[str, str] | None = field("dict(str, str)", since="4.11")
 
     if TYPE_CHECKING:
 

@@ -32,14 +32,14 @@ class ProjectDetail(Model):
 
     id: str | None = field("str")
     name: str = field("str", required=True, min_length=1, max_length=64)
-    creation_date: datetime.date | None = field("date")
+    creation_date: datetime.date | None = field("date", with_time=True)
     organization_name: str = field("str", required=True, min_length=1)
     advanced_permissions: bool | None = field("bool")
     credits: float | None = field("float", nullable=True)
     suspended: str | None = field("str")
     suspended_reason: str | None = field("str")
-    labels: dict[str, str] | None = field("dict(str, str)")
-    cors_origins: list[str] | None = field("list[str]")
+    labels: dict[str, str] | None = field("dict(str, str)", since="4.11")
+    cors_origins: list[str] | None = field("list[str]", since="4.2")
 
     if TYPE_CHECKING:
 

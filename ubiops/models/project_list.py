@@ -27,11 +27,11 @@ class ProjectList(Model):
 
     id: str | None = field("str")
     name: str = field("str", required=True, min_length=1, max_length=64)
-    creation_date: datetime.date | None = field("date")
+    creation_date: datetime.date | None = field("date", with_time=True)
     advanced_permissions: bool | None = field("bool")
     credits: float | None = field("float", nullable=True)
     organization_name: str = field("str", required=True, min_length=1)
-    labels: dict[str, str] | None = field("dict(str, str)")
+    labels: dict[str, str] | None = field("dict(str, str)", since="4.11")
 
     if TYPE_CHECKING:
 

@@ -27,8 +27,8 @@ class ProjectResourceUsage(Model):
     pipelines: int | None = field("int")
     pipeline_versions: int | None = field("int")
     gpus: int | None = field("int")
-    buckets: int | None = field("int")
-    environments: int | None = field("int")
+    buckets: int | None = field("int", since="3.13")
+    environments: int | None = field("int", since="3.16")
 
     if TYPE_CHECKING:
 

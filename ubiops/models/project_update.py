@@ -30,8 +30,8 @@ class ProjectUpdate(
     advanced_permissions: bool | None = field("bool")
     credits: float | Null | None = field("float", nullable=True)
     suspend: bool | None = field("bool")
-    cors_origins: list[str] | None = field("list[str]")
-    labels: dict[str, str] | None = field("dict(str, str)")
+    cors_origins: list[str] | None = field("list[str]", since="4.2")
+    labels: dict[str, str] | None = field("dict(str, str)", since="4.11")
 
     if TYPE_CHECKING:
 

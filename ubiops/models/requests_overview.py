@@ -51,8 +51,8 @@ class RequestsOverview(Model):
     time_created: datetime.datetime = field("datetime", required=True)
     time_started: datetime.datetime | None = field("datetime", nullable=True)
     time_completed: datetime.datetime | None = field("datetime", nullable=True)
-    input_size: int | None = field("int", nullable=True)
-    output_size: int | None = field("int", nullable=True)
+    input_size: int | None = field("int", nullable=True, since="4.5")
+    output_size: int | None = field("int", nullable=True, since="4.5")
 
     if TYPE_CHECKING:
 

@@ -34,7 +34,7 @@ class RevisionCreate(
 
     success: bool = field("bool", required=True)
     revision: str = field("str", required=True)
-    build: str | None = field("str")
+    build: str | None = field("str", read_from="revision")
 
     if TYPE_CHECKING:
 

@@ -30,11 +30,11 @@ class RevisionList(Model):
     version: str = field("str", required=True, min_length=1)
     creation_date: datetime.datetime | None = field("datetime")
     created_by: str | None = field("str")
-    status: str | None = field("str", nullable=True)
-    error_message: str | None = field("str", nullable=True, max_length=1024)
-    has_request_method: bool | None = field("bool", nullable=True)
-    has_requests_method: bool | None = field("bool", nullable=True)
-    empty: bool | None = field("bool")
+    status: str | None = field("str", nullable=True, since="3.15")
+    error_message: str | None = field("str", nullable=True, max_length=1024, since="3.15")
+    has_request_method: bool | None = field("bool", nullable=True, since="3.15")
+    has_requests_method: bool | None = field("bool", nullable=True, since="3.15")
+    empty: bool | None = field("bool", since="4.9")
 
     if TYPE_CHECKING:
 

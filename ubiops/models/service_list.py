@@ -37,8 +37,8 @@ class ServiceList(Model):
     time_updated: datetime.datetime | None = field("datetime")
     labels: dict[str, str] | None = field("dict(str, str)")
     authentication_required: bool | None = field("bool")
-    type: str | None = field("str")
-    cache_aware_llm_routing: bool | None = field("bool")
+    type: str | None = field("str", since="4.15")
+    cache_aware_llm_routing: bool | None = field("bool", since="4.15")
 
     if TYPE_CHECKING:
 

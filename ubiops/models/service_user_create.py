@@ -26,7 +26,7 @@ class ServiceUserCreate(Model, body=True, read_only=("id", "email", "creation_da
     name: str | None = field("str", min_length=1)
     allowed_cors_origins: list[str] | None = field("list[str]")
     expiry_date: datetime.datetime | str | Null | None = field("datetime", nullable=True)
-    description: str | Null | None = field("str", nullable=True, max_length=400)
+    description: str | Null | None = field("str", nullable=True, max_length=400, since="4.11")
 
     if TYPE_CHECKING:
 

@@ -33,8 +33,8 @@ class ServiceUserList(Model):
     creation_date: str | None = field("str")
     allowed_cors_origins: str | None = field("str")
     expiry_date: str | None = field("str")
-    description: str | None = field("str", nullable=True, max_length=400)
-    token_last_used: str | None = field("str")
+    description: str | None = field("str", nullable=True, max_length=400, since="4.11")
+    token_last_used: str | None = field("str", since="4.11")
 
     if TYPE_CHECKING:
 

@@ -18,7 +18,7 @@ class Status(Model):
     """
 
     status: str = field("str", required=True, min_length=1)
-    reason: str | None = field("str", min_length=1)
+    reason: str | None = field("str", min_length=1, since="4.12")
 
     if TYPE_CHECKING:
 
