@@ -44,6 +44,16 @@ def test_models_of_3_12_1(pickled: dict[str, Any]) -> None:
     assert detail.to_dict().keys() == models.DeploymentVersionDetail.fields.keys()
 
 
+def test_a_field_that_came_later_is_none_and_in_its_place() -> None:
+    model = models.DeploymentUpdate(name="n", labels={"a": "b"})
+    order = private(model)
+    del vars(model)["_description"]
+    read = pickle.loads(pickle.dumps(model))
+    assert read.description is None
+    assert private(read) == order
+    assert read.to_dict() == models.DeploymentUpdate(name="n", labels={"a": "b"}).to_dict()
+
+
 def test_a_list_of_3_12_1_is_a_list(pickled: dict[str, Any]) -> None:
     assert type(pickled["list"]) is type(pickled["list"][0].input_fields) is list
     assert [deployment.name for deployment in pickled["list"]] == ["a", "b"]
