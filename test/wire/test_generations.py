@@ -9,7 +9,7 @@ import pytest
 
 import ubiops
 from test.server import Answer, Server
-from ubiops.operation import Operation, Path
+from ubiops.operation import Operation, Path, Query
 
 DROPPED = Operation("old_list", "GET", "/old/{name}", Path("name"), until="3.16", successor="new_list")
 ADDED = Operation("new_list", "GET", "/new", since="4.15")
@@ -56,6 +56,38 @@ def test_another_error_of_it_does_not(wire: Server) -> None:
     with client_of(wire) as client, pytest.raises(ubiops.ApiException) as caught:
         DROPPED.call(client, ["n"], {})
     assert not any("new_list" in note for note in caught.value.__notes__)
+
+
+BY_NAME = Operation(
+    "metrics_get",
+    "GET",
+    "/metrics/{metric}",
+    Path("metric", alias="metric_name"),
+    Query("start"),
+    Query("end"),
+    Query("unit"),
+    together=(("start", "end"), ("unit",)),
+)
+
+
+def test_an_argument_may_have_two_names(wire: Server) -> None:
+    with client_of(wire) as client:
+        BY_NAME.call(client, [None, None, None, None], {"metric_name": "requests"})
+        BY_NAME.call(client, ["requests", None, None, None], {})
+        with pytest.raises(ubiops.ApiTypeError, match="Got `metric` and `metric_name`, its other name"):
+            BY_NAME.call(client, ["requests", None, None, None], {"metric_name": "requests"})
+        with pytest.raises(ubiops.ApiValueError, match="Missing the required parameter `metric`"):
+            BY_NAME.call(client, [None, None, None, None], {})
+    assert [request.target for request in wire.requests] == ["/v2.1/metrics/requests"] * 2
+
+
+@pytest.mark.parametrize(("given", "missing"), [(["2024", None, None], "end"), ([None, None, "day"], "start")])
+def test_of_arguments_that_belong_together_none_may_be_missing(wire: Server, given: list[Any], missing: str) -> None:
+    with client_of(wire) as client:
+        with pytest.raises(ubiops.ApiValueError, match=f"Missing the required parameter `{missing}`"):
+            BY_NAME.call(client, ["m", *given], {})
+        BY_NAME.call(client, ["m", "2024", "2025", None], {})
+    assert [request.target for request in wire.requests] == ["/v2.1/metrics/m?start=2024&end=2025"]
 
 
 class Recording(ubiops.ApiClient):
