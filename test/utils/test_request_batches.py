@@ -283,11 +283,11 @@ def test_an_error_of_the_generator_is_the_program_s(project: TestProject, gate: 
 @pytest.mark.parametrize(
     ("inputs", "problem"),
     [
-        ({"x": 1}, "must be an iterable of inputs, one for each request, not one dict: put it in a list"),
-        ("text", "not one str"),
-        (b"text", "not one bytes"),
-        (None, "must be an iterable, not None"),
-        (3, "must be an iterable, not 3"),
+        ({"x": 1}, "expected an iterable of inputs, one for each request, got one dict: put it in a list"),
+        ("text", "got one str"),
+        (b"text", "got one bytes"),
+        (None, "expected an iterable of inputs, got None"),
+        (3, "expected an iterable of inputs, got 3"),
     ],
 )
 def test_inputs_that_are_no_iterable_of_inputs_are_refused(project: TestProject, inputs: Any, problem: str) -> None:
@@ -306,22 +306,26 @@ def test_a_table_is_refused_as_its_columns_would_be_sent(project: TestProject) -
     [
         ({}, "either `deployment_name` or `pipeline_name`"),
         ({"deployment_name": "a", "pipeline_name": "b"}, "either `deployment_name` or `pipeline_name`"),
-        ({"deployment_name": "a", "chunk_size": 251}, "`chunk_size` .* must be an int from 1 to 250, not 251"),
-        ({"pipeline_name": "a", "chunk_size": 101}, "`chunk_size` .* must be an int from 1 to 100, not 101"),
+        ({"deployment_name": "a", "chunk_size": 251}, "`chunk_size` .* must be an int from 1 to 250, got 251"),
+        ({"pipeline_name": "a", "chunk_size": 101}, "`chunk_size` .* must be an int from 1 to 100, got 101"),
         ({"deployment_name": "a", "chunk_size": 0}, "`chunk_size`"),
-        ({"deployment_name": "a", "chunk_size": 20, "max_in_flight": 10}, "`max_in_flight` .* int from 20 on, not 10"),
-        ({"deployment_name": "a", "timeout": 0}, "`timeout` .* seconds above 0 or None, not 0"),
+        ({"deployment_name": "a", "chunk_size": 20, "max_in_flight": 10}, "`max_in_flight` .* int from 20 on, got 10"),
+        ({"deployment_name": "a", "timeout": 0}, "`timeout` .* above 0, got 0"),
         ({"deployment_name": "a", "timeout": float("nan")}, "`timeout`"),
-        ({"deployment_name": "a", "checkpoint": 3}, "`checkpoint` .* a path or None, not 3"),
-        ({"deployment_name": "a", "on_error": "ignore"}, "`on_error` .* 'raise' or 'return', not 'ignore'"),
+        ({"deployment_name": "a", "timeout": "1"}, "`timeout` .* expected a number of seconds or None, got str"),
+        ({"deployment_name": "a", "chunk_size": "5"}, "`chunk_size` .* expected int, got str"),
+        ({"deployment_name": "a", "checkpoint": 3}, "`checkpoint` .* expected a path or None, got int"),
+        ({"deployment_name": "a", "on_error": "ignore"}, "`on_error` .* 'raise' or 'return', got 'ignore'"),
         ({"deployment_name": "a", "skip": -1}, "`skip` .* int from 0 on"),
-        ({"deployment_name": "a", "request_timeout": 5}, "`request_timeout` .* int from 10 to 172800, not 5"),
+        ({"deployment_name": "a", "request_timeout": 5}, "`request_timeout` .* int from 10 to 172800, got 5"),
     ],
 )
 def test_arguments_out_of_bounds_are_refused_at_once(
     project: TestProject, options: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ubiops.ApiValueError, match=problem):
+    # A value of another type is told from one that is out of bounds, as in all helpers.
+    expected = ubiops.ApiTypeError if "expected" in problem else ubiops.ApiValueError
+    with pytest.raises(expected, match=problem):
         map_requests(project.api, "lab", inputs=[], **options)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import freezegun
 import pytest
 
 import ubiops
 from test.server import Answer, Recorded, Server
 from test.utils.clock import Clock
 from test.utils.requests import xs
-from ubiops.utils import map_requests
+from ubiops.utils import WaitTimeout, map_requests
 
 HTML = Answer(200, b"<html>Back in a moment</html>", {"Content-Type": "text/html"})
 FAILED = Answer.json({"error": "busy"}, 503)
@@ -243,3 +244,14 @@ def test_results_that_are_too_large_to_come_with_their_requests_are_downloaded(
     service.large = True
     assert run(3) == doubled(3)
     assert sum(request.path.endswith("/output") for request in service.requests) == 3
+
+
+def test_frozen_time_stops_no_timeout(service: Service) -> None:
+    service.looks = 1 << 62
+    configuration = ubiops.Configuration(host=service.url, api_key={"Authorization": "Token abc"})
+    with (
+        ubiops.ApiClient(configuration) as client,
+        freezegun.freeze_time("2030-01-01"),
+        pytest.raises(WaitTimeout, match=r"0 requests to the version .* had finished and 1 were outstanding"),
+    ):
+        list(map_requests(client, "lab", "model", inputs=xs(1), timeout=0.3))

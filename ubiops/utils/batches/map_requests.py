@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.frames import one_frame
-from ubiops.utils.arguments import Client, core_api
+from ubiops.utils.arguments import Client, check_seconds, core_api, invalid, wrong_type
 from ubiops.utils.batches.request_map import RequestMap, Settings
 from ubiops.utils.batches.results import MappedRequest
 from ubiops.utils.batches.target import LIMITS
 
 __all__ = ["map_requests"]
 
+_FUNCTION = "map_requests"
 _BATCHES_IN_FLIGHT = 4
 _SHORTEST_REQUEST, _LONGEST_REQUEST = 10, 172_800
 
@@ -40,8 +41,9 @@ def map_requests(
     checkpoint: str | os.PathLike[str] | None = None,
     skip: int = 0,
     request_timeout: int | None = None,
+    quiet: bool = False,
 ) -> Generator[MappedRequest, None, None]:
-    """Make one request for each input, however many there are, and give what became of each, in their order.
+    """Make one request for each input, however many there are, and return what became of each, in their order.
 
     The inputs are read as they are needed and sent in batches; the results are collected in pages. Neither all inputs
     nor all results are ever in memory: reading and sending wait for the results to be taken. All inputs go to one
@@ -69,15 +71,16 @@ def map_requests(
             finished and wait for one before them.
         timeout: Seconds for the whole map, from the first result that is asked for; None for no limit.
         on_error: With ``raise``, the first failure ends the map, after the results before it. With ``return``, it is
-            given in its place, as an item with an `error`, and the map goes on.
-        as_completed: Whether to give the results as they come; their `index` tells which input is whose.
+            returned in its place, as an item with an `error`, and the map goes on.
+        as_completed: Whether to return the results as they come; their `index` tells which input is whose.
         checkpoint: File that notes what was sent. The same call with the same inputs and this file goes on where an
-            earlier run ended, however it ended: it gives all results, from the first on, and sends no input that was
+            earlier run ended, however it ended: it returns all results, from the first on, and sends no input that was
             sent before. The file holds ids and digests, no inputs and no results, so those must still be at the
             server (`request_retention_time` of the version).
         skip: Number of inputs to leave out at the front, such as those whose results an earlier run has written down.
         request_timeout: Seconds that each request may run, 10 to 172800 (48 hours), counted from its start; by default
             14400 (4 hours).
+        quiet: Whether to show no progress.
 
     Yields:
         MappedRequest: One for each input from `skip` on.
@@ -107,12 +110,13 @@ def map_requests(
     _check_int("max_in_flight", max_in_flight, chunk_size or 1)
     _check_int("skip", skip, 0)
     _check_int("request_timeout", request_timeout, _SHORTEST_REQUEST, _LONGEST_REQUEST)
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0):
-        raise _bad("timeout", "must be seconds above 0 or None", timeout)
+    check_seconds("timeout", _FUNCTION, timeout)
+    if timeout is not None and timeout <= 0:
+        raise invalid("timeout", _FUNCTION, f"must be above 0, got {timeout}")
     if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
-        raise _bad("checkpoint", "must be a path or None", checkpoint)
+        raise wrong_type("checkpoint", _FUNCTION, "a path or None", checkpoint)
     if on_error not in ("raise", "return"):
-        raise _bad("on_error", "must be 'raise' or 'return'", on_error)
+        raise invalid("on_error", _FUNCTION, f"must be 'raise' or 'return', got {on_error!r}")
     in_flight = max_in_flight or _BATCHES_IN_FLIGHT * (chunk_size or limit)
     settings = Settings(
         project_name,
@@ -127,8 +131,9 @@ def map_requests(
         checkpoint=checkpoint,
         skip=skip,
         request_timeout=request_timeout,
+        quiet=quiet,
     )
-    running = RequestMap(core_api(client, "map_requests"), inputs, settings).run()
+    running = RequestMap(core_api(client, _FUNCTION), inputs, settings).run()
     _running.add(running)
     return running
 
@@ -146,25 +151,25 @@ def _close_running() -> None:
 
 
 def _check_inputs(inputs: Any) -> None:
+    problem = None
     if isinstance(inputs, (str, bytes, Mapping)):
-        problem = f"must be an iterable of inputs, one for each request, not one {type(inputs).__name__}"
-        raise ApiTypeError(f"Invalid value for `inputs` when calling `map_requests`, {problem}: put it in a list")
-    if hasattr(inputs, "columns") and hasattr(inputs, "to_dict"):
-        # Iterating over a table gives the names of its columns.
-        problem = "must be an iterable of inputs, not a table: give its .to_dict('records')"
-        raise ApiTypeError(f"Invalid value for `inputs` when calling `map_requests`, {problem}")
-    if not isinstance(inputs, Iterable):
-        raise ApiTypeError(
-            f"Invalid value for `inputs` when calling `map_requests`, must be an iterable, not {inputs!r}"
+        problem = (
+            f"expected an iterable of inputs, one for each request, got one {type(inputs).__name__}: put it in a list"
         )
+    elif hasattr(inputs, "columns") and hasattr(inputs, "to_dict"):
+        # Iterating over a table yields the names of its columns.
+        problem = "expected an iterable of inputs, got a table: give its .to_dict('records')"
+    elif not isinstance(inputs, Iterable):
+        problem = f"expected an iterable of inputs, got {inputs!r}"
+    if problem is not None:
+        raise ApiTypeError(str(invalid("inputs", _FUNCTION, problem)))
 
 
 def _check_int(name: str, value: Any, least: int, most: int | None = None) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        raise _bad(name, f"must be an int from {least} " + ("on" if most is None else f"to {most}"), value)
-
-
-def _bad(name: str, due: str, value: Any) -> ApiValueError:
-    return ApiValueError(f"Invalid value for `{name}` when calling `map_requests`, {due}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(name, _FUNCTION, "int", value)
+    if value < least or (most is not None and value > most):
+        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise invalid(name, _FUNCTION, f"must be an int {bounds}, got {value}")

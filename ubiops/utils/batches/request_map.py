@@ -51,6 +51,7 @@ class Settings:
     checkpoint: str | os.PathLike[str] | None
     skip: int
     request_timeout: int | None
+    quiet: bool
 
 
 class RequestMap:
@@ -88,7 +89,9 @@ class RequestMap:
         self._journal = Journal() if settings.checkpoint is None else Checkpoint(settings.checkpoint)
         resources.enter_context(self._journal)
         total = max(0, len(self._inputs) - settings.skip) if isinstance(self._inputs, Sized) else None
-        bar = resources.enter_context(Progress(f"Requests to {settings.name}", total, "requests"))
+        bar = resources.enter_context(
+            Progress(f"Requests to {settings.name}", total, "requests", shown=not settings.quiet)
+        )
         job = self._journal.job()
         version = settings.version or (job or {}).get("version")
         target = Target(self._api, settings.project, settings.kind, settings.name, version, self._patience)
