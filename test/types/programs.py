@@ -14,7 +14,15 @@ from typing import Any
 from typing_extensions import assert_type
 
 import ubiops
-from ubiops.models import DeploymentDetail, DeploymentList, Metrics, PipelineVersionDetail
+from ubiops.models import (
+    DeploymentDetail,
+    DeploymentInstanceType,
+    DeploymentList,
+    InstanceTypeListPaginated,
+    MetricDetail,
+    Metrics,
+    PipelineVersionDetail,
+)
 from ubiops.rest import RawResponse
 
 Headers = Mapping[str, str]
@@ -57,4 +65,9 @@ def style_of_4(client: ubiops.ApiClient) -> None:
     assert_type(api.deployments.deployments_get_with_http_info("lab", "model"), DeploymentDetail)
     quiet = api.deployments.deployments_get("lab", "model", _headers={"X-A": "b"}, _progress_bar=False)
     assert_type(quiet, DeploymentDetail)
+    assert_type(api.metrics_get(project_name="lab", metric_name="requests"), MetricDetail)
+    assert_type(api.metrics_get("lab", "requests"), MetricDetail)
+    assert_type(api.metrics.metrics_get("lab", metric_name="requests", async_req=True), AsyncResult[MetricDetail])
+    types = api.instance_types_list("lab")
+    assert_type(types, list[DeploymentInstanceType] | InstanceTypeListPaginated)
     assert_type(ubiops.CoreApi.deployments, type[ubiops.api.deployments.Deployments])
