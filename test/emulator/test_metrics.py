@@ -170,6 +170,8 @@ def test_resources_are_counted(project: TestProject) -> None:
         "pipelines": 0,
         "pipeline_versions": 0,
         "gpus": 0,
+        "buckets": 1,
+        "environments": 0,
     }
     assert api.organizations_resource_usage("emulator").to_dict() == {
         "projects": 2,
@@ -179,6 +181,8 @@ def test_resources_are_counted(project: TestProject) -> None:
         "pipelines": 1,
         "pipeline_versions": 1,
         "gpus": 0,
+        "buckets": 2,
+        "environments": 0,
     }
 
 

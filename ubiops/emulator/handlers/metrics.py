@@ -19,6 +19,7 @@ from ubiops.emulator.execution.measure import VALUES
 from ubiops.emulator.handlers.find import find_organization, find_project
 from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
 from ubiops.emulator.store import (
+    Bucket,
     Deployment,
     InstanceRun,
     Measurement,
@@ -422,6 +423,8 @@ def _resources(context: Context, project_ids: Sequence[str]) -> dict[str, Any]:
         "pipelines": count(select(Pipeline.id).where(of_pipelines)),
         "pipeline_versions": count(select(PipelineVersion.id).join(PipelineVersion.pipeline).where(of_pipelines)),
         "gpus": _gpus(context, project_ids),
+        "buckets": count(select(Bucket.id).where(Bucket.project_id.in_(project_ids))),
+        "environments": 0,
     }
 
 
