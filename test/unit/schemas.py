@@ -48,7 +48,9 @@ def is_nullable(schema: dict[str, Any]) -> bool:
 
 def filled(name: str) -> dict[str, Any]:
     """An object with a valid value in every field, as JSON carries it."""
-    return {key: value(schema) for key, schema in properties(name).items()}
+    # Of fields that exclude each other, the first.
+    excluded = schemas()[name].get("x-excludes", [])[1:]
+    return {key: value(schema) for key, schema in properties(name).items() if key not in excluded}
 
 
 def value(schema: dict[str, Any]) -> Any:

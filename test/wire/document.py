@@ -188,10 +188,12 @@ def sample(schema: Mapping[str, Any], turn: int = 0, *, full: bool = True) -> An
     if name is not None:
         required = schemas()[name].get("required", ())
         fields = schemas()[name]["properties"].items()
+        # Of fields that exclude each other, the first.
+        excluded = schemas()[name].get("x-excludes", [])[1:]
         return {
             field: sample(given, turn + index, full=full)
             for index, (field, given) in enumerate(fields)
-            if full or field in required
+            if (full or field in required) and field not in excluded
         }
     if "enum" in schema:
         return schema["enum"][turn % len(schema["enum"])]
