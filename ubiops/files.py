@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import io
 import mimetypes
@@ -114,6 +115,8 @@ class Upload(Stream):
         try:
             if isinstance(self._source, (str, os.PathLike)):
                 with open(self._source, "rb") as file:
+                    if self._start:
+                        file.seek(self._start)
                     yield from self._blocks(file)
             else:
                 if self.rewindable:
@@ -122,6 +125,12 @@ class Upload(Stream):
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ApiFileError.of(f"the file {self.name!r} could not be read to its end: {reason}", error) from error
+
+    def part(self, offset: int, length: int) -> Upload:
+        """A part of a file that can be rewound, in bytes; it is sent as a file of its own."""
+        part = copy.copy(self)
+        part._start, part.length = self._start + offset, length
+        return part
 
     def _blocks(self, file: Any) -> Iterator[bytes]:
         left = self.length

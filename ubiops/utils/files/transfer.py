@@ -35,6 +35,12 @@ What it raises ends the transfer.
 __all__ = ["Download", "Report", "upload"]
 
 _AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
+_LARGE = 1 << 30
+"""Bytes above which a file is sent in parts, where the service takes them."""
+
+_PART = 128 << 20
+"""Bytes of a part; the last one has what is left."""
+
 _STALLED = 60.0
 """Seconds after which a transfer is given up in which nothing moves."""
 
@@ -48,7 +54,7 @@ def upload(
     """Send a file to a bucket.
 
     The transport begins anew where the connection breaks off, each time with a fresh URL: what is sent to a signed
-    URL can't be resumed.
+    URL can't be resumed. Where the service takes a large file in parts, it is sent so: what breaks off is one part.
 
     Args:
         api: The client.
@@ -69,6 +75,11 @@ def upload(
     def ask() -> FileUploadResponse:
         return api.files_upload(project_name, file.bucket, file.file, _request_timeout=_time_of_call(deadline, timeout))
 
+    if content.length is not None and content.length > _LARGE and content.rewindable:
+        multipart = _start_multipart(api, project_name, file, deadline, timeout)
+        if multipart is not None:
+            _upload_parts(api, project_name, file, content, report, deadline, timeout, multipart)
+            return
     target = ask()
     url = _url("files_upload", target)
     headers = {"Content-Disposition": _disposition(file.file)}
@@ -77,6 +88,65 @@ def upload(
     if target.provider == "azure_blob_storage":
         headers.update(_AZURE_HEADERS)
     _send(api, "PUT", url, lambda: _url("files_upload", ask()), headers, deadline, _Reported(content, report))
+
+
+def _start_multipart(
+    api: CoreApi, project_name: str, file: UbiOpsFile, deadline: Deadline, timeout: Timeout
+) -> str | None:
+    """The id of an upload in parts; None where the service or the bucket takes none."""
+    try:
+        started = api.files_start_multipart_upload(
+            project_name, file.bucket, file.file, _request_timeout=_time_of_call(deadline, timeout)
+        )
+    except ApiException as error:
+        # Older services have no such operation.
+        if error.status in (404, 405):
+            return None
+        raise
+    check_answer("files_start_multipart_upload", started, "upload_id", "provider")
+    # Azure has blocks and block lists in the place of parts.
+    return None if started.provider == "azure_blob_storage" else started.upload_id
+
+
+def _upload_parts(
+    api: CoreApi,
+    project_name: str,
+    file: UbiOpsFile,
+    content: Upload,
+    report: Report,
+    deadline: Deadline,
+    timeout: Timeout,
+    upload_id: str,
+) -> None:
+    parts = []
+    total = content.length or 0
+    for number, offset in enumerate(range(0, total, _PART), 1):
+
+        def ask(number: int = number) -> str:
+            answer = api.files_upload(
+                project_name,
+                file.bucket,
+                file.file,
+                upload_id=upload_id,
+                part_number=str(number),
+                _request_timeout=_time_of_call(deadline, timeout),
+            )
+            return _url("files_upload", answer)
+
+        part = content.part(offset, min(_PART, total - offset))
+        headers = {"Content-Length": str(part.length)}
+        response = _send(api, "PUT", ask(), ask, headers, deadline, _Reported(part, report))
+        etag = response.headers.get("ETag")
+        if etag is None:
+            raise ApiException(response.status, f"The storage gave no ETag for part {number} of {file}")
+        parts.append({"PartNumber": str(number), "ETag": etag})
+    api.files_complete_multipart_upload(
+        project_name,
+        file.bucket,
+        file.file,
+        {"upload_id": upload_id, "parts": parts},
+        _request_timeout=_time_of_call(deadline, timeout),
+    )
 
 
 class _Reported(Stream):
