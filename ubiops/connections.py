@@ -10,8 +10,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -102,23 +101,18 @@ class _Answer(http.client.HTTPResponse):
             self.fp = io.BufferedReader(_Incoming(sock, self.fp.detach(), deadline))
 
     def begin(self) -> None:
-        with self._reading_lines():
+        file = self.fp
+        self.fp = _Lines(file)  # type: ignore[assignment]
+        try:
             super().begin()
             while 100 <= self.status <= 199 and self.status != 101:
                 # Of all informational answers http.client passes over 100 alone.
                 self.headers = None  # type: ignore[assignment]
                 super().begin()
-        self._check_framing()
-
-    @contextmanager
-    def _reading_lines(self) -> Iterator[None]:
-        file = self.fp
-        self.fp = _Lines(file)  # type: ignore[assignment]
-        try:
-            yield
         finally:
             # Not where http.client has closed it.
             self.fp = self.fp and file
+        self._check_framing()
 
     def _check_framing(self) -> None:
         headers = self.headers
@@ -150,8 +144,12 @@ class _Answer(http.client.HTTPResponse):
         return int(match[1], 16)
 
     def _read_and_discard_trailer(self) -> None:
-        with self._reading_lines():
+        file = self.fp
+        self.fp = _Lines(file)  # type: ignore[assignment]
+        try:
             super()._read_and_discard_trailer()  # type: ignore[misc]
+        finally:
+            self.fp = self.fp and file
 
     def _safe_read(self, amt: int) -> bytes:
         if amt <= BLOCK:

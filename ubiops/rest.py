@@ -254,6 +254,9 @@ class RESTClientObject(Verbs):
             ApiException: It is larger than ``configuration.max_response_size``.
         """
         limit = self.configuration.max_response_size
+        promised = getattr(response, "length_remaining", None)
+        if promised is not None and promised <= limit and "Content-Encoding" not in response.headers:
+            return response.read()
         blocks: list[bytes] = []
         size = 0
         with closing(response):
