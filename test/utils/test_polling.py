@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import freezegun
 import pytest
 
 import ubiops
 from test.utils.clock import Clock
 from test.utils.planned import Planned
 from ubiops.exceptions import ServerError
-from ubiops.utils import wait_for_export, wait_for_revision
+from ubiops.utils import WaitTimeout, wait_for_export, wait_for_revision
 
 DONE = SimpleNamespace(status="completed")
 
@@ -41,6 +42,12 @@ def test_an_answer_ends_an_outage(client: ubiops.ApiClient, clock: Clock) -> Non
     assert sum(clock.pauses) > 400
     with pytest.raises(ServerError):
         wait_for_export(Planned(client, exports_get=[running, failed]), "lab", "e", timeout=None, quiet=True)
+
+
+def test_frozen_time_hangs_no_wait(client: ubiops.ApiClient) -> None:
+    running = SimpleNamespace(status="processing")
+    with freezegun.freeze_time("2022-11-03"), pytest.raises(WaitTimeout):
+        wait_for_export(Planned(client, exports_get=[running]), "lab", "e", timeout=0.1, quiet=True)
 
 
 def test_without_a_limit_it_goes_on(client: ubiops.ApiClient, clock: Clock) -> None:

@@ -78,9 +78,6 @@ class WaitError(OpenApiException):
         self.last = last
         self.logs = list(logs)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self.args[0]), self.last, self.logs)
-
     def __str__(self) -> str:
         return "\n".join([str(self.args[0]), *(f"  {line}" for line in self.logs)])
 
@@ -118,9 +115,6 @@ class RequestFailed(StatusError):
         self.last = last
         self.logs = list(logs)
         self.index = index
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self.args[0]), self.last, self.logs, self.index)
 
 
 class WaitedRequestFailed(RequestFailed, WaitError):
@@ -177,9 +171,6 @@ class IncompleteTransfer(OpenApiException):
         self.failed = dict(failed)
         self.remaining = list(remaining)
 
-    def __reduce__(self) -> tuple[type[IncompleteTransfer], tuple[Any, ...]]:
-        return type(self), (str(self), self.completed, self.failed, self.remaining)
-
 
 class UpsertFailed(OpenApiException):
     """Not all of the environment variables were set; what the API said of the first that wasn't is the ``__cause__``.
@@ -199,10 +190,6 @@ class UpsertFailed(OpenApiException):
         super().__init__(f"The environment variable {name} couldn't be set: {cause}Set before it: {names}")
         self.name = name
         self.done = list(done)
-        self._arguments = (name, self.done, str(cause))
-
-    def __reduce__(self) -> tuple[type[UpsertFailed], tuple[Any, ...]]:
-        return type(self), self._arguments
 
 
 class InvalidPackage(ApiValueError, ValidateError):
@@ -219,9 +206,6 @@ class InvalidPackage(ApiValueError, ValidateError):
         super().__init__("The package can't be deployed: " + "; ".join(problems))
         self.problems = list(problems)
 
-    def __reduce__(self) -> tuple[type[InvalidPackage], tuple[list[str]]]:
-        return type(self), (self.problems,)
-
 
 class InvalidInput(ApiValueError):
     """An input of `map_requests` that can't be sent, or that the server denied: no request came of it.
@@ -237,9 +221,6 @@ class InvalidInput(ApiValueError):
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
         self.index = index
-
-    def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, int]]:
-        return type(self), (str(self), self.index)
 
 
 class RequestsInDoubt(OpenApiException):
@@ -259,9 +240,6 @@ class RequestsInDoubt(OpenApiException):
         super().__init__(message)
         self.indexes = indexes
 
-    def __reduce__(self) -> tuple[type[RequestsInDoubt], tuple[str, range]]:
-        return type(self), (str(self), self.indexes)
-
 
 class MissingExtra(OpenApiException, ImportError):
     """A library is needed that isn't installed with the client, but with one of its extras.
@@ -273,7 +251,3 @@ class MissingExtra(OpenApiException, ImportError):
 
     def __init__(self, library: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}: pip install {library}")
-        self._arguments = (library, purpose)
-
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
-        return type(self), self._arguments
