@@ -62,6 +62,7 @@ RESERVED_GROUPS = {"api_client", "base", "core_api", "options"}
 RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
 RESERVED_ARGUMENTS = {"self", "options", "async_req"}
 RESERVED_FIELDS = {
+    *("excludes", "has_rules"),
     *("additional_properties", "attribute_map", "compiled", "discriminator", "explicit_nulls", "field"),
     *(
         "fields",

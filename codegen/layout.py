@@ -45,6 +45,12 @@ def broken(head: str, items: Sequence[str | Code], tail: str, indent: int = 0) -
     return "\n".join(Code(head, items, tail).lines(indent)).lstrip()
 
 
+def constant_tuple(name: str, items: Sequence[str]) -> str:
+    """A constant that is a tuple: on one line where it fits, else one item a line."""
+    line = flat(tuple_of(items, f"{name} = "))
+    return line if len(line) <= CODE_WIDTH else "\n".join([f"{name} = (", *[f"    {item}," for item in items], ")"])
+
+
 def tuple_of(items: Sequence[str], head: str = "") -> Code:
     """A tuple; with one item, the comma that makes it one."""
     return Code(f"{head}(", items if len(items) != 1 else [f"{items[0]},"], ")")

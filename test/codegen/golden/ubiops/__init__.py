@@ -150,10 +150,11 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        if name in _MODULES:
-            value = getattr(import_module(_MODULES[name]), name)
-        elif name in _SUBMODULES:
+        # A module that is called as the function of its name comes first.
+        if name in _SUBMODULES:
             value = import_module(f"{__name__}.{name}")
+        elif name in _MODULES:
+            value = getattr(import_module(_MODULES[name]), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value
