@@ -39,17 +39,19 @@ _UNCLEAR = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefec
 class _Incoming(io.RawIOBase):
     """What a socket receives until a call's time is over, however slowly it drips."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline | None) -> None:
         self._sock = sock
         self._raw = raw
         self._deadline = deadline
-        self.waits = True
+        self.ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.waits:
+        if self.ended:
+            return None
+        if self._deadline is not None:
             self._sock.settimeout(self._deadline.patience())
         return self._raw.readinto(buffer)
 
@@ -96,9 +98,10 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self._sock = sock
         deadline = current.deadline
-        # Not a test double's file, which has no time.
-        if deadline is not None and deadline.end != math.inf and isinstance(self.fp, io.BufferedReader):
-            self.fp = io.BufferedReader(_Incoming(sock, self.fp.detach(), deadline))
+        # Not a test double's file, which has neither time nor buffer.
+        if isinstance(self.fp, io.BufferedReader):
+            limited = deadline if deadline is not None and deadline.end != math.inf else None
+            self.fp = io.BufferedReader(_Incoming(sock, self.fp.detach(), limited))
 
     def begin(self) -> None:
         file = self.fp
@@ -167,22 +170,11 @@ class _Answer(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
     def _has_surplus(self) -> bool:
-        """Whether more has come than the answer, which would be taken for the next one; waits for nothing."""
-        if not isinstance(self.fp, io.BufferedReader):
+        """Whether more was read than the answer; what is still unread makes the pool drop the connection."""
+        if not isinstance(self.fp, io.BufferedReader) or not isinstance(self.fp.raw, _Incoming):
             return False
-        try:
-            timeout = self._sock.gettimeout()
-            if isinstance(self.fp.raw, _Incoming):
-                self.fp.raw.waits = False
-            self._sock.settimeout(0)
-            try:
-                return bool(self.fp.peek(1))
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return False
-            finally:
-                self._sock.settimeout(timeout)
-        except (OSError, ValueError):
-            return True
+        self.fp.raw.ended = True
+        return bool(self.fp.peek(1)) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
 
 
 class RawResponse(urllib3.HTTPResponse):
