@@ -297,8 +297,8 @@ def test_model_attributes_of_today() -> None:
         "description": "str",
         "labels": "object",
     }
-    status = ubiops.Status(status="ok")
-    assert sorted(vars(status)) == ["_status", "discriminator", "local_vars_configuration"]
-    assert status.to_dict() == {"status": "ok"}
-    assert status.to_str() == repr(status) == "{'status': 'ok'}"
-    assert status == ubiops.Status(status="ok") != ubiops.Status(status="down")
+    permission = ubiops.PermissionList(name="ok")
+    assert sorted(vars(permission)) == ["_name", "discriminator", "local_vars_configuration"]
+    assert permission.to_dict() == {"name": "ok"}
+    assert permission.to_str() == repr(permission) == "{'name': 'ok'}"
+    assert permission == ubiops.PermissionList(name="ok") != ubiops.PermissionList(name="down")
