@@ -112,6 +112,20 @@ def test_paginate_finds_the_operation_through_what_wraps_the_method(unreachable:
         assert len(list(utils.paginate(method))) == 1
 
 
+def test_pages_by_cursor_are_read_to_their_end() -> None:
+    api = mock.create_autospec(ubiops.CoreApi, instance=True)
+    pages = [mock.Mock(results=[1, 2], next="https://host/x?cursor=a%3D&limit=2"), mock.Mock(results=[3], next="b")]
+    api.instances_list.side_effect = [*pages, mock.Mock(results=[], next=None)]
+    assert list(utils.paginate(api.instances_list, "lab", "d", "v1", page_size=2)) == [1, 2, 3]
+    assert [call.kwargs["cursor"] for call in api.instances_list.call_args_list] == [None, "a=", "b"]
+    # An older service gives all at once.
+    api.instance_types_list.return_value = [1, 2]
+    assert list(utils.paginate(api.instance_types_list, "lab")) == [1, 2]
+    api.instances_list.side_effect = [mock.Mock(results=[1], next="c")] * 3
+    with pytest.raises(ubiops.ApiException, match="leads to itself"):
+        list(utils.paginate(api.instances_list, "lab", "d", "v1"))
+
+
 @pytest.mark.parametrize("answer", [None, "", {}, 5, [None], "<html>"])
 def test_answers_of_another_shape_are_errors_of_the_api(answer: Any, tmp_path: Path) -> None:
     # Of a list, what isn't an object of it may be what the error holds.

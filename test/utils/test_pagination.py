@@ -32,8 +32,12 @@ OPERATIONS: dict[str, Any] = {
 PAGED = sorted(
     name
     for name, operation in OPERATIONS.items()
-    if {"limit", "offset", "continuation_token", "range"} & {parameter.name for parameter in operation.parameters}
-    or any(parameter.spec.type == "LogsCreate" for parameter in operation.parameters)
+    if operation.since is None
+    and operation.returns != "list[DeploymentInstanceType] | InstanceTypeListPaginated"
+    and (
+        {"limit", "offset", "continuation_token", "range"} & {parameter.name for parameter in operation.parameters}
+        or any(parameter.spec.type == "LogsCreate" for parameter in operation.parameters)
+    )
 )
 
 
@@ -143,7 +147,8 @@ def test_it_takes_what_lists_and_nothing_else(unreachable: ubiops.CoreApi) -> No
             for parameter in operation.parameters
             if parameter.required
         }
-        listing = operation.method == "GET" and (operation.returns or "").startswith("list[")
+        returns = operation.returns or ""
+        listing = operation.method == "GET" and (returns.startswith("list[") or returns.endswith("Paginated"))
         if listing or name in ("files_list", "projects_log_list"):
             paginate(getattr(unreachable, name), **arguments)
         else:

