@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import islice
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from ubiops.api.base import Api
@@ -22,12 +22,12 @@ from ubiops.utils.arguments import check_count, invalid, utc, wrong_type
 from ubiops.utils.log_lines import LINES_PER_PAGE, date_of, latest_moment, present, read_lines
 
 if TYPE_CHECKING:
-    from ubiops.models import FileDetail, FileItem
+    pass
 
 __all__ = ["paginate"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Ask = Callable[..., Any]
 """Calls the method with the caller's arguments, but for those that it is given."""
 
@@ -37,21 +37,25 @@ _PER_PAGE, _FILES_PER_PAGE = 50, 100
 _LOG_RANGE = -21600
 
 
-@overload
-def paginate(method: Callable[..., list[T]], /, *args: Any, page_size: int | None, **kwargs: Any) -> Iterator[T]: ...
-@overload
+class _Files(Protocol[T_co]):
+    @property
+    def files(self) -> Sequence[T_co]: ...
+
+
+class _Page(Protocol[T_co]):
+    @property
+    def results(self) -> Sequence[T_co]: ...
+
+
+# The methods are overloaded, so a type checker can tell their items, but not check their arguments through this.
+@one_frame
 def paginate(
-    method: Callable[..., FileDetail], /, *args: Any, page_size: int | None, **kwargs: Any
-) -> Iterator[FileItem]: ...
-@overload
-def paginate(method: Callable[P, list[T]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]: ...
-@overload
-def paginate(method: Callable[P, FileDetail], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[FileItem]: ...
-
-
-# No method has a `page_size`, but the type checker can't know.
-@one_frame  # type: ignore[misc]
-def paginate(method: Callable[..., Any], /, *args: Any, page_size: int | None = None, **kwargs: Any) -> Iterator[Any]:
+    method: Callable[..., list[T] | _Files[T] | _Page[T]],
+    /,
+    *args: Any,
+    page_size: int | None = None,
+    **kwargs: Any,
+) -> Iterator[T]:
     """Iterate over all that a list method of `CoreApi` can list, asking for the next page when it is needed.
 
         for request in paginate(api.deployment_requests_list, "lab", "model", status="failed"):
