@@ -354,7 +354,7 @@ def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
         before, held[private] = held.get(private), accept(self, name, spec, value)
         if type(self)._has_rules and _validates(self):
             try:
-                _check_rules(self)
+                _check_rules(self, name)
             except Invalid as error:
                 held[private] = before
                 raise _naming_class(error, type(self)) from None
@@ -362,12 +362,14 @@ def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
     return set_field
 
 
-def _check_rules(self: Model) -> None:
-    """Check the fields that depend on others."""
+def _check_rules(self: Model, changed: str | None = None) -> None:
+    """Check the fields that depend on others: all of them, or what the change of one may break."""
     cls, held = type(self), vars(self)
     for name, spec in cls.fields.items():
         unless = spec.required_unless
-        if unless is not None and held[f"_{name}"] is None and held[f"_{unless}"] is None:
+        if unless is None or changed not in (None, name, unless):
+            continue
+        if held[f"_{name}"] is None and held[f"_{unless}"] is None:
             raise Invalid("must not be `None`", name)
     given = [name for name in cls._excludes if held[f"_{name}"] is not None]
     if len(given) > 1:

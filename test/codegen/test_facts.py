@@ -23,11 +23,14 @@ RESOLVED = {
     "projects_usage_get": ["start_date query datetime", "end_date query datetime"],
     # What newer programs leave out.
     "BucketCreate": ["provider str"],
+    "DeploymentCreate": ["input_type str", "output_type str"],
     "OrganizationCreate": ["subscription str"],
     "RevisionCreate": ["build str until 4.14"],
     "UserPendingCreate": ["terms_conditions bool until 3.16"],
     # What its base has.
     "DeploymentRequestDetail": ["retries int until 4.5"],
+    # The newer class derives from that of 3.12.
+    "PipelineRequestCreateResponse": ["deployment_requests list[PipelineRequestDeploymentRequest] nullable"],
     # The server answers null; the newer clients' sources say nothing of it.
     "EnvironmentDetail": [
         *("base_environment str nullable", "base_environment_display_name str nullable", "project str nullable"),

@@ -186,14 +186,16 @@ def sample(schema: Mapping[str, Any], turn: int = 0, *, full: bool = True) -> An
         return sample(schema["oneOf"][turn % len(schema["oneOf"])], turn, full=full)
     name = schema_name(schema)
     if name is not None:
-        required = schemas()[name].get("required", ())
         fields = schemas()[name]["properties"].items()
+        # What another field makes optional is due where that one is left out.
+        due = {field for field, given in fields if "x-required-unless" in given}
+        due.update(schemas()[name].get("required", ()))
         # Of fields that exclude each other, the first.
         excluded = schemas()[name].get("x-excludes", [])[1:]
         return {
             field: sample(given, turn + index, full=full)
             for index, (field, given) in enumerate(fields)
-            if (full or field in required) and field not in excluded
+            if (full or field in due) and field not in excluded
         }
     if "enum" in schema:
         return schema["enum"][turn % len(schema["enum"])]
@@ -226,7 +228,11 @@ def sent(schema: Mapping[str, Any], value: Any, *, updates: bool = False) -> Any
     if name is not None:
         fields = schemas()[name]["properties"]
         defaults = {field: given["default"] for field, given in fields.items() if "default" in given and not updates}
-        return {**defaults, **{field: sent(fields[field], item) for field, item in value.items()}}
+        whole = {**defaults, **{field: sent(fields[field], item) for field, item in value.items()}}
+        if any("x-since" in fields[field] for field in value):
+            withheld = {field for field in defaults if "x-withheld" in fields[field]}
+            return {field: item for field, item in whole.items() if field not in withheld or item != defaults[field]}
+        return whole
     if kind(schema) == "array":
         return [sent(schema["items"], item) for item in value]
     return value

@@ -978,11 +978,11 @@ class CoreApi(
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> tuple[list[models.DeploymentRequestBatchDetail], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.DeploymentRequestDetail], int, Mapping[str, str]]: ...
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[tuple[list[models.DeploymentRequestBatchDetail], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[list[models.DeploymentRequestDetail], int, Mapping[str, str]]]: ...
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.RawOnly]
@@ -1563,7 +1563,7 @@ class CoreApi(
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> tuple[list[models.DeploymentRequestBatchDetail], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.DeploymentRequestDetail], int, Mapping[str, str]]: ...
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self,
@@ -1572,7 +1572,7 @@ class CoreApi(
         version: str,
         data: list[str],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[list[models.DeploymentRequestBatchDetail], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[list[models.DeploymentRequestDetail], int, Mapping[str, str]]]: ...
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.RawOnly]
@@ -1947,7 +1947,7 @@ class CoreApi(
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> tuple[models.DeploymentVersionList, int, Mapping[str, str]]: ...
+    ) -> tuple[models.DeploymentVersionDetail, int, Mapping[str, str]]: ...
     @overload
     def deployment_versions_create_with_http_info(
         self,
@@ -1955,7 +1955,7 @@ class CoreApi(
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[models.DeploymentVersionList, int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[models.DeploymentVersionDetail, int, Mapping[str, str]]]: ...
     @overload
     def deployment_versions_create_with_http_info(
         self,
@@ -5011,14 +5011,14 @@ class CoreApi(
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> tuple[models.OrganizationUserDetail, int, Mapping[str, str]]: ...
+    ) -> tuple[models.OrganizationUserList, int, Mapping[str, str]]: ...
     @overload
     def organization_users_create_with_http_info(
         self,
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[models.OrganizationUserDetail, int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[models.OrganizationUserList, int, Mapping[str, str]]]: ...
     @overload
     def organization_users_create_with_http_info(
         self,
@@ -5063,11 +5063,11 @@ class CoreApi(
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.Decoded]
-    ) -> tuple[models.OrganizationUserDetail, int, Mapping[str, str]]: ...
+    ) -> tuple[models.OrganizationUserList, int, Mapping[str, str]]: ...
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[tuple[models.OrganizationUserDetail, int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[models.OrganizationUserList, int, Mapping[str, str]]]: ...
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.RawOnly]
@@ -5083,11 +5083,11 @@ class CoreApi(
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.Decoded]
-    ) -> tuple[list[models.OrganizationUserDetail], int, Mapping[str, str]]: ...
+    ) -> tuple[list[models.OrganizationUserList], int, Mapping[str, str]]: ...
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[tuple[list[models.OrganizationUserDetail], int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[list[models.OrganizationUserList], int, Mapping[str, str]]]: ...
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.RawOnly]
@@ -5107,7 +5107,7 @@ class CoreApi(
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> tuple[models.OrganizationUserDetail, int, Mapping[str, str]]: ...
+    ) -> tuple[models.OrganizationUserList, int, Mapping[str, str]]: ...
     @overload
     def organization_users_update_with_http_info(
         self,
@@ -5115,7 +5115,7 @@ class CoreApi(
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[tuple[models.OrganizationUserDetail, int, Mapping[str, str]]]: ...
+    ) -> AsyncResult[tuple[models.OrganizationUserList, int, Mapping[str, str]]]: ...
     @overload
     def organization_users_update_with_http_info(
         self,

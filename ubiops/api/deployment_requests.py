@@ -62,7 +62,7 @@ _DEPLOYMENT_REQUESTS_BATCH_GET = Operation(
     Path("project_name", "str"),
     Path("deployment_name", "str"),
     Body("data", "list[str]", required=True),
-    returns="list[DeploymentRequestBatchDetail]",
+    returns="list[DeploymentRequestDetail]",
 )
 _DEPLOYMENT_REQUESTS_CREATE = Operation(
     "deployment_requests_create",
@@ -171,7 +171,7 @@ _DEPLOYMENT_VERSION_REQUESTS_BATCH_GET = Operation(
     Path("deployment_name", "str"),
     Path("version", "str"),
     Body("data", "list[str]", required=True),
-    returns="list[DeploymentRequestBatchDetail]",
+    returns="list[DeploymentRequestDetail]",
 )
 _DEPLOYMENT_VERSION_REQUESTS_CREATE = Operation(
     "deployment_version_requests_create",
@@ -487,7 +487,7 @@ class DeploymentRequests(Api):
     @method_of(_DEPLOYMENT_REQUESTS_BATCH_GET)
     def deployment_requests_batch_get(
         self, project_name: str, deployment_name: str, data: list[str], **options: Any
-    ) -> list[models.DeploymentRequestBatchDetail]:
+    ) -> list[models.DeploymentRequestDetail]:
         """Collect several deployment requests.
 
         Reads up to 250 requests of the default version, with their data and results. The answer does not keep
@@ -1000,7 +1000,7 @@ class DeploymentRequests(Api):
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_GET)
     def deployment_version_requests_batch_get(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Any
-    ) -> list[models.DeploymentRequestBatchDetail]:
+    ) -> list[models.DeploymentRequestDetail]:
         """Collect several requests of a deployment version.
 
         Reads up to 250 requests of one version with their data and results. Match the entries by `id`, for

@@ -373,11 +373,11 @@ class DeploymentRequests(Api):
     @overload
     def deployment_requests_batch_get(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentRequestBatchDetail]: ...
+    ) -> list[models.DeploymentRequestDetail]: ...
     @overload
     def deployment_requests_batch_get(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.DeploymentRequestBatchDetail]]: ...
+    ) -> AsyncResult[list[models.DeploymentRequestDetail]]: ...
     @overload
     def deployment_requests_batch_get(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.RawOnly]
@@ -393,11 +393,11 @@ class DeploymentRequests(Api):
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentRequestBatchDetail]: ...
+    ) -> list[models.DeploymentRequestDetail]: ...
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.DeploymentRequestBatchDetail]]: ...
+    ) -> AsyncResult[list[models.DeploymentRequestDetail]]: ...
     @overload
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Unpack[options.RawOnly]
@@ -1143,7 +1143,7 @@ class DeploymentRequests(Api):
     @overload
     def deployment_version_requests_batch_get(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentRequestBatchDetail]: ...
+    ) -> list[models.DeploymentRequestDetail]: ...
     @overload
     def deployment_version_requests_batch_get(
         self,
@@ -1152,7 +1152,7 @@ class DeploymentRequests(Api):
         version: str,
         data: list[str],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.DeploymentRequestBatchDetail]]: ...
+    ) -> AsyncResult[list[models.DeploymentRequestDetail]]: ...
     @overload
     def deployment_version_requests_batch_get(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.RawOnly]
@@ -1178,7 +1178,7 @@ class DeploymentRequests(Api):
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.Decoded]
-    ) -> list[models.DeploymentRequestBatchDetail]: ...
+    ) -> list[models.DeploymentRequestDetail]: ...
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self,
@@ -1187,7 +1187,7 @@ class DeploymentRequests(Api):
         version: str,
         data: list[str],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[list[models.DeploymentRequestBatchDetail]]: ...
+    ) -> AsyncResult[list[models.DeploymentRequestDetail]]: ...
     @overload
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Unpack[options.RawOnly]

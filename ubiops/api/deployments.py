@@ -163,7 +163,7 @@ _DEPLOYMENT_VERSIONS_CREATE = Operation(
     Path("project_name", "str"),
     Path("deployment_name", "str"),
     Body("data", "DeploymentVersionCreate", required=True),
-    returns="DeploymentVersionList",
+    returns="DeploymentVersionDetail",
 )
 _DEPLOYMENT_VERSIONS_DELETE = Operation(
     "deployment_versions_delete",
@@ -963,7 +963,7 @@ class Deployments(Api):
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Any,
-    ) -> models.DeploymentVersionList:
+    ) -> models.DeploymentVersionDetail:
         """Create a deployment version.
 
         Creates a version without code: it is `unavailable` until an uploaded package has been built. The

@@ -1017,7 +1017,7 @@ class Deployments(Api):
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.DeploymentVersionList: ...
+    ) -> models.DeploymentVersionDetail: ...
     @overload
     def deployment_versions_create(
         self,
@@ -1025,7 +1025,7 @@ class Deployments(Api):
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.DeploymentVersionList]: ...
+    ) -> AsyncResult[models.DeploymentVersionDetail]: ...
     @overload
     def deployment_versions_create(
         self,
@@ -1057,7 +1057,7 @@ class Deployments(Api):
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.DeploymentVersionList: ...
+    ) -> models.DeploymentVersionDetail: ...
     @overload
     def deployment_versions_create_with_http_info(
         self,
@@ -1065,7 +1065,7 @@ class Deployments(Api):
         deployment_name: str,
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.DeploymentVersionList]: ...
+    ) -> AsyncResult[models.DeploymentVersionDetail]: ...
     @overload
     def deployment_versions_create_with_http_info(
         self,

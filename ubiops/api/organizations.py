@@ -16,7 +16,7 @@ _ORGANIZATION_USERS_CREATE = Operation(
     "/organizations/{organization_name}/users",
     Path("organization_name", "str"),
     Body("data", "OrganizationUserCreate", required=True),
-    returns="OrganizationUserDetail",
+    returns="OrganizationUserList",
 )
 _ORGANIZATION_USERS_DELETE = Operation(
     "organization_users_delete",
@@ -31,14 +31,14 @@ _ORGANIZATION_USERS_GET = Operation(
     "/organizations/{organization_name}/users/{user_id}",
     Path("organization_name", "str"),
     Path("user_id", "str"),
-    returns="OrganizationUserDetail",
+    returns="OrganizationUserList",
 )
 _ORGANIZATION_USERS_LIST = Operation(
     "organization_users_list",
     "GET",
     "/organizations/{organization_name}/users",
     Path("organization_name", "str"),
-    returns="list[OrganizationUserDetail]",
+    returns="list[OrganizationUserList]",
 )
 _ORGANIZATION_USERS_UPDATE = Operation(
     "organization_users_update",
@@ -47,7 +47,7 @@ _ORGANIZATION_USERS_UPDATE = Operation(
     Path("organization_name", "str"),
     Path("user_id", "str"),
     Body("data", "OrganizationUserUpdate", required=True),
-    returns="OrganizationUserDetail",
+    returns="OrganizationUserList",
 )
 _ORGANIZATIONS_CREATE = Operation(
     "organizations_create",
@@ -105,7 +105,7 @@ class Organizations(Api):
     @method_of(_ORGANIZATION_USERS_CREATE)
     def organization_users_create(
         self, organization_name: str, data: models.OrganizationUserCreate | dict[str, Any], **options: Any
-    ) -> models.OrganizationUserDetail:
+    ) -> models.OrganizationUserList:
         """Add a user to an organization.
 
         Makes somebody a member of an organization, as an organization admin or as an ordinary user. Only
@@ -171,7 +171,7 @@ class Organizations(Api):
     @method_of(_ORGANIZATION_USERS_GET)
     def organization_users_get(
         self, organization_name: str, user_id: str, **options: Any
-    ) -> models.OrganizationUserDetail:
+    ) -> models.OrganizationUserList:
         """Get a user of an organization.
 
         Returns one member of an organization. Reserved to organization admins.
@@ -201,7 +201,7 @@ class Organizations(Api):
         )
 
     @method_of(_ORGANIZATION_USERS_LIST)
-    def organization_users_list(self, organization_name: str, **options: Any) -> list[models.OrganizationUserDetail]:
+    def organization_users_list(self, organization_name: str, **options: Any) -> list[models.OrganizationUserList]:
         """List the users of an organization.
 
         Returns all members of an organization, admins and ordinary users alike.
@@ -232,7 +232,7 @@ class Organizations(Api):
     @method_of(_ORGANIZATION_USERS_UPDATE)
     def organization_users_update(
         self, organization_name: str, user_id: str, data: models.OrganizationUserUpdate | dict[str, Any], **options: Any
-    ) -> models.OrganizationUserDetail:
+    ) -> models.OrganizationUserList:
         """Change a user's admin status.
 
         Turns a member into an organization admin or back into an ordinary user; nothing else about the user

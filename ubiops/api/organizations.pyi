@@ -17,14 +17,14 @@ class Organizations(Api):
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_create(
         self,
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_create(
         self,
@@ -52,14 +52,14 @@ class Organizations(Api):
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_create_with_http_info(
         self,
         organization_name: str,
         data: models.OrganizationUserCreate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_create_with_http_info(
         self,
@@ -124,11 +124,11 @@ class Organizations(Api):
     @overload
     def organization_users_get(
         self, organization_name: str, user_id: str, **options: Unpack[options.Decoded]
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_get(
         self, organization_name: str, user_id: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_get(
         self, organization_name: str, user_id: str, **options: Unpack[options.RawOnly]
@@ -144,11 +144,11 @@ class Organizations(Api):
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.Decoded]
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_get_with_http_info(
         self, organization_name: str, user_id: str, **options: Unpack[options.RawOnly]
@@ -164,11 +164,11 @@ class Organizations(Api):
     @overload
     def organization_users_list(
         self, organization_name: str, **options: Unpack[options.Decoded]
-    ) -> list[models.OrganizationUserDetail]: ...
+    ) -> list[models.OrganizationUserList]: ...
     @overload
     def organization_users_list(
         self, organization_name: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.OrganizationUserDetail]]: ...
+    ) -> AsyncResult[list[models.OrganizationUserList]]: ...
     @overload
     def organization_users_list(
         self, organization_name: str, **options: Unpack[options.RawOnly]
@@ -182,11 +182,11 @@ class Organizations(Api):
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.Decoded]
-    ) -> list[models.OrganizationUserDetail]: ...
+    ) -> list[models.OrganizationUserList]: ...
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.DecodedLater]
-    ) -> AsyncResult[list[models.OrganizationUserDetail]]: ...
+    ) -> AsyncResult[list[models.OrganizationUserList]]: ...
     @overload
     def organization_users_list_with_http_info(
         self, organization_name: str, **options: Unpack[options.RawOnly]
@@ -206,7 +206,7 @@ class Organizations(Api):
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_update(
         self,
@@ -214,7 +214,7 @@ class Organizations(Api):
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_update(
         self,
@@ -246,7 +246,7 @@ class Organizations(Api):
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.Decoded],
-    ) -> models.OrganizationUserDetail: ...
+    ) -> models.OrganizationUserList: ...
     @overload
     def organization_users_update_with_http_info(
         self,
@@ -254,7 +254,7 @@ class Organizations(Api):
         user_id: str,
         data: models.OrganizationUserUpdate | dict[str, Any],
         **options: Unpack[options.DecodedLater],
-    ) -> AsyncResult[models.OrganizationUserDetail]: ...
+    ) -> AsyncResult[models.OrganizationUserList]: ...
     @overload
     def organization_users_update_with_http_info(
         self,

@@ -23,8 +23,10 @@ class DeploymentCreate(
         name (str, required, 1 to 64 characters): Name of the deployment, unique in its project: lowercase
             letters, digits and dashes, starting with a letter; at most 64 characters.
         description (str): Free text of at most 400 characters.
-        input_type (str, required): Kind of input: `structured` (named fields) or `plain` (a single string).
-        output_type (str, required): Kind of output: `structured` (named fields) or `plain` (a single string).
+        input_type (str): Kind of input: `structured` (named fields) or `plain` (a single string). Required
+            unless `supports_request_format` is given.
+        output_type (str): Kind of output: `structured` (named fields) or `plain` (a single string). Required
+            unless `supports_request_format` is given.
         input_fields (list[DeploymentInputFieldCreate]): Input fields, each with `name`, `data_type` and
             optionally `widget`; required for `structured`, empty or left out for `plain`.
         output_fields (list[DeploymentOutputFieldCreate]): Output fields, each with `name`, `data_type` and
@@ -36,8 +38,8 @@ class DeploymentCreate(
 
     name: str = field("str", required=True, min_length=1, max_length=64)
     description: str | None = field("str")
-    input_type: str = field("str", required=True, enum=("structured", "plain"))
-    output_type: str = field("str", required=True, enum=("structured", "plain"))
+    input_type: str | None = field("str", enum=("structured", "plain"), required_unless="supports_request_format")
+    output_type: str | None = field("str", enum=("structured", "plain"), required_unless="supports_request_format")
     input_fields: list[models.DeploymentInputFieldCreate] | None = field("list[DeploymentInputFieldCreate]")
     output_fields: list[models.DeploymentOutputFieldCreate] | None = field("list[DeploymentOutputFieldCreate]")
     labels: dict[str, str] | Null | None = field("dict(str, str)", nullable=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationUserCreate(Model, body=True, read_only=("id", "name", "surname", "status")):
+class OrganizationUserCreate(Model, body=True, read_only=("id", "name", "status", "surname", "join_date")):
     """A user to add to an organization.
 
     Attributes:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ubiops.configuration import Configuration
 
 
-class OrganizationUserUpdate(Model, body=True, read_only=("id", "email", "name", "surname", "status")):
+class OrganizationUserUpdate(Model, body=True, read_only=("id", "email", "name", "status", "surname", "join_date")):
     """The admin status to give a member of an organization.
 
     Attributes:

@@ -19,8 +19,8 @@ class PipelineRequestCreateResponse(Model):
         id (str, required): Id (UUID) of the pipeline request.
         pipeline (str, nullable): Name of the pipeline that was asked.
         version (str, nullable, not empty): Name of the pipeline version that was asked.
-        deployment_requests (list[DirectPipelineRequestDeploymentRequest], nullable): How each deployment in
-            the pipeline fared. Objects that were skipped have no entry.
+        deployment_requests (list[PipelineRequestDeploymentRequest], nullable): How each deployment in the
+            pipeline fared. Objects that were skipped have no entry.
         result (Any, nullable): What reached the end of the pipeline: a dictionary, or a string if the output
             is plain. Null if the end was not reached.
         success (bool, required): Whether the whole pipeline request succeeded.
@@ -38,8 +38,8 @@ class PipelineRequestCreateResponse(Model):
     id: str = field("str", required=True)
     pipeline: str | None = field("str", nullable=True)
     version: str | None = field("str", nullable=True, min_length=1)
-    deployment_requests: list[models.DirectPipelineRequestDeploymentRequest] | None = field(
-        "list[DirectPipelineRequestDeploymentRequest]", nullable=True
+    deployment_requests: list[models.PipelineRequestDeploymentRequest] | None = field(
+        "list[PipelineRequestDeploymentRequest]", nullable=True
     )
     result: Any = field("object", nullable=True)
     success: bool = field("bool", required=True)
@@ -62,7 +62,7 @@ class PipelineRequestCreateResponse(Model):
             id: str | None = None,
             pipeline: str | Null | None = None,
             version: str | Null | None = None,
-            deployment_requests: Sequence[models.DirectPipelineRequestDeploymentRequest | dict[str, Any]]
+            deployment_requests: Sequence[models.PipelineRequestDeploymentRequest | dict[str, Any]]
             | Null
             | None = None,
             result: Any = None,
