@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,12 +25,16 @@ from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.handlers.imports import resume_transfers
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.responses import JsonResponse, failure
 from ubiops.emulator.storage.contents import PATH as STORAGE_PATH
 from ubiops.emulator.storage.endpoint import StorageEndpoint
 from ubiops.emulator.store import Store
 
-_logger = logging.getLogger(__name__)
+LARGEST_BODY = 256 * 2**20
+"""Bytes that a body may have which is held in memory."""
+
+LARGEST_FORM = 8 * 2**30
+"""Bytes that a form may have, with its file."""
 
 Handler = Callable[..., Any]
 
@@ -80,6 +83,26 @@ class _Application:
         await app(scope, receive, send)
 
 
+class _Request(Request):
+    """A request whose body is read up to a bound."""
+
+    largest = LARGEST_BODY
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body in blocks; raises an ApiError where it is too large, if possible before it is read."""
+        length = self.headers.get("content-length", "")
+        self._check(int(length) if length.isdecimal() else 0)
+        size = 0
+        async for block in super().stream():
+            size += len(block)
+            self._check(size)
+            yield block
+
+    def _check(self, size: int) -> None:
+        if size > self.largest:
+            raise ApiError(413, f"The body is larger than {self.largest // 2**20} MiB, the most that is taken here")
+
+
 class _Endpoint:
     """Answers every request to the API."""
 
@@ -92,22 +115,19 @@ class _Endpoint:
         self._handlers = load_handlers(self._document.operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         try:
             response = await self._answer(request)
-        except ApiError as error:
-            response = JsonResponse({"error": error.message}, error.status)
         except ClientDisconnect:
             return
-        except Exception:
-            _logger.exception("%s %s failed inside the emulator", request.method, request.url.path)
-            response = JsonResponse({"error": "The emulator failed; its log says why"}, 500)
+        except Exception as error:
+            response = failure(request, error)
         finally:
             await request.close()
         _allow_origin(request, response)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: _Request) -> Response:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return self._preflight(request.headers.get("origin", ""))
         base, operation, path_arguments = self._document.find(
@@ -181,7 +201,7 @@ def _origin(request: Request) -> str:
     return f"{request.scope['scheme']}://{request.headers.get('host') or address}"
 
 
-async def _read_body(request: Request, body: Body) -> dict[str, Any]:
+async def _read_body(request: _Request, body: Body) -> dict[str, Any]:
     if "multipart/form-data" in body.media_types:
         return await _read_form(request, body)
     raw = await request.body()
@@ -200,7 +220,8 @@ async def _read_body(request: Request, body: Body) -> dict[str, Any]:
     return {"data": data}
 
 
-async def _read_form(request: Request, body: Body) -> dict[str, Any]:
+async def _read_form(request: _Request, body: Body) -> dict[str, Any]:
+    request.largest = LARGEST_FORM
     try:
         form: Mapping[str, str | UploadFile] = await request.form()
     except MultiPartException as error:

@@ -6,6 +6,7 @@ has them. A ``zip`` in a version is the path of its package in the file.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import zipfile
@@ -15,14 +16,15 @@ from typing import Any
 
 import yaml
 
+from ubiops.emulator.execution.packages import BROKEN, find_bomb
 from ubiops.emulator.store import now
 
 _FORMAT = "v1.0"
 _ROOT = "export"
-_LARGEST_DESCRIPTION = 10 * 2**20
+_LARGEST_DESCRIPTIONS = 10 * 2**20
 _LARGEST_PACKAGE = 2 * 2**30
 _CHUNK = 2**20
-_BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, UnicodeDecodeError, yaml.YAMLError)
+_BROKEN = (*BROKEN, yaml.YAMLError)
 
 _PREFIXED = ("name", "description", "labels", "environment_variables")
 """What the files name after the kind: ``deployment_labels``, ``version_labels``."""
@@ -103,6 +105,8 @@ def read_bundle(path: Path) -> Contents:
     """
     try:
         with zipfile.ZipFile(path) as bundle:
+            if bomb := find_bomb(bundle.infolist()):
+                raise BundleError(f"The file {bomb}")
             return _read(bundle)
     except _BROKEN as error:
         raise BundleError(f"The file can't be read: {error}") from error
@@ -144,11 +148,16 @@ def _read(bundle: zipfile.ZipFile) -> Contents:
     root = _root(bundle)
     paths = [name.removeprefix(root) for name in bundle.namelist() if name.startswith(root)]
 
+    descriptions = [entry for entry in bundle.infolist() if re.search(r"\.ya?ml$", entry.filename)]
+    _check_size(sum(entry.file_size for entry in descriptions))
+    unfolded = 0.0
+
     def load(path: str) -> Any:
-        entry = bundle.getinfo(root + path)
-        if entry.file_size > _LARGEST_DESCRIPTION:
-            raise BundleError(f"{path} is larger than {_LARGEST_DESCRIPTION // 2**20} MB")
-        return yaml.safe_load(bundle.read(entry).decode())
+        nonlocal unfolded
+        data = yaml.safe_load(bundle.read(root + path).decode())
+        unfolded += _unfolded_size(data, {})
+        _check_size(unfolded)
+        return data
 
     info = load("info.yaml")
     if not isinstance(info, dict) or info.get("format_spec") != _FORMAT:
@@ -171,6 +180,24 @@ def _read(bundle: zipfile.ZipFile) -> Contents:
                         _add(item["versions"], version, settings, version_file)
                 _add(contents[f"{kind}s"], name, item, path)
     return contents
+
+
+def _check_size(size: float) -> None:
+    if size > _LARGEST_DESCRIPTIONS:
+        limit = _LARGEST_DESCRIPTIONS // 2**20
+        raise BundleError(f"The descriptions are larger than {limit} MiB, with what their aliases stand for")
+
+
+def _unfolded_size(value: Any, known: dict[int, float]) -> float:
+    """The characters and values of YAML, where each alias counts as what it stands for."""
+    if not isinstance(value, (list, dict)):
+        return len(value) if isinstance(value, str) else 1
+    if id(value) not in known:
+        # Met again before it is counted, it is in itself.
+        known[id(value)] = math.inf
+        items = value.values() if isinstance(value, dict) else value
+        known[id(value)] = len(value) + sum(_unfolded_size(item, known) for item in items)
+    return known[id(value)]
 
 
 def _add(items: dict[str, Any], name: str, item: Any, path: str) -> None:

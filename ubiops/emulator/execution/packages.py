@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import event
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from ubiops.deployment_package import PackageError
 from ubiops.package_format import MAXIMUM_UNPACKED_SIZE, leads_out
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
 """What zipfile raises for zips that are damaged, encrypted, of an unknown method, or with impossible names."""
 
 
@@ -65,14 +66,40 @@ class Packages:
         self._directory.mkdir()
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Delete a file or directory that couldn't be written to its end."""
+    try:
+        yield
+    except BaseException:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def find_bomb(entries: Iterable[zipfile.ZipInfo]) -> str | None:
+    """Why a zip may take too much disk or memory to be unpacked, to follow its name; None if it doesn't."""
+    size = 0
+    for entry in entries:
+        # zipfile unpacks what it reads at once by the other methods: gigabytes from a few KB.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return f"has {entry.filename} compressed by another method than deflate"
+        size += entry.file_size
+    if size > MAXIMUM_UNPACKED_SIZE:
+        return f"takes more than {MAXIMUM_UNPACKED_SIZE // 2**30} GiB when unpacked"
+    return None
+
+
 def _unpack(archive: Path, directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     try:
-        with zipfile.ZipFile(archive) as package:
+        with whole(directory), zipfile.ZipFile(archive) as package:
             _check(package.infolist())
             package.extractall(directory)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise PackageError(f"The package can't be unpacked: {error}") from error
 
 
@@ -80,5 +107,5 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         if leads_out(entry.filename):
             raise PackageError(f"The package has an entry that leads out of it: {entry.filename}")
-    if sum(entry.file_size for entry in entries) > MAXIMUM_UNPACKED_SIZE:
-        raise PackageError(f"The package takes more than {MAXIMUM_UNPACKED_SIZE // 2**30} GiB when unpacked")
+    if bomb := find_bomb(entries):
+        raise PackageError(f"The package {bomb}")

@@ -14,6 +14,7 @@ from ubiops.emulator.bundle import Contents, version_path, write_bundle
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
+from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.deployments import deployments_get
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
@@ -170,7 +171,8 @@ async def run_export(engine: Engine, id: str) -> None:
             context = Context(session, engine, transfer.created_by)
             contents, packages = _collect(context, transfer.project, transfer.contents)
         path = engine.packages.archive(id)
-        await asyncio.to_thread(write_bundle, path, contents, packages)
+        with whole(path):
+            await asyncio.to_thread(write_bundle, path, contents, packages)
         if not change(engine, id, status="completed", contents=contents, size=path.stat().st_size):
             path.unlink()
     except ApiError as error:

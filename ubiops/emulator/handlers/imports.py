@@ -23,6 +23,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.document import load_document
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.execution.engine import Engine
+from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.deployments import deployments_create
 from ubiops.emulator.handlers.exports import (
     OBJECT_SETTINGS,
@@ -80,10 +81,12 @@ async def imports_create(
         if export.status != "completed":
             raise invalid(f"export_id: the export is {export.status}; only a completed one can be imported")
         context.session.commit()
-        await asyncio.to_thread(shutil.copyfile, context.engine.packages.archive(export.id), target)
+        with whole(target):
+            await asyncio.to_thread(shutil.copyfile, context.engine.packages.archive(export.id), target)
     elif isinstance(file, UploadFile):
         context.session.commit()
-        await asyncio.to_thread(_keep, file.file, target)
+        with whole(target):
+            await asyncio.to_thread(_keep, file.file, target)
     elif import_link:
         _check_link(import_link)
     else:
@@ -168,7 +171,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def _fetch(link: str, target: Path) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
     try:
-        with opener.open(link, timeout=_LINK_TIMEOUT) as response, target.open("wb") as copy:
+        with opener.open(link, timeout=_LINK_TIMEOUT) as response, whole(target), target.open("wb") as copy:
             while chunk := response.read(_CHUNK):
                 copy.write(chunk)
                 if copy.tell() > _LARGEST_FILE:

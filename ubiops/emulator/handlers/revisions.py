@@ -14,6 +14,7 @@ from starlette.responses import FileResponse
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.store import Build, Revision, Version, new_id, now
@@ -37,7 +38,7 @@ async def revisions_file_upload(
         raise not_found(
             f"The template '{template_deployment_id}' was not found: the emulator has none; give file or a source"
         )
-    try:
+    with whole(target):
         if isinstance(file, UploadFile):
             context.session.commit()
             await asyncio.to_thread(_keep, file, target)
@@ -50,9 +51,6 @@ async def revisions_file_upload(
             raise invalid("Give the package as the form field file, or source_deployment together with source_version")
         # Looked up again: it may have been deleted meanwhile.
         return create_revision(context, find_version(context, project_name, deployment_name, version), revision_id)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
 
 
 def _keep(file: UploadFile, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from urllib.parse import unquote
 
 from sqlalchemy import select
@@ -12,12 +11,10 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ubiops.emulator.errors import ApiError, invalid, not_found
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.responses import failure
 from ubiops.emulator.storage.contents import BLOCK, PARTS, PATH, Storage
 from ubiops.emulator.storage.queries import find_file
 from ubiops.emulator.store import Bucket, Part, Store, Upload
-
-_logger = logging.getLogger(__name__)
 
 
 class ContentResponse(FileResponse):
@@ -53,13 +50,10 @@ class StorageEndpoint:
         request = Request(scope, receive)
         try:
             response = await self._answer(request)
-        except ApiError as error:
-            response = JsonResponse({"error": error.message}, error.status)
         except ClientDisconnect:
             return
-        except Exception:
-            _logger.exception("%s %s failed inside the emulator", request.method, request.url.path)
-            response = JsonResponse({"error": "The emulator failed; its log says why"}, 500)
+        except Exception as error:
+            response = failure(request, error)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
