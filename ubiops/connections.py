@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import math
 import queue
 import re
@@ -36,31 +35,18 @@ _BODILESS = frozenset({*range(100, 200), 204, 304})
 _UNCLEAR = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
 
 
-class _Incoming(io.RawIOBase):
+class _Incoming(socket.SocketIO):
     """What a socket receives until a call's time is over, however slowly it drips."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline | None) -> None:
-        self._sock = sock
-        self._raw = raw
-        self._deadline = deadline
-        self.ended = False
-
-    def readable(self) -> bool:
-        return True
+    deadline: Deadline | None = None
+    ended = False
 
     def readinto(self, buffer: Any) -> int | None:
         if self.ended:
             return None
-        if self._deadline is not None:
-            self._sock.settimeout(self._deadline.patience())
-        return self._raw.readinto(buffer)
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+        if self.deadline is not None:
+            self._sock.settimeout(self.deadline.patience())  # type: ignore[attr-defined]
+        return super().readinto(buffer)
 
 
 class _Lines:
@@ -97,11 +83,14 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._sock = sock
-        deadline = current.deadline
-        # Not a test double's file, which has neither time nor buffer.
-        if isinstance(self.fp, io.BufferedReader):
-            limited = deadline if deadline is not None and deadline.end != math.inf else None
-            self.fp = io.BufferedReader(_Incoming(sock, self.fp.detach(), limited))
+        raw = getattr(self.fp, "raw", None)
+        # Not a test double's file, which has no time.
+        if type(raw) is socket.SocketIO:
+            # The socket makes it itself: this only gains a deadline and an end.
+            raw.__class__ = _Incoming
+            deadline = current.deadline
+            if deadline is not None and deadline.end != math.inf:
+                raw.deadline = deadline  # type: ignore[attr-defined]
 
     def begin(self) -> None:
         file = self.fp
@@ -171,10 +160,23 @@ class _Answer(http.client.HTTPResponse):
 
     def _has_surplus(self) -> bool:
         """Whether more was read than the answer; what is still unread makes the pool drop the connection."""
-        if not isinstance(self.fp, io.BufferedReader) or not isinstance(self.fp.raw, _Incoming):
+        raw = getattr(self.fp, "raw", None)
+        if not isinstance(raw, _Incoming):
             return False
-        self.fp.raw.ended = True
-        return bool(self.fp.peek(1)) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
+        if isinstance(self._sock, socket.socket):
+            raw.ended = True
+            return bool(self.fp.peek(1)) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
+        # TLS within a proxy's TLS holds back what only reading shows.
+        timeout, raw.deadline = self._sock.gettimeout(), None
+        self._sock.settimeout(0)
+        try:
+            return bool(self.fp.peek(1))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except (OSError, ValueError):
+            return True
+        finally:
+            self._sock.settimeout(timeout)
 
 
 class RawResponse(urllib3.HTTPResponse):
@@ -310,7 +312,8 @@ class _Connection(HTTPConnection):
         response = super().getresponse()
         # urllib3 makes its responses itself: these only gain methods.
         response.__class__ = RawResponse
-        response.deadline = current.deadline  # type: ignore[attr-defined]
+        if current.deadline is not None and current.deadline.end != math.inf:
+            response.deadline = current.deadline  # type: ignore[attr-defined]
         return response  # type: ignore[return-value]
 
 
