@@ -15,7 +15,7 @@ import resource
 import shutil
 import socket
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import urllib3
+from sqlalchemy import event
 
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
@@ -379,3 +380,22 @@ def test_a_full_disk_fails_a_build_and_an_export(
 
 def _raise_full(*_arguments: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_of_the_database_is_507(emulator: Emulator, project: TestProject) -> None:
+    engine = emulator._store.new_session.kw["bind"]
+
+    def limit(pages: int) -> Callable[[Any, object, object], None]:
+        return lambda connection, _record, _proxy: connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    fields = [{"name": f"field{number}", "data_type": "double"} for number in range(10_000)]
+    # SQLite's own bound, which it meets as it meets the end of a disk; 1 stands for the size that it has.
+    full, free = limit(1), limit(2**30)
+    event.listen(engine, "checkout", full)
+    with pytest.raises(ubiops.ApiException, match="no room left on its disk") as caught:
+        project.create_deployment(input_fields=fields)
+    assert caught.value.status == 507
+    assert project.api.deployments_list("lab") == []
+    event.remove(engine, "checkout", full)
+    event.listen(engine, "checkout", free)
+    assert project.create_deployment(input_fields=fields).name == "model"
