@@ -108,10 +108,17 @@ class _Answer(http.client.HTTPResponse):
 
     def _check_framing(self) -> None:
         headers = self.headers
-        if any(isinstance(defect, _UNCLEAR) for defect in headers.defects):
+        if headers.defects and any(isinstance(defect, _UNCLEAR) for defect in headers.defects):
             raise http.client.HTTPException("a line among the headers is none")
-        lengths = {value.strip() for line in headers.get_all("Content-Length", ()) for value in line.split(",")}
-        coding = ", ".join(headers.get_all("Transfer-Encoding", ()))
+        lengths: set[str] = set()
+        codings: list[str] = []
+        # In one pass: asking for either by its name takes longer than all else that is done here.
+        for name, value in headers.raw_items():
+            if len(name) == 14 and name.lower() == "content-length":
+                lengths.update(one.strip() for one in value.split(","))
+            elif len(name) == 17 and name.lower() == "transfer-encoding":
+                codings.append(value)
+        coding = ", ".join(codings)
         if self.status == 101 or (coding and (lengths or self.version == 10)):
             self.will_close = True
         if self.status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
