@@ -290,7 +290,8 @@ def test_a_default_gives_way_to_a_value(server: Server, api: ubiops.CoreApi) -> 
 
 @pytest.mark.parametrize("name", sorted(bodies("post") - bodies("patch")))
 def test_every_body_that_creates_has_the_defaults_of_the_document(name: str) -> None:
-    required = schemas()[name].get("required", [])
+    required = {*schemas()[name].get("required", [])}
+    required |= {key for key, schema in properties(name).items() if "x-required-unless" in schema}
     given = {key: value for key, value in filled(name).items() if key in required}
     defaults = {key: schema["default"] for key, schema in properties(name).items() if "default" in schema}
     sent = ubiops.ApiClient().sanitize_for_serialization(getattr(models, name)(**given))

@@ -80,7 +80,7 @@ def test_the_error_is_also_the_one_of_urllib3(case: str, method: str, tls: Any) 
         with pytest.raises(HTTPError) as expected:
             manager.request(method, url, body=body, timeout=urllib3.Timeout(*TIMEOUT))
         manager.clear()
-        configuration = ubiops.Configuration(url)
+        configuration = ubiops.Configuration(f"{url}/v2.1" if proxy else url)
         configuration.proxy, configuration.retries = proxy, 0
         headers = {"Content-Type": "application/octet-stream"}
         with ubiops.ApiClient(configuration) as client, pytest.raises(ApiConnectionError) as caught:

@@ -257,7 +257,7 @@ class TestAnswers:
         assert api.projects_delete("p") is None  # type: ignore[func-returns-value]
 
     def test_any_success_will_do(self, server: Server, api: ubiops.CoreApi) -> None:
-        for status in (200, 201, 202, 206):
+        for status in (200, 201, 202, 203):
             server.default = Answer.json({"name": "p"}, status)
             assert api.projects_get("p").name == "p"
 
