@@ -444,7 +444,7 @@ def test_a_batch_is_run_and_collected(project: TestProject) -> None:
 
 def test_faulty_batches_are_refused_whole(project: TestProject) -> None:
     make_pipeline(project)
-    for data in ([{"x": 1}, {"x": "a"}], [], [{"x": 1}] * 101, [[{"x": 1}]]):
+    for data in ([{"x": 1}, {"x": "a"}], [], [{"x": 1}] * 251, [[{"x": 1}]]):
         with pytest.raises(ApiException) as caught:
             project.api.batch_pipeline_requests_create("lab", "line", data)
         assert caught.value.status == 400
@@ -459,7 +459,7 @@ def test_collecting_and_deleting_is_all_or_nothing(project: TestProject) -> None
     ids = [request.id for request in project.api.batch_pipeline_requests_create("lab", "line", [{"x": 1}] * 3)]
     finished(project, ids)
     for act in (project.api.pipeline_requests_batch_get, project.api.pipeline_requests_batch_delete):
-        for asked, status in (([*ids, "nothing"], 404), (["a"] * 101, 400), ([], 400)):
+        for asked, status in (([*ids, "nothing"], 404), (["a"] * 251, 400), ([], 400)):
             with pytest.raises(ApiException) as caught:
                 act("lab", "line", asked)
             assert caught.value.status == status

@@ -52,7 +52,7 @@ def test_the_columns_are_the_fields_in_the_order_of_the_api(name: str) -> None:
 def test_what_the_client_does_not_know_stands_in_the_last_columns() -> None:
     items = [models.Status.from_wire({"status": "ok", "region": "eu"}), models.Status.from_wire({"status": "slow"})]
     frame = to_dataframe(items)
-    assert list(frame.columns) == ["status", "region"]
+    assert list(frame.columns) == ["status", "reason", "region"]
     assert values(frame["region"]) == ["eu", None]
 
 
