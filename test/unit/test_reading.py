@@ -36,8 +36,9 @@ def read(server: Server, api: ubiops.CoreApi, **fields: Any) -> models.Deploymen
 
 @pytest.mark.parametrize("name", sorted(schemas()))
 def test_every_field_is_read(name: str) -> None:
+    given = filled(name)
     model = getattr(models, name).from_wire(filled(name))
-    expected = {key: _read(schema, filled(name)[key]) for key, schema in properties(name).items() if key in filled(name)}
+    expected = {key: _read(schema, given[key]) for key, schema in properties(name).items() if key in given}
     assert {key: _plain(getattr(model, key)) for key in expected} == expected
     assert model.additional_properties == {}
 
