@@ -4,7 +4,7 @@
         ubiops_api.projects_create({"name": "lab", "organization_name": "emulator"})
         ...
 
-They need the extra ``ubiops[emulator]``. Not part of `ubiops.emulator`, since pytest loads this module wherever
+They need the packages of the extra ``emulator``. Not part of `ubiops.emulator`, since pytest loads this module wherever
 `ubiops` is installed, and there it must neither fail without the extra nor take time.
 """
 

@@ -35,7 +35,7 @@ def check_emulator_names_its_extra() -> None:
         message = str(error)
     else:
         message = "nothing: it imports without its extra"
-    assert "ubiops[emulator]" in message, message
+    assert re.search(r"pip install .*starlette", message), message
 
 
 def check_helpers_name_their_extras() -> None:
@@ -47,7 +47,7 @@ def check_helpers_name_their_extras() -> None:
         message = str(error)
     else:
         message = "nothing: there is a data frame without pandas"
-    assert "ubiops[pandas]" in message, message
+    assert re.search(r"pip install .*pandas", message), message
 
 
 def main() -> None:
