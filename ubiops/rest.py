@@ -222,8 +222,9 @@ class RESTClientObject(Verbs):
             headers = {**headers, "Accept-Encoding": "gzip"}
         opener = self._openers.get(start) or self._opener(start)
         # A call may be made while another one's body is read for sending.
-        outer, current.deadline = current.deadline, deadline
+        outer = current.deadline
         try:
+            current.deadline = deadline
             response = opener.urlopen(
                 method,
                 f"{origin_of(start)}{target}" if isinstance(opener, urllib3.PoolManager) else target,
