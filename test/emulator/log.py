@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import select
 
 from ubiops.emulator import Emulator
-from ubiops.emulator.store import LogLine, Project, timestamp
+from ubiops.emulator.dates import timestamp
+from ubiops.emulator.tables import LogLine, Project
 
 
 def write_log(emulator: Emulator, lines: Iterable[tuple[datetime, str]], level: str = "info") -> None:

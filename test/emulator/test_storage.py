@@ -17,8 +17,9 @@ import urllib3
 import ubiops
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.dates import timestamp
 from ubiops.emulator.storage import contents as storage_contents
-from ubiops.emulator.store import File, timestamp
+from ubiops.emulator.tables import File
 from ubiops.exceptions import ApiException, BadRequestError, NotFoundError
 from ubiops.utils import download_file, upload_file
 

@@ -20,7 +20,7 @@ from test.emulator.pipelines import attach, deployment, make_pipeline
 from test.emulator.project import DOUBLE, TestProject
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
-from ubiops.emulator.store import Blob, DeploymentRequest
+from ubiops.emulator.tables import Blob, DeploymentRequest
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, ServerError
 from ubiops.utils import paginate, upload_file
 

@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from ubiops.emulator import permissions
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError
-from ubiops.emulator.store import (
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import (
     AccessToken,
     Base,
     Organization,
@@ -21,9 +23,7 @@ from ubiops.emulator.store import (
     Role,
     RoleAssignment,
     Schedule,
-    Store,
     User,
-    now,
 )
 from ubiops.emulator.tokens import digest
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sqlalchemy import update
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.store import AuditEvent, Project
+from ubiops.emulator.tables import AuditEvent, Project
 
 ACTIONS = ("create", "update", "delete", "info")
 """``info`` is what is none of the others: a download, an upload."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from ubiops.emulator.dates import now
 from ubiops.emulator.execution.packages import BROKEN, find_bomb
-from ubiops.emulator.store import now
 
 _FORMAT = "v1.0"
 _ROOT = "export"

@@ -11,10 +11,12 @@ from functools import partial
 from sqlalchemy import delete
 
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import timestamp
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers.schedules import due_schedules, log_failure, make_request
-from ubiops.emulator.store import DeploymentRequest, PipelineRequest, Schedule, Store, timestamp
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, Schedule
 
 _logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Dates in requests."""
+"""Moments, as the API reads and writes them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from datetime import datetime, timezone
 from dateutil.parser import isoparse
 
 from ubiops.emulator.errors import invalid
-from ubiops.emulator.store import timestamp
 
 _EARLIEST_YEAR, _LATEST_YEAR = 1970, 9990
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as the API writes it: ISO 8601 in UTC with milliseconds; such texts sort as the moments do."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def now() -> str:
+    """The present moment as the API writes it."""
+    return timestamp(datetime.now(timezone.utc))
 
 
 def parse_date(name: str, text: str) -> datetime:

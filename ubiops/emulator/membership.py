@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ubiops.emulator import permissions
-from ubiops.emulator.store import OrganizationUser, Project, ProjectUser, RoleAssignment
+from ubiops.emulator.tables import OrganizationUser, Project, ProjectUser, RoleAssignment
 
 
 def welcome(session: Session, project: Project) -> None:

@@ -34,7 +34,8 @@ from ubiops.emulator.faults import Faults
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.membership import welcome
 from ubiops.emulator.storage.contents import Storage
-from ubiops.emulator.store import Bucket, Organization, OrganizationUser, Project, Store, User
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Bucket, Organization, OrganizationUser, Project, User
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ubiops.emulator.store import PipelineObject, PipelineVersion
+from ubiops.emulator.tables import PipelineObject, PipelineVersion
 
 START, END = "pipeline_start", "pipeline_end"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import contains_eager
 
-from ubiops.emulator.store import Deployment, Project, Store, Version
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Deployment, Project, Version
 
 _VERSION = (
     select(Version)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from ubiops.emulator.store import AccessToken, User, now, timestamp
+from ubiops.emulator.dates import now, timestamp
+from ubiops.emulator.tables import AccessToken, User
 
 _SIGNED_IN = timedelta(hours=24)
 

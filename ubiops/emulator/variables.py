@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ubiops.emulator.store import Deployment, Project, Variable, Version
+from ubiops.emulator.tables import Deployment, Project, Variable, Version
 
 Owner = Project | Deployment | Version
 """What a variable is defined on."""

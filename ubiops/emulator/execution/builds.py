@@ -13,12 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import PackageError
+from ubiops.emulator.dates import now
 from ubiops.emulator.execution.code import Code
 from ubiops.emulator.execution.instance import Instance
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.requirements import Requirements
-from ubiops.emulator.store import Build, Store, Version, now
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Build, Version
 from ubiops.emulator.targets import Targets
 
 _logger = logging.getLogger(__name__)

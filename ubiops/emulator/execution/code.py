@@ -12,7 +12,8 @@ from ubiops.deployment_package import PackageError, find_root, inherited_environ
 from ubiops.emulator.execution.instance import LogSink, Package
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.requirements import Requirements
-from ubiops.emulator.store import LogLine, Store, Variable, Version
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import LogLine, Variable, Version
 from ubiops.emulator.variables import effective_variables
 from ubiops.package_format import read_variables
 

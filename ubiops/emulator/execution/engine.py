@@ -15,6 +15,7 @@ from sqlalchemy import Update, bindparam, delete, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, PackageError, RequestError, check_data
+from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
 from ubiops.emulator.execution.files import RequestFiles
@@ -27,17 +28,8 @@ from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.storage.contents import Storage
-from ubiops.emulator.store import (
-    DeploymentRequest,
-    InstanceRun,
-    PipelineVersion,
-    Revision,
-    Store,
-    Transfer,
-    Version,
-    now,
-    timestamp,
-)
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import DeploymentRequest, InstanceRun, PipelineVersion, Revision, Transfer, Version
 from ubiops.emulator.targets import Targets
 
 _logger = logging.getLogger(__name__)

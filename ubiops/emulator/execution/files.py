@@ -14,9 +14,11 @@ from uuid import UUID
 from ubiops.deployment_package import DataError, map_files
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.running import RunningRequest
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.storage.queries import check_file_name, find_blob, find_bucket, find_file
-from ubiops.emulator.store import Blob, Store, new_id
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Blob
 from ubiops.emulator.variables import effective_variables
 
 SCHEME = "ubiops-file://"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from ubiops.emulator.execution.running import RunningRequest
-from ubiops.emulator.store import Measurement
+from ubiops.emulator.tables import Measurement
 
 _TABLE: Any = Measurement.__table__
 _KEY = {column.name for column in _TABLE.primary_key}

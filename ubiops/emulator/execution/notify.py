@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ubiops.emulator.store import LogLine, NotificationGroup
+from ubiops.emulator.tables import LogLine, NotificationGroup
 
 
 def notify(session: Session, project_id: str, group_name: str | None, text: str, **place: Any) -> None:

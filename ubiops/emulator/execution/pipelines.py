@@ -20,23 +20,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, check_data
+from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.expressions import ExpressionError, evaluate
 from ubiops.emulator.execution.measure import add_measurement, seconds_between, volume
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
-from ubiops.emulator.store import (
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import (
     Deployment,
     DeploymentRequest,
     Pipeline,
     PipelineObject,
     PipelineRequest,
     PipelineVersion,
-    Store,
     Version,
-    now,
-    timestamp,
 )
 
 _logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ubiops.emulator.store import Version
+from ubiops.emulator.tables import Version
 
 
 @dataclass(slots=True)

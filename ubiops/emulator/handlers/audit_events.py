@@ -13,7 +13,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_pipeline, find_project
 from ubiops.emulator.handlers.resource import serves
-from ubiops.emulator.store import AuditEvent, Deployment, Pipeline, Project
+from ubiops.emulator.tables import AuditEvent, Deployment, Pipeline, Project
 
 _DEFAULT_LIMIT = 50
 

@@ -8,14 +8,15 @@ from sqlalchemy import select
 from starlette.datastructures import UploadFile
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_moment
+from ubiops.emulator.dates import now, parse_moment
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import record
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.storage.contents import BLOB_TTL
 from ubiops.emulator.storage.endpoint import ContentResponse
 from ubiops.emulator.storage.queries import find_blob
-from ubiops.emulator.store import Blob, new_id, now
+from ubiops.emulator.tables import Blob
 
 _DEFAULT_RANGE = -50
 _LONGEST_TTL = 100 * 365 * 86400

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.storage.queries import LAST, files_of, find_bucket
-from ubiops.emulator.store import Bucket, now
+from ubiops.emulator.tables import Bucket
 
 _WEEK = 604800
 _LONGEST_TTL = 100 * 365 * 86400

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from ubiops.emulator.context import Context
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.handlers.resource import find
-from ubiops.emulator.store import Build
+from ubiops.emulator.tables import Build
 
 
 def builds_list(context: Context, project_name: str, deployment_name: str, version: str) -> list[dict[str, Any]]:

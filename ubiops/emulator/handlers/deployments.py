@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.fields import Fields, check_fields, without_widgets
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version_of
@@ -22,7 +23,7 @@ from ubiops.emulator.handlers.rules import (
     parse_labels,
 )
 from ubiops.emulator.handlers.schedules import refuse_scheduled_deployment
-from ubiops.emulator.store import Deployment, PipelineVersion, Project, Version, now
+from ubiops.emulator.tables import Deployment, PipelineVersion, Project, Version
 
 
 def deployments_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:

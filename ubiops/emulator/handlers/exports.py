@@ -21,7 +21,7 @@ from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.versions import deployment_versions_get
-from ubiops.emulator.store import Deployment, Pipeline, PipelineVersion, Project, Transfer, Version
+from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Project, Transfer, Version
 from ubiops.emulator.variables import Owner, own_variables
 
 _logger = logging.getLogger(__name__)

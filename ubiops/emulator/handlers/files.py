@@ -16,7 +16,7 @@ from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.storage.queries import LAST, check_file_name, files_of, find_bucket, find_file
-from ubiops.emulator.store import Bucket, File, Part, Upload
+from ubiops.emulator.tables import Bucket, File, Part, Upload
 
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 1000
 _MOST_PARTS = 10_000

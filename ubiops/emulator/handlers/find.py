@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.handlers.resource import find
-from ubiops.emulator.store import Deployment, Organization, Pipeline, PipelineVersion, Project, User, Version
+from ubiops.emulator.tables import Deployment, Organization, Pipeline, PipelineVersion, Project, User, Version
 
 
 def find_caller(context: Context) -> User:

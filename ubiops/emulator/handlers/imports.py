@@ -52,7 +52,8 @@ from ubiops.emulator.handlers.pipelines import pipelines_create
 from ubiops.emulator.handlers.revisions import create_revision
 from ubiops.emulator.handlers.variables import create_variable
 from ubiops.emulator.handlers.versions import deployment_versions_create
-from ubiops.emulator.store import Transfer, new_id
+from ubiops.emulator.ids import new_id
+from ubiops.emulator.tables import Transfer
 
 _logger = logging.getLogger(__name__)
 

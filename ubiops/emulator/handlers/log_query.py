@@ -11,7 +11,7 @@ from lark.exceptions import LarkError, VisitError
 from sqlalchemy import ColumnElement, not_
 
 from ubiops.emulator.errors import ApiError, invalid
-from ubiops.emulator.store import LogLine
+from ubiops.emulator.tables import LogLine
 
 _LONGEST = 5000
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Select, select, tuple_
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_date
+from ubiops.emulator.dates import parse_date, timestamp
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.log_query import read_query
-from ubiops.emulator.store import Deployment, LogLine, Pipeline, PipelineVersion, Project, Version, timestamp
+from ubiops.emulator.tables import Deployment, LogLine, Pipeline, PipelineVersion, Project, Version
 
 _DEFAULT_RANGE = -21600
 _LONGEST_RANGE = 86400

@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_date
+from ubiops.emulator.dates import parse_date, timestamp
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.measure import VALUES
 from ubiops.emulator.handlers.find import find_organization, find_project
 from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
-from ubiops.emulator.store import (
+from ubiops.emulator.tables import (
     Bucket,
     Deployment,
     InstanceRun,
@@ -30,7 +30,6 @@ from ubiops.emulator.store import (
     Project,
     User,
     Version,
-    timestamp,
 )
 
 _MOST_INTERVALS = 50_000

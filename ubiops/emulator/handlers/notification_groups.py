@@ -10,7 +10,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find, free_name, record
-from ubiops.emulator.store import (
+from ubiops.emulator.tables import (
     Deployment,
     DeploymentRequest,
     NotificationGroup,

@@ -9,11 +9,12 @@ from sqlalchemy import delete, func, select
 
 from ubiops.emulator.access import ADMIN
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.handlers.find import find_caller, find_organization
 from ubiops.emulator.handlers.resource import free_name
 from ubiops.emulator.handlers.rules import check_email, check_name
-from ubiops.emulator.store import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User, now
+from ubiops.emulator.tables import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User
 
 _FREE = "free"
 

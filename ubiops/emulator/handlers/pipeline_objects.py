@@ -20,8 +20,9 @@ from ubiops.emulator.handlers.find import (
     find_version_of,
 )
 from ubiops.emulator.handlers.rules import check_name
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.shapes import END, START, Fields, Shape, shape_of, shapes_of
-from ubiops.emulator.store import Pipeline, PipelineObject, PipelineVersion, new_id
+from ubiops.emulator.tables import Pipeline, PipelineObject, PipelineVersion
 
 _DATA_TYPES = ("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file")
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
@@ -25,7 +26,7 @@ from ubiops.emulator.handlers.request_filters import (
 )
 from ubiops.emulator.handlers.resource import serves
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.store import DeploymentRequest, PipelineRequest, PipelineVersion, now
+from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, PipelineVersion
 
 R = TypeVar("R")
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
@@ -28,7 +29,7 @@ from ubiops.emulator.handlers.rules import (
 )
 from ubiops.emulator.handlers.schedules import delete_schedules
 from ubiops.emulator.handlers.variables import inherited_variables
-from ubiops.emulator.store import Deployment, Pipeline, PipelineRequest, PipelineVersion, Version, now
+from ubiops.emulator.tables import Deployment, Pipeline, PipelineRequest, PipelineVersion, Version
 
 _MAXIMUM_RETENTION = 2419200
 _DEFAULTS: dict[str, Any] = {

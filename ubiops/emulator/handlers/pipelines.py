@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.fields import Fields, check_fields, without_widgets
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version_of, find_project
@@ -16,7 +17,7 @@ from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.handlers.schedules import delete_schedules
-from ubiops.emulator.store import Pipeline, PipelineRequest, PipelineVersion, Project, now
+from ubiops.emulator.tables import Pipeline, PipelineRequest, PipelineVersion, Project
 
 
 def pipelines_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:

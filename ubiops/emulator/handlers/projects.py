@@ -9,12 +9,13 @@ from sqlalchemy import ColumnElement, or_, select
 from ubiops.emulator.access import ADMIN
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_labels, check_name, has_label, parse_labels
 from ubiops.emulator.membership import welcome
-from ubiops.emulator.store import (
+from ubiops.emulator.tables import (
     Bucket,
     Deployment,
     Organization,
@@ -27,7 +28,6 @@ from ubiops.emulator.store import (
     Transfer,
     User,
     Version,
-    now,
 )
 
 _MOST_CREDITS = 10**12

@@ -6,7 +6,7 @@ from sqlalchemy import and_, or_, select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid
-from ubiops.emulator.store import Deployment, Pipeline, PipelineObject, PipelineVersion, Version
+from ubiops.emulator.tables import Deployment, Pipeline, PipelineObject, PipelineVersion, Version
 
 
 def refuse_if_referenced(context: Context, resource: Deployment | Version | Pipeline | PipelineVersion) -> None:

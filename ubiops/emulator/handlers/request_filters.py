@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import invalid, not_found
-from ubiops.emulator.store import DeploymentRequest, PipelineRequest
+from ubiops.emulator.tables import DeploymentRequest, PipelineRequest
 
 _SHORTEST_TIMEOUT = 10
 DEFAULT_LIMIT = 50

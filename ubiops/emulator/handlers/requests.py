@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import find_pipeline_version
@@ -29,17 +30,9 @@ from ubiops.emulator.handlers.request_filters import (
     filtered,
 )
 from ubiops.emulator.handlers.resource import find, serves
+from ubiops.emulator.ids import new_ids
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.store import (
-    Deployment,
-    DeploymentRequest,
-    Pipeline,
-    PipelineRequest,
-    PipelineVersion,
-    Version,
-    new_ids,
-    now,
-)
+from ubiops.emulator.tables import Deployment, DeploymentRequest, Pipeline, PipelineRequest, PipelineVersion, Version
 
 R = TypeVar("R")
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found, taken
-from ubiops.emulator.store import (
+from ubiops.emulator.tables import (
     Base,
     Blob,
     Bucket,

@@ -13,11 +13,13 @@ from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.handlers.resource import find, record
-from ubiops.emulator.store import Build, Revision, Version, new_id, now
+from ubiops.emulator.ids import new_id
+from ubiops.emulator.tables import Build, Revision, Version
 from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
 

@@ -14,7 +14,7 @@ from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.permissions import ALIASES, DEFAULT_ROLE_NAMES, DEFAULT_ROLES, PERMISSIONS, default_role_id
-from ubiops.emulator.store import Project, ProjectUser, Role, RoleAssignment, User
+from ubiops.emulator.tables import Project, ProjectUser, Role, RoleAssignment, User
 
 _ASSIGNEE_TYPES = ("user", "deployment")
 _RESOURCE_TYPES = ("project", "deployment", "pipeline", "bucket")

@@ -23,7 +23,7 @@ from ubiops.emulator.handlers.pipeline_requests import queue_pipeline_requests
 from ubiops.emulator.handlers.requests import queue_requests
 from ubiops.emulator.handlers.resource import find, free_name, record
 from ubiops.emulator.handlers.rules import check_description, check_labels, check_name, has_label, parse_labels
-from ubiops.emulator.store import Deployment, LogLine, Pipeline, PipelineVersion, Project, Schedule, Version
+from ubiops.emulator.tables import Deployment, LogLine, Pipeline, PipelineVersion, Project, Schedule, Version
 
 _SHORTEST_TIMEOUT, _DEFAULT_TIMEOUT, _LONGEST_TIMEOUT = 10, 14400, 172800
 _TYPES = ("deployment", "pipeline")

@@ -10,11 +10,12 @@ from sqlalchemy import delete, select
 
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_moment
+from ubiops.emulator.dates import now, parse_moment
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find
-from ubiops.emulator.store import Project, RoleAssignment, User, new_id, now
+from ubiops.emulator.ids import new_id
+from ubiops.emulator.tables import Project, RoleAssignment, User
 from ubiops.emulator.tokens import digest, new_token
 
 _MAXIMUM_NAME = 256

@@ -13,7 +13,7 @@ from ubiops.emulator.errors import ApiError, invalid, not_found, taken
 from ubiops.emulator.handlers.find import find_caller, find_project
 from ubiops.emulator.handlers.organizations import check_not_last_admin, remove_from_projects
 from ubiops.emulator.handlers.rules import check_email
-from ubiops.emulator.store import OrganizationUser, Project, ProjectUser, RoleAssignment, User
+from ubiops.emulator.tables import OrganizationUser, Project, ProjectUser, RoleAssignment, User
 from ubiops.emulator.tokens import hash_password, is_password, sign_in
 
 _TYPES = {"user": User.project_id.is_(None), "service_user": User.project_id.is_not(None)}

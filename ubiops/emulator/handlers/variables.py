@@ -13,7 +13,7 @@ from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version, find_version_of
 from ubiops.emulator.handlers.resource import find, free_name, record, serves
 from ubiops.emulator.handlers.rules import check_variable_name
-from ubiops.emulator.store import Deployment, Project, Variable, Version
+from ubiops.emulator.tables import Deployment, Project, Variable, Version
 from ubiops.emulator.variables import Owner, effective_variables, level, own_variables
 
 R = TypeVar("R")

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
+from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_version
 from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, choose_instance_type
@@ -23,7 +24,7 @@ from ubiops.emulator.handlers.rules import (
     parse_labels,
 )
 from ubiops.emulator.handlers.schedules import refuse_scheduled_version
-from ubiops.emulator.store import Build, Deployment, Version, now
+from ubiops.emulator.tables import Build, Deployment, Version
 
 # The service has those up to 3.10. Code runs on this Python whatever the name says, so its own name is one too.
 _PYTHONS = [f"python3.{minor}" for minor in range(6, max(10, sys.version_info.minor) + 1)]

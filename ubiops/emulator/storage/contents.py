@@ -25,9 +25,12 @@ from urllib.parse import quote, urlencode
 from sqlalchemy import Select, delete, event, select
 from sqlalchemy.orm import Session
 
+from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.errors import ApiError
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.storage.queries import all_files_of, files_of, oldest_of
-from ubiops.emulator.store import Blob, Bucket, File, Part, Project, Store, Upload, new_id, now, timestamp
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Blob, Bucket, File, Part, Project, Upload
 
 URL_LIFETIME = 3600
 """Seconds that a signed URL can be used."""

@@ -14,7 +14,8 @@ from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.responses import failure
 from ubiops.emulator.storage.contents import BLOCK, PARTS, PATH, Storage
 from ubiops.emulator.storage.queries import find_file
-from ubiops.emulator.store import Bucket, Part, Store, Upload
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import Bucket, Part, Upload
 
 
 class ContentResponse(FileResponse):

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta, timezone
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.errors import invalid, not_found
-from ubiops.emulator.store import Blob, Bucket, File, now, timestamp
+from ubiops.emulator.tables import Blob, Bucket, File
 
 LAST = "\U0010ffff"
 """The last of all characters: what begins with a text sorts before the text with this behind it."""

@@ -1,0 +1,20 @@
+"""The ids of what is made."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+
+def new_id() -> str:
+    """A fresh UUID."""
+    return str(uuid.uuid4())
+
+
+def new_ids(number: int) -> list[str]:
+    """Fresh UUIDs that begin with the present millisecond (version 7), so that an index takes them side by side."""
+    head, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10 * number).hex()
+    start = f"{head[:8]}-{head[8:]}-7"
+    parts = (noise[index : index + 20] for index in range(0, len(noise), 20))
+    return [f"{start}{part[:3]}-{'89ab'[int(part[3], 16) % 4]}{part[4:7]}-{part[7:19]}" for part in parts]

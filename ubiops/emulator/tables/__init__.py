@@ -1,0 +1,53 @@
+"""The tables of the emulator's database."""
+
+from ubiops.emulator.tables.accounts import (
+    AccessToken,
+    Organization,
+    OrganizationUser,
+    Project,
+    ProjectUser,
+    Role,
+    RoleAssignment,
+    User,
+)
+from ubiops.emulator.tables.base import Base
+from ubiops.emulator.tables.deployments import Build, Deployment, Revision, Variable, Version
+from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement
+from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
+from ubiops.emulator.tables.requests import DeploymentRequest, NotificationGroup, PipelineRequest, Schedule
+from ubiops.emulator.tables.storage import Blob, Bucket, File, Part, Upload
+from ubiops.emulator.tables.transfers import Transfer
+
+__all__ = [
+    "AccessToken",
+    "AuditEvent",
+    "Base",
+    "Blob",
+    "Bucket",
+    "Build",
+    "Deployment",
+    "DeploymentRequest",
+    "File",
+    "InstanceRun",
+    "LogLine",
+    "Measurement",
+    "NotificationGroup",
+    "Organization",
+    "OrganizationUser",
+    "Part",
+    "Pipeline",
+    "PipelineObject",
+    "PipelineRequest",
+    "PipelineVersion",
+    "Project",
+    "ProjectUser",
+    "Revision",
+    "Role",
+    "RoleAssignment",
+    "Schedule",
+    "Transfer",
+    "Upload",
+    "User",
+    "Variable",
+    "Version",
+]

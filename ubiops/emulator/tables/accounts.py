@@ -1,0 +1,105 @@
+"""Who works where, and what they may do."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from ubiops.emulator.dates import now
+from ubiops.emulator.tables.base import Base, Identified, Labels, Numbered, OfProject, parent
+
+
+class Organization(Identified, Base):
+    __tablename__ = "organization"
+
+    name: Mapped[str] = mapped_column(unique=True)
+    creation_date: Mapped[str] = mapped_column(default=now)
+    subscription: Mapped[str] = mapped_column(default="free")
+    subscription_end_date: Mapped[str | None]
+
+
+class Project(Identified, Base):
+    __tablename__ = "project"
+
+    organization_id: Mapped[str] = parent("organization.id")
+    name: Mapped[str] = mapped_column(unique=True)
+    creation_date: Mapped[str] = mapped_column(default=now)
+    advanced_permissions: Mapped[bool]
+    credits: Mapped[float | None]
+    suspended: Mapped[bool] = mapped_column(default=False)
+    labels: Mapped[Labels] = mapped_column(default=dict, server_default="{}")
+    organization: Mapped[Organization] = relationship()
+
+
+class User(Numbered, Base):
+    """A person or, with ``project_id``, a service user of a project."""
+
+    __tablename__ = "user"
+
+    email: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str | None]
+    surname: Mapped[str | None]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    password: Mapped[str | None]
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    token: Mapped[str | None] = mapped_column(unique=True)
+    allowed_cors_origins: Mapped[list[str]] = mapped_column(default=list)
+    expiry_date: Mapped[str | None]
+
+
+class AccessToken(Base):
+    """What a person got by signing in."""
+
+    __tablename__ = "access_token"
+
+    token: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = parent("user.id")
+    expiry_date: Mapped[str]
+    user: Mapped[User] = relationship()
+
+
+class OrganizationUser(Base):
+    """That a person is a member of an organization."""
+
+    __tablename__ = "organization_user"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
+    admin: Mapped[bool]
+    join_date: Mapped[str | None] = mapped_column(default=now)
+    user: Mapped[User] = relationship()
+
+
+class ProjectUser(Base):
+    """That a person is a member of a project."""
+
+    __tablename__ = "project_user"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class Role(Numbered, OfProject, Base):
+    """A custom role."""
+
+    __tablename__ = "role"
+    __table_args__ = (Index("role_name", "project_id", "name", unique=True),)
+
+    name: Mapped[str]
+    permissions: Mapped[list[str]]
+
+
+class RoleAssignment(Numbered, OfProject, Base):
+    """That a user or a deployment has a role, on the whole project or on one object in it.
+
+    The objects are kept by their ids, since they can be renamed; where one is gone, so is the assignment.
+    """
+
+    __tablename__ = "role_assignment"
+    __table_args__ = (Index("assignment_order", "project_id", "assignee_id"),)
+
+    role_id: Mapped[str]
+    assignee_id: Mapped[str]
+    assignee_type: Mapped[str]
+    resource_id: Mapped[str]
+    resource_type: Mapped[str]

@@ -1,0 +1,93 @@
+"""Deployments, their versions and what they are built from."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from ubiops.emulator.dates import now
+from ubiops.emulator.tables.base import (
+    Base,
+    Dated,
+    Described,
+    Identified,
+    Numbered,
+    OfProject,
+    Retained,
+    Shaped,
+    parent,
+)
+
+
+class Deployment(Identified, OfProject, Described, Shaped, Dated, Base):
+    __tablename__ = "deployment"
+    __table_args__ = (Index("deployment_name", "project_id", "name", unique=True),)
+
+    name: Mapped[str]
+    default_version_id: Mapped[str | None] = mapped_column(
+        ForeignKey("version.id", ondelete="SET NULL", use_alter=True)
+    )
+    default_version: Mapped[Version | None] = relationship(foreign_keys=[default_version_id], post_update=True)
+
+
+class Version(Identified, Described, Retained, Dated, Base):
+    __tablename__ = "version"
+    __table_args__ = (Index("version_name", "deployment_id", "name", unique=True),)
+
+    deployment_id: Mapped[str] = parent("deployment.id")
+    name: Mapped[str]
+    language: Mapped[str]
+    status: Mapped[str] = mapped_column(default="unavailable")
+    active_revision_id: Mapped[str | None]
+    latest_build_id: Mapped[str | None]
+    instance_type: Mapped[str]
+    maximum_instances: Mapped[int]
+    minimum_instances: Mapped[int]
+    maximum_idle_time: Mapped[int]
+    last_file_uploaded: Mapped[str | None]
+    maximum_queue_size_express: Mapped[int]
+    maximum_queue_size_batch: Mapped[int]
+    static_ip: Mapped[bool]
+    restart_request_interruption: Mapped[bool]
+    deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes requests: a package was built. It goes on while another one is built."""
+        return self.active_revision_id is not None
+
+
+class Variable(Identified, OfProject, Base):
+    """An environment variable: of a project, a deployment (with ``deployment_id``) or a version (with both)."""
+
+    __tablename__ = "variable"
+    __table_args__ = (Index("variable_project", "project_id"),)
+
+    deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    value: Mapped[str]
+    secret: Mapped[bool]
+
+
+class Revision(Numbered, Base):
+    __tablename__ = "revision"
+
+    version_id: Mapped[str] = parent("version.id")
+    creation_date: Mapped[str] = mapped_column(default=now)
+    created_by: Mapped[str]
+    version: Mapped[Version] = relationship()
+
+
+class Build(Numbered, Base):
+    __tablename__ = "build"
+
+    version_id: Mapped[str] = parent("version.id")
+    revision_id: Mapped[str]
+    creation_date: Mapped[str] = mapped_column(default=now)
+    status: Mapped[str] = mapped_column(default="queued", index=True)
+    error_message: Mapped[str] = mapped_column(default="")
+    trigger: Mapped[str]
+    has_request_method: Mapped[bool | None]
+    has_requests_method: Mapped[bool | None]
+    version: Mapped[Version] = relationship()
