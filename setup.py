@@ -17,6 +17,7 @@ EMULATOR = [
     "croniter>=3.0",
     "simpleeval>=1.0",
     "lark>=1.1",
+    "google-re2>=1.1.20240702",
     "packaging>=23.0",
 ]
 

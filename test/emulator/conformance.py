@@ -32,7 +32,6 @@ _SENT_OTHERWISE: dict[str, dict[str, list[str]]] = {
     "RoleList": {"default": ["boolean"]},
     "ServiceUserList": {"allowed_cors_origins": ["array"]},
     "ServiceUserTokenDetail": {"allowed_cors_origins": ["array"]},
-    "OrganizationUserList": {"join_date": _NULLABLE},
     "PipelineVersionList": _OF_PIPELINE_VERSIONS,
     "PipelineVersionDetail": _OF_PIPELINE_VERSIONS,
     "ProjectDetail": {"suspended": ["boolean"], "suspended_reason": _NULLABLE},

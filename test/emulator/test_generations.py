@@ -15,6 +15,7 @@ import pytest
 import urllib3
 
 import ubiops
+from test.emulator.log import write_log
 from test.emulator.pipelines import make_line
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
@@ -241,7 +242,7 @@ def test_parts_go_with_their_bucket(project: TestProject, call: Caller, emulator
 # Logs
 
 
-def test_logs_by_query(project: TestProject, call: Caller) -> None:
+def test_logs_by_query(emulator: Emulator, project: TestProject, call: Caller) -> None:
     code = """
         import sys
 
@@ -265,6 +266,10 @@ def test_logs_by_query(project: TestProject, call: Caller) -> None:
     assert found("|= `(5%)` != `2`") == ["a timeout (5%)"] * 2
     assert found("|~ `took [2-9] s$`") == ["took 2 s"]
     assert found(f"{own} !~ `^took`") == ["a timeout (5%)"]
+    # By steps back it would take longer than anybody waits.
+    write_log(emulator, [(datetime.now(timezone.utc), "a" * 10_000)])
+    assert found("|~ `(a+)+$`") == ["a" * 10_000]
+    assert found("|~ `(a+)+b$`") == []
     assert found(f"{own} and level = `error`") == ["a timeout (5%)"]
     assert found("| system != `true` and deployment_name = `model` and level = `info`") == ["took 1 s", "took 2 s"]
     start, end = datetime.now(timezone.utc) - timedelta(hours=1), datetime.now(timezone.utc) + timedelta(hours=1)
@@ -285,6 +290,7 @@ def test_logs_by_query(project: TestProject, call: Caller) -> None:
         ("query=|= `open", "can't be read"),
         ("query=| nothing = `a`", "there is no label 'nothing'"),
         ("query=|~ `(`", "no regular expression"),
+        (r"query=|~ `(a)\1`", "no regular expression: invalid escape sequence"),
         ("limit=0", "limit: it must be from 1 to 5000"),
         ("start=2023-01-01", "give both"),
         ("start=yesterday&end=2023-01-01", "start: 'yesterday' is no date"),

@@ -19,6 +19,7 @@ _REQUIRED = {
     "lark": "lark",
     "packaging": "packaging",
     "python_multipart": "python-multipart",
+    "re2": "google-re2",
     "simpleeval": "simpleeval",
     "sqlalchemy": "sqlalchemy",
     "starlette": "starlette",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text, 
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.schema import CreateColumn
 
+from ubiops.emulator.patterns import matches
 from ubiops.emulator.tables import Base
 
 
@@ -72,3 +73,4 @@ def _configure(connection: Any, _record: object) -> None:
     # A commit survives the end of the process at any moment; only a power cut may lose the last ones.
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("matches", 2, matches, deterministic=True)

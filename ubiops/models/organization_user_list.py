@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops.model import field
 from ubiops.models.organization_user_detail import OrganizationUserDetail
+from ubiops.schema import Null
 
 if TYPE_CHECKING:
     from ubiops.configuration import Configuration
@@ -21,7 +22,7 @@ class OrganizationUserList(OrganizationUserDetail):
         status (str): `active` or `pending`.
         surname (str): Last name.
         admin (bool): Whether the user manages the organization.
-        join_date (datetime.date): Day on which the user joined.
+        join_date (datetime.date, nullable): Day on which the user joined, or null.
     """
 
     id: str = field("str", required=True, min_length=1)
@@ -30,7 +31,7 @@ class OrganizationUserList(OrganizationUserDetail):
     status: str | None = field("str")
     surname: str | None = field("str")
     admin: bool | None = field("bool")
-    join_date: datetime.date | None = field("date")
+    join_date: datetime.date | None = field("date", nullable=True)
 
     if TYPE_CHECKING:
 
@@ -42,7 +43,7 @@ class OrganizationUserList(OrganizationUserDetail):
             status: str | None = None,
             surname: str | None = None,
             admin: bool | None = None,
-            join_date: datetime.date | str | None = None,
+            join_date: datetime.date | str | Null | None = None,
             local_vars_configuration: Configuration | None = None,
             **unknown: Any,
         ) -> None: ...

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from lark import Lark, Transformer
 from lark.exceptions import LarkError, VisitError
-from sqlalchemy import ColumnElement, not_
+from sqlalchemy import ColumnElement, func, not_
 
 from ubiops.emulator.errors import ApiError, invalid
+from ubiops.emulator.patterns import PatternError, check_pattern
 from ubiops.emulator.tables import LogLine
 
 _LONGEST = 5000
+_MOST = 100
+"""Conditions in a query: the database takes no more than a thousand."""
 
 _GRAMMAR = r"""
     start: (line | labels)*
@@ -31,7 +33,7 @@ _GRAMMAR = r"""
     %import common.WS
     %ignore WS
 """
-_PARSER = Lark(_GRAMMAR, parser="earley", lexer="dynamic")
+_PARSER = Lark(_GRAMMAR, parser="lalr")
 
 
 class _Conditions(Transformer[Any, Any]):
@@ -50,7 +52,7 @@ class _Conditions(Transformer[Any, Any]):
         if operator[1] == "=":
             matches = LogLine.log.contains(text, autoescape=True)
         else:
-            matches = LogLine.log.regexp_match(_checked(text))
+            matches = func.matches(_checked(text), LogLine.log)
         return matches if operator[0] == "|" else not_(matches)
 
     def label(self, found: list[Any]) -> ColumnElement[bool]:
@@ -71,8 +73,8 @@ class _Conditions(Transformer[Any, Any]):
 
 def _checked(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except re.error as error:
+        check_pattern(pattern)
+    except PatternError as error:
         raise invalid(f"query: `{pattern}` is no regular expression: {error}") from error
     return pattern
 
@@ -100,4 +102,6 @@ def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool
             f"query: '{text[:100]}' can't be read: it takes |=, !=, |~ and !~ with a text in backticks, and "
             "| label = `value` and ..."
         ) from error
+    if len(conditions) > _MOST:
+        raise invalid(f"query: it takes up to {_MOST} conditions, not {len(conditions)}")
     return conditions

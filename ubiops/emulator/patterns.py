@@ -1,0 +1,38 @@
+"""Regular expressions of callers, by RE2: the time that a match takes grows with the text alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+
+class PatternError(ValueError):
+    """A text is no regular expression of RE2, which has no references back and no looking around."""
+
+
+def check_pattern(text: str) -> None:
+    """Refuse what is no regular expression.
+
+    Raises:
+        PatternError: The text is none.
+    """
+    _compiled(text)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a regular expression matches somewhere in a text."""
+    return _compiled(pattern).search(text) is not None
+
+
+@lru_cache(maxsize=16)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    # Its errors are raised too.
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        message = error.args[0]
+        raise PatternError(message.decode(errors="replace") if isinstance(message, bytes) else message) from error
