@@ -515,7 +515,7 @@ def _compile(cls: type[Model]) -> Compiled:
         name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}" for name in cls.fields
     }
     source = [
-        *_constructor_source(cls.fields, has_rules=cls._has_rules),
+        *_constructor_source(cls),
         *_reader_source(cls.fields),
         *_writer_source(cls.fields, values),
         *_to_dict_source(values),
@@ -526,8 +526,9 @@ def _compile(cls: type[Model]) -> Compiled:
     return Compiled(construct, names["read"], names["write"], names["to_dict"])
 
 
-def _constructor_source(fields: Mapping[str, Spec], *, has_rules: bool) -> list[str]:
+def _constructor_source(cls: type[Model]) -> list[str]:
     # The values go into `__dict__` past `__setattr__`, which looks at what programs set; all that is left out, at once.
+    fields = cls.fields
     parameters = ["self", *(f"{name}=_default{index}" for index, name in enumerate(fields))]
     passed = ["self", *fields, "local_vars_configuration=local_vars_configuration"]
     lines = [
@@ -545,13 +546,25 @@ def _constructor_source(fields: Mapping[str, Spec], *, has_rules: bool) -> list[
         "    held.update(_blank)",
     ]
     for index, (name, spec) in enumerate(fields.items()):
+        default = "None" if spec.default is None else f"_default{index}"
         lines += [
-            f"    if {'True' if spec.required else f'{name} is not _default{index}'}:",
+            f"    if {'True' if spec.required else f'{name} is not {default}'}:",
             f"        if {_doubt(index, name, spec)}: {name} = _accept(self, {name!r}, _spec{index}, {name})",
             f"        held['_{name}'] = {name}",
         ]
-    lines += ["    _check_rules(self)"] if has_rules else []
+    lines += [f"    if {broken}: _check_rules(self)" for broken in _rules_source(cls)]
     return [*lines, "    if unknown: _keep_unknown(self, unknown)"]
+
+
+def _rules_source(cls: type[Model]) -> list[str]:
+    """The conditions under which fields that depend on others break a rule."""
+    broken = [
+        f"{name} is None and {spec.required_unless} is None"
+        for name, spec in cls.fields.items()
+        if spec.required_unless
+    ]
+    given = " + ".join(f"({name} is not None)" for name in cls._excludes)
+    return [*broken, f"{given} > 1"] if given else broken
 
 
 def _doubt(index: int, name: str, spec: Spec) -> str:
