@@ -41,11 +41,31 @@ def _undocumented(operation_id: str, *fields: str) -> dict[str, Any]:
     return operation
 
 
+def _streams(kind: str) -> dict[str, Any]:
+    """The paths at which the updates of requests to deployments or pipelines are read."""
+    data = {"application/json": {"schema": {}}, "text/plain": {"schema": {"type": "string"}}}
+    operation = {
+        "x-since": "4.6",
+        "parameters": [{"name": "timeout", "in": "query", "schema": {"type": "integer"}}],
+        "requestBody": {"content": data},
+        "responses": {"200": {}},
+    }
+    place = f"/projects/{{project_name}}/{kind}s/{{{kind}_name}}"
+    return {
+        f"{place}/requests/stream": {"post": {"operationId": f"{kind}_requests_stream", **operation}},
+        f"{place}/versions/{{version}}/requests/stream": {
+            "post": {"operationId": f"{kind}_version_requests_stream", **operation}
+        },
+    }
+
+
 _UNDOCUMENTED = {
     "/oauth/sign-in": {"post": _undocumented("oauth_sign_in", "email")},
     "/authorize": {"post": _undocumented("authorize", "email", "password")},
+    **_streams("deployment"),
+    **_streams("pipeline"),
 }
-"""Operations that the document leaves out, and programs call: how a shell signs in."""
+"""Operations that the document leaves out, and programs call: how a shell signs in, and requests that are streamed."""
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ _VERBS = {
     "list": "list",
     "output_get": "get",
     "per_object_list": "list",
+    "stream": "create",
     "token": "update",
     "update": "update",
     "upload": "create",

@@ -27,6 +27,7 @@ from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
+from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import DeploymentRequest, InstanceRun, PipelineVersion, Revision, Transfer, Version
@@ -76,6 +77,7 @@ class Engine:
         packages (Packages): The zips of revisions, exports and imports.
         builds (Builds): Builds the packages.
         pipelines (Pipelines): Runs pipeline requests.
+        updates (Updates): What code sends while its requests run.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
 
@@ -95,6 +97,7 @@ class Engine:
             spawn=self.spawn,
             built=lambda version: self.restart([version]),
         )
+        self.updates = Updates()
         self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,7 +179,7 @@ class Engine:
         files = RequestFiles(self._store, self.storage, request)
         try:
             data = await files.fetch(data)
-            result = await files.keep(await self._run(instance, request_id, data, context, log))
+            result = await files.keep(await self._run(instance, request, data, context, log))
             check_data(result, deployment.output_type, deployment.output_fields, "output")
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
@@ -208,12 +211,15 @@ class Engine:
         with self._store.transaction() as connection:
             connection.execute(_BEGIN, {"key": request.id, **begun})
 
-    async def _run(self, instance: Instance, request_id: str, data: Any, context: dict[str, Any], log: LogSink) -> Any:
+    async def _run(
+        self, instance: Instance, request: RunningRequest, data: Any, context: dict[str, Any], log: LogSink
+    ) -> Any:
+        update = partial(self.updates.publish, request.pipeline_request_id or request.id)
         while True:
             try:
-                return await instance.run(data, context, log)
+                return await instance.run(data, context, log, update)
             except WorkerLostError as error:
-                if not self._count_retry(request_id):
+                if not self._count_retry(request.id):
                     raise
                 log("error", [f"{error}; the request is restarted"])
 

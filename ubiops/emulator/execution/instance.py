@@ -24,10 +24,18 @@ _LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
 
 _LARGEST_MESSAGE = 2**31
 _CHUNK = 2**16
+_UPDATE = b'{"update": '
 _MASK = "***"
 
 LogSink = Callable[[str, list[str]], None]
 """Takes a level, ``info`` or ``error``, and lines that the user's code wrote."""
+
+UpdateSink = Callable[[str], None]
+"""Takes a text that the user's code gave to ``context["streaming_update"]``."""
+
+
+def _drop(_text: str) -> None:
+    """Nobody hears of updates outside of a request."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,8 @@ class Instance:
             raise PackageError(str(error)) from error
         return methods
 
-    async def run(self, data: Any, context: dict[str, Any], log: LogSink) -> Any:
-        """Let the user's code answer a request; gives what it returned.
+    async def run(self, data: Any, context: dict[str, Any], log: LogSink, update: UpdateSink) -> Any:
+        """Let the user's code answer a request; returns what it returned. Its updates are handed on as they come.
 
         Raises:
             PackageError: A new process couldn't load the package.
@@ -93,7 +101,7 @@ class Instance:
             if self._worker is None:
                 await self.start()
             assert self._worker is not None
-            answer = await self._worker.exchange({"data": data, "context": context})
+            answer = await self._worker.exchange({"data": data, "context": context}, update)
         except WorkerLostError:
             await self.stop()
             raise
@@ -159,8 +167,8 @@ class _Worker:
             output.open()
         return cls(process, streams, outputs)
 
-    async def exchange(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and wait for the answer.
+    async def exchange(self, message: dict[str, Any], update: UpdateSink = _drop) -> dict[str, Any]:
+        """Send a message and wait for the answer; updates may come before it.
 
         Raises:
             RequestError: The answer is an error.
@@ -169,6 +177,9 @@ class _Worker:
         self._writer.write(json.dumps(message).encode() + b"\n")
         try:
             line = await self._reader.readline()
+            while line.startswith(_UPDATE) and line.endswith(b"\n"):
+                update(json.loads(line)["update"])
+                line = await self._reader.readline()
         except OSError:
             line = b""
         # The worker flushed its streams before it answered, so what it wrote is all there.

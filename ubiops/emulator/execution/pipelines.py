@@ -26,6 +26,7 @@ from ubiops.emulator.execution.measure import add_measurement, seconds_between, 
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
+from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -83,6 +84,10 @@ class Deployments(Protocol):
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it is done, or the emulator stops."""
+
+    @property
+    def updates(self) -> Updates:
+        """What code sends while its requests run."""
 
 
 class Pipelines:
@@ -449,7 +454,8 @@ class _Run:
             )
             session.add(part)
             session.flush()
-        outcome = await self._pipelines.run(part.id)
+        with self._pipelines.deployments.updates.part_of(request.id, part.id):
+            outcome = await self._pipelines.run(part.id)
         if outcome.status != "completed":
             raise PipelineError(f"The object '{item.name}' failed: {outcome.error_message}")
         return outcome.result

@@ -30,6 +30,7 @@ class Channel:
         os.set_inheritable(descriptor, False)
         self._socket = socket.socket(fileno=descriptor)
         self._incoming: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._sending = threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -44,9 +45,33 @@ class Channel:
         return json.loads(self._incoming.get())
 
     def send(self, message: str) -> None:
+        with self._sending:
+            self._socket.sendall(message.encode() + b"\n")
+
+    def answer(self, message: str) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        self._socket.sendall(message.encode() + b"\n")
+        self.send(message)
+
+
+class Updates:
+    """What ``context["streaming_update"]`` sends: texts from any thread, until their request is answered."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._open = True
+
+    def send(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"streaming_update takes a str, not {type(text).__name__}")
+        with self._lock:
+            if self._open:
+                self._channel.send(json.dumps({"update": text}))
+
+    def close(self) -> None:
+        with self._lock:
+            self._open = False
 
 
 def _report(error: Exception) -> None:
@@ -74,8 +99,10 @@ def main() -> None:
     start = channel.receive()
 
     def answer(deployment: Deployment, work: dict[str, Any]) -> str:
+        updates = Updates(channel)
+        context = {**work["context"], "streaming_update": updates.send}
         try:
-            result = absolute_paths(deployment.run(work["data"], work["context"]), start["context"]["output_fields"])
+            result = absolute_paths(deployment.run(work["data"], context), start["context"]["output_fields"])
             memory_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
             return to_json({"result": result, "memory_peak": memory_peak})
         except RequestError as error:
@@ -83,17 +110,19 @@ def main() -> None:
             return to_json({"error": str(error)})
         except DataError as error:
             return to_json({"error": str(error)})
+        finally:
+            updates.close()
 
     try:
         deployment = load(Path(start["directory"]), start["context"])
     except PackageError as error:
         _report(error)
-        channel.send(to_json({"error": str(error)}))
+        channel.answer(to_json({"error": str(error)}))
         return
     methods = ("has_request_method", "has_requests_method")
-    channel.send(to_json({name: getattr(deployment, name) for name in methods}))
+    channel.answer(to_json({name: getattr(deployment, name) for name in methods}))
     while True:
-        channel.send(answer(deployment, channel.receive()))
+        channel.answer(answer(deployment, channel.receive()))
 
 
 if __name__ == "__main__":

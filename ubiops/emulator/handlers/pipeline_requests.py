@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from ubiops.emulator.handlers.request_filters import (
     filtered,
 )
 from ubiops.emulator.handlers.resource import serves
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.responses import EventStream, JsonResponse
 from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, PipelineVersion
 
 R = TypeVar("R")
@@ -65,9 +66,31 @@ async def _create(
     timeout: int | None = None,
     priority: int | None = None,
 ) -> JsonResponse:
-    _check_input(version, data)
     name, given = ("pipeline_timeout", pipeline_timeout) if timeout is None else ("timeout", timeout)
-    seconds = check_timeout(name, given, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
+    request, done = _start_request(context, version, data, name, given, deployment_timeout, priority)
+    answer = _direct_answer(request, await done)
+    return JsonResponse(answer, 201 if answer["success"] else 400)
+
+
+@_to_versions("pipeline_requests_stream")
+def _stream(context: Context, version: PipelineVersion, data: Any, timeout: int | None) -> EventStream:
+    request, done = _start_request(context, version, data, "timeout", timeout)
+    updates = context.engine.updates.follow(request["id"], done)
+    return EventStream(updates, lambda: _direct_answer(request, done.result()))
+
+
+def _start_request(
+    context: Context,
+    version: PipelineVersion,
+    data: Any,
+    name: str,
+    timeout: int | None,
+    deployment_timeout: int | None = None,
+    priority: int | None = None,
+) -> tuple[dict[str, str], asyncio.Future[PipelineOutcome]]:
+    """Make a direct request; returns its id and the names of its place, and what tells how it ends."""
+    _check_input(version, data)
+    seconds = check_timeout(name, timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     request = PipelineRequest(
         version=version,
         express=True,
@@ -82,21 +105,23 @@ async def _create(
     context.session.add(request)
     context.session.commit()
     pipeline = version.pipeline
-    names = {"project": pipeline.project.name, "pipeline": pipeline.name, "version": version.name}
-    return _direct_answer(request.id, names, await context.engine.pipelines.submit(request))
+    named = {
+        "id": request.id,
+        "project": pipeline.project.name,
+        "pipeline": pipeline.name,
+        "version": version.name,
+    }
+    return named, context.engine.pipelines.submit(request)
 
 
-def _direct_answer(request_id: str, names: dict[str, str], outcome: PipelineOutcome) -> JsonResponse:
-    success = outcome.status == "completed"
-    answer = {
-        "id": request_id,
-        **names,
-        "success": success,
+def _direct_answer(request: dict[str, str], outcome: PipelineOutcome) -> dict[str, Any]:
+    return {
+        **request,
+        "success": outcome.status == "completed",
         "error_message": outcome.error_message,
         "deployment_requests": outcome.deployment_requests,
         "result": outcome.result,
     }
-    return JsonResponse(answer, 201 if success else 400)
 
 
 @_to_versions("batch_pipeline_requests_create")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ from ubiops.emulator.handlers.request_filters import (
 )
 from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.ids import new_ids
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.responses import EventStream, JsonResponse
 from ubiops.emulator.tables import Deployment, DeploymentRequest, Pipeline, PipelineRequest, PipelineVersion, Version
 
 R = TypeVar("R")
@@ -91,6 +92,22 @@ def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 async def _create(
     context: Context, version: Version, data: Any, timeout: int | None, priority: int | None = None
 ) -> JsonResponse:
+    request_id, done = start_request(context, version, data, timeout, priority)
+    answer = direct_answer(version, request_id, await done)
+    return JsonResponse(answer, 201 if answer["success"] else 400)
+
+
+@_to_versions("deployment_requests_stream")
+def _stream(context: Context, version: Version, data: Any, timeout: int | None) -> EventStream:
+    request_id, done = start_request(context, version, data, timeout)
+    updates = context.engine.updates.follow(request_id, done)
+    return EventStream(updates, lambda: direct_answer(version, request_id, done.result()))
+
+
+def start_request(
+    context: Context, version: Version, data: Any, timeout: int | None, priority: int | None = None
+) -> tuple[str, asyncio.Future[Outcome]]:
+    """Make a direct request; returns its id, and what tells how it ends."""
     seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
     _check_input(version, data)
@@ -101,23 +118,22 @@ async def _create(
     )
     with context.engine.store.transaction() as connection:
         connection.execute(_INSERT, {**common, "rows": json.dumps([_row(request.id, data)])})
-    outcome = await context.engine.submit(
+    done = context.engine.submit(
         version, request.id, express=True, timeout=seconds, priority=common["priority"], request=request
     )
-    return _direct_answer(version, request.id, outcome)
+    return request.id, done
 
 
-def _direct_answer(version: Version, request_id: str, outcome: Outcome) -> JsonResponse:
-    success = outcome.status == "completed"
-    answer = {
+def direct_answer(version: Version, request_id: str, outcome: Outcome) -> dict[str, Any]:
+    """What is answered to who waited for a request."""
+    return {
         "id": request_id,
         "deployment": version.deployment.name,
         "version": version.name,
-        "success": success,
+        "success": outcome.status == "completed",
         "result": outcome.result,
         "error_message": outcome.error_message,
     }
-    return JsonResponse(answer, 201 if success else 400)
 
 
 @_to_versions("batch_deployment_requests_create")
