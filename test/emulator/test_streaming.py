@@ -144,6 +144,19 @@ def test_an_update_after_its_request_has_ended_is_no_update_of_the_next(project:
         assert list(stream_deployment_request(project.api, "lab", "model", data={"x": 1})) == ["own"]
 
 
+def test_code_copies_its_context_and_writes_it_as_json(project: TestProject) -> None:
+    project.deploy("""
+        import copy, json, pickle
+
+        class Deployment:
+            def request(self, data, context):
+                assert json.loads(json.dumps(context)) == pickle.loads(pickle.dumps(context)) == context
+                copy.deepcopy(context)["streaming_update"]("from a copy")
+                return {"y": 0}
+    """)
+    assert list(stream_deployment_request(project.api, "lab", "model", data={"x": 1})) == ["from a copy"]
+
+
 def test_a_batch_request_sends_updates_that_nobody_reads(project: TestProject) -> None:
     project.deploy(CHAT)
     (created,) = project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}])

@@ -54,15 +54,26 @@ class Channel:
         self.send(message)
 
 
-class Updates:
-    """What ``context["streaming_update"]`` sends: texts from any thread, until their request is answered."""
+class StreamingUpdate(str):
+    """``context["streaming_update"]``: sends texts, from any thread, until their request is answered.
 
-    def __init__(self, channel: Channel) -> None:
+    It is a text itself, so that code from before there were updates can still write its context as JSON or pickle it.
+    """
+
+    def __new__(cls, channel: Channel) -> StreamingUpdate:
+        self = super().__new__(cls, "streaming_update")
         self._channel = channel
         self._lock = threading.Lock()
         self._open = True
+        return self
 
-    def send(self, text: str) -> None:
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+    def __deepcopy__(self, _memo: object) -> StreamingUpdate:
+        return self
+
+    def __call__(self, text: str) -> None:
         if not isinstance(text, str):
             raise TypeError(f"streaming_update takes a str, not {type(text).__name__}")
         with self._lock:
@@ -99,8 +110,8 @@ def main() -> None:
     start = channel.receive()
 
     def answer(deployment: Deployment, work: dict[str, Any]) -> str:
-        updates = Updates(channel)
-        context = {**work["context"], "streaming_update": updates.send}
+        streaming_update = StreamingUpdate(channel)
+        context = {**work["context"], "streaming_update": streaming_update}
         try:
             result = absolute_paths(deployment.run(work["data"], context), start["context"]["output_fields"])
             memory_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
@@ -111,7 +122,7 @@ def main() -> None:
         except DataError as error:
             return to_json({"error": str(error)})
         finally:
-            updates.close()
+            streaming_update.close()
 
     try:
         deployment = load(Path(start["directory"]), start["context"])
