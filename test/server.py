@@ -71,9 +71,7 @@ class Server:
     """
 
     def __init__(self, tls: Any = None) -> None:
-        self.requests: list[Recorded] = []
-        self.answers: list[Answer | bytes | Behaviour | None] = []
-        self.default: Answer | bytes | Behaviour | None = Answer.json({})
+        self.renew()
         self.connections = 0
         self._lock = threading.Lock()
         server = self
@@ -136,6 +134,12 @@ class Server:
         self.url = f"{self.origin}/v2.1"
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.002,), daemon=True)
         self._thread.start()
+
+    def renew(self) -> None:
+        """Forgets what came and what it was to answer."""
+        self.requests: list[Recorded] = []
+        self.answers: list[Answer | bytes | Behaviour | None] = []
+        self.default: Answer | bytes | Behaviour | None = Answer.json({})
 
     @property
     def last(self) -> Recorded:

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 import ubiops
 from test.codegen.document import DOCUMENT, OPERATIONS, SCHEMAS, resolved
+from test.each import each
 from ubiops.model import Model
 from ubiops.operation import Operation
 
@@ -56,7 +55,7 @@ def declaration(name: str) -> Operation:
     return found
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@each("name", OPERATIONS)
 def test_a_method_is_what_the_document_says(name: str) -> None:
     path, method, operation = OPERATIONS[name]
     declared = declaration(name)
@@ -82,7 +81,7 @@ def test_every_method_is_in_the_document() -> None:
     assert made == {*OPERATIONS, *(f"{name}_with_http_info" for name in OPERATIONS)}
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@each("name", SCHEMAS)
 def test_a_model_is_what_the_document_says(name: str) -> None:
     model, schema = getattr(ubiops.models, name), SCHEMAS[name]
     assert issubclass(model, Model)

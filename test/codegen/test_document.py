@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 import yaml
 from openapi_spec_validator import validate
+
+from test.each import each
 
 DOCUMENT: dict[str, Any] = yaml.load(
     (Path(__file__).parents[2] / "ubiops" / "openapi.yaml").read_text(),
@@ -49,7 +50,7 @@ def test_it_holds_every_operation_and_schema() -> None:
     assert (len(OPERATIONS), len(SCHEMAS)) == (267, 204)
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@each("name", sorted(OPERATIONS))
 def test_an_operation_is_described(name: str) -> None:
     operation = OPERATIONS[name]
     assert operation["summary"]
@@ -58,7 +59,7 @@ def test_an_operation_is_described(name: str) -> None:
         assert parameter["description"], parameter["name"]
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@each("name", sorted(OPERATIONS))
 def test_an_operation_has_an_example(name: str) -> None:
     operation = OPERATIONS[name]
     for parameter in map(resolved, operation.get("parameters", [])):
@@ -71,7 +72,7 @@ def test_an_operation_has_an_example(name: str) -> None:
     assert answer is None or "example" in answer
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@each("name", sorted(OPERATIONS))
 def test_the_examples_are_valid(name: str) -> None:
     operation = OPERATIONS[name]
     for parameter in map(resolved, operation.get("parameters", [])):
@@ -82,7 +83,7 @@ def test_the_examples_are_valid(name: str) -> None:
             validator(content["schema"]).validate(content["example"])
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@each("name", sorted(OPERATIONS))
 def test_the_arguments_are_what_the_request_carries(name: str) -> None:
     operation = OPERATIONS[name]
     carried = [p.get("x-python-name", p["name"]) for p in map(resolved, operation.get("parameters", []))]
@@ -94,7 +95,7 @@ def test_the_arguments_are_what_the_request_carries(name: str) -> None:
     assert sorted(operation["x-arguments"]) == sorted(carried)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMAS))
+@each("name", sorted(SCHEMAS))
 def test_a_schema_and_its_fields_are_described(name: str) -> None:
     schema = SCHEMAS[name]
     assert schema["description"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from test.codegen.document import OPERATIONS, SCHEMAS, resolved
 from test.codegen.test_declarations import parameters, type_of
+from test.each import each
 
 FACTS: dict[str, Any] = yaml.load(Path(__file__).with_name("facts.yaml").read_text(), yaml.CSafeLoader)
 
@@ -87,7 +87,7 @@ def test_nothing_is_missing_or_more() -> None:
     assert set(SCHEMAS) == set(FACTS["schemas"])
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS))
+@each("name", sorted(OPERATIONS))
 def test_an_operation_is_that_of_the_clients(name: str) -> None:
     path, method, operation = OPERATIONS[name]
     facts = FACTS["operations"][name]
@@ -103,6 +103,6 @@ def test_an_operation_is_that_of_the_clients(name: str) -> None:
     check(name, [argument(one, operation) for one in operation["x-arguments"]], facts["arguments"])
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMAS))
+@each("name", sorted(SCHEMAS))
 def test_a_schema_is_that_of_the_clients(name: str) -> None:
     check(name, [field(one, SCHEMAS[name]) for one in SCHEMAS[name]["properties"]], FACTS["schemas"][name])

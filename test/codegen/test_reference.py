@@ -10,14 +10,15 @@ import pytest
 
 import ubiops
 from test.codegen.document import OPERATIONS, ROOT, SCHEMAS
+from test.each import each
 
 CALLS = dict(re.findall(r"```python\napi\.(\w+)(\((?:(?!```)[\s\S])*\))\n```", (ROOT / "docs/CoreApi.md").read_text()))
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each("name", CALLS)
 def test_an_example_makes_a_request(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("path/to").mkdir(parents=True)
+    Path("path/to").mkdir(parents=True, exist_ok=True)
     Path("path/to/file").touch()
     arguments = eval(f"dict{CALLS[name]}", {"ubiops": ubiops})
     bound = inspect.signature(getattr(ubiops.CoreApi, name)).bind(None, **arguments)
@@ -31,7 +32,7 @@ def test_there_is_an_example_for_every_method() -> None:
     assert set(CALLS) == set(OPERATIONS)
 
 
-@pytest.mark.parametrize("page", ["CoreApi.md", *(f"models/{name}.md" for name in SCHEMAS)])
+@each("page", ["CoreApi.md", *(f"models/{name}.md" for name in SCHEMAS)])
 def test_the_links_lead_somewhere(page: str) -> None:
     path = ROOT / "docs" / page
     text = path.read_text()

@@ -5,6 +5,7 @@ python -m test.faults table --docs      ... and write docs/reliability.md
 python -m test.faults interrupts 3000   Ctrl-C at random moments
 python -m test.faults threads 120       64 threads, in seconds
 python -m test.faults calls 200000      calls of which 5 % fail
+python -m test.faults kills 20          an emulator under load, killed
 python -m test.faults fuzz 600          atheris over what answers hold, in seconds
 """
 
@@ -30,8 +31,7 @@ def main(arguments: list[str]) -> int:
     elif what == "fuzz":
         bad = ["it broke"] if fuzz.main(int(rest[0]) if rest else 600) else []
     else:
-        run = {"interrupts": long_runs.interrupts, "threads": long_runs.threads, "calls": long_runs.calls}[what]
-        line, bad = run(*map(int, rest))
+        line, bad = long_runs.RUNS[what](*map(int, rest))
         print(line, *bad, sep="\n")
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")
     return 1 if bad else 0

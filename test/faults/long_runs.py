@@ -1,4 +1,4 @@
-"""Runs that take minutes: interrupts, many threads, many calls."""
+"""Runs that take minutes: interrupts, many threads, many calls, kills."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from unittest import mock
 import ubiops
 import ubiops.rest
 import ubiops.utils
+from test.emulator import kills as emulator_kills
 from test.faults.calls import KINDS, right_answer
 from test.faults.table import descriptors
 from test.server import Answer
@@ -189,3 +190,17 @@ def interrupts(count: int = 3000) -> Result:
         client.close()
         server.heads.clear()
     return f"{count} interrupts: {dict(outcomes)}", bad
+
+
+def kills(count: int = 20) -> Result:
+    """An emulator that is killed under load: nothing that it has accepted is lost."""
+    with tempfile.TemporaryDirectory() as folder:
+        return emulator_kills.run(Path(folder), count), []
+
+
+RUNS: dict[str, Callable[..., Result]] = {
+    "interrupts": interrupts,
+    "threads": threads,
+    "calls": calls,
+    "kills": kills,
+}

@@ -6,7 +6,7 @@ It is never run.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.pool import AsyncResult
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ from ubiops.models import (
     DeploymentDetail,
     DeploymentInstanceType,
     DeploymentList,
+    DeploymentRequestList,
+    FileItem,
+    InstanceList,
     InstanceTypeListPaginated,
+    Logs,
     MetricDetail,
     Metrics,
     PipelineVersionDetail,
 )
 from ubiops.rest import RawResponse
+from ubiops.utils import paginate
 
 Headers = Mapping[str, str]
 
@@ -71,3 +76,14 @@ def style_of_4(client: ubiops.ApiClient) -> None:
     types = api.instance_types_list("lab")
     assert_type(types, list[DeploymentInstanceType] | InstanceTypeListPaginated)
     assert_type(ubiops.CoreApi.deployments, type[ubiops.api.deployments.Deployments])
+
+
+def pages(api: ubiops.CoreApi) -> None:
+    assert_type(
+        paginate(api.deployment_requests_list, "lab", "model", status="failed"), Iterator[DeploymentRequestList]
+    )
+    assert_type(paginate(api.deployment_requests_list, "lab", "model", page_size=9), Iterator[DeploymentRequestList])
+    assert_type(paginate(api.files_list, "lab", "default", prefix="x"), Iterator[FileItem])
+    assert_type(paginate(api.files_list, "lab", "default", page_size=9), Iterator[FileItem])
+    assert_type(paginate(api.projects_log_list, "lab", data={}, _request_timeout=3), Iterator[Logs])
+    assert_type(paginate(api.instances_list, "lab", "model", "v1"), Iterator[InstanceList])

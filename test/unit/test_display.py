@@ -14,6 +14,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import ubiops
+from test.each import each
 from test.server import Answer, Server
 from test.unit.schemas import filled, properties, schemas
 from ubiops import models
@@ -78,7 +79,7 @@ def shown(value: Any) -> dict[str, str]:
 # One model
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@each("name", sorted(schemas()))
 def test_every_model_shows_its_fields_in_the_order_and_by_the_names_of_the_api(name: str) -> None:
     html = getattr(models, name).from_wire(filled(name))._repr_html_()
     assert [row[0] for row in rows(html)] == list(properties(name))

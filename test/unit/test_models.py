@@ -35,6 +35,7 @@ import pandas
 import pytest
 
 import ubiops
+from test.each import each
 from test.server import Answer, Server
 from test.unit.schemas import bodies, filled, is_nullable, properties, schemas
 from ubiops import NULL, ApiValueError, models
@@ -64,25 +65,25 @@ def deployment(**fields: Any) -> models.DeploymentCreate:
 # Every model
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_values_live_in_the_instance_by_private_name_in_constructor_order(name: str) -> None:
     private = [key for key in vars(make(name)) if key.startswith("_")]
     assert private == [f"_{key}" for key in properties(name)]
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_a_model_that_was_read_holds_its_values_in_the_same_way(name: str) -> None:
     cls = getattr(models, name)
     for read in (cls.from_wire(filled(name)), cls.from_input(filled(name))):
         assert list(vars(read)) == list(vars(make(name)))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_every_field_is_a_positional_argument(name: str) -> None:
     assert getattr(models, name)(*map(filled(name).get, properties(name))) == make(name)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_every_field_can_be_read_and_assigned(name: str) -> None:
     cls = getattr(models, name)
     given = filled(name)
@@ -95,13 +96,13 @@ def test_every_field_can_be_read_and_assigned(name: str) -> None:
     assert model == cls(**given)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_to_dict_gives_every_field_by_name(name: str) -> None:
     assert make(name).to_dict() == {**dict.fromkeys(properties(name)), **filled(name)}
     assert list(make(name).to_dict()) == list(properties(name))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_str_is_the_pretty_printed_fields_and_repr_the_same_without_credentials(name: str) -> None:
     model = make(name)
     assert model.to_str() == str(model) == f"{model}" == pformat(model.to_dict())
@@ -109,12 +110,12 @@ def test_str_is_the_pretty_printed_fields_and_repr_the_same_without_credentials(
     assert ("***" in repr(model)) == (repr(model) != str(model))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_what_was_given_is_what_is_sent(name: str) -> None:
     assert ubiops.ApiClient().sanitize_for_serialization(make(name)) == filled(name)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 @pytest.mark.parametrize(
     "duplicate", [lambda model: pickle.loads(pickle.dumps(model)), copy.deepcopy], ids=["pickle", "deepcopy"]
 )
@@ -128,7 +129,7 @@ def test_models_can_be_pickled_and_deep_copied(name: str, duplicate: Any) -> Non
     assert all(getattr(twin, key) is not getattr(model, key) for key, v in model.to_dict().items() if type(v) is list)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_the_maps_name_every_field(name: str) -> None:
     cls = getattr(models, name)
     assert list(cls.openapi_types) == list(properties(name))
@@ -136,7 +137,7 @@ def test_the_maps_name_every_field(name: str) -> None:
     assert cls.discriminator is None
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_the_required_fields_must_be_given(name: str) -> None:
     cls = getattr(models, name)
     required = schemas()[name].get("required", [])
@@ -168,7 +169,7 @@ def _kind(schema: dict[str, Any]) -> str:
     return kinds if isinstance(kinds, str) else next(kind for kind in kinds if kind != "null")
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_a_wrong_type_is_refused_by_constructor_and_assignment(name: str) -> None:
     for key, schema in properties(name).items():
         if _kind(schema) not in WRONG or schema.get("format"):
@@ -182,7 +183,7 @@ def test_a_wrong_type_is_refused_by_constructor_and_assignment(name: str) -> Non
         assert str(assigned.value) == str(constructed.value)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_the_bounds_of_the_document_hold_for_constructor_and_assignment(name: str) -> None:
     for key, schema in properties(name).items():
         broken: list[Any] = []
@@ -203,7 +204,7 @@ def test_the_bounds_of_the_document_hold_for_constructor_and_assignment(name: st
                 setattr(make(name), key, wrong)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_null_is_taken_where_the_document_says_so_and_nowhere_else(name: str) -> None:
     for key, schema in properties(name).items():
         model = make(name)
@@ -220,7 +221,7 @@ def test_null_is_taken_where_the_document_says_so_and_nowhere_else(name: str) ->
             assert model == make(name)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_every_model_has_a_signature_and_help(name: str) -> None:
     cls = getattr(models, name)
     parameters = inspect.signature(cls).parameters
@@ -646,7 +647,7 @@ def test_models_in_dicts_and_in_lists_of_lists_are_checked_when_given_and_when_s
 # Dicts and JSON
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_a_model_can_be_made_of_its_dict_and_of_its_json(name: str) -> None:
     cls = getattr(models, name)
     read = cls.from_wire(filled(name))
@@ -753,7 +754,7 @@ def test_a_read_model_creates_its_like(recwarn: pytest.WarningsRecorder) -> None
 READ = [(name, read) for name in ALL for read in schemas()[name].get("x-read-schemas", [])]
 
 
-@pytest.mark.parametrize(("name", "read"), READ)
+@each(("name", "read"), READ)
 def test_the_fields_of_the_read_schemas_are_left_out_silently(name: str, read: str) -> None:
     read_only = {key: value for key, value in filled(read).items() if key not in properties(name)}
     with warnings.catch_warnings():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ubiops
+from test.each import each
 from test.server import Server
 from test.unit.schemas import bodies, filled, is_nullable, properties, schemas
 from ubiops import NULL, ApiValueError, models
@@ -59,7 +60,7 @@ def test_none_in_a_nested_dict_is_not_sent(server: Server, api: ubiops.CoreApi) 
     ]
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@each("name", sorted(schemas()))
 def test_none_is_not_sent_in_any_field(name: str) -> None:
     # Without checks, so that the required fields can be left out too; the defaults are a matter of their own.
     configuration = ubiops.Configuration()
@@ -288,7 +289,7 @@ def test_a_default_gives_way_to_a_value(server: Server, api: ubiops.CoreApi) -> 
     assert server.last.json == {**SENT_BY_DEFAULT, "static_ip": True, "language": "python3.9"}
 
 
-@pytest.mark.parametrize("name", sorted(bodies("post") - bodies("patch")))
+@each("name", sorted(bodies("post") - bodies("patch")))
 def test_every_body_that_creates_has_the_defaults_of_the_document(name: str) -> None:
     required = {*schemas()[name].get("required", [])}
     required |= {key for key, schema in properties(name).items() if "x-required-unless" in schema}
@@ -298,7 +299,7 @@ def test_every_body_that_creates_has_the_defaults_of_the_document(name: str) -> 
     assert sent == {**defaults, **given}
 
 
-@pytest.mark.parametrize("name", sorted(bodies("patch")))
+@each("name", sorted(bodies("patch")))
 def test_a_body_that_updates_sends_what_the_caller_gave_and_nothing_else(name: str) -> None:
     cls, client = getattr(models, name), ubiops.ApiClient()
     required = {key: filled(name)[key] for key in schemas()[name].get("required", [])}

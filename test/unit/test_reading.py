@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import ubiops
+from test.each import each
 from test.server import Answer, Server
 from test.unit.schemas import filled, properties, schemas
 from ubiops import ApiException, models
@@ -34,7 +35,7 @@ def read(server: Server, api: ubiops.CoreApi, **fields: Any) -> models.Deploymen
 # Tolerance
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@each("name", sorted(schemas()))
 def test_every_field_is_read(name: str) -> None:
     given = filled(name)
     model = getattr(models, name).from_wire(filled(name))
@@ -65,7 +66,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@each("name", sorted(schemas()))
 def test_nothing_of_an_answer_is_required(name: str) -> None:
     model = getattr(models, name).from_wire({})
     nulls = getattr(models, name).from_wire(dict.fromkeys(properties(name)))

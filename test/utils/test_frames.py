@@ -11,6 +11,7 @@ import pandas
 import pytest
 
 import ubiops
+from test.each import each
 from test.emulator.project import TestProject
 from test.unit.schemas import filled, properties, schemas
 from ubiops import models
@@ -41,7 +42,7 @@ def test_requests_of_the_api_are_rows(project: TestProject) -> None:
     assert (frame["time_completed"] >= frame["time_started"]).all()
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@each("name", sorted(schemas()))
 def test_the_columns_are_the_fields_in_the_order_of_the_api(name: str) -> None:
     model = getattr(models, name).from_wire(filled(name))
     frame = to_dataframe([model, model], flatten=())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -497,32 +494,3 @@ def test_what_is_no_method_of_a_client_is_refused_at_the_call(unreachable: ubiop
             take(method, "lab")
     with pytest.raises(ApiTypeError, match="expected a list method of a client"):
         take(unreachable.deployments_list_with_http_info, "lab")
-
-
-# Types
-
-
-def test_type_checkers_know_the_items(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent("""
-            import ubiops
-            from ubiops.utils import paginate
-
-            def read(api: ubiops.CoreApi) -> None:
-                reveal_type(paginate(api.deployment_requests_list, "lab", "model", status="failed"))
-                reveal_type(paginate(api.deployment_requests_list, "lab", "model", page_size=9))
-                reveal_type(paginate(api.files_list, "lab", "default", prefix="x"))
-                reveal_type(paginate(api.files_list, "lab", "default", page_size=9))
-                reveal_type(paginate(api.projects_log_list, "lab", data={}, _request_timeout=3))
-                reveal_type(paginate(api.instances_list, "lab", "model", "v1"))
-        """)
-    )
-    root = Path(ubiops.__file__).parents[1]
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", str(program)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    found = [line.split(":", 1)[1] for line in done.stdout.splitlines() if "program.py" in line]
-    revealed = [line.rpartition(".")[2].rstrip(']"') for line in found if "Revealed" in line]
-    assert revealed == ["DeploymentRequestList"] * 2 + ["FileItem"] * 2 + ["Logs", "InstanceList"]
-    assert all("Iterator[" in line for line in found if "Revealed" in line)
-    assert not [line for line in found if "error" in line]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ubiops
-from test.server import Answer, Server
+from test.server import Server
 
 TOKEN = "Token secret-token"
 
@@ -31,9 +31,7 @@ def _kept_client(_kept_server: Server) -> Iterator[ubiops.ApiClient]:
 @pytest.fixture
 def wire(_kept_server: Server) -> Server:
     """The server, as new."""
-    _kept_server.requests.clear()
-    _kept_server.answers.clear()
-    _kept_server.default = Answer.json({})
+    _kept_server.renew()
     return _kept_server
 
 

@@ -14,7 +14,8 @@ import pytest
 import ubiops
 from test.server import Answer, Server
 from test.wire.document import Argument, Case, cases, kind, nullable, sample, schema_name, schemas
-from test.wire.test_operations import CASES, WITH_MODEL, answer_of, each, values_of
+from test.wire.each import each_case
+from test.wire.test_operations import CASES, WITH_MODEL, answer_of, values_of
 
 # What no argument of that kind takes.
 WRONG = {
@@ -43,7 +44,7 @@ def refused(case: Case, wire_api: Any, argument: Argument, value: Any, error: ty
     return message
 
 
-@each(CASES)
+@each_case(CASES)
 def test_wrong_type(case: Case, wire_api: Any) -> None:
     for argument in case.arguments:
         wrong = [] if argument.place == "file" else WRONG.get(kind(argument.schema), [])
@@ -57,7 +58,7 @@ def test_wrong_type(case: Case, wire_api: Any) -> None:
             assert f"`{argument.name}`" in message
 
 
-@each([case for case in CASES if case.required])
+@each_case([case for case in CASES if case.required])
 def test_missing_argument(case: Case, wire_api: Any) -> None:
     for argument in case.required:
         values = values_of(case.required)
@@ -71,20 +72,20 @@ def test_missing_argument(case: Case, wire_api: Any) -> None:
             assert isinstance(caught.value, TypeError)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_unknown_keyword(case: Case, wire_api: Any) -> None:
     for name in (case.name, f"{case.name}_with_http_info"):
         with pytest.raises(ubiops.ApiTypeError, match=f"'no_such_argument' to method {case.name}"):
             getattr(wire_api, name)(**values_of(case.required), no_such_argument=1)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_too_many_arguments(case: Case, wire_api: Any) -> None:
     with pytest.raises(ubiops.ApiTypeError, match=f"{case.name}.*positional argument"):
         getattr(wire_api, case.name)(*values_of(case.arguments).values(), "surplus")
 
 
-@each([case for case in CASES if case.required])
+@each_case([case for case in CASES if case.required])
 def test_argument_given_twice(case: Case, wire_api: Any) -> None:
     name = case.arguments[0].name
     with pytest.raises(ubiops.ApiTypeError, match=f"{case.name}.*multiple values for argument '{name}'"):
@@ -96,14 +97,14 @@ def test_misspelt_keyword_is_told_the_nearest(wire_api: Any) -> None:
         wire_api.deployments_list("p", labls="a:b")
 
 
-@each(CASES)
+@each_case(CASES)
 def test_path_that_would_lead_elsewhere(case: Case, wire_api: Any) -> None:
     for argument in (a for a in case.arguments if a.place == "path"):
         for value in ("", ".", ".."):
             refused(case, wire_api, argument, value, ubiops.ApiValueError)
 
 
-@each([case for case in CASES if any(a.place == "path" for a in case.arguments)])
+@each_case([case for case in CASES if any(a.place == "path" for a in case.arguments)])
 def test_text_that_has_no_utf8(case: Case, wire_api: Any) -> None:
     for argument in case.arguments:
         is_text = kind(argument.schema) == "string" and "format" not in argument.schema
@@ -139,7 +140,7 @@ def bad_fields(name: str, updates: bool) -> Iterator[tuple[str, dict[str, Any]]]
                 yield f"{field}[1].{below}", {**good, field: [right, item]}
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 def test_body_with_one_field_at_fault(case: Case, wire_api: Any) -> None:
     assert case.body is not None
     tried = 0
@@ -150,7 +151,7 @@ def test_body_with_one_field_at_fault(case: Case, wire_api: Any) -> None:
     assert tried
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 def test_unknown_field_is_sent_with_a_warning(case: Case, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
     values = values_of(case.required)
@@ -160,7 +161,7 @@ def test_unknown_field_is_sent_with_a_warning(case: Case, wire: Server, wire_api
     wire.requests.clear()
 
 
-@each(UPLOADS)
+@each_case(UPLOADS)
 def test_file_that_is_none(case: Case, wire_api: Any, tmp_path: Path) -> None:
     (file,) = (argument for argument in case.arguments if argument.place == "file")
     text = tmp_path / "text"
@@ -191,7 +192,7 @@ def test_file_that_may_not_be_read(wire_api: Any, tmp_path: Path, monkeypatch: p
     assert "Permission denied" in refused(case, wire_api, case.arguments[1], path, ubiops.ApiFileError)
 
 
-@each([case for case in CASES if case.body is not None and kind(case.body.schema) == "free"])
+@each_case([case for case in CASES if case.body is not None and kind(case.body.schema) == "free"])
 def test_data_without_a_form_in_json(case: Case, wire_api: Any) -> None:
     assert case.body is not None
     circular: list[Any] = []

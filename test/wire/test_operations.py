@@ -6,7 +6,7 @@ import inspect
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,6 +29,7 @@ from test.wire.document import (
     schemas,
     sent,
 )
+from test.wire.each import each_case
 
 NAMES = (
     "two words",
@@ -50,10 +51,6 @@ WITH_MODEL = [case for case in CASES if case.body and schema_name(case.body.sche
 WITH_ANSWER = [case for case in CASES if case.answer is not None]
 WITH_FILE = [case for case in CASES if case.file_result]
 TEXT_WHEN_STR = [case for case in CASES if case.text_when_str]
-
-
-def each(given: list[Case]) -> Callable[..., Any]:
-    return pytest.mark.parametrize("case", given, ids=[case.name for case in given])
 
 
 def value_of(argument: Argument, turn: int = 0, *, full: bool = True) -> Any:
@@ -155,7 +152,7 @@ def test_every_method_of_the_api_has_a_case_here() -> None:
     assert len(cases()) == 267
 
 
-@each(CASES)
+@each_case(CASES)
 def test_arguments_stand_in_the_order_of_the_document_with_the_required_first(case: Case) -> None:
     for name in (case.name, f"{case.name}_with_http_info"):
         signature = inspect.signature(getattr(ubiops.CoreApi, name))
@@ -169,7 +166,7 @@ def test_arguments_stand_in_the_order_of_the_document_with_the_required_first(ca
         assert options.kind is inspect.Parameter.VAR_KEYWORD
 
 
-@each(CASES)
+@each_case(CASES)
 def test_required_arguments_alone(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     values = values_of(case.required, full=False)
@@ -178,7 +175,7 @@ def test_required_arguments_alone(case: Case, wire: Server, wire_api: Any, downl
     assert len(wire.requests) == 1
 
 
-@each(CASES)
+@each_case(CASES)
 def test_all_arguments_by_position(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     values = values_of(case.arguments)
@@ -187,7 +184,7 @@ def test_all_arguments_by_position(case: Case, wire: Server, wire_api: Any, down
     assert len(wire.requests) == 1
 
 
-@each(CASES)
+@each_case(CASES)
 def test_all_arguments_by_keyword(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     values = values_of(case.arguments, turn=1)
@@ -195,7 +192,7 @@ def test_all_arguments_by_keyword(case: Case, wire: Server, wire_api: Any, downl
     check_request(case, wire.last, values)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_none_is_not_given(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     values = values_of(case.required)
@@ -203,7 +200,7 @@ def test_none_is_not_given(case: Case, wire: Server, wire_api: Any, downloads: P
     check_request(case, wire.last, values)
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 @pytest.mark.parametrize("full", [True, False], ids=["all fields", "required fields"])
 def test_model_as_body(case: Case, full: bool, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
@@ -215,7 +212,7 @@ def test_model_as_body(case: Case, full: bool, wire: Server, wire_api: Any) -> N
 
 
 # The query parameters of metrics_get need each other.
-@each([case for case in CASES if case.name != "metrics_get"])
+@each_case([case for case in CASES if case.name != "metrics_get"])
 def test_names_are_quoted_whole_in_every_path_parameter(
     case: Case, wire: Server, wire_api: Any, downloads: Path
 ) -> None:
@@ -227,7 +224,7 @@ def test_names_are_quoted_whole_in_every_path_parameter(
             check_request(case, wire.last, values)
 
 
-@each([case for case in CASES if any(a.place == "query" for a in case.arguments)])
+@each_case([case for case in CASES if any(a.place == "query" for a in case.arguments)])
 def test_texts_are_quoted_in_every_query_parameter(case: Case, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
     for argument in (a for a in case.arguments if a.place == "query" and a.schema == {"type": "string"}):
@@ -240,7 +237,7 @@ def test_texts_are_quoted_in_every_query_parameter(case: Case, wire: Server, wir
             check_request(case, wire.last, values)
 
 
-@each(TEXT_WHEN_STR)
+@each_case(TEXT_WHEN_STR)
 @pytest.mark.parametrize("given", ["", "plain", "größe \U0001f600\r\n", '{"looks": "like JSON"}', "None"])
 def test_str_goes_as_text(case: Case, given: str, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
@@ -249,7 +246,7 @@ def test_str_goes_as_text(case: Case, given: str, wire: Server, wire_api: Any) -
     check_request(case, wire.last, values)
 
 
-@each(TEXT_WHEN_STR)
+@each_case(TEXT_WHEN_STR)
 @pytest.mark.parametrize("given", [{"a": None}, [], ["one", "two"], [{"x": 1}, None]], ids=repr)
 def test_anything_else_goes_as_json(case: Case, given: Any, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
@@ -258,7 +255,7 @@ def test_anything_else_goes_as_json(case: Case, given: Any, wire: Server, wire_a
     check_request(case, wire.last, values)
 
 
-@each([case for case in TEXT_WHEN_STR if not case.name.startswith("batch_")])
+@each_case([case for case in TEXT_WHEN_STR if not case.name.startswith("batch_")])
 @pytest.mark.parametrize("given", [0, False, 1.5, [[1], [2]]], ids=repr)
 def test_a_direct_request_takes_any_json(case: Case, given: Any, wire: Server, wire_api: Any) -> None:
     wire.default = answer_of(case)
@@ -276,7 +273,7 @@ def test_the_eight_operations_that_create_requests_take_text() -> None:
 # What comes back
 
 
-@each(WITH_ANSWER)
+@each_case(WITH_ANSWER)
 def test_answer_of_the_document_is_decoded(case: Case, wire: Server, wire_api: Any) -> None:
     assert case.answer is not None
     wire.default = answer_of(case)
@@ -285,7 +282,7 @@ def test_answer_of_the_document_is_decoded(case: Case, wire: Server, wire_api: A
     assert same(case.answer, data, case.example)
 
 
-@each(WITH_ANSWER)
+@each_case(WITH_ANSWER)
 def test_answer_with_every_field_is_decoded(case: Case, wire: Server, wire_api: Any) -> None:
     assert case.answer is not None
     for turn in range(4):
@@ -306,14 +303,14 @@ def test_metrics_get_in_its_older_form_gives_values(wire: Server, wire_api: Any)
         wire_api.metrics_get("p", "compute", **times)
 
 
-@each([case for case in CASES if case.answer is None and not case.file_result])
+@each_case([case for case in CASES if case.answer is None and not case.file_result])
 def test_operation_without_an_answer_gives_none(case: Case, wire: Server, wire_api: Any) -> None:
     for answer in (Answer(204), Answer(200), Answer.json({"some": "thing"})):
         wire.default = answer
         assert getattr(wire_api, case.name)(**values_of(case.required)) is None
 
 
-@each(WITH_ANSWER)
+@each_case(WITH_ANSWER)
 def test_empty_answer_is_none_or_no_items(case: Case, wire: Server, wire_api: Any) -> None:
     assert case.answer is not None
     forms = case.answer.get("oneOf", [case.answer])
@@ -326,7 +323,7 @@ def test_empty_answer_is_none_or_no_items(case: Case, wire: Server, wire_api: An
     assert getattr(wire_api, case.name)(**values_of(case.required)) is None
 
 
-@each(WITH_FILE)
+@each_case(WITH_FILE)
 def test_file_is_the_open_response_or_on_disk(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     with getattr(wire_api, case.name)(**values_of(case.required)) as response:
@@ -349,7 +346,7 @@ def test_some_operations_give_files() -> None:
     assert {case.name for case in WITH_FILE} == names
 
 
-@each(CASES)
+@each_case(CASES)
 def test_with_http_info_gives_data_status_and_headers(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     answer = answer_of(case)
     wire.default = answer._replace(headers={**answer.headers, "X-Request-Id": "r-1"})
@@ -366,7 +363,7 @@ def test_with_http_info_gives_data_status_and_headers(case: Case, wire: Server, 
         assert same(case.answer, data, case.example)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_async_req_gives_a_result_to_wait_for(case: Case, wire: Server, wire_api: Any, downloads: Path) -> None:
     wire.default = answer_of(case)
     values = values_of(case.arguments)
@@ -378,7 +375,7 @@ def test_async_req_gives_a_result_to_wait_for(case: Case, wire: Server, wire_api
         assert same(case.answer, data, case.example)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_without_preload_content_the_response_comes_unread(case: Case, wire: Server, wire_api: Any) -> None:
     answer = answer_of(case)
     wire.default = answer
@@ -391,7 +388,7 @@ def test_without_preload_content_the_response_comes_unread(case: Case, wire: Ser
     check_request(case, wire.last, values, streamed=True)
 
 
-@each(CASES)
+@each_case(CASES)
 def test_error_names_the_operation(case: Case, wire: Server, wire_api: Any) -> None:
     wire.default = Answer.json({"error": "No such thing"}, 404)
     with pytest.raises(ubiops.NotFoundError) as caught:

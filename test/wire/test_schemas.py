@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 import ubiops
 from test.server import Answer, Recorded, Server
 from test.wire.document import kind, nullable, same, sample, schemas, sent
-from test.wire.test_operations import WITH_ANSWER, WITH_MODEL, each, values_of
-
-each_schema = pytest.mark.parametrize("name", sorted(schemas()))
+from test.wire.each import each_case, each_schema
+from test.wire.test_operations import WITH_ANSWER, WITH_MODEL, values_of
 
 
 def referring_to(name: str) -> dict[str, Any]:
@@ -97,7 +94,7 @@ def test_class_attributes_are_those_of_the_schema(name: str) -> None:
             assert cls.openapi_types[field].startswith({"array": "list[", "object": "dict(str, "}[kind(given)])
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 def test_null_goes_out_wherever_the_document_takes_one(case: Any, wire: Server, wire_api: Any) -> None:
     assert case.body is not None
     name = case.body.schema["$ref"].rpartition("/")[2]
@@ -117,7 +114,7 @@ def test_null_goes_out_wherever_the_document_takes_one(case: Any, wire: Server, 
         assert getattr(as_model, field) is None
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 def test_none_in_a_body_is_not_sent(case: Any, wire: Server, wire_api: Any) -> None:
     """Nor a default in its place."""
     assert case.body is not None
@@ -130,7 +127,7 @@ def test_none_in_a_body_is_not_sent(case: Any, wire: Server, wire_api: Any) -> N
         assert wire.last.json == sent(case.body.schema, body, updates=True)
 
 
-@each(WITH_MODEL)
+@each_case(WITH_MODEL)
 def test_model_of_what_the_server_returned_stands_for_a_body(case: Any, wire: Server, wire_api: Any) -> None:
     """The read schemas of the same resource may be given where one is created or updated."""
     assert case.body is not None
@@ -153,7 +150,7 @@ def test_model_of_what_the_server_returned_stands_for_a_body(case: Any, wire: Se
         assert set(wire.last.json) <= set(fields)
 
 
-@each(WITH_ANSWER)
+@each_case(WITH_ANSWER)
 def test_answer_is_printed_as_its_dict(case: Any, wire: Server, wire_api: Any) -> None:
     wire.default = Answer.json(case.example, case.status)
     data = getattr(wire_api, case.name)(**values_of(case.required))

@@ -10,10 +10,9 @@ import logging
 import os
 from typing import Any
 
-import pytest
-
 import ubiops
 from codegen import VERSION
+from test.each import each
 from ubiops.api_client import ApiClient
 from ubiops.configuration import Configuration
 from ubiops.rest import RESTClientObject, RESTResponse
@@ -189,7 +188,7 @@ def resolve(name: str) -> Any:
         return getattr(resolve(parent), last)
 
 
-@pytest.mark.parametrize("name", SIGNATURES)
+@each("name", SIGNATURES)
 def test_signature(name: str) -> None:
     expected = [part.partition("=") for part in SIGNATURES[name].split(", ") if part]
     parameters = list(inspect.signature(resolve(name)).parameters.values())
@@ -204,7 +203,7 @@ def test_signature(name: str) -> None:
         assert more.default is not inspect.Parameter.empty or more.kind in optional
 
 
-@pytest.mark.parametrize("cls", PROPERTIES, ids=lambda cls: cls.__name__)
+@each("cls", PROPERTIES)
 def test_property(cls: type) -> None:
     for name, settable in PROPERTIES[cls].items():
         given = vars(cls)[name]
@@ -212,7 +211,7 @@ def test_property(cls: type) -> None:
         assert (given.fset is not None) >= settable
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@each("name", DEFAULTS)
 def test_configuration_attribute(name: str) -> None:
     assert getattr(Configuration(), name) == DEFAULTS[name]
 
@@ -260,18 +259,18 @@ def test_bases() -> None:
     assert resolve("ubiops.rest").ApiException is exceptions.ApiException
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@each("name", EXPORTS)
 def test_package_exports(name: str) -> None:
     assert getattr(ubiops, name).__name__ == name
     assert name in ubiops.__all__
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each("name", MODULES)
 def test_module(name: str) -> None:
     assert importlib.import_module(name) is resolve(name)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each("name", MODELS)
 def test_model_module(name: str) -> None:
     module = importlib.import_module(f"ubiops.models.{name}")
     cls = getattr(module, "".join(part.capitalize() for part in name.split("_")))
