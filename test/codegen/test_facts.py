@@ -44,6 +44,7 @@ RESOLVED = {
     ],
     "EnvironmentTagList": ["base_environment_name str nullable", "base_environment_tag str nullable"],
     "InstanceDetail": ["node_pool InstanceTypeNodePool nullable"],
+    "OrganizationUserList": ["join_date date nullable"],
     "PipelineVersionObjectConfigurationList": ["batch_size int nullable"],
     # The reference lets null remove them all.
     "PipelineVersionUpdate": [
