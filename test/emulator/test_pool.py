@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ubiops.emulator.execution.instance import Instance, Package
+from ubiops.emulator.execution.instance import Instance, Package, Process
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.running import RunningRequest
 
@@ -34,20 +34,20 @@ class Backend:
         self.package = package
         self.ended: dict[str, Outcome] = {}
 
-    def new_instance(self, version_id: str) -> Instance:
-        return Instance(lambda: self.package, lambda level, lines: None)
+    def new_instance(self, version_id: str, processes: int) -> Instance:
+        return Instance(lambda: self.package, lambda level, lines: None, processes)
 
-    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
+    async def execute(self, process: Process, request_id: str, request: RunningRequest | None) -> Outcome:
         data = request_id.partition(" ")[0]
-        return Outcome("completed", result=await instance.run(data, {}, lambda level, lines: None))
+        return Outcome("completed", result=await process.run(data, {}, lambda level, lines: None, lambda text: None))
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         self.ended[request_id] = outcome
 
-    def instance_started(self, version_id: str) -> str | None:
-        return None
+    def instance_started(self, version_id: str, instance: Instance) -> None:
+        pass
 
-    def instance_stopped(self, run_id: str | None) -> None:
+    def instance_stopped(self, instance: Instance) -> None:
         pass
 
 
@@ -115,6 +115,54 @@ def test_there_are_no_more_instances_than_the_maximum(backend: Backend) -> None:
         pool.maximum_instances = 2
         outcomes = await asyncio.gather(*(submit(pool, f"go {number}") for number in range(20)))
         assert len({outcome.result for outcome in outcomes}) == 2
+
+    run(backend, scenario)
+
+
+def test_requests_wait_for_the_processes_that_an_instance_starts(backend: Backend) -> None:
+    async def scenario(pool: Pool) -> None:
+        pool.maximum_instances, pool.instance_processes = 5, 4
+        outcomes = await asyncio.gather(*(submit(pool, f"go {number}") for number in range(4)))
+        assert len(pool.instances) == 1
+        assert {outcome.result for outcome in outcomes} <= set(pool.instances[0].pids)
+        assert len(pool.instances[0].pids) == 4
+
+    run(backend, scenario)
+
+
+def test_a_moderate_pool_starts_one_instance_at_a_time(backend: Backend) -> None:
+    async def scenario(pool: Pool) -> None:
+        pool.maximum_instances, pool.is_gradual = 3, True
+        jobs = [submit(pool, "hang 1", timeout=3), submit(pool, "hang 2", timeout=3), submit(pool, "go")]
+        assert len(pool.instances) == 1
+        assert (await jobs[2]).status == "completed"
+        assert len(pool.instances) == 3
+
+    run(backend, scenario)
+
+
+def test_an_instance_stops_when_all_its_processes_are_idle(backend: Backend) -> None:
+    async def scenario(pool: Pool) -> None:
+        pool.maximum_idle_time, pool.instance_processes = 0.05, 2
+        hanging = submit(pool, "hang", timeout=2)
+        await submit(pool, "go")
+        (server,) = pool._servers
+        assert not (await asyncio.wait({server}, timeout=0.3))[0]
+        await hanging
+        await server
+        assert not pool.instances
+
+    run(backend, scenario)
+
+
+def test_what_a_stopped_instance_had_begun_to_load_for_runs_on_another(backend: Backend) -> None:
+    async def scenario(pool: Pool) -> None:
+        waiting = submit(pool, "go")
+        await asyncio.sleep(0)
+        (stopped,) = pool.instances
+        await pool.stop_instance(stopped)
+        assert (await waiting).status == "completed"
+        assert stopped not in pool.instances
 
     run(backend, scenario)
 

@@ -13,6 +13,8 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "projects.environment-variables": _MANAGED,
     "projects.audit": ("list",),
     "projects.instance-types": ("list",),
+    "projects.instance-type-groups": _MANAGED,
+    "projects.instances": ("list", "get", "update"),
     "deployments": _MANAGED,
     "deployments.environment-variables": _MANAGED,
     "deployments.audit": ("list",),
@@ -20,6 +22,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "deployments.versions.environment-variables": _MANAGED,
     "deployments.versions.revisions": ("list", "get", "create"),
     "deployments.versions.builds": _READ,
+    "deployments.versions.instances": ("list", "get", "update"),
     "deployments.versions.requests": _MANAGED,
     "pipelines": _MANAGED,
     "pipelines.audit": ("list",),
@@ -59,7 +62,10 @@ _RESOURCES = {
     "exports": "exports",
     "files": "files",
     "imports": "imports",
+    "instance_events": "deployments.versions.instances",
+    "instance_type_groups": "projects.instance-type-groups",
     "instance_types": "projects.instance-types",
+    "instances": "deployments.versions.instances",
     "logs": "logs",
     "metrics": "metrics",
     "notification_groups": "notification-groups",
@@ -71,6 +77,7 @@ _RESOURCES = {
     "pipelines": "pipelines",
     "project_audit_events": "projects.audit",
     "project_environment_variables": "projects.environment-variables",
+    "project_instances": "projects.instances",
     "project_users": "users",
     "projects": "projects",
     "revisions": "deployments.versions.revisions",
@@ -97,6 +104,7 @@ _VERBS = {
     "token": "update",
     "update": "update",
     "upload": "create",
+    "usage": "list",
 }
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.dates import now
 from ubiops.emulator.execution.code import Code
-from ubiops.emulator.execution.instance import Instance
+from ubiops.emulator.execution.instance import Process
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.requirements import Requirements
@@ -105,13 +105,13 @@ class Builds:
         log = self._code.log_of(version_id, build_id=build_id, system=True)
         await self._requirements.provide(describe().directory, log)
         self._change(build_id, status="validating")
-        instance = Instance(describe, self._code.log_of(version_id, build_id=build_id))
+        process = Process(describe, self._code.log_of(version_id, build_id=build_id))
         try:
-            return await asyncio.wait_for(instance.start(), _TIMEOUT)
+            return await asyncio.wait_for(process.start(), _TIMEOUT)
         except asyncio.TimeoutError:
             raise PackageError(f"The package wasn't initialized within {_TIMEOUT:g} seconds") from None
         finally:
-            await instance.stop()
+            await process.stop()
 
     def _begin(self, build_id: str) -> str | None:
         with self._store.session() as session:

@@ -19,7 +19,7 @@ from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
 from ubiops.emulator.execution.files import RequestFiles
-from ubiops.emulator.execution.instance import Instance, LogSink, WorkerLostError
+from ubiops.emulator.execution.instance import Instance, LogSink, Process, RetiredError, WorkerLostError
 from ubiops.emulator.execution.measure import measure_request
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
@@ -124,8 +124,8 @@ class Engine:
         """Queue the stored requests of a batch."""
         self._pool(version).submit(*(Job(id, express=False, timeout=timeout, priority=priority) for id in request_ids))
 
-    def queued(self, version: Version, *, express: bool) -> int:
-        """How many requests of a kind wait for an instance."""
+    def queued(self, version: Version, *, express: bool | None = None) -> int:
+        """How many requests, of a kind or of both, wait for an instance."""
         return self._pool(version).queued(express=express)
 
     def cancel(self, request: DeploymentRequest) -> None:
@@ -158,14 +158,20 @@ class Engine:
         pool.maximum_instances = version.maximum_instances
         pool.minimum_instances = version.minimum_instances
         pool.maximum_idle_time = version.maximum_idle_time
+        pool.instance_processes = version.instance_processes
+        pool.is_gradual = version.scaling_strategy == "moderate"
         return pool
 
-    def new_instance(self, version_id: str) -> Instance:
+    def new_instance(self, version_id: str, processes: int) -> Instance:
         """An instance that will run the active package of a version."""
-        return Instance(partial(self._code.describe, version_id), self._code.log_of(version_id))
+        return Instance(partial(self._code.describe, version_id), self._code.log_of(version_id), processes)
 
-    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
-        """Let an instance answer a stored request, which is read where it isn't at hand."""
+    async def execute(self, process: Process, request_id: str, request: RunningRequest | None) -> Outcome:
+        """Let a process answer a stored request, which is read where it isn't at hand.
+
+        Raises:
+            RetiredError: The process was, and the request is to run on another one.
+        """
         request = request or self._read(request_id)
         if request is None:
             return Outcome("cancelled")
@@ -175,18 +181,18 @@ class Engine:
         data, deployment = request.data, request.version.deployment
         pipeline_version = self._pipeline_version(request)
         log = self._code.log_of(request.version.id, request_id=request_id, **log_columns(request, pipeline_version))
-        context = _request_context(request, pipeline_version)
+        context = _request_context(request, pipeline_version, process.number)
         files = RequestFiles(self._store, self.storage, request)
         try:
             data = await files.fetch(data)
-            result = await files.keep(await self._run(instance, request, data, context, log))
+            result = await files.keep(await self._run(process, request, data, context, log))
             check_data(result, deployment.output_type, deployment.output_fields, "output")
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
         finally:
             begin.cancel()
             files.clean()
-        return Outcome("completed", result=result, memory_peak=instance.memory_peak, request=request)
+        return Outcome("completed", result=result, memory_peak=process.memory_peak, request=request)
 
     def _read(self, request_id: str) -> RunningRequest | None:
         """A stored request, apart from any session; None where it was deleted."""
@@ -212,16 +218,19 @@ class Engine:
             connection.execute(_BEGIN, {"key": request.id, **begun})
 
     async def _run(
-        self, instance: Instance, request: RunningRequest, data: Any, context: dict[str, Any], log: LogSink
+        self, process: Process, request: RunningRequest, data: Any, context: dict[str, Any], log: LogSink
     ) -> Any:
         update = partial(self.updates.publish, request.pipeline_request_id or request.id)
         while True:
             try:
-                return await instance.run(data, context, log, update)
+                return await process.run(data, context, log, update)
             except WorkerLostError as error:
+                reason = "The instance was stopped" if process.is_retired else str(error)
                 if not self._count_retry(request.id):
-                    raise
-                log("error", [f"{error}; the request is restarted"])
+                    raise RequestError(reason) from error
+                log("error", [f"{reason}; the request is restarted"])
+                if process.is_retired:
+                    raise RetiredError from error
 
     def _count_retry(self, request_id: str) -> bool:
         """Whether a request whose instance was lost is to run again, as its version says."""
@@ -276,26 +285,39 @@ class Engine:
 
     # Instances
 
-    def instance_started(self, version_id: str) -> str | None:
-        """Note that an instance came to life; gives what `instance_stopped` takes."""
+    def instances(self, version_id: str) -> list[Instance]:
+        """The instances of a version, oldest first."""
+        pool = self._pools.get(version_id)
+        return pool.instances if pool is not None else []
+
+    def stop_instance(self, version_id: str, instance: Instance) -> None:
+        """Stop an instance at once. Another one starts where the minimum of the version, or a request, needs it."""
+        pool = self._pools.get(version_id)
+        if pool is not None:
+            self.spawn(pool.stop_instance(instance))
+
+    def instance_started(self, version_id: str, instance: Instance) -> None:
+        """Note that an instance came to life, and of which type it is."""
         with self._store.session() as session:
             version = session.get(Version, version_id)
             if version is None:
-                return None
-            run = InstanceRun(
-                project_id=version.deployment.project_id, version_id=version_id, instance_type=version.instance_type
+                return
+            instance.instance_type = version.instance_type
+            session.add(
+                InstanceRun(
+                    id=instance.id,
+                    project_id=version.deployment.project_id,
+                    version_id=version_id,
+                    instance_type=version.instance_type,
+                )
             )
-            session.add(run)
-            session.flush()
-            self.running.add(run.id)
-            return run.id
+        self.running.add(instance.id)
 
-    def instance_stopped(self, run_id: str | None) -> None:
+    def instance_stopped(self, instance: Instance) -> None:
         """Note its end."""
-        if run_id is not None:
-            self.running.discard(run_id)
-            with self._store.session() as session:
-                session.execute(update(InstanceRun).where(InstanceRun.id == run_id).values(ended=now()))
+        self.running.discard(instance.id)
+        with self._store.session() as session:
+            session.execute(update(InstanceRun).where(InstanceRun.id == instance.id).values(ended=now()))
 
     def note_instances(self, session: Session) -> None:
         """Note that the instances that run have lived until now."""
@@ -358,8 +380,11 @@ def _delete_after(version: Version) -> str:
     return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
 
 
-def _request_context(request: RunningRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
+def _request_context(
+    request: RunningRequest, pipeline_version: PipelineVersion | None, process_id: int
+) -> dict[str, Any]:
     return {
+        "process_id": process_id,
         "id": request.id,
         "request_mode": "express" if request.express else "batch",
         "pipeline_id": pipeline_version.pipeline_id if pipeline_version is not None else None,

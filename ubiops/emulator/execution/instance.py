@@ -1,4 +1,4 @@
-"""Instances: one worker process each, seen from the emulator."""
+"""Instances: the worker processes of a version, seen from the emulator."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any
 
 import ubiops
 from ubiops.deployment_package import PackageError, RequestError
+from ubiops.emulator.dates import now
+from ubiops.emulator.ids import new_id
 
 _WORKER = (resources.files("ubiops.emulator.execution") / "worker.py").read_text(encoding="utf-8")
 _LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
@@ -35,7 +37,7 @@ UpdateSink = Callable[[str], None]
 
 
 def _drop(_text: str) -> None:
-    """Nobody hears of updates outside of a request."""
+    """Where nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +57,133 @@ class Package:
     secrets: list[str] = field(default_factory=list)
 
 
+STATUSES = ("pending", "initialising", "running", "stopping")
+"""What an instance goes through, in this order."""
+
+_HAPPENED = {
+    "pending": "The instance was asked for",
+    "initialising": "The instance was scheduled on this machine and loads its package",
+    "running": "The instance takes requests",
+    "stopping": "The instance is stopped",
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to an instance."""
+
+    description: str
+    id: str = field(default_factory=new_id)
+    time_created: str = field(default_factory=now)
+
+
 class Instance:
+    """Processes that run one package, each of which answers a request at a time.
+
+    Args:
+        describe: Tells what to run; asked once.
+        log: Takes what the user's code writes outside of requests.
+        processes: How many processes there are.
+
+    Attributes:
+        id (str): Its id.
+        status (str): One of `STATUSES`.
+        instance_type (str | None): Name of its type; None until it is scheduled.
+        package (Package | None): What it runs; None until it is scheduled.
+        processes (list[Process]): Its processes, started or not.
+        events (list[Event]): What happened to it, oldest first.
+        ready (Callable[[], None]): Called when it begins to take requests.
+    """
+
+    def __init__(self, describe: Callable[[], Package], log: LogSink, processes: int = 1) -> None:
+        self.id = new_id()
+        self.status = STATUSES[0]
+        self.instance_type: str | None = None
+        self.package: Package | None = None
+        self.events = [Event(_HAPPENED[self.status])]
+        self.ready: Callable[[], None] = lambda: None
+        self.processes = [Process(self._describe_once, log, number, self.note) for number in range(processes)]
+        self._describe = describe
+
+    def _describe_once(self) -> Package:
+        if self.package is None:
+            self.package = self._describe()
+        return self.package
+
+    @property
+    def pids(self) -> list[int]:
+        """Ids of the processes that were started and not lost."""
+        return [process.pid for process in self.processes if process.pid is not None]
+
+    def note(self, status: str) -> None:
+        """Note that one of its processes is that far; what a further one has been through is no news."""
+        if STATUSES.index(status) > STATUSES.index(self.status):
+            self.status = status
+            self.events.append(Event(_HAPPENED[status]))
+            if status == "running":
+                self.ready()
+
+    async def stop(self) -> None:
+        """Kill its processes, for good."""
+        self.note("stopping")
+        for process in self.processes:
+            await process.retire()
+
+
+class Process:
     """A worker process, started when it is first needed and again after it was lost.
 
     Args:
         describe: Tells what to run; asked at each start.
         log: Takes what the user's code writes.
+        number: What tells it from the others of its instance, from 0.
+        note: Takes what becomes of it: ``initialising``, ``running``.
 
     Attributes:
+        number (int): The same.
         memory_peak (int): Bytes of memory that the process had taken at most when it last answered.
+        is_retired (bool): Whether it is not to run again.
     """
 
-    def __init__(self, describe: Callable[[], Package], log: LogSink) -> None:
+    def __init__(
+        self, describe: Callable[[], Package], log: LogSink, number: int = 0, note: Callable[[str], None] = _drop
+    ) -> None:
+        self.number = number
         self.memory_peak = 0
+        self.is_retired = False
         self._describe = describe
         self._log = log
+        self._note = note
         self._worker: _Worker | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the process; None where there is none."""
+        return self._worker.pid if self._worker is not None else None
 
     async def start(self) -> dict[str, bool]:
         """Start the process and let it load the package; gives ``has_request_method``, ``has_requests_method``.
 
         Raises:
             PackageError: The package can't be used.
+            RetiredError: It is not to run again.
         """
+        self._check_retired()
         package = self._describe()
+        self._note("initialising")
         self._worker = worker = await _Worker.start(package, self._write)
+        if self.is_retired:
+            # Meanwhile, before there was anything to stop.
+            await self.stop()
+        self._check_retired()
         message = {"directory": str(package.directory), "context": package.context}
         try:
             methods: dict[str, bool] = await worker.exchange(message)
         except RequestError as error:
+            self._check_retired()
             await self.stop()
             raise PackageError(str(error)) from error
+        self._note("running")
         return methods
 
     async def run(self, data: Any, context: dict[str, Any], log: LogSink, update: UpdateSink) -> Any:
@@ -93,6 +191,7 @@ class Instance:
 
         Raises:
             PackageError: A new process couldn't load the package.
+            RetiredError: There is no process, and is not to be one again.
             RequestError: The user's code failed.
             WorkerLostError: The process ended instead.
         """
@@ -119,6 +218,19 @@ class Instance:
         if worker is not None:
             await worker.kill()
 
+    async def retire(self) -> None:
+        """Stop it for good."""
+        self.is_retired = True
+        await self.stop()
+
+    def _check_retired(self) -> None:
+        if self.is_retired:
+            raise RetiredError
+
+
+class RetiredError(Exception):
+    """The instance was stopped; what it was to run may run on another one."""
+
 
 class WorkerLostError(RequestError):
     """The process ended in the middle of an exchange."""
@@ -139,6 +251,10 @@ class _Worker:
         self._exited = asyncio.ensure_future(process.wait())
         # A process that the user's code forked may hold the socket open, so its end alone would tell nothing.
         self._exited.add_done_callback(lambda _: self._writer.transport.abort())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @classmethod
     async def start(cls, package: Package, log: LogSink) -> _Worker:
@@ -245,8 +361,10 @@ class _Output:
 
     def finish(self) -> None:
         """Read what is there, and take an unfinished line for a line."""
-        # A pipe holds no more than one chunk; a process that keeps writing must not keep us here.
-        self._read()
+        # A pipe holds no more than one chunk; a process that keeps writing must not keep us here. One that was stopped
+        # in the middle of an exchange has none any more.
+        if self._reader >= 0:
+            self._read()
         if self._rest:
             self._write([self._rest])
             self._rest = b""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ubiops.deployment_package import PackageError
-from ubiops.emulator.execution.instance import Instance
+from ubiops.emulator.execution.instance import Instance, Process, RetiredError
 from ubiops.emulator.execution.running import RunningRequest
 
 _logger = logging.getLogger(__name__)
@@ -27,25 +27,34 @@ class Outcome:
     request: RunningRequest | None = field(default=None, compare=False, repr=False)
 
 
+_STARTING = ("pending", "initialising")
+
+_STOPPED = -1
+"""The generation of an instance that was stopped by itself."""
+
 CANCELLED = Outcome("cancelled", error_message="The request was cancelled")
 
 
 class Backend(Protocol):
     """What a pool needs of the engine that owns it."""
 
-    def new_instance(self, version_id: str) -> Instance:
+    def new_instance(self, version_id: str, processes: int) -> Instance:
         """An instance that will run the active package of a version."""
 
-    async def execute(self, instance: Instance, request_id: str, request: RunningRequest | None) -> Outcome:
-        """Let an instance answer a stored request, which is read where it isn't at hand."""
+    async def execute(self, process: Process, request_id: str, request: RunningRequest | None) -> Outcome:
+        """Let a process answer a stored request, which is read where it isn't at hand.
+
+        Raises:
+            RetiredError: The process was, and the request is to run on another one.
+        """
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         """Store how a request ended."""
 
-    def instance_started(self, version_id: str) -> str | None:
-        """Note that an instance came to life; gives what `instance_stopped` takes."""
+    def instance_started(self, version_id: str, instance: Instance) -> None:
+        """Note that an instance came to life, and of which type it is."""
 
-    def instance_stopped(self, run_id: str | None) -> None:
+    def instance_stopped(self, instance: Instance) -> None:
         """Note its end."""
 
 
@@ -112,6 +121,10 @@ class _Queue:
     def append(self, job: Job) -> None:
         self._kinds[job.express, job.priority].append(job)
 
+    def put_back(self, job: Job) -> None:
+        """Let one that was taken be the next of its kind."""
+        self._kinds[job.express, job.priority].appendleft(job)
+
     def remove(self, job: Job) -> None:
         """Take one out, if it is there."""
         with contextlib.suppress(ValueError):
@@ -124,8 +137,40 @@ class _Queue:
     def count(self, *, express: bool) -> int:
         return sum(len(jobs) for (kind, _), jobs in self._kinds.items() if kind == express)
 
-    def __bool__(self) -> bool:
-        return any(self._kinds.values())
+    def __len__(self) -> int:
+        return sum(map(len, self._kinds.values()))
+
+
+class _Server:
+    """An instance at work: how many of its processes are.
+
+    Attributes:
+        instance: The instance.
+        generation: The generation of the pool when it was started.
+        working: Processes that take requests, or will.
+        coming: Those of them that are being started before their first request.
+        idle: What those wait for that have none.
+        idle_since: When the last of these became idle, by the clock of the event loop.
+    """
+
+    __slots__ = ("coming", "generation", "idle", "idle_since", "instance", "working")
+
+    def __init__(self, instance: Instance, generation: int, coming: int) -> None:
+        self.instance = instance
+        self.generation = generation
+        self.working = len(instance.processes)
+        self.coming = coming
+        self.idle: list[asyncio.Future[Job | None]] = []
+        self.idle_since = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return 0 < len(self.idle) == self.working
+
+    def dismiss(self) -> None:
+        """Let its idle processes end."""
+        while self.idle:
+            self.idle.pop().set_result(None)
 
 
 class Pool:
@@ -135,24 +180,32 @@ class Pool:
         maximum_instances (int): Most instances at a time.
         minimum_instances (int): Instances that stay when there is nothing to do.
         maximum_idle_time (float): Seconds without a request after which an instance stops.
+        instance_processes (int): How many requests an instance answers at a time.
+        is_gradual (bool): Whether an instance is started only when all others have been.
     """
 
     def __init__(self, backend: Backend, version_id: str) -> None:
         self.maximum_instances = 1
         self.minimum_instances = 0
         self.maximum_idle_time = 300.0
+        self.instance_processes = 1
+        self.is_gradual = False
         self._backend = backend
         self._version_id = version_id
         self._jobs: dict[str, Job] = {}
         self._queue = _Queue()
-        self._idle: deque[asyncio.Future[Job | None]] = deque()
-        self._servers: set[asyncio.Task[None]] = set()
+        self._servers: dict[asyncio.Task[None], _Server] = {}
         self._generation = 0
         self._closed = False
 
-    def queued(self, *, express: bool) -> int:
-        """How many requests of a kind wait for an instance."""
-        return self._queue.count(express=express)
+    @property
+    def instances(self) -> list[Instance]:
+        """The instances that there are, oldest first."""
+        return [server.instance for server in self._servers.values()]
+
+    def queued(self, *, express: bool | None = None) -> int:
+        """How many requests, of a kind or of both, wait for an instance."""
+        return len(self._queue) if express is None else self._queue.count(express=express)
 
     def submit(self, *jobs: Job) -> None:
         """Queue requests."""
@@ -169,15 +222,23 @@ class Pool:
             self._abort(self._jobs[request_id], CANCELLED)
 
     def restart(self) -> None:
-        """Let new instances take the place of those there are, each once it has finished its request."""
+        """Let new instances take the place of those there are, each once it has finished its requests."""
         self._generation += 1
-        while self._idle:
-            self._idle.popleft().set_result(None)
+        for server in self._servers.values():
+            server.dismiss()
 
     def keep_minimum(self) -> None:
         """Start as many instances as are to stay."""
         while len(self._servers) < min(self.minimum_instances, self.maximum_instances) and not self._closed:
-            self._servers.add(asyncio.ensure_future(self._serve(None)))
+            self._start(None)
+
+    async def stop_instance(self, instance: Instance) -> None:
+        """Stop an instance at once; its requests fail, or run on another one where their version says so."""
+        for server in self._servers.values():
+            if server.instance is instance:
+                server.generation = _STOPPED
+                server.dismiss()
+        await instance.stop()
 
     async def close(self) -> None:
         """Stop all instances at once; what isn't finished stays as it is stored."""
@@ -210,67 +271,116 @@ class Pool:
 
     def _dispatch(self) -> None:
         while self._queue and not self._closed:
-            if self._idle:
-                self._idle.popleft().set_result(self._queue.take())
-            elif len(self._servers) < self.maximum_instances:
-                self._servers.add(asyncio.ensure_future(self._serve(self._queue.take())))
+            idle = next((server for server in self._servers.values() if server.idle), None)
+            if idle is not None:
+                idle.idle.pop(0).set_result(self._queue.take())
+            elif self._may_start():
+                self._start(self._queue.take())
             else:
                 return
 
-    async def _serve(self, job: Job | None) -> None:
-        """The life of an instance: from its first request until it is idle for too long, or out of date.
+    def _may_start(self) -> bool:
+        """Whether another instance is due for what waits, beside those that are being started."""
+        starting = [server for server in self._servers.values() if server.instance.status in _STARTING]
+        coming = sum(server.coming for server in self._servers.values())
+        wanted = len(self._queue) > coming and not (self.is_gradual and starting)
+        return wanted and len(self._servers) < self.maximum_instances
 
-        Without a request, it is started ahead of the first.
-        """
-        generation = self._generation
-        instance = self._backend.new_instance(self._version_id)
-        run_id = self._backend.instance_started(self._version_id)
+    def _start(self, job: Job | None) -> None:
+        """Start an instance: for a request, or ahead of the first."""
+        instance = self._backend.new_instance(self._version_id, self.instance_processes)
+        instance.ready = self._dispatch
+        server = _Server(instance, self._generation, len(instance.processes) - (job is not None))
+        self._servers[asyncio.ensure_future(self._serve(server, job))] = server
+
+    async def _serve(self, server: _Server, job: Job | None) -> None:
+        """The life of an instance: until it is idle for too long, or out of date."""
+        instance = server.instance
+        self._backend.instance_started(self._version_id, instance)
+        first, *others = instance.processes
+        failed = True
         try:
-            if job is None:
-                await instance.start()
-                job = await self._next_or_idle() if generation == self._generation else None
-            while job is not None:
-                await self._work(job, instance)
-                job = await self._next_or_idle() if generation == self._generation else None
-        except PackageError:
-            # Its traceback is in the log. It is not started again and again: the next request tries it again.
-            generation = self._generation
+            ends = await asyncio.gather(
+                self._work_off(server, first, job),
+                *(self._work_off(server, process, None) for process in others),
+                return_exceptions=True,
+            )
+            for error in ends:
+                if error is not None and not isinstance(error, PackageError):
+                    raise error
+            failed = any(ends)
         finally:
             await instance.stop()
-            self._backend.instance_stopped(run_id)
-            self._servers.remove(asyncio.current_task())  # type: ignore[arg-type]
+            self._backend.instance_stopped(instance)
+            del self._servers[asyncio.current_task()]  # type: ignore[arg-type]
             self._dispatch()
-            if generation != self._generation:
+            # One whose package can't be loaded has told so in its log. It is not started again and again: the next
+            # request tries it again.
+            if server.generation != self._generation and not failed:
                 self.keep_minimum()
 
-    async def _work(self, job: Job, instance: Instance) -> None:
+    async def _work_off(self, server: _Server, process: Process, job: Job | None) -> None:
+        """The life of a process of an instance."""
+        try:
+            if job is None:
+                try:
+                    await process.start()
+                finally:
+                    server.coming -= 1
+                job = await self._next(server)
+            while job is not None:
+                await self._work(job, process)
+                job = await self._next(server)
+        except RetiredError:
+            # While it started.
+            return
+        finally:
+            server.working -= 1
+            self._dispatch()
+
+    async def _work(self, job: Job, process: Process) -> None:
         if job.settled:
             return
         if not job.express:
             self._limit(job)
-        job.attempt = asyncio.ensure_future(self._backend.execute(instance, job.request_id, job.request))
+        job.attempt = asyncio.ensure_future(self._backend.execute(process, job.request_id, job.request))
         try:
             outcome = await job.attempt
         except asyncio.CancelledError:
             if job.verdict is None:
                 raise
-            await instance.stop()
+            await process.stop()
             outcome = job.verdict
+        except RetiredError:
+            job.attempt = None
+            if not job.express and job.timer is not None:
+                job.timer.cancel()
+            self._queue.put_back(job)
+            return
         except Exception:
             _logger.exception("Request %s failed inside the emulator", job.request_id)
             outcome = Outcome("failed", error_message="The emulator failed to run the request; its log says why")
         self._settle(job, outcome)
 
-    async def _next_or_idle(self) -> Job | None:
+    async def _next(self, server: _Server) -> Job | None:
+        """The next request for a process of an instance; None where it is to end."""
+        if server.generation != self._generation:
+            return None
         job = self._queue.take()
         if job is not None:
             return job
-        idle: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
-        self._idle.append(idle)
+        loop = asyncio.get_running_loop()
+        idle: asyncio.Future[Job | None] = loop.create_future()
+        server.idle.append(idle)
+        server.idle_since = loop.time()
+        patience = self.maximum_idle_time
         while True:
-            await asyncio.wait({idle}, timeout=self.maximum_idle_time)
+            await asyncio.wait({idle}, timeout=patience)
             if idle.done():
                 return idle.result()
-            if len(self._idle) > self.minimum_instances:
-                self._idle.remove(idle)
-                return None
+            patience = server.idle_since + self.maximum_idle_time - loop.time()
+            if patience <= 0:
+                if server.is_idle and sum(other.is_idle for other in self._servers.values()) > self.minimum_instances:
+                    server.dismiss()
+                    return None
+                patience = self.maximum_idle_time

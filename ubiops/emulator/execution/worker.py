@@ -60,6 +60,10 @@ class StreamingUpdate(str):
     It is a text itself, so that code from before there were updates can still write its context as JSON or pickle it.
     """
 
+    _channel: Channel
+    _lock: threading.Lock
+    _open: bool
+
     def __new__(cls, channel: Channel) -> StreamingUpdate:
         self = super().__new__(cls, "streaming_update")
         self._channel = channel

@@ -45,7 +45,7 @@ INSTANCE_TYPES = {
     instance_type["name"]: instance_type
     for instance_type in (
         *(_instance_type(memory) for memory in (256, 512, 1024, 2048, 4096, 8192, 16384)),
-        _instance_type(16384, "t4"),
+        *(_instance_type(16384, gpu) for gpu in ("t4", "l4")),
     )
 }
 
@@ -54,12 +54,27 @@ def instance_types_list(
     context: Context, project_name: str, cursor: str | None = None, limit: int | None = None
 ) -> list[dict[str, Any]] | dict[str, Any]:
     find_project(context, project_name)
-    types = list(INSTANCE_TYPES.values())
-    return types if context.generation < _PAGED_SINCE else page(types, cursor, limit)
+    if context.generation < _PAGED_SINCE:
+        return list(INSTANCE_TYPES.values())
+    return page([{**kind, "display_name": title_of(kind)} for kind in INSTANCE_TYPES.values()], cursor, limit)
 
 
-def choose_instance_type(data: dict[str, Any]) -> str | None:
-    """The name of the type that a body asks for, by name or, as of old, by its memory; None where it doesn't."""
+_GPU_TITLES = {"t4": "NVIDIA Tesla T4", "l4": "NVIDIA Ada Lovelace L4"}
+
+
+def title_of(instance_type: dict[str, Any]) -> str:
+    """The name of a type as people read it since there are groups, each type's own group among them."""
+    gpu = instance_type["name"].partition("_")[2]
+    title = f"{instance_type['memory']} MB + {instance_type['cpu']:g} vCPU"
+    return f"{title} + {_GPU_TITLES[gpu]}" if gpu else title
+
+
+def name_in(data: dict[str, Any]) -> str | None:
+    """The name of the type that a body asks for, by name or, as of old, by its memory; None where it doesn't.
+
+    Raises:
+        ApiError: 400: there is none of that name.
+    """
     name: str | None = data.get("instance_type")
     if name is None and "memory_allocation" in data:
         name = f"{data['memory_allocation']}mb"

@@ -15,6 +15,7 @@ from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
+from ubiops.emulator.handlers.event_stream import EventStream
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.request_filters import (
@@ -26,7 +27,7 @@ from ubiops.emulator.handlers.request_filters import (
     filtered,
 )
 from ubiops.emulator.handlers.resource import serves
-from ubiops.emulator.responses import EventStream, JsonResponse
+from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, PipelineVersion
 
 R = TypeVar("R")

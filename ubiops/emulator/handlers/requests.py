@@ -18,6 +18,7 @@ from ubiops.emulator.execution.files import check_references
 from ubiops.emulator.execution.pipelines import find_pipeline_version
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
+from ubiops.emulator.handlers.event_stream import EventStream
 from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
 from ubiops.emulator.handlers.pipeline_requests import summary
@@ -32,7 +33,7 @@ from ubiops.emulator.handlers.request_filters import (
 )
 from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.ids import new_ids
-from ubiops.emulator.responses import EventStream, JsonResponse
+from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.tables import Deployment, DeploymentRequest, Pipeline, PipelineRequest, PipelineVersion, Version
 
 R = TypeVar("R")
@@ -219,9 +220,10 @@ def _check_input(version: Version, data: Any) -> None:
 
 
 def _check_queue(context: Context, version: Version, number: int, *, express: bool) -> None:
-    most = version.maximum_queue_size_express if express else version.maximum_queue_size_batch
-    if context.engine.queued(version, express=express) + number > most:
-        raise ApiError(429, f"The queue of the version '{version.name}' is full ({most} requests); try again later")
+    of_kind = version.maximum_queue_size_express if express else version.maximum_queue_size_batch
+    for most, kind in ((of_kind, express), (version.maximum_queue_size, None)):
+        if most is not None and context.engine.queued(version, express=kind) + number > most:
+            raise ApiError(429, f"The queue of the version '{version.name}' is full ({most} requests); try again later")
 
 
 # Reading and changing them

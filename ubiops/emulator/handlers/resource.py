@@ -17,6 +17,7 @@ from ubiops.emulator.tables import (
     Blob,
     Bucket,
     Deployment,
+    InstanceTypeGroup,
     NotificationGroup,
     Pipeline,
     PipelineVersion,
@@ -111,6 +112,7 @@ Recorded = (
     | Role
     | Schedule
     | Transfer
+    | InstanceTypeGroup
 )
 
 

@@ -12,7 +12,8 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_version
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, choose_instance_type
+from ubiops.emulator.handlers.instance_type_groups import choose_instance_type, group_of
+from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.resource import free_name, record
@@ -32,6 +33,12 @@ _LANGUAGES = [*_PYTHONS, *(f"{python}_cuda" for python in _PYTHONS), "r4.0"]
 _MAXIMUM_INSTANCES = 20
 _MAXIMUM_RETENTION = 2419200
 _LARGEST_QUEUE = 2**31 - 1
+_MAXIMUM_PROCESSES = 32
+_BY_DEFAULT = {"instance_type": "2048mb"}
+_QUEUE_SIZE = 100000
+_ONE_QUEUE_SINCE = (4, 12)
+"""The generation since which requests of both kinds wait in one queue."""
+_STRATEGIES = ("default", "moderate")
 
 _DEFAULTS: dict[str, Any] = {
     "maximum_instances": 5,
@@ -41,6 +48,8 @@ _DEFAULTS: dict[str, Any] = {
     "request_retention_mode": "full",
     "maximum_queue_size_express": 100,
     "maximum_queue_size_batch": 100000,
+    "scaling_strategy": "default",
+    "instance_processes": 1,
     "static_ip": False,
     "restart_request_interruption": False,
     "monitoring": None,
@@ -48,7 +57,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 """The settings that are a value and nothing more."""
 
-_RESTARTING = {"instance_type", "memory_allocation", "maximum_instances", "minimum_instances", "maximum_idle_time"}
+_RESTARTING = {
+    *("instance_type", "memory_allocation", "instance_type_group_id", "instance_type_group_name"),
+    *("maximum_instances", "minimum_instances", "maximum_idle_time", "instance_processes"),
+}
 
 
 def deployment_versions_create(
@@ -58,15 +70,19 @@ def deployment_versions_create(
     language = data.get("language", "python3.7")
     if language not in _LANGUAGES:
         raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
+    project = deployment.project
+    of_type = choose_instance_type(context, project, data) or choose_instance_type(context, project, _BY_DEFAULT)
     version = Version(
         deployment=deployment,
         name=_name(context, deployment, data["version"]),
         language=language,
         description=check_description(data),
         labels=check_labels(data),
-        instance_type=choose_instance_type(data) or "2048mb",
+        **of_type,
         **{name: data.get(name, default) for name, default in _DEFAULTS.items()},
     )
+    if "maximum_queue_size" in data or context.generation >= _ONE_QUEUE_SINCE:
+        _set_queue_size(version, data.get("maximum_queue_size", _QUEUE_SIZE), data)
     _check_settings(version)
     check_notification_groups(context, deployment.project, version)
     context.session.add(version)
@@ -74,7 +90,7 @@ def deployment_versions_create(
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
     record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
-    return _summary(version)
+    return _detail(context, version)
 
 
 def deployment_versions_list(
@@ -101,7 +117,10 @@ def deployment_versions_update(
         found.description = check_description(data)
     if "labels" in data:
         found.labels = check_labels(data)
-    found.instance_type = choose_instance_type(data) or found.instance_type
+    for name, value in choose_instance_type(context, found.deployment.project, data).items():
+        setattr(found, name, value)
+    if "maximum_queue_size" in data:
+        _set_queue_size(found, data["maximum_queue_size"], data)
     for name in _DEFAULTS.keys() & data.keys():
         setattr(found, name, data[name])
     _check_settings(found)
@@ -123,6 +142,13 @@ def deployment_versions_delete(context: Context, project_name: str, deployment_n
     context.session.delete(found)
 
 
+def _set_queue_size(version: Version, size: int, data: dict[str, Any]) -> None:
+    """Bound the requests of both kinds together, and those of each kind by no less unless the body does."""
+    version.maximum_queue_size = size
+    for name in ("maximum_queue_size_express", "maximum_queue_size_batch"):
+        setattr(version, name, data.get(name, size))
+
+
 def _audited(version: Version) -> dict[str, Any]:
     return {"name": version.name, "instance_type": version.instance_type} | {
         name: getattr(version, name) for name in _DEFAULTS
@@ -137,13 +163,17 @@ def _name(context: Context, deployment: Deployment, name: str) -> str:
 def _check_settings(version: Version) -> None:
     has_gpu = INSTANCE_TYPES[version.instance_type]["gpu_allocation"] > 0
     bounds = {
+        **({} if version.maximum_queue_size is None else {"maximum_queue_size": (1, _LARGEST_QUEUE)}),
         "maximum_instances": (0, _MAXIMUM_INSTANCES),
         "minimum_instances": (0, version.maximum_instances),
         "maximum_idle_time": (300 if has_gpu else 10, 3600),
         "request_retention_time": (0, _MAXIMUM_RETENTION),
         "maximum_queue_size_express": (1, _LARGEST_QUEUE),
         "maximum_queue_size_batch": (1, _LARGEST_QUEUE),
+        "instance_processes": (1, _MAXIMUM_PROCESSES),
     }
+    if version.scaling_strategy not in _STRATEGIES:
+        raise invalid(f"scaling_strategy: it must be one of {', '.join(_STRATEGIES)}, not '{version.scaling_strategy}'")
     for name, (least, most) in bounds.items():
         value = getattr(version, name)
         if not least <= value <= most:
@@ -162,6 +192,7 @@ def _summary(version: Version) -> dict[str, Any]:
         "latest_build": version.latest_build_id,
         "memory_allocation": INSTANCE_TYPES[version.instance_type]["memory_allocation"],
         "instance_type": version.instance_type,
+        "maximum_queue_size": version.maximum_queue_size or version.maximum_queue_size_batch,
         "labels": version.labels,
         "creation_date": version.creation_date,
         "last_updated": version.last_updated,
@@ -171,8 +202,11 @@ def _summary(version: Version) -> dict[str, Any]:
 
 def _detail(context: Context, version: Version) -> dict[str, Any]:
     build = context.session.scalar(select(Build).where(Build.id == version.latest_build_id))
+    group = group_of(context, version)
     detail = {
         **_summary(version),
+        "instance_type_group_id": group.id,
+        "instance_type_group_name": group.name,
         "last_file_upload": version.last_file_uploaded,
         "last_file_uploaded": version.last_file_uploaded,
     }

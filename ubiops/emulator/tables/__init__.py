@@ -13,6 +13,7 @@ from ubiops.emulator.tables.accounts import (
 from ubiops.emulator.tables.base import Base
 from ubiops.emulator.tables.deployments import Build, Deployment, Revision, Variable, Version
 from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement
+from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
 from ubiops.emulator.tables.requests import DeploymentRequest, NotificationGroup, PipelineRequest, Schedule
 from ubiops.emulator.tables.storage import Blob, Bucket, File, Part, Upload
@@ -29,6 +30,7 @@ __all__ = [
     "DeploymentRequest",
     "File",
     "InstanceRun",
+    "InstanceTypeGroup",
     "LogLine",
     "Measurement",
     "NotificationGroup",

@@ -31,6 +31,12 @@ class Deployment(Identified, OfProject, Described, Shaped, Dated, Base):
 
 
 class Version(Identified, Described, Retained, Dated, Base):
+    """A version of a deployment.
+
+    ``instance_type`` is that of its instances, in a group the first one. Without a ``maximum_queue_size``, which is for
+    requests of both kinds, each kind has its own.
+    """
+
     __tablename__ = "version"
     __table_args__ = (Index("version_name", "deployment_id", "name", unique=True),)
 
@@ -49,6 +55,10 @@ class Version(Identified, Described, Retained, Dated, Base):
     maximum_queue_size_batch: Mapped[int]
     static_ip: Mapped[bool]
     restart_request_interruption: Mapped[bool]
+    instance_type_group_id: Mapped[str | None] = mapped_column(index=True)
+    scaling_strategy: Mapped[str] = mapped_column(default="default", server_default="default")
+    instance_processes: Mapped[int] = mapped_column(default=1, server_default="1")
+    maximum_queue_size: Mapped[int | None]
     deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
 
     @property
