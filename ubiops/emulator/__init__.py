@@ -15,6 +15,7 @@ from importlib.util import find_spec
 
 _REQUIRED = {
     "croniter": "croniter",
+    "h11": "h11",
     "jsonschema": "jsonschema",
     "lark": "lark",
     "packaging": "packaging",

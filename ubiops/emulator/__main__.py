@@ -45,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="install the requirements.txt of deployment packages with pip (default: they must be installed here)",
     )
+    parser.add_argument(
+        "--allow-webhooks",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let webhooks send to this host; may be repeated (default: to this machine only)",
+    )
     return parser
 
 

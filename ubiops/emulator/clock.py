@@ -54,7 +54,13 @@ class Clock:
 
     def tick(self, moment: datetime) -> None:
         """Do what is due at a moment."""
-        for work in (self._make_requests, self._delete_requests, self._delete_files, self._note_instances):
+        for work in (
+            self._make_requests,
+            self._delete_requests,
+            self._delete_files,
+            self._delete_messages,
+            self._note_instances,
+        ):
             try:
                 work(moment)
             except Exception:
@@ -82,6 +88,9 @@ class Clock:
 
     def _delete_files(self, _moment: datetime) -> None:
         self._engine.storage.expire()
+
+    def _delete_messages(self, moment: datetime) -> None:
+        self._engine.webhooks.expire(moment)
 
     def _note_instances(self, _moment: datetime) -> None:
         with self._store.session() as session:

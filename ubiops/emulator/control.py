@@ -1,4 +1,4 @@
-"""The emulator's own paths beside those of the API: whether it is up, forgetting everything, and faults."""
+"""The emulator's own paths beside those of the API: whether it is up, forgetting everything, faults, webhooks."""
 
 from __future__ import annotations
 
@@ -25,25 +25,36 @@ class Control:
     """An ASGI application in front of that of the API.
 
     ``GET /_emulator/health`` tells that it is up. ``POST /_emulator/reset`` forgets everything. ``POST
-    /_emulator/faults`` sets a `Fault`, ``GET`` lists those that are set, ``DELETE`` takes them back. All but the
-    first want the token. Everything else goes on to the API, unless a fault hits it.
+    /_emulator/faults`` sets a `Fault`, ``GET`` lists those that are set, ``DELETE`` takes them back. ``GET
+    /_emulator/webhooks`` lists what webhooks have sent. All but the first want the token. Everything else goes on to
+    the API, unless a fault hits it.
 
     Args:
         app: The application of the API.
         token: What ``Authorization`` must hold.
         faults: The faults that are set.
         reset: Forgets everything.
+        sent: Lists what webhooks have sent.
     """
 
-    def __init__(self, app: ASGIApp, token: str, faults: Faults, reset: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str,
+        faults: Faults,
+        reset: Callable[[], Awaitable[None]],
+        sent: Callable[[], list[dict[str, Any]]],
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._faults = faults
         self._reset = reset
+        self._sent = sent
         self._actions: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {
             "health": {"GET": self._answer_health},
             "reset": {"POST": self._answer_reset},
             "faults": {"GET": self._list_faults, "POST": self._add_fault, "DELETE": self._clear_faults},
+            "webhooks": {"GET": self._list_sent},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +103,9 @@ class Control:
     async def _clear_faults(self, _request: Request) -> Response:
         self._faults.clear()
         return Response(status_code=204)
+
+    async def _list_sent(self, _request: Request) -> Response:
+        return JsonResponse(self._sent())
 
 
 def _refusal(message: str, status: int) -> Response:

@@ -35,12 +35,13 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "exports": ("list", "get", "create", "delete"),
     "imports": _MANAGED,
     "logs": ("list",),
-    "metrics": ("get",),
+    "metrics": _MANAGED,
     "notification-groups": _MANAGED,
     "roles": _MANAGED,
     "roles.assignments": ("list", "get", "create", "delete"),
     "service-users": _MANAGED,
     "users": ("list", "get", "create", "delete"),
+    "webhooks": _MANAGED,
 }
 
 PERMISSIONS = tuple(f"{resource}.{action}" for resource, actions in _ACTIONS.items() for action in actions)
@@ -84,6 +85,8 @@ _RESOURCES = {
     "role_assignments": "roles.assignments",
     "roles": "roles",
     "service_users": "service-users",
+    "webhook_tests": "webhooks",
+    "webhooks": "webhooks",
 }
 _VERBS = {
     "batch_cancel": "update",
@@ -125,6 +128,11 @@ _IRREGULAR = {
     "request_schedules_get": _of_requests("get"),
     "request_schedules_list": _of_requests("list"),
     "request_schedules_update": _of_requests("create"),
+    "time_series_data_aggregate": ("metrics.create",),
+    "time_series_data_create": ("metrics.create",),
+    "time_series_data_list": ("metrics.get",),
+    "time_series_delete": ("metrics.delete",),
+    "time_series_search": ("metrics.list",),
 }
 
 

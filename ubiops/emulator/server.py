@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
@@ -64,6 +64,7 @@ class Emulator:
         project: Name of a project to create, if it isn't there.
         install_requirements: Whether builds install the ``requirements.txt`` of their packages, which takes the
             package index. Otherwise all that they ask for must be installed beside the emulator.
+        allow_webhooks: Hosts that webhooks may send to; others get nothing, unless they are this machine.
         generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is to be, and no
             other; None for all of them at once.
 
@@ -87,6 +88,7 @@ class Emulator:
         token: str | None = None,
         project: str | None = None,
         install_requirements: bool = False,
+        allow_webhooks: Collection[str] = (),
         generation: str | None = None,
     ) -> None:
         if generation is not None and generation not in GENERATIONS:
@@ -107,6 +109,7 @@ class Emulator:
                 directory / "packages",
                 Storage(self._store, directory / "storage"),
                 install_requirements=install_requirements,
+                allow_webhooks=allow_webhooks,
             )
             self._clock = Clock(self._store, self._engine)
             self._seed()
@@ -114,7 +117,7 @@ class Emulator:
             self.faults = Faults()
             served = GENERATIONS[generation] if generation is not None else None
             app = create_app(self._store, self._engine, self._clock, self.token, served)
-            self.app: ASGIApp = Control(app, self.token, self.faults, self._forget)
+            self.app: ASGIApp = Control(app, self.token, self.faults, self._forget, self._engine.webhooks.sent)
             self._address = resources.enter_context(_Address(host, port))
             self._close = weakref.finalize(self, resources.pop_all().close)
         self.url = self._url(generation)

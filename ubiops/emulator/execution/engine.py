@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Update, bindparam, delete, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from ubiops.deployment_package import DataError, PackageError, RequestError, check_data
+from ubiops.deployment_package import DataError, PackageError, RequestError
 from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
@@ -28,10 +28,12 @@ from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
+from ubiops.emulator.execution.webhooks import Webhooks
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import DeploymentRequest, InstanceRun, PipelineVersion, Revision, Transfer, Version
 from ubiops.emulator.targets import Targets
+from ubiops.emulator.training import check
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Engine:
         directory: Where the packages are kept.
         storage: Files and blobs.
         install_requirements: Whether builds install the ``requirements.txt`` of their packages.
+        allow_webhooks: Hosts that webhooks may send to though they are not this machine.
 
     Attributes:
         store (Store): The same.
@@ -76,12 +79,21 @@ class Engine:
         targets (Targets): The versions that requests go to.
         packages (Packages): The zips of revisions, exports and imports.
         builds (Builds): Builds the packages.
+        webhooks (Webhooks): Sends what webhooks are to be told.
         pipelines (Pipelines): Runs pipeline requests.
         updates (Updates): What code sends while its requests run.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
 
-    def __init__(self, store: Store, directory: Path, storage: Storage, *, install_requirements: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        directory: Path,
+        storage: Storage,
+        *,
+        install_requirements: bool = False,
+        allow_webhooks: Collection[str] = (),
+    ) -> None:
         self.storage = storage
         self.store = self._store = store
         self.targets = Targets(store)
@@ -101,7 +113,8 @@ class Engine:
         self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.pipelines = Pipelines(store, self)
+        self.webhooks = Webhooks(store, allow_webhooks, self.spawn)
+        self.pipelines = Pipelines(store, self, self.webhooks)
 
     # Requests
 
@@ -176,6 +189,9 @@ class Engine:
         if request is None:
             return Outcome("cancelled")
         request.time_started, request.delete_after = now(), _delete_after(request.version)
+        if self.webhooks.watch(request.version):
+            with self._store.transaction() as connection:
+                self.webhooks.note(connection, request.version, request_id, "processing")
         # Most end before anybody could ask.
         begin = asyncio.get_running_loop().call_later(_NOTICED, self._begin, request)
         data, deployment = request.data, request.version.deployment
@@ -186,7 +202,7 @@ class Engine:
         try:
             data = await files.fetch(data)
             result = await files.keep(await self._run(process, request, data, context, log))
-            check_data(result, deployment.output_type, deployment.output_fields, "output")
+            check(deployment, "output", result)
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
         finally:
@@ -268,6 +284,7 @@ class Engine:
                 # It was deleted while it ran.
                 return
             measure_request(connection, request, ended, outcome.memory_peak)
+            self.webhooks.note(connection, request.version, request_id, outcome.status, outcome.result)
             if mode == "none":
                 connection.execute(_DELETE, {"key": request_id})
         self._notify(request.version, request_id, outcome.status, row.notification_group)
@@ -331,13 +348,14 @@ class Engine:
             self.packages.sweep({*session.scalars(select(Revision.id)), *session.scalars(select(Transfer.id))})
             self.builds.recover(session)
             self.pipelines.recover(session)
+            self.webhooks.recover(session)
             unfinished = DeploymentRequest.status.in_(["pending", "processing", "cancelled_pending"])
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
-                self._take_up(request)
+                self._take_up(session, request)
             kept = Version.minimum_instances > 0
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
 
-    def _take_up(self, request: DeploymentRequest) -> None:
+    def _take_up(self, session: Session, request: DeploymentRequest) -> None:
         # Batches to pipelines begin anew, with new requests to their deployments.
         lost = request.express or request.pipeline_request_id is not None
         if lost or request.status == "cancelled_pending":
@@ -345,6 +363,7 @@ class Engine:
             request.success = False
             request.error_message = "The emulator was stopped while the request ran"
             request.time_completed = now()
+            self.webhooks.note(session.connection(), request.version, request.id, request.status)
             return
         request.status = "pending"
         self.queue(request.version, [request.id], request.timeout, request.priority)
@@ -359,6 +378,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.builds.stop()
+        self.webhooks.stop()
 
     async def clear(self) -> None:
         """Stop everything and delete the packages, files and blobs."""
@@ -366,6 +386,7 @@ class Engine:
         self.storage.clear()
         self.packages.clear()
         self.targets.forget()
+        self.webhooks.forget()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it is done, or the engine stops."""

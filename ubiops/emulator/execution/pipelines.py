@@ -27,6 +27,7 @@ from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
+from ubiops.emulator.execution.webhooks import Webhooks
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -96,10 +97,12 @@ class Pipelines:
     Args:
         store: Where they are.
         deployments: What runs the requests to deployments.
+        webhooks: What is told of them.
     """
 
-    def __init__(self, store: Store, deployments: Deployments) -> None:
+    def __init__(self, store: Store, deployments: Deployments, webhooks: Webhooks) -> None:
         self.store = store
+        self._webhooks = webhooks
         self.deployments = deployments
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()
@@ -133,7 +136,7 @@ class Pipelines:
         unfinished = PipelineRequest.status.in_(["pending", "processing"])
         for request in session.scalars(select(PipelineRequest).where(unfinished, PipelineRequest.parent_id.is_(None))):
             if request.express:
-                _close(request, PipelineOutcome("failed", error_message=_STOPPED))
+                self._fail(session, request)
                 continue
             delete_parts(session, request.id)
             request.status, request.time_started = "pending", None
@@ -142,7 +145,11 @@ class Pipelines:
         for request in session.scalars(
             select(PipelineRequest).where(unfinished, PipelineRequest.parent_id.is_not(None))
         ):
-            _close(request, PipelineOutcome("failed", error_message=_STOPPED))
+            self._fail(session, request)
+
+    def _fail(self, session: Session, request: PipelineRequest) -> None:
+        _close(request, PipelineOutcome("failed", error_message=_STOPPED))
+        self._webhooks.note(session.connection(), request.version, request.id, request.status)
 
     async def stop(self) -> None:
         """Stop all requests; `recover` takes them up again."""
@@ -183,6 +190,7 @@ class Pipelines:
             request.status = "processing"
             request.time_started = now()
             request.delete_after = _delete_after(request)
+            self._webhooks.note(session.connection(), request.version, request_id, request.status)
             run = _Run(self, request)
             timeout = request.timeout
         outcome = PipelineOutcome("failed", deployment_requests=run.deployment_requests)
@@ -211,6 +219,7 @@ class Pipelines:
             _close(request, outcome)
             _measure(session, request, outcome)
             _notify(session, request)
+            self._webhooks.note(session.connection(), version, request_id, outcome.status, outcome.result)
             if version.request_retention_mode == "none":
                 session.delete(request)
             elif version.request_retention_mode == "metadata":

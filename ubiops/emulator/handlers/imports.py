@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import shutil
 import socket
@@ -24,6 +23,7 @@ from ubiops.emulator.document import load_document
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.execution.packages import whole
+from ubiops.emulator.execution.post import is_loopback
 from ubiops.emulator.handlers.deployments import deployments_create
 from ubiops.emulator.handlers.exports import (
     OBJECT_SETTINGS,
@@ -159,7 +159,7 @@ def _check_link(link: str) -> None:
         addresses = {info[4][0] for info in socket.getaddrinfo(parts.hostname, parts.port or 80)}
     except (OSError, ValueError) as error:
         raise invalid(f"import_link: '{link}' is no link that can be followed: {error}") from error
-    is_near = all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+    is_near = all(is_loopback(str(address)) for address in addresses)
     if parts.scheme not in ("http", "https") or not is_near:
         raise invalid("import_link: the emulator follows links to this machine only, such as those of its own buckets")
 

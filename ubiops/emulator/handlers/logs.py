@@ -53,6 +53,7 @@ _LABELS = {
     "pipeline_object_name": LogLine.pipeline_object,
     "deployment_request_id": LogLine.request_id,
     "pipeline_request_id": LogLine.pipeline_request_id,
+    "webhook_name": LogLine.webhook_name,
     "system": LogLine.system,
     "level": LogLine.level,
 }
@@ -183,6 +184,7 @@ def _view(line: LogLine) -> dict[str, Any]:
         "pipeline_request_id": line.pipeline_request_id,
         "build_id": line.build_id,
         "deployment_request_id": line.request_id,
+        "webhook_name": line.webhook_name,
         "system": line.system,
         "level": line.level,
     }

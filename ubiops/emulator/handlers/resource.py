@@ -26,6 +26,7 @@ from ubiops.emulator.tables import (
     Schedule,
     Transfer,
     Version,
+    Webhook,
 )
 
 Table = TypeVar("Table", bound=Base)
@@ -113,6 +114,7 @@ Recorded = (
     | Schedule
     | Transfer
     | InstanceTypeGroup
+    | Webhook
 )
 
 

@@ -14,10 +14,12 @@ from ubiops.emulator.tables.base import Base
 from ubiops.emulator.tables.deployments import Build, Deployment, Revision, Variable, Version
 from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement
 from ubiops.emulator.tables.instances import InstanceTypeGroup
+from ubiops.emulator.tables.metrics import Metric, Point, Series
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
 from ubiops.emulator.tables.requests import DeploymentRequest, NotificationGroup, PipelineRequest, Schedule
 from ubiops.emulator.tables.storage import Blob, Bucket, File, Part, Upload
 from ubiops.emulator.tables.transfers import Transfer
+from ubiops.emulator.tables.webhooks import Webhook, WebhookMessage, WebhookTest
 
 __all__ = [
     "AccessToken",
@@ -33,6 +35,7 @@ __all__ = [
     "InstanceTypeGroup",
     "LogLine",
     "Measurement",
+    "Metric",
     "NotificationGroup",
     "Organization",
     "OrganizationUser",
@@ -41,15 +44,20 @@ __all__ = [
     "PipelineObject",
     "PipelineRequest",
     "PipelineVersion",
+    "Point",
     "Project",
     "ProjectUser",
     "Revision",
     "Role",
     "RoleAssignment",
     "Schedule",
+    "Series",
     "Transfer",
     "Upload",
     "User",
     "Variable",
     "Version",
+    "Webhook",
+    "WebhookMessage",
+    "WebhookTest",
 ]

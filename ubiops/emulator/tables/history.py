@@ -23,6 +23,7 @@ class LogLine(OfProject, Base):
     pipeline_version_id: Mapped[str | None] = mapped_column(index=True)
     pipeline_request_id: Mapped[str | None] = mapped_column(index=True)
     pipeline_object: Mapped[str | None]
+    webhook_name: Mapped[str | None]
     date: Mapped[str] = mapped_column(default=now)
     level: Mapped[str]
     system: Mapped[bool]
