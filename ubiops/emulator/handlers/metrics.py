@@ -1,47 +1,147 @@
-"""Metrics, and what of them is billed: computed from what ran."""
+"""Metrics: those of the system, which what ran gives their values, and those of a project's own."""
 
 from __future__ import annotations
 
-import calendar
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, timezone
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.dates import parse_date, timestamp
+from ubiops.emulator.dates import now, parse_date, timestamp
 from ubiops.emulator.errors import invalid, not_found
-from ubiops.emulator.execution.measure import VALUES
-from ubiops.emulator.handlers.find import find_organization, find_project
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
-from ubiops.emulator.tables import (
-    Bucket,
-    Deployment,
-    InstanceRun,
-    Measurement,
-    Organization,
-    OrganizationUser,
-    Pipeline,
-    PipelineVersion,
-    Project,
-    User,
-    Version,
+from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.handlers.rules import check_description
+from ubiops.emulator.measured import DEPLOYMENT, PIPELINE, Interval, Usage, whole_intervals
+from ubiops.emulator.tables import Deployment, Metric, Pipeline, PipelineVersion, Project, User, Version
+
+_OWN = "custom."
+_TYPES = ("delta", "gauge")
+_LONGEST_NAME, _LONGEST_UNIT, _MOST_LABELS = 64, 32, 20
+_MADE = "2022-11-01T00:00:00.000+00:00"
+_FIRST_OWN = 1000
+"""The numbers below are of the system's metrics."""
+
+
+@dataclass(frozen=True)
+class SystemMetric:
+    """A metric of the system.
+
+    Attributes:
+        number: Its number.
+        object_type: What it is of: ``deployment_version`` or ``pipeline_version``.
+        value: Name of its values in `Usage`.
+        metric_type: ``delta`` or ``gauge``.
+        unit: Unit of its values.
+        description: What it is.
+    """
+
+    number: int
+    object_type: str
+    value: str
+    metric_type: str
+    unit: str
+    description: str
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that its values may be filtered by."""
+        return [f"{self.object_type}_id"]
+
+
+_OF_ALL = (
+    ("requests", "requests", "delta", "requests", "Number of requests"),
+    ("failed_requests", "failed_requests", "delta", "requests", "Number of requests that failed"),
+    ("request_duration", "request_duration", "gauge", "seconds", "Average duration of a request"),
+    ("input_volume", "input_volume", "delta", "bytes", "Volume of the input of requests"),
+    ("output_volume", "output_volume", "delta", "bytes", "Volume of the output of requests"),
+)
+_OF_DEPLOYMENTS = (
+    *_OF_ALL,
+    ("network_in", "input_volume", "delta", "bytes", "Data that requests brought to instances"),
+    ("network_out", "output_volume", "delta", "bytes", "Data that requests took from instances"),
+    ("queue_size", "queue_size", "gauge", "requests", "Average number of requests that wait"),
+    ("queue_time", "queue_time", "gauge", "seconds", "Average time that a request waited"),
+    ("memory_utilization", "memory_peak", "gauge", "bytes", "Most memory that an instance took"),
+    ("instances", "instances", "gauge", "instances", "Average number of instances"),
+    ("credits", "credits", "delta", "credits", "Credits that instances took"),
+)
+_OF_PIPELINES = (
+    *_OF_ALL,
+    ("object_requests", "object_requests", "delta", "requests", "Number of requests of their objects"),
+    (
+        *("object_failed_requests", "object_failed_requests", "delta", "requests"),
+        "Number of requests of their objects that failed",
+    ),
 )
 
-_MOST_INTERVALS = 50_000
-_DEPLOYMENT, _PIPELINE = "deployment_version", "pipeline_version"
+SYSTEM_METRICS = {
+    f"{kind}s.{name}": SystemMetric(number, f"{kind}_version", *values)
+    for number, (kind, (name, *values)) in enumerate(
+        [*(("deployment", row) for row in _OF_DEPLOYMENTS), *(("pipeline", row) for row in _OF_PIPELINES)], start=1
+    )
+}
+"""The metrics of the system, by name."""
 
-Interval = tuple[datetime, datetime]
-Row = dict[str, float]
-Part = tuple[float, float]
-"""The seconds that an instance lived in an interval, and its credits per hour."""
+
+def find_own(context: Context, project: Project, name: str) -> Metric:
+    """A metric of a project's own.
+
+    Raises:
+        ApiError: 400: it is the system's; 404: there is none.
+    """
+    if name in SYSTEM_METRICS:
+        raise invalid(f"metric: '{name}' is one of the system's; only those of the project's own can be changed")
+    found = context.session.scalar(select(Metric).filter_by(project_id=project.id, name=name))
+    if found is None:
+        raise not_found(f"The metric '{name}' was not found in the project '{project.name}'")
+    return found
 
 
-# Metrics
+def metrics_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    if data["metric_type"] not in _TYPES:
+        raise invalid(f"metric_type: it must be {' or '.join(_TYPES)}, not '{data['metric_type']}'")
+    metric = Metric(
+        project=project,
+        name=_name(context, project, data["name"]),
+        metric_type=data["metric_type"],
+        description=check_description(data),
+        unit=_check_unit(data.get("unit")),
+        labels=_check_labels(data.get("labels")),
+        creation_date=now(),
+    )
+    context.session.add(metric)
+    context.session.flush()
+    return _view(metric)
+
+
+def metrics_list(context: Context, project_name: str, custom: bool | None) -> list[dict[str, Any]]:
+    project = find_project(context, project_name)
+    of_system = [_system_view(name) for name in SYSTEM_METRICS] if custom is not True else []
+    if custom is False:
+        return of_system
+    own = context.session.scalars(select(Metric).filter_by(project_id=project.id).order_by(Metric.number))
+    return [*of_system, *map(_view, own)]
+
+
+def metrics_update(context: Context, project_name: str, metric: str, data: dict[str, Any]) -> dict[str, Any]:
+    project = find_project(context, project_name)
+    found = find_own(context, project, metric)
+    if data.get("name", metric) != metric:
+        found.name = _name(context, project, data["name"])
+    if "description" in data:
+        found.description = check_description(data)
+    if "unit" in data:
+        found.unit = _check_unit(data["unit"])
+    if "labels" in data:
+        found.labels = _check_labels(data["labels"])
+    found.last_updated = now()
+    return _view(found)
+
+
+def metrics_delete(context: Context, project_name: str, metric: str) -> None:
+    context.session.delete(find_own(context, find_project(context, project_name), metric))
 
 
 def metrics_get(
@@ -54,29 +154,44 @@ def metrics_get(
     interval: str | None,
     object_id: str | None,
     user_id: str | None,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | dict[str, Any]:
     project = find_project(context, project_name)
     if (start_date, end_date, object_type, interval, object_id, user_id) == (None,) * 6:
         # What the newer clients ask for: a metric itself, not its values.
-        raise not_found(f"The metric '{metric}' was not found: the emulator keeps no metrics of a project's own")
+        return _system_view(metric) if metric in SYSTEM_METRICS else _view(find_own(context, project, metric))
     if start_date is None or end_date is None or object_type is None:
         raise invalid("The query parameters 'start_date', 'end_date' and 'object_type' are required")
-    if object_type not in _METRICS:
-        raise invalid(f"object_type: it must be one of {', '.join(_METRICS)}, not '{object_type}'")
-    if metric not in _METRICS[object_type]:
-        names = ", ".join(_METRICS[object_type])
+    if object_type not in _OLDER:
+        raise invalid(f"object_type: it must be one of {', '.join(_OLDER)}, not '{object_type}'")
+    if metric not in _OLDER[object_type]:
+        names = ", ".join(_OLDER[object_type])
         raise invalid(f"metric: there is no '{metric}' of a {object_type}; choose one of {names}")
-    intervals = _intervals(parse_date("start_date", start_date), parse_date("end_date", end_date), interval or "hour")
+    start, end = parse_date("start_date", start_date), parse_date("end_date", end_date)
+    intervals = whole_intervals(start, end, interval or "hour")
     _check_object(context, project, object_type, object_id)
     context.engine.note_instances(context.session)
-    usage = _Usage(context, [project], object_type, intervals, object_id, _email(context, user_id))
-    return [_metric(period, usage.value(metric, period)) for period in intervals]
+    usage = Usage(context.session, [project], object_type, intervals, object_id, _email(context, user_id))
+    return [value_view(period, usage.value(metric, period)) for period in intervals]
+
+
+_OLDER = {
+    DEPLOYMENT: [
+        *("requests", "failed_requests", "input_volume", "output_volume", "outputs", "compute", "memory_peak"),
+        *("instances", "credits", "active_time"),
+        *("express_queue_size", "batch_queue_size", "express_queue_time", "batch_queue_time"),
+    ],
+    PIPELINE: [
+        *("requests", "failed_requests", "request_duration", "input_volume"),
+        *("object_requests", "object_failed_requests"),
+    ],
+}
+"""The metrics that the older clients know."""
 
 
 def _check_object(context: Context, project: Project, object_type: str, object_id: str | None) -> None:
     if object_id is None:
         return
-    if object_type == _DEPLOYMENT:
+    if object_type == DEPLOYMENT:
         query = select(Version.id).join(Version.deployment).where(Deployment.project_id == project.id)
         found = context.session.scalar(query.where(Version.id == object_id))
     else:
@@ -95,340 +210,67 @@ def _email(context: Context, user_id: str | None) -> str | None:
     return email
 
 
-def _metric(period: Interval, value: float) -> dict[str, Any]:
+# Checks
+
+
+def _name(context: Context, project: Project, name: str) -> str:
+    if not name.startswith(_OWN) or name == _OWN or len(name) > _LONGEST_NAME:
+        raise invalid(f"name: '{name[:_LONGEST_NAME]}' must be '{_OWN}' and more, of up to {_LONGEST_NAME} characters")
+    where = f" in the project '{project.name}'"
+    if context.session.scalar(select(Metric).filter_by(project_id=project.id, name=name)) is not None:
+        raise invalid(f"name: a metric named '{name}' exists already{where}; choose another name")
+    return name
+
+
+def _check_unit(unit: str | None) -> str:
+    if len(unit or "") > _LONGEST_UNIT:
+        raise invalid(f"unit: it takes up to {_LONGEST_UNIT} characters, not {len(unit or '')}")
+    return unit or ""
+
+
+def _check_labels(labels: list[str] | None) -> list[str]:
+    """The names of labels, which the filters `key:value,...` can name."""
+    labels = list(dict.fromkeys(labels or []))
+    if len(labels) > _MOST_LABELS:
+        raise invalid(f"labels: it takes up to {_MOST_LABELS}, not {len(labels)}")
+    for label in labels:
+        if not label or len(label) > _LONGEST_NAME or {":", ","} & set(label):
+            raise invalid(f"labels: '{label[:_LONGEST_NAME]}' is no name of a label: it takes neither ':' nor ','")
+    return labels
+
+
+# Views
+
+
+def value_view(period: Interval, value: float) -> dict[str, Any]:
+    """A value over a period."""
     return {"start_date": timestamp(period[0]), "end_date": timestamp(period[1]), "value": value}
 
 
-# Intervals
-
-
-def _intervals(start: datetime, end: datetime, interval: str) -> list[Interval]:
-    """The whole minutes, hours, days or months that a range touches."""
-    if interval not in _STARTS:
-        raise invalid(f"interval: it must be one of {', '.join(_STARTS)}, not '{interval}'")
-    return _divide(_STARTS[interval](start), end, interval)
-
-
-def _divide(start: datetime, end: datetime, interval: str) -> list[Interval]:
-    if end <= start:
-        raise invalid("end_date: it must come after start_date")
-    bounds = [start]
-    while bounds[-1] < end:
-        if len(bounds) > _MOST_INTERVALS:
-            raise invalid(f"interval: there are more than {_MOST_INTERVALS} between the dates; choose a longer one")
-        bounds.append(_after(start, interval, len(bounds)))
-    return list(pairwise(bounds))
-
-
-_STARTS: dict[str, Callable[[datetime], datetime]] = {
-    "minute": lambda moment: moment.replace(second=0, microsecond=0),
-    "hour": lambda moment: moment.replace(minute=0, second=0, microsecond=0),
-    "day": lambda moment: moment.replace(hour=0, minute=0, second=0, microsecond=0),
-    "month": lambda moment: moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
-}
-
-
-def _after(start: datetime, interval: str, number: int) -> datetime:
-    if interval != "month":
-        return start + timedelta(**{f"{interval}s": number})
-    months = start.year * 12 + start.month - 1 + number
-    year, month = divmod(months, 12)
-    # A period that began on the 31st begins on the 30th where there is no 31st.
-    return start.replace(year=year, month=month + 1, day=min(start.day, calendar.monthrange(year, month + 1)[1]))
-
-
-# Values
-
-
-class _Usage:
-    """What ran in some projects between the first and the last of some intervals, by the interval."""
-
-    def __init__(
-        self,
-        context: Context,
-        projects: Sequence[Project],
-        object_type: str,
-        intervals: Sequence[Interval],
-        object_id: str | None = None,
-        user: str | None = None,
-    ) -> None:
-        self._ids = [project.id for project in projects]
-        self._first, self._last = intervals[0][0], intervals[-1][1]
-        self._starts = [start for start, _ in intervals]
-        self._rows = self._add_up(self._measurements(context, object_type, object_id, user))
-        self._parts: defaultdict[datetime, list[Part]] = defaultdict(list)
-        if object_type == _DEPLOYMENT:
-            for run in self._instances(context, object_id):
-                self._divide_up(run, intervals)
-
-    def _measurements(
-        self, context: Context, object_type: str, object_id: str | None, user: str | None
-    ) -> Sequence[Measurement]:
-        query = select(Measurement).where(
-            Measurement.project_id.in_(self._ids),
-            Measurement.object_type == object_type,
-            Measurement.minute >= timestamp(self._first)[:_MINUTE_LENGTH],
-            Measurement.minute < timestamp(self._last)[:_MINUTE_LENGTH],
-        )
-        if object_id is not None:
-            query = query.where(Measurement.object_id == object_id)
-        if user is not None:
-            query = query.where(Measurement.user == user)
-        return context.session.scalars(query).all()
-
-    def _instances(self, context: Context, object_id: str | None) -> Iterable[InstanceRun]:
-        query = select(InstanceRun).where(
-            InstanceRun.project_id.in_(self._ids),
-            InstanceRun.ended > timestamp(self._first),
-            InstanceRun.started < timestamp(self._last),
-        )
-        if object_id is not None:
-            query = query.where(InstanceRun.version_id == object_id)
-        return context.session.scalars(query)
-
-    def _divide_up(self, run: InstanceRun, intervals: Sequence[Interval]) -> None:
-        started, ended = datetime.fromisoformat(run.started), datetime.fromisoformat(run.ended)
-        rate = _credit_rate(run.instance_type)
-        for start, end in intervals[self._index(started) :]:
-            if start >= ended:
-                return
-            self._parts[start].append(((min(ended, end) - max(started, start)).total_seconds(), rate))
-
-    def _index(self, moment: datetime) -> int:
-        """Which interval a moment is in; the first for one that is before."""
-        return max(bisect_right(self._starts, moment) - 1, 0)
-
-    def _add_up(self, measurements: Sequence[Measurement]) -> dict[datetime, Row]:
-        rows: dict[datetime, Row] = {}
-        for measurement in measurements:
-            moment = datetime.fromisoformat(measurement.minute).replace(tzinfo=timezone.utc)
-            row = rows.setdefault(self._starts[self._index(moment)], dict.fromkeys(VALUES, 0.0))
-            for name in VALUES:
-                value = getattr(measurement, name)
-                row[name] = max(row[name], value) if name == "memory_peak" else row[name] + value
-        return rows
-
-    def value(self, metric: str, period: Interval) -> float:
-        """The value of a metric in an interval."""
-        if metric in _OF_INSTANCES:
-            return _OF_INSTANCES[metric](self._parts[period[0]], _seconds(period))
-        row = self._rows.get(period[0])
-        return 0 if row is None else _OF_REQUESTS[metric](row, _seconds(period))
-
-
-_MINUTE_LENGTH = len("2022-11-03T09:30")
-
-
-def _seconds(period: Interval) -> float:
-    return (period[1] - period[0]).total_seconds()
-
-
-def _credit_rate(instance_type: str) -> float:
-    """Credits that an instance takes in an hour: one for each GiB of memory, ten for a GPU."""
-    return float(INSTANCE_TYPES[instance_type]["credit_rate"])
-
-
-def _ratio(value: float, number: float) -> float:
-    return value / number if number else 0
-
-
-def _sum(name: str) -> Callable[[Row, float], float]:
-    return lambda row, _seconds: row[name]
-
-
-def _average(value: str, number: str) -> Callable[[Row, float], float]:
-    return lambda row, _seconds: _ratio(row[value], row[number])
-
-
-def _queue(kind: str) -> dict[str, Callable[[Row, float], float]]:
-    # The time that all have waited, over the time that went by, is how many waited on average.
+def _view(metric: Metric) -> dict[str, Any]:
     return {
-        f"{kind}_queue_size": lambda row, seconds: row[f"{kind}_wait"] / seconds,
-        f"{kind}_queue_time": _average(f"{kind}_wait", f"{kind}_requests"),
+        "id": _FIRST_OWN + metric.number,
+        "name": metric.name,
+        "description": metric.description,
+        "creation_date": metric.creation_date,
+        "last_updated": metric.last_updated,
+        "custom": True,
+        "metric_type": metric.metric_type,
+        "unit": metric.unit,
+        "labels": metric.labels,
     }
 
 
-_OF_REQUESTS: dict[str, Callable[[Row, float], float]] = {
-    **{name: _sum(name) for name in ("requests", "failed_requests", "input_volume", "output_volume", "outputs")},
-    **{name: _sum(name) for name in ("memory_peak", "object_requests", "object_failed_requests")},
-    "compute": _average("seconds", "requests"),
-    "request_duration": _average("seconds", "requests"),
-    **_queue("express"),
-    **_queue("batch"),
-}
-_OF_INSTANCES: dict[str, Callable[[list[Part], float], float]] = {
-    "instances": lambda parts, seconds: sum(lived for lived, _ in parts) / seconds,
-    "credits": lambda parts, _seconds: sum(lived * rate for lived, rate in parts) / 3600,
-    "active_time": lambda parts, _seconds: sum(lived for lived, _ in parts),
-}
-_METRICS = {
-    _DEPLOYMENT: [
-        *("requests", "failed_requests", "input_volume", "output_volume", "outputs", "compute", "memory_peak"),
-        *("instances", "credits", "active_time"),
-        *("express_queue_size", "batch_queue_size", "express_queue_time", "batch_queue_time"),
-    ],
-    _PIPELINE: [
-        *("requests", "failed_requests", "request_duration", "input_volume"),
-        *("object_requests", "object_failed_requests"),
-    ],
-}
-
-
-# Usage
-
-
-def projects_usage_get(
-    context: Context, project_name: str, start_date: str | None, end_date: str | None, interval: str | None
-) -> list[dict[str, Any]] | dict[str, Any]:
-    project = find_project(context, project_name)
-    intervals = _billed_intervals(project.organization, start_date, end_date, interval)
-    context.engine.note_instances(context.session)
-    if context.generation < _CREDITS_SINCE:
-        return _usage(context, [project], intervals)
-    query = select(Version).join(Version.deployment).where(Deployment.project_id == project.id)
-    versions = list(context.session.scalars(query.order_by(Deployment.name, Version.name)))
-    credits = {version.id: _credits(context, [project], intervals, version.id) for version in versions}
-    whole = _credits(context, [project], intervals)
+def _system_view(name: str) -> dict[str, Any]:
+    metric = SYSTEM_METRICS[name]
     return {
-        "interval": interval or "month",
-        "data_project": _points(intervals, whole),
-        "data_deployments": [
-            {
-                "deployment_id": version.deployment_id,
-                "deployment_name": version.deployment.name,
-                "version_id": version.id,
-                "version": version.name,
-                "data": _points(intervals, credits[version.id]),
-            }
-            for version in versions
-        ],
-        "data_deleted_deployments": _points(intervals, _rest(whole, credits.values())),
+        "id": metric.number,
+        "name": name,
+        "description": metric.description,
+        "creation_date": _MADE,
+        "last_updated": _MADE,
+        "custom": False,
+        "metric_type": metric.metric_type,
+        "unit": metric.unit,
+        "labels": metric.labels,
     }
-
-
-def organizations_usage_get(
-    context: Context, organization_name: str, start_date: str | None, end_date: str | None, interval: str | None
-) -> list[dict[str, Any]] | dict[str, Any]:
-    organization = find_organization(context, organization_name)
-    query = select(Project).filter_by(organization_id=organization.id).order_by(Project.name)
-    projects = context.session.scalars(query).all()
-    intervals = _billed_intervals(organization, start_date, end_date, interval)
-    context.engine.note_instances(context.session)
-    if context.generation < _CREDITS_SINCE:
-        return _usage(context, projects, intervals)
-    credits = {project.id: _credits(context, [project], intervals) for project in projects}
-    return {
-        "interval": interval or "month",
-        "data_organization": _points(intervals, _credits(context, projects, intervals)),
-        "data_projects": [
-            {"project_id": project.id, "project_name": project.name, "data": _points(intervals, credits[project.id])}
-            for project in projects
-        ],
-        # What a deleted project used goes with it here.
-        "data_deleted_projects": _points(intervals, [0.0] * len(intervals)),
-    }
-
-
-_CREDITS_SINCE = (4, 2)
-"""The generation since which usage is of credits alone, by what used them."""
-
-
-def _credits(
-    context: Context, projects: Sequence[Project], intervals: Sequence[Interval], version_id: str | None = None
-) -> list[float]:
-    usage = _Usage(context, projects, _DEPLOYMENT, intervals, version_id)
-    return [usage.value("credits", period) for period in intervals]
-
-
-def _rest(whole: Sequence[float], parts: Iterable[Sequence[float]]) -> list[float]:
-    """What is left of the whole; the parts are added up in another order, so a little is nothing."""
-    sums = [sum(values) for values in zip(*parts, strict=True)] or [0.0] * len(whole)
-    return [total - part if total - part > 1e-9 else 0.0 for total, part in zip(whole, sums, strict=True)]
-
-
-def _points(intervals: Sequence[Interval], values: Sequence[float]) -> list[dict[str, Any]]:
-    return [_metric(period, value) for period, value in zip(intervals, values, strict=True)]
-
-
-_BILLED = (
-    (_DEPLOYMENT, "credits"),
-    (_DEPLOYMENT, "input_volume"),
-    (_DEPLOYMENT, "output_volume"),
-    (_PIPELINE, "input_volume"),
-    (_PIPELINE, "output_volume"),
-)
-
-
-def _usage(context: Context, projects: Sequence[Project], intervals: Sequence[Interval]) -> list[dict[str, Any]]:
-    usages = {kind: _Usage(context, projects, kind, intervals) for kind in _METRICS}
-    return [
-        {
-            "object_type": kind,
-            "metric": metric,
-            "usage": [_metric(period, usages[kind].value(metric, period)) for period in intervals],
-        }
-        for kind, metric in _BILLED
-    ]
-
-
-def _billed_intervals(
-    organization: Organization, start_date: str | None, end_date: str | None, interval: str | None
-) -> list[Interval]:
-    if interval not in (None, "day", "month"):
-        raise invalid(f"interval: it must be day or month, not '{interval}'")
-    start, end = _period(organization, start_date, end_date)
-    return [(first, min(last, end)) for first, last in _divide(start, end, interval or "month")]
-
-
-def _period(organization: Organization, start_date: str | None, end_date: str | None) -> Interval:
-    """The period between the dates; the month before or after the one that is given; or that of the subscription."""
-    if start_date is not None:
-        start = parse_date("start_date", start_date)
-        return start, parse_date("end_date", end_date) if end_date is not None else _after(start, "month", 1)
-    if end_date is not None:
-        end = parse_date("end_date", end_date)
-        return _after(end, "month", -1), end
-    first = _STARTS["day"](datetime.fromisoformat(organization.creation_date))
-    present = datetime.now(timezone.utc)
-    number = (present.year - first.year) * 12 + present.month - first.month
-    if _after(first, "month", number) > present:
-        number -= 1
-    return _after(first, "month", number), _after(first, "month", number + 1)
-
-
-# How many resources there are
-
-
-def projects_resource_usage(context: Context, project_name: str) -> dict[str, Any]:
-    return _resources(context, [find_project(context, project_name).id])
-
-
-def organizations_resource_usage(context: Context, organization_name: str) -> dict[str, Any]:
-    organization = find_organization(context, organization_name)
-    ids = context.session.scalars(select(Project.id).filter_by(organization_id=organization.id)).all()
-    users = select(func.count()).select_from(OrganizationUser).filter_by(organization_id=organization.id)
-    return {"projects": len(ids), "users": context.session.scalar(users), **_resources(context, ids)}
-
-
-def _resources(context: Context, project_ids: Sequence[str]) -> dict[str, Any]:
-    def count(query: Any) -> int:
-        return context.session.scalar(select(func.count()).select_from(query.subquery())) or 0
-
-    of_deployments = Deployment.project_id.in_(project_ids)
-    of_pipelines = Pipeline.project_id.in_(project_ids)
-    return {
-        "deployments": count(select(Deployment.id).where(of_deployments)),
-        "deployment_versions": count(select(Version.id).join(Version.deployment).where(of_deployments)),
-        "pipelines": count(select(Pipeline.id).where(of_pipelines)),
-        "pipeline_versions": count(select(PipelineVersion.id).join(PipelineVersion.pipeline).where(of_pipelines)),
-        "gpus": _gpus(context, project_ids),
-        "buckets": count(select(Bucket.id).where(Bucket.project_id.in_(project_ids))),
-        "environments": 0,
-    }
-
-
-def _gpus(context: Context, project_ids: Sequence[str]) -> int:
-    query = select(InstanceRun.instance_type).where(
-        InstanceRun.project_id.in_(project_ids), InstanceRun.id.in_(context.engine.running)
-    )
-    return sum(INSTANCE_TYPES[name]["gpu_allocation"] for name in context.session.scalars(query))
