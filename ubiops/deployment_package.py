@@ -25,6 +25,7 @@ __all__ = [
     "check_data",
     "find_root",
     "inherited_environment",
+    "is_of_files",
     "load",
     "main_file_name",
     "map_files",
@@ -218,20 +219,34 @@ def map_files(data: Any, fields: Fields, change: Callable[[str, Any], Any]) -> A
     Args:
         data: Structured input or output; what is none is given back as it is.
         fields: Name and data type of each field.
-        change: Gives the new value, from a path in the data such as ``0/photo`` and the value there.
+        change: Gives the new value, from a path in the data such as ``0/photo`` or ``photos/2`` and the value there.
     """
-    names = [field["name"] for field in fields if field["data_type"] in ("file", "blob")]
-    if not names:
+    types = {field["name"]: field["data_type"] for field in fields if is_of_files(field)}
+    if not types:
         return data
     if isinstance(data, list):
-        return [_map_item(item, names, change, f"{index}/") for index, item in enumerate(data)]
-    return _map_item(data, names, change, "")
+        return [_map_item(item, types, change, f"{index}/") for index, item in enumerate(data)]
+    return _map_item(data, types, change, "")
 
 
-def _map_item(item: Any, names: Sequence[str], change: Callable[[str, Any], Any], place: str) -> Any:
+def is_of_files(field: Mapping[str, Any]) -> bool:
+    """Whether a field holds a file, or several."""
+    return field["data_type"] in ("file", "blob", "array_file")
+
+
+def _map_item(item: Any, types: Mapping[str, str], change: Callable[[str, Any], Any], place: str) -> Any:
     if not isinstance(item, dict):
         return item
-    return item | {name: change(place + name, item[name]) for name in names if name in item}
+
+    def changed(name: str, value: Any) -> Any:
+        if types[name] != "array_file":
+            return change(place + name, value)
+        if not isinstance(value, list):
+            # The check will say what it must be.
+            return value
+        return [change(f"{place}{name}/{index}", one) for index, one in enumerate(value)]
+
+    return item | {name: changed(name, item[name]) for name in types if name in item}
 
 
 def absolute_paths(result: Any, fields: Fields) -> Any:
@@ -317,6 +332,8 @@ def _fits(value: Any, data_type: str) -> bool:
         return isinstance(value, list) and all(_fits(item, data_type[len("array_") :]) for item in value)
     if data_type == "bool":
         return isinstance(value, bool)
+    if data_type == "dict":
+        return isinstance(value, dict)
     if data_type == "int":
         return not isinstance(value, bool) and (
             isinstance(value, int) or (isinstance(value, float) and value.is_integer())

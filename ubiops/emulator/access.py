@@ -32,7 +32,15 @@ ADMIN = "admin@emulator.local"
 
 _OPEN_TO_ALL = {"oauth_sign_in", "authorize", "user_create"}
 _OPEN_TO_CALLERS = {
-    *("service_status", "user_get", "vouchers_get", "permissions_list", "projects_list", "expressions_evaluate"),
+    *(
+        "service_status",
+        "template_deployments_list",
+        "user_get",
+        "vouchers_get",
+        "permissions_list",
+        "projects_list",
+        "expressions_evaluate",
+    ),
 }
 _OPEN_TO_PEOPLE = {"organizations_create", "organizations_list", "projects_create", "user_delete"}
 _FOR_MEMBERS = {

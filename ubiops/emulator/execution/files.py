@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from ubiops.deployment_package import DataError, map_files
+from ubiops.deployment_package import DataError, is_of_files, map_files
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.ids import new_id
@@ -151,7 +151,7 @@ class RequestFiles:
             _explained(f"The output field '{place}' can't be kept"),
             self._store.session() as session,
         ):
-            if self._types[place.rpartition("/")[2]] == "blob":
+            if self._types.get(place.rpartition("/")[2]) == "blob":
                 blob = Blob(id=new_id(), project_id=self._project_id, created_by=self._user)
                 self._storage.put_blob(session, blob, path.name, content)
                 return blob.id
@@ -172,7 +172,7 @@ class RequestFiles:
 
 
 def _of_files(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [field for field in fields if field["data_type"] in ("file", "blob")]
+    return [field for field in fields if is_of_files(field)]
 
 
 def _copy(source: Path, target: Path) -> None:

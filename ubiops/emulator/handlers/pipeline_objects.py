@@ -24,7 +24,10 @@ from ubiops.emulator.ids import new_id
 from ubiops.emulator.shapes import END, START, Fields, Shape, shape_of, shapes_of
 from ubiops.emulator.tables import Pipeline, PipelineObject, PipelineVersion
 
-_DATA_TYPES = ("int", "string", "double", "bool", "array_int", "array_double", "array_string", "blob", "file")
+_DATA_TYPES = (
+    *("int", "string", "double", "bool", "array_int", "array_double", "array_string", "dict"),
+    *("blob", "file", "array_file"),
+)
 
 
 # Objects

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Insert, Select, bindparam, func, insert, literal_column, select
 from starlette.responses import Response
 
-from ubiops.deployment_package import DataError, check_data
+from ubiops.deployment_package import DataError
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found
@@ -35,6 +35,7 @@ from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.ids import new_ids
 from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.tables import Deployment, DeploymentRequest, Pipeline, PipelineRequest, PipelineVersion, Version
+from ubiops.emulator.training import check, without_nulls
 
 R = TypeVar("R")
 
@@ -111,6 +112,7 @@ def start_request(
     """Make a direct request; returns its id, and what tells how it ends."""
     seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
+    data = without_nulls(version.deployment, data)
     _check_input(version, data)
     _check_queue(context, version, 1, express=True)
     common = _common(version, context.user, seconds, priority, express=True)
@@ -162,7 +164,7 @@ def queue_requests(
     seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
     if notification_group is not None:
         find_notification_group(context, version.deployment.project, notification_group)
-    inputs = data if isinstance(data, list) else [data]
+    inputs = without_nulls(version.deployment, data if isinstance(data, list) else [data])
     check_size(inputs, _MAXIMUM_BATCH, "requests")
     _check_ready(version)
     for item in inputs:
@@ -213,7 +215,7 @@ def _check_input(version: Version, data: Any) -> None:
     if data == []:
         raise invalid("The list of inputs is empty")
     try:
-        check_data(data, deployment.input_type, deployment.input_fields, "input")
+        check(deployment, "input", data)
         check_references(data, deployment.input_fields)
     except DataError as error:
         raise invalid(str(error)) from error

@@ -20,6 +20,7 @@ from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Build, Revision, Version
+from ubiops.emulator.training import TEMPLATE_ID, write_package
 from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
 
@@ -36,10 +37,6 @@ async def revisions_file_upload(
     find_version(context, project_name, deployment_name, version)
     revision_id = new_id()
     target = context.engine.packages.archive(revision_id)
-    if template_deployment_id:
-        raise not_found(
-            f"The template '{template_deployment_id}' was not found: the emulator has none; give file or a source"
-        )
     with whole(target):
         if isinstance(file, UploadFile):
             context.session.commit()
@@ -49,8 +46,16 @@ async def revisions_file_upload(
             archive = context.engine.packages.archive(_latest_revision(context, source).id)
             context.session.commit()
             await asyncio.to_thread(shutil.copyfile, archive, target)
+        elif template_deployment_id:
+            if template_deployment_id != TEMPLATE_ID:
+                raise not_found(f"The template '{template_deployment_id}' was not found; see template_deployments_list")
+            context.session.commit()
+            await asyncio.to_thread(write_package, target)
         else:
-            raise invalid("Give the package as the form field file, or source_deployment together with source_version")
+            raise invalid(
+                "Give the package as the form field file, source_deployment together with source_version, or "
+                "template_deployment_id"
+            )
         # Looked up again: it may have been deleted meanwhile.
         return create_revision(context, find_version(context, project_name, deployment_name, version), revision_id)
 
