@@ -164,3 +164,20 @@ def test_organization_admins_administer_new_projects(callers: Callers) -> None:
     assert (assignment.role, assignment.resource, assignment.resource_type) == ("project-admin", "own", "project")
     person.projects_delete("own")
     assert person.projects_list() == []
+
+
+def test_a_second_factor_can_be_forced(api: ubiops.CoreApi, callers: Callers) -> None:
+    callers.member("ana@example.com")
+    assert callers.sign_in("ana@example.com").status == 200
+    updated: Any = api.organizations_update("emulator", {"two_factor_authentication_forced": True})
+    assert updated.two_factor_authentication_forced
+    refused = callers.sign_in("ana@example.com")
+    assert (refused.status, "two factor authentication" in refused.json()["error"]) == (401, True)
+
+
+def test_a_voucher_is_taken_where_there_is_one(api: ubiops.CoreApi) -> None:
+    assert api.vouchers_get("emulator").description
+    created: Any = api.organizations_create({"name": "free-org", "voucher": "emulator"})
+    assert (created.name, created.two_factor_authentication_forced) == ("free-org", False)
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="there is no voucher 'none'"):
+        api.organizations_create({"name": "other-org", "voucher": "none"})

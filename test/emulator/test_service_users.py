@@ -176,3 +176,35 @@ def test_web_pages_of_allowed_origins_may_call(emulator: Emulator, project: Test
         assert answer.headers.get("Access-Control-Allow-Origin") == allowed
         # A cache must not give the page of one origin the answer to another's.
         assert answer.headers.get("Vary") == ("Origin" if allowed else None)
+
+
+def test_a_project_allows_origins_of_its_own(emulator: Emulator, project: TestProject) -> None:
+    assert preflight(emulator, ORIGIN).status == 403
+    project.api.projects_update("lab", {"cors_origins": [ORIGIN]})
+    assert project.api.projects_get("lab").cors_origins == [ORIGIN]
+    assert preflight(emulator, ORIGIN).status == 204
+    headers = {"Authorization": emulator.token, "Origin": ORIGIN}
+    with urllib3.PoolManager() as http:
+        answer = http.request("GET", f"{emulator.url}/projects/lab", headers=headers)
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        answer = http.request("GET", f"{emulator.url}/projects", headers=headers)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    with pytest.raises(BadRequest, match="cors_origins: 'example' is no origin"):
+        project.api.projects_update("lab", {"cors_origins": ["example"]})
+
+
+def test_the_last_use_of_a_token_is_known(project: TestProject, callers: Callers) -> None:
+    robot = callers.service_user(description="Reads the meters")
+    [found] = project.api.service_users_list("lab")
+    assert (found.description, found.token_last_used) == ("Reads the meters", None)
+    robot.service_status()
+    used = datetime.datetime.fromisoformat(project.api.service_users_get("lab", found.id).token_last_used)
+    assert abs(used - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=2)
+
+
+def test_an_expired_service_user_stays_so(project: TestProject) -> None:
+    created = project.api.service_users_create("lab", {"expiry_date": "2022-01-01T00:00:00Z"})
+    with pytest.raises(BadRequest, match="The service user has expired on 2022-01-01"):
+        project.api.service_users_update("lab", created.id, {"expiry_date": "2999-01-01T00:00:00Z"})
+    with pytest.raises(BadRequest, match="The service user has expired"):
+        project.api.service_users_token("lab", created.id, {})

@@ -27,6 +27,8 @@ from ubiops.emulator.tables import (
 )
 from ubiops.emulator.tokens import digest
 
+_MINUTE = len("2022-11-03T09:30")
+
 ADMIN = "admin@emulator.local"
 """Whose token the emulator starts with; it may do everything."""
 
@@ -150,10 +152,20 @@ class Access:
             raise ApiError(403, f"You don't have the permission {' or '.join(needed)} that this needs")
 
     def allows_origin(self, origin: str) -> bool:
-        """Whether web pages of an origin may use the token of some service user."""
+        """Whether web pages of an origin may call for some project, or use the token of some service user."""
         with self._store.new_session() as session:
             service_users = session.scalars(select(User).where(User.project_id.is_not(None)))
-            return any(origin in user.allowed_cors_origins for user in service_users)
+            return any(origin in user.allowed_cors_origins for user in service_users) or any(
+                origin in origins for origins in session.scalars(select(Project.cors_origins))
+            )
+
+    def origins(self, caller: Caller, arguments: Mapping[str, str]) -> tuple[str, ...]:
+        """The origins whose web pages may read the answer to a caller."""
+        if "project_name" not in arguments:
+            return caller.origins
+        with self._store.new_session() as session:
+            project = _project(session, arguments)
+            return caller.origins + tuple(project.cors_origins if project is not None else ())
 
 
 def _service_user(session: Session, token: str) -> Caller:
@@ -162,6 +174,11 @@ def _service_user(session: Session, token: str) -> Caller:
         raise ApiError(401, "The API token is not valid")
     if user.expiry_date is not None and user.expiry_date <= now():
         raise ApiError(401, f"The API token has expired on {user.expiry_date}")
+    present = now()
+    # By the minute: it is not worth a statement for each request.
+    if (user.token_last_used or "")[:_MINUTE] != present[:_MINUTE]:
+        user.token_last_used = present
+        session.commit()
     return Caller(user.email, user.id, user.project_id, tuple(user.allowed_cors_origins))
 
 

@@ -137,8 +137,9 @@ class _Endpoint:
         if handler is None:
             raise not_found(f"The emulator doesn't do {operation.id} yet")
         caller = self._access.authenticate(operation.id, request.headers.get("authorization", ""))
-        request.state.origins = caller.origins
         arguments: dict[str, Any] = dict(zip(operation.path_names, path_arguments, strict=True))
+        if "origin" in request.headers:
+            request.state.origins = self._access.origins(caller, arguments)
         self._access.authorize(caller, operation.id, arguments)
         for parameter in operation.query:
             arguments[parameter.argument] = parameter.read(request.query_params.get(parameter.name))
@@ -157,7 +158,7 @@ class _Endpoint:
     def _preflight(self, origin: str) -> Response:
         """What a browser asks before a web page's request; the token comes only with the request itself."""
         if not self._access.allows_origin(origin):
-            raise ApiError(403, f"No service user allows the origin '{origin}'; see allowed_cors_origins")
+            raise ApiError(403, f"No project and no service user allows the origin '{origin}'; see cors_origins")
         headers = {
             "Access-Control-Allow-Origin": origin,
             "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.dates import now
 from ubiops.emulator.execution.code import Code
+from ubiops.emulator.execution.events import BUILD_FAILED, note_event
 from ubiops.emulator.execution.instance import Process
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
@@ -130,6 +131,7 @@ class Builds:
             version = build.version
             _settle(version, build)
             text = f"The build {build_id} of the version {version.name} of the deployment {version.deployment.name}"
+            note_event(session, version, BUILD_FAILED, f"{text} has failed: {message}"[:_LONGEST_ERROR])
             place = {"version_id": version.id, "build_id": build_id}
             notify(session, version.deployment.project_id, version.monitoring, f"{text} has failed", **place)
         self._targets.forget()

@@ -18,6 +18,7 @@ from ubiops.deployment_package import DataError, PackageError, RequestError
 from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
+from ubiops.emulator.execution.events import INSTANCE_LOST, OUT_OF_MEMORY, note_event
 from ubiops.emulator.execution.files import RequestFiles
 from ubiops.emulator.execution.instance import Instance, LogSink, Process, RetiredError, WorkerLostError
 from ubiops.emulator.execution.measure import measure_request
@@ -242,11 +243,20 @@ class Engine:
                 return await process.run(data, context, log, update)
             except WorkerLostError as error:
                 reason = "The instance was stopped" if process.is_retired else str(error)
+                if not process.is_retired:
+                    self._note_lost(request, error)
                 if not self._count_retry(request.id):
                     raise RequestError(reason) from error
                 log("error", [f"{reason}; the request is restarted"])
                 if process.is_retired:
                     raise RetiredError from error
+
+    def _note_lost(self, request: RunningRequest, error: WorkerLostError) -> None:
+        with self._store.session() as session:
+            version = session.get(Version, request.version.id)
+            if version is not None:
+                type = OUT_OF_MEMORY if error.was_killed else INSTANCE_LOST
+                note_event(session, version, type, f"{error} while it ran the request {request.id}")
 
     def _count_retry(self, request_id: str) -> bool:
         """Whether a request whose instance was lost is to run again, as its version says."""

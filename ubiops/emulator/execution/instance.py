@@ -233,7 +233,18 @@ class RetiredError(Exception):
 
 
 class WorkerLostError(RequestError):
-    """The process ended in the middle of an exchange."""
+    """The process ended in the middle of an exchange.
+
+    Args:
+        code: Its exit code, or less than nothing the signal that ended it.
+
+    Attributes:
+        was_killed (bool): Whether that is what the system does to processes that it has no memory for.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"The instance stopped unexpectedly ({_ending(code)})")
+        self.was_killed = code == -signal.SIGKILL
 
 
 class _Worker:
@@ -303,7 +314,7 @@ class _Worker:
             output.finish()
         if not line.endswith(b"\n"):
             self._kill_group()
-            raise WorkerLostError(f"The instance stopped unexpectedly ({_ending(await self._exited)})")
+            raise WorkerLostError(await self._exited)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RequestError(answer["error"])

@@ -273,7 +273,7 @@ def _read_watched(session: Session) -> dict[str, list[_Watch]]:
     return dict(watched)
 
 
-def _find(message_id: str) -> Select[tuple[WebhookMessage]]:
+def _find(message_id: str) -> Select[WebhookMessage]:
     return select(WebhookMessage).filter_by(id=message_id)
 
 

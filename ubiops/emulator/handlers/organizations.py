@@ -12,6 +12,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.handlers.find import find_caller, find_organization
+from ubiops.emulator.handlers.quotas import VOUCHERS
 from ubiops.emulator.handlers.resource import free_name
 from ubiops.emulator.handlers.rules import check_email, check_name
 from ubiops.emulator.tables import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User
@@ -20,8 +21,13 @@ _FREE = "free"
 
 
 def organizations_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
-    organization = Organization(name=_name(context, data["name"]), creation_date=now())
-    _subscribe(organization, data["subscription"], data.get("subscription_end_date"))
+    organization = Organization(
+        name=_name(context, data["name"]),
+        creation_date=now(),
+        voucher=_check_voucher(data.get("voucher")),
+        two_factor_authentication_forced=data.get("two_factor_authentication_forced", False),
+    )
+    _subscribe(organization, data.get("subscription", _FREE), data.get("subscription_end_date"))
     context.session.add(organization)
     context.session.flush()
     context.session.add(OrganizationUser(organization_id=organization.id, user=find_caller(context), admin=True))
@@ -50,11 +56,19 @@ def organizations_update(context: Context, organization_name: str, data: dict[st
         if context.user != ADMIN:
             raise ApiError(403, "subscription: only who runs the service changes it, here whoever has the start token")
         _change_subscription(organization, data)
+    forced = data.get("two_factor_authentication_forced", organization.two_factor_authentication_forced)
+    organization.two_factor_authentication_forced = forced
     return _detail(organization)
 
 
 def _name(context: Context, name: str) -> str:
     return check_name(free_name(context, Organization, "organization", name), "organization")
+
+
+def _check_voucher(code: str | None) -> str | None:
+    if code is not None and code not in VOUCHERS:
+        raise invalid(f"voucher: there is no voucher '{code}'")
+    return code
 
 
 def _subscribe(organization: Organization, subscription: str, end_date: str | None) -> None:
@@ -96,6 +110,7 @@ def _summary(organization: Organization) -> dict[str, Any]:
         "name": organization.name,
         "creation_date": organization.creation_date,
         "status": "cancelled" if ended else "active",
+        "two_factor_authentication_forced": organization.two_factor_authentication_forced,
     }
 
 
@@ -104,6 +119,8 @@ def _detail(organization: Organization) -> dict[str, Any]:
         **_summary(organization),
         "subscription": organization.subscription,
         "subscription_self_service": False,
+        # Nothing is billed here, so nothing ends where the credits of a subscription do.
+        "overage_usage": True,
     }
 
 

@@ -13,7 +13,7 @@ from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.resource import free_name, record
-from ubiops.emulator.handlers.rules import check_labels, check_name, has_label, parse_labels
+from ubiops.emulator.handlers.rules import check_labels, check_name, check_origins, has_label, parse_labels
 from ubiops.emulator.membership import welcome
 from ubiops.emulator.tables import (
     Bucket,
@@ -43,6 +43,7 @@ def projects_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
         credits=_check_credits(data.get("credits")),
         creation_date=now(),
         labels=check_labels(data),
+        cors_origins=check_origins("cors_origins", data.get("cors_origins") or []),
     )
     context.session.add_all([project, Bucket(project=project, name="default")])
     welcome(context.session, project)
@@ -74,6 +75,8 @@ def projects_update(context: Context, project_name: str, data: dict[str, Any]) -
     project.suspended = data.get("suspend", project.suspended)
     if "labels" in data:
         project.labels = check_labels(data)
+    if "cors_origins" in data:
+        project.cors_origins = check_origins("cors_origins", data["cors_origins"] or [])
     record(context, project, "update", f"Updated project {project_name}{changes(before, _audited(project))}")
     return _detail(project)
 
@@ -133,4 +136,5 @@ def _detail(project: Project) -> dict[str, Any]:
         **_summary(project),
         "suspended": project.suspended,
         "suspended_reason": "Suspended by a user" if project.suspended else None,
+        "cors_origins": project.cors_origins,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ubiops.emulator.errors import invalid
 from ubiops.package_format import FIELD_NAME, VARIABLE_NAME
@@ -80,3 +81,19 @@ def parse_labels(text: str | None) -> list[tuple[str, str]]:
 def has_label(labels: Mapping[str, str], pairs: list[tuple[str, str]]) -> bool:
     """Whether at least one of the pairs is among the labels; without pairs, everything passes."""
     return not pairs or any(labels.get(key) == value for key, value in pairs)
+
+
+def check_origins(name: str, origins: list[str]) -> list[str]:
+    """Origins of web pages."""
+    for origin in origins:
+        if not _is_origin(origin):
+            raise invalid(f"{name}: '{origin}' is no origin, such as https://example.com:8080")
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and text == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import delete, select
 
@@ -14,6 +13,7 @@ from ubiops.emulator.dates import now, parse_moment
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find
+from ubiops.emulator.handlers.rules import check_description, check_origins
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Project, RoleAssignment, User
 from ubiops.emulator.tokens import digest, new_token
@@ -31,8 +31,9 @@ def service_users_create(context: Context, project_name: str, data: dict[str, An
         name=_check_name(data.get("name")),
         project_id=project.id,
         token=digest(token),
-        allowed_cors_origins=_check_origins(data.get("allowed_cors_origins", [])),
+        allowed_cors_origins=check_origins("allowed_cors_origins", data.get("allowed_cors_origins", [])),
         expiry_date=_check_expiry(data.get("expiry_date")),
+        description=_check_description(data.get("description")),
         creation_date=now(),
     )
     context.session.add(user)
@@ -56,12 +57,15 @@ def service_users_update(
 ) -> dict[str, Any]:
     project = find_project(context, project_name)
     user = _find(context, project, service_user_id)
+    _refuse_expired(user)
     if "name" in data:
         user.name = _check_name(data["name"])
     if "allowed_cors_origins" in data:
-        user.allowed_cors_origins = _check_origins(data["allowed_cors_origins"])
+        user.allowed_cors_origins = check_origins("allowed_cors_origins", data["allowed_cors_origins"])
     if "expiry_date" in data:
         user.expiry_date = _check_expiry(data["expiry_date"])
+    if "description" in data:
+        user.description = _check_description(data["description"])
     _record(context, project, "update", f"Updated service user {user.email}", user)
     return _view(user)
 
@@ -77,10 +81,22 @@ def service_users_delete(context: Context, project_name: str, service_user_id: s
 def service_users_token(context: Context, project_name: str, service_user_id: str, data: Any) -> dict[str, Any]:
     project = find_project(context, project_name)
     user = _find(context, project, service_user_id)
+    _refuse_expired(user)
     token = new_token()
     user.token = digest(token)
     _record(context, project, "update", f"Reset the token of service user {user.email}", user)
     return {"token": token}
+
+
+def _refuse_expired(user: User) -> None:
+    if user.expiry_date is not None and user.expiry_date <= now():
+        raise invalid(f"The service user has expired on {user.expiry_date}: make another one")
+
+
+def _check_description(text: str | None) -> str | None:
+    if text is not None:
+        check_description({"description": text})
+    return text
 
 
 def _email(id: str, name: str | None) -> str:
@@ -92,21 +108,6 @@ def _check_name(name: str | None) -> str | None:
     if name is not None and len(name) > _MAXIMUM_NAME:
         raise invalid(f"name: it takes up to {_MAXIMUM_NAME} characters, not {len(name)}")
     return name
-
-
-def _check_origins(origins: list[str]) -> list[str]:
-    for origin in origins:
-        if not _is_origin(origin):
-            raise invalid(f"allowed_cors_origins: '{origin}' is no origin, such as https://example.com:8080")
-    return origins
-
-
-def _is_origin(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and text == f"{parts.scheme}://{parts.netloc}"
-    except ValueError:
-        return False
 
 
 def _check_expiry(text: str | None) -> str | None:
@@ -129,5 +130,7 @@ def _view(user: User) -> dict[str, Any]:
         "name": user.name,
         "creation_date": user.creation_date,
         "allowed_cors_origins": user.allowed_cors_origins,
+        "description": user.description,
     }
-    return {**view, "expiry_date": user.expiry_date} if user.expiry_date is not None else view
+    dates = {name: getattr(user, name) for name in ("expiry_date", "token_last_used")}
+    return view | {name: date for name, date in dates.items() if date is not None}

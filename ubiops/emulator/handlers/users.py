@@ -13,7 +13,7 @@ from ubiops.emulator.errors import ApiError, invalid, not_found, taken
 from ubiops.emulator.handlers.find import find_caller, find_project
 from ubiops.emulator.handlers.organizations import check_not_last_admin, remove_from_projects
 from ubiops.emulator.handlers.rules import check_email
-from ubiops.emulator.tables import OrganizationUser, Project, ProjectUser, RoleAssignment, User
+from ubiops.emulator.tables import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User
 from ubiops.emulator.tokens import hash_password, is_password, sign_in
 
 _TYPES = {"user": User.project_id.is_(None), "service_user": User.project_id.is_not(None)}
@@ -70,6 +70,14 @@ def authorize(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     user = context.session.scalar(select(User).where(User.email == data["email"]))
     if user is None or not is_password(data["password"], user.password):
         raise ApiError(401, "The email address or the password is not right")
+    forced = select(Organization.name).join(OrganizationUser, OrganizationUser.organization_id == Organization.id)
+    forced = forced.where(OrganizationUser.user_id == user.id, Organization.two_factor_authentication_forced)
+    if (name := context.session.scalar(forced.limit(1))) is not None:
+        raise ApiError(
+            401,
+            f"The organization '{name}' forces two factor authentication, and the emulator has no second factor: use "
+            "the token of a service user, or switch two_factor_authentication_forced off",
+        )
     return {"access": sign_in(context.session, user)}
 
 

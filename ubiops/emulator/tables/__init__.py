@@ -12,7 +12,7 @@ from ubiops.emulator.tables.accounts import (
 )
 from ubiops.emulator.tables.base import Base
 from ubiops.emulator.tables.deployments import Build, Deployment, Revision, Variable, Version
-from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement
+from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement, ProjectEvent
 from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.metrics import Metric, Point, Series
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
@@ -46,6 +46,7 @@ __all__ = [
     "PipelineVersion",
     "Point",
     "Project",
+    "ProjectEvent",
     "ProjectUser",
     "Revision",
     "Role",

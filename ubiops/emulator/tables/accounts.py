@@ -16,6 +16,8 @@ class Organization(Identified, Base):
     creation_date: Mapped[str] = mapped_column(default=now)
     subscription: Mapped[str] = mapped_column(default="free")
     subscription_end_date: Mapped[str | None]
+    voucher: Mapped[str | None]
+    two_factor_authentication_forced: Mapped[bool] = mapped_column(default=False, server_default="0")
 
 
 class Project(Identified, Base):
@@ -28,6 +30,7 @@ class Project(Identified, Base):
     credits: Mapped[float | None]
     suspended: Mapped[bool] = mapped_column(default=False)
     labels: Mapped[Labels] = mapped_column(default=dict, server_default="{}")
+    cors_origins: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     organization: Mapped[Organization] = relationship()
 
 
@@ -45,6 +48,8 @@ class User(Numbered, Base):
     token: Mapped[str | None] = mapped_column(unique=True)
     allowed_cors_origins: Mapped[list[str]] = mapped_column(default=list)
     expiry_date: Mapped[str | None]
+    description: Mapped[str | None]
+    token_last_used: Mapped[str | None]
 
 
 class AccessToken(Base):

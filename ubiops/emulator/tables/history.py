@@ -55,6 +55,22 @@ class AuditEvent(OfProject, Base):
     object_name: Mapped[str]
 
 
+class ProjectEvent(OfProject, Base):
+    """What happened to an object. It outlives the object and what that belonged to."""
+
+    __tablename__ = "project_event"
+    __table_args__ = (Index("event_order", "project_id", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(default=new_id)
+    date: Mapped[str] = mapped_column(default=now)
+    object_type: Mapped[str]
+    object_id: Mapped[str]
+    parent_id: Mapped[str]
+    type: Mapped[str]
+    text: Mapped[str]
+
+
 class Measurement(Base):
     """What ran in one minute, for one version and user. It outlives the version and its requests."""
 

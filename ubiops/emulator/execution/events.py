@@ -1,0 +1,32 @@
+"""What happens to the objects of a project, without anybody doing it."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from ubiops.emulator.tables import ProjectEvent, Version
+
+BUILD_FAILED = "build_failed"
+INSTANCE_LOST = "instance_failed"
+OUT_OF_MEMORY = "instance_out_of_memory"
+
+
+def note_event(session: Session, version: Version, type: str, text: str) -> None:
+    """Write an event of a deployment version.
+
+    Args:
+        session: What it is written with.
+        version: The version.
+        type: What happened, one of the above.
+        text: The same for people.
+    """
+    session.add(
+        ProjectEvent(
+            project_id=version.deployment.project_id,
+            object_type="deployment_version",
+            object_id=version.id,
+            parent_id=version.deployment_id,
+            type=type,
+            text=text,
+        )
+    )
