@@ -77,7 +77,7 @@ def test_train_and_deploy(project: TestProject, training: ubiops.Training, tmp_p
     api, folder = project.api, tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text(TRAIN)
-    (folder / "prices.csv").write_text("area,price\n50,200\n100,350\n200,650\n1000,1\n")
+    (folder / "prices.csv").write_text("area,price\n50,200\n100,350\n150,500\n1000,1\n")
 
     # An experiment, with a bucket of its own, and a run of it.
     api.buckets_create("lab", {"name": "models", "provider": "ubiops"})

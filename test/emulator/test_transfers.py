@@ -51,6 +51,12 @@ def settled(ask: Any) -> Any:
     return wait_until(ask, lambda transfer: transfer.status in ("confirmation", "completed", "failed"))
 
 
+def test_an_export_can_be_described(project: TestProject) -> None:
+    export(project, {"description": "Before the move"})
+    [listed] = project.api.exports_list("lab")
+    assert listed.description == "Before the move"
+
+
 def download(project: TestProject, export_id: str) -> io.BytesIO:
     with project.api.exports_download("lab", export_id) as response:
         return io.BytesIO(response.read())

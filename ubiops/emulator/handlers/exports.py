@@ -20,6 +20,7 @@ from ubiops.emulator.handlers.find import find_deployment, find_project, find_ve
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
 from ubiops.emulator.handlers.resource import find, record
+from ubiops.emulator.handlers.rules import check_description
 from ubiops.emulator.handlers.versions import deployment_versions_get
 from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Project, Transfer, Version
 from ubiops.emulator.variables import Owner, own_variables
@@ -54,7 +55,13 @@ def exports_create(
     project = find_project(context, project_name)
     wanted = _everything(context, project) if all else data
     contents, _ = _collect(context, project, wanted if packages is None else {**wanted, _PACKAGES: packages})
-    transfer = Transfer(kind="export", project=project, created_by=context.user, contents=contents)
+    transfer = Transfer(
+        kind="export",
+        project=project,
+        created_by=context.user,
+        description=check_description(data),
+        contents=contents,
+    )
     context.session.add(transfer)
     context.session.flush()
     record_transfer(context, transfer, "create", "Created")
@@ -127,7 +134,7 @@ def record_transfer(context: Context, transfer: Transfer, action: str, verb: str
 
 def view(transfer: Transfer) -> dict[str, Any]:
     """An export or import as a list has it."""
-    return {
+    listed = {
         "id": transfer.id,
         f"{transfer.kind}ed_by": transfer.created_by,
         "creation_date": transfer.creation_date,
@@ -135,6 +142,7 @@ def view(transfer: Transfer) -> dict[str, Any]:
         "error_message": transfer.error_message,
         "size": transfer.size,
     }
+    return {**listed, "description": transfer.description} if transfer.kind == "export" else listed
 
 
 def detail(transfer: Transfer) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Transfer(Numbered, OfProject, Base):
     created_by: Mapped[str]
     creation_date: Mapped[str] = mapped_column(default=now)
     status: Mapped[str] = mapped_column(default="pending")
+    description: Mapped[str] = mapped_column(default="", server_default="")
     error_message: Mapped[str] = mapped_column(default="")
     size: Mapped[int | None]
     contents: Mapped[dict[str, Any]] = mapped_column(JSON)
