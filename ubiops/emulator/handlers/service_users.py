@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now, parse_moment
+from ubiops.emulator.document import OLDEST
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find
@@ -57,7 +58,7 @@ def service_users_update(
 ) -> dict[str, Any]:
     project = find_project(context, project_name)
     user = _find(context, project, service_user_id)
-    _refuse_expired(user)
+    _refuse_expired(context, user)
     if "name" in data:
         user.name = _check_name(data["name"])
     if "allowed_cors_origins" in data:
@@ -81,15 +82,16 @@ def service_users_delete(context: Context, project_name: str, service_user_id: s
 def service_users_token(context: Context, project_name: str, service_user_id: str, data: Any) -> dict[str, Any]:
     project = find_project(context, project_name)
     user = _find(context, project, service_user_id)
-    _refuse_expired(user)
+    _refuse_expired(context, user)
     token = new_token()
     user.token = digest(token)
     _record(context, project, "update", f"Reset the token of service user {user.email}", user)
     return {"token": token}
 
 
-def _refuse_expired(user: User) -> None:
-    if user.expiry_date is not None and user.expiry_date <= now():
+def _refuse_expired(context: Context, user: User) -> None:
+    # The older service revived one by a new date.
+    if context.generation > OLDEST and user.expiry_date is not None and user.expiry_date <= now():
         raise invalid(f"The service user has expired on {user.expiry_date}: make another one")
 
 
