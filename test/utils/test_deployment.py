@@ -198,7 +198,7 @@ def test_a_bad_argument_is_refused_before_anything_is_sent(
 def test_what_is_there_can_not_become_something_else(project: TestProject, package: Path, tmp_path: Path) -> None:
     run(project, package, language="python3.9")
     before = changes(project)
-    with pytest.raises(ubiops.ApiValueError, match=r"version v1 is in python3\.9 and can't become python3\.10"):
+    with pytest.raises(ubiops.ApiValueError, match=r"version v1 has the language python3\.9, which can't change"):
         run(project, package, language="python3.10", maximum_instances=3)
     project.api.deployments_create("lab", {"name": "plain", "input_type": "plain", "output_type": "plain"})
     with pytest.raises(ubiops.ApiValueError, match="plain has plain input, which can't be changed"):
@@ -214,7 +214,7 @@ def test_a_failed_build_shows_why_and_what_is_there(project: TestProject, packag
         run(project, package)
     assert "loading" in caught.value.logs
     assert notes(caught.value) == [
-        "deploy() has created the deployment model and the version v1: call it again to go on, or delete them"
+        "deploy() had created the deployment model and the version v1: call it again to continue, or delete them"
     ]
     write(package, {"deployment.py": DOUBLE})
     assert run(project, package).status == "available"

@@ -19,8 +19,8 @@ ERRORS: list[Any] = [
     utils.MissingExtra("pandas", "to_dataframe"),
     utils.WaitTimeout("The build b1 is still building after 5 s", BUILD),
     utils.InvalidInput("Invalid value for `inputs[7]`", 7),
-    utils.RequestFailed("The request r1 of inputs[7] failed", None, index=7),
-    utils.RequestsInDoubt("Nobody knows whether the server has the requests of inputs[5:10]", range(5, 10)),
+    utils.RequestFailed("The request r1 for inputs[7] failed", None, index=7),
+    utils.RequestsInDoubt("It is unknown whether the server has the requests for inputs[5:10]", range(5, 10)),
 ]
 
 

@@ -80,13 +80,13 @@ class TestUpload:
     def test_a_folder_that_is_empty(self, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
         (folder / "empty" / "deeper").mkdir(parents=True)
         make(folder, "x")
-        assert "the folder 'empty' holds no files" in self.refused(client, server, ["x", "empty"])
+        assert "the folder 'empty' contains no files" in self.refused(client, server, ["x", "empty"])
 
     def test_a_dead_link(self, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
         make(folder, "data/x")
         (folder / "data" / "dead").symlink_to("nowhere")
         for paths in ("data", "data/dead"):
-            assert "'data/dead' leads to 'nowhere', which isn't there" in self.refused(client, server, paths)
+            assert "'data/dead' leads to 'nowhere', which doesn't exist" in self.refused(client, server, paths)
 
     def test_a_link_that_leads_back(self, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
         make(folder, "data/a/x")
@@ -114,7 +114,7 @@ class TestUpload:
 
     def test_a_name_that_is_no_unicode(self, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
         (folder / os.fsdecode(b"caf\xe9")).touch()
-        assert "is no UTF-8: rename it" in self.refused(client, server, ".")
+        assert "isn't valid UTF-8: rename it" in self.refused(client, server, ".")
 
     @pytest.mark.parametrize("bad", [None, 7, [], [7], ["x", None], {"x": 1}.values()])
     def test_what_is_no_path(self, bad: Any, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
@@ -179,7 +179,7 @@ class TestDownload:
             ("a\0b", "NUL"),
             ("x" * 256, "255 bytes"),
             ("a/" + "ü" * 128, "255 bytes"),
-            ("\ud800", "no valid Unicode"),
+            ("\ud800", "isn't valid Unicode"),
         ],
     )
     def test_a_name_that_is_no_path_below_the_folder(
@@ -216,7 +216,7 @@ class TestDownload:
         monkeypatch.setattr(file_names, "_ignores_case", lambda folder: True)
         error = self.refused(client, signer, folder, "Ä/x", "ä/X", "y")
         assert {name: str(one) for name, one in error.failed.items()} == {
-            "ä/X": "it is the same as 'Ä/x' on this disk: download it alone, to a path of your own"
+            "ä/X": "it is the same as 'Ä/x' on this disk: download it alone, to a path of your choice"
         }
 
     def test_whether_a_disk_ignores_case_is_tried(self, folder: Path) -> None:
@@ -227,8 +227,8 @@ class TestDownload:
         make(folder, "out/file", "out/folder/x")
         error = self.refused(client, signer, folder, "folder", "file/deep/x")
         assert {name: re.sub(r"'.*'", "...", str(one)) for name, one in error.failed.items()} == {
-            "folder": "it is a folder on disk, ...: download it alone, to a path of your own",
-            "file/deep/x": "it lies below ..., which is a file on disk: download it alone, to a path of your own",
+            "folder": "it is a folder on disk, ...: download it alone, to a path of your choice",
+            "file/deep/x": "it is below ..., which is a file on disk: download it alone, to a path of your choice",
         }
 
     def test_a_link_that_leads_out(self, client: ubiops.ApiClient, signer: Signer, folder: Path) -> None:
@@ -285,7 +285,7 @@ class TestDownload:
 
     def test_a_list_without_an_end(self, client: ubiops.ApiClient, server: Server, folder: Path) -> None:
         server.default = Answer.json({"files": [{"file": "x", "size": 1}], "prefixes": [], "continuation_token": "t"})
-        with pytest.raises(ApiException, match="'default' doesn't end: 't' leads to itself"):
+        with pytest.raises(ApiException, match="'default' doesn't end: token 't' leads to itself"):
             download_files(client, "p")
         assert [request.query for request in server.requests] == [{}, {"continuation_token": "t"}]
         assert os.listdir(folder) == []

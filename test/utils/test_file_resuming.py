@@ -243,7 +243,7 @@ class TestDownload:
         self, status: int, storage: Storage, client: ubiops.ApiClient, folder: Path
     ) -> None:
         storage.default = Answer(status)
-        problem = r"no answer to a request for a file|a part came where all was asked for"
+        problem = r"unexpected answer to a request for a file|only a part was returned"
         with pytest.raises(ApiException, match=problem) as caught:
             download_file(client, "p", file_name="x")
         assert caught.value.status == status

@@ -268,7 +268,7 @@ class TestFailure:
         assert (list(caught.value.completed), list(caught.value.failed)) == (["a"], ["b"])
         assert caught.value.remaining == ["c", "d"]
         assert len(storage.requests) == 2
-        assert str(caught.value).endswith("2 were not begun or given up")
+        assert str(caught.value).endswith("2 were not started or abandoned")
 
     def test_a_download_that_fails_leaves_what_is_complete(
         self, hurried: ubiops.ApiClient, storage: Storage, folder: Path
@@ -381,7 +381,7 @@ class TestCtrlC:
         assert isinstance(cause, IncompleteTransfer)
         assert cause.completed == {"a": "ubiops-file://default/a"}
         assert cause.remaining == ["b", "c"]
-        assert str(cause) == "1 of 3 files were uploaded. 2 were not begun or given up"
+        assert str(cause) == "1 of 3 files were uploaded. 2 were not started or abandoned"
 
     def test_who_was_left_behind_writes_nothing_later(
         self, hurried: ubiops.ApiClient, storage: Storage, folder: Path

@@ -177,8 +177,8 @@ def test_axes_of_the_program_s_own_are_drawn_on() -> None:
         ),
         (
             dict.fromkeys(("compute", "input_volume", "requests"), hourly(1)),
-            "`metrics` when calling `plot_metrics`, must be of two units at most, not of s, bytes, counts: "
-            "draw them apart",
+            "`metrics` when calling `plot_metrics`, must have two units at most, not s, bytes, counts: "
+            "draw them separately",
         ),
     ],
     ids=["number", "text", "one metric", "no time", "no number", "zones", "units"],

@@ -102,8 +102,8 @@ def test_rules_that_are_none_are_named(package: Path) -> None:
     with pytest.raises(utils.InvalidPackage) as caught:
         utils.zip_package(package)
     assert [re.sub("^.*/", "", problem)[:31] for problem in caught.value.problems] == [
-        ".ubiops-ignore:2: '!' is no rul",
-        ".ubiops-ignore:3: '[z-a]' is no",
+        ".ubiops-ignore:2: '!' isn't a r",
+        ".ubiops-ignore:3: '[z-a]' isn't",
     ]
     (package / ".ubiops-ignore").write_bytes(b"\xff")
     with pytest.raises(utils.InvalidPackage, match="rules can't be read"):
@@ -203,7 +203,7 @@ def test_what_is_no_file_is_skipped_by_name(package: Path, monkeypatch: pytest.M
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         archive = utils.zip_package(".", "..")
-    assert archive.skipped == [f"{name}: no file, but a socket, a pipe or a device" for name in ("pipe", "socket")]
+    assert archive.skipped == [f"{name}: a socket, a pipe or a device, not a file" for name in ("pipe", "socket")]
     assert names(archive) == ["deployment_package/deployment.py"]
 
 
@@ -215,7 +215,7 @@ def test_names_that_no_zip_can_hold_are_refused_all_at_once(package: Path) -> No
     assert caught.value.problems == [
         "..\\up: the name would lead out of the package where it is unpacked; rename it",
         "\\root: the name would lead out of the package where it is unpacked; rename it",
-        "bad-\\udcff: the name is no text in UTF-8; rename it",
+        "bad-\\udcff: the name isn't valid UTF-8; rename it",
     ]
 
 
@@ -234,8 +234,8 @@ def test_what_cannot_be_read_is_refused_all_at_once(package: Path, monkeypatch: 
     with pytest.raises(utils.InvalidPackage) as caught:
         utils.list_files(package)
     assert caught.value.problems == [
-        "private.txt: the file can't be read: Permission denied",
-        "locked: the folder can't be read: Permission denied",
+        "private.txt: can't read the file: Permission denied",
+        "locked: can't read the folder: Permission denied",
     ]
 
 
@@ -303,7 +303,7 @@ def test_the_zip_is_not_in_itself(package: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_a_zip_is_replaced(package: Path) -> None:
-    with pytest.raises(ubiops.ApiValueError, match=r"deployment.py' is there already and is no zip"):
+    with pytest.raises(ubiops.ApiValueError, match=r"deployment.py' exists and isn't a zip"):
         utils.zip_package(package, package / "deployment.py")
     assert (package / "deployment.py").read_text() == textwrap.dedent(DOUBLE)
 
@@ -311,18 +311,20 @@ def test_only_a_zip_is_replaced(package: Path) -> None:
 @pytest.mark.parametrize("zip_it", [utils.zip_package, utils.zip_dir])
 def test_arguments_that_cannot_be(package: Path, zip_it: Callable[..., Any]) -> None:
     name, output = zip_it.__name__, package.parent / "x.zip"
-    with pytest.raises(ubiops.ApiValueError, match=f"`directory` when calling `{name}`, there is no folder .*nowhere'"):
+    with pytest.raises(
+        ubiops.ApiValueError, match=f"`directory` when calling `{name}`, the folder .*nowhere' doesn't exist"
+    ):
         zip_it(package / "nowhere", output)
-    with pytest.raises(ubiops.ApiValueError, match=r"must be a folder, .*deployment.py' is a file"):
+    with pytest.raises(ubiops.ApiValueError, match=r"must be a folder, but .*deployment.py' is a file"):
         zip_it(package / "deployment.py", output)
     with pytest.raises(ubiops.ApiTypeError, match=r"`directory`.*got int"):
         zip_it(1, output)
     with pytest.raises(ubiops.ApiTypeError, match=r"`output_path`.*got int"):
         zip_it(package, 1)
-    with pytest.raises(ubiops.ApiValueError, match=r"there is no folder .*no': create it first"):
+    with pytest.raises(ubiops.ApiValueError, match=r"the folder .*no' doesn't exist: create it first"):
         zip_it(package, package / "no" / "x.zip")
     (package / "deployment.py").unlink()
-    with pytest.raises(ubiops.ApiValueError, match=r"there is no file to zip in .*model': it is empty"):
+    with pytest.raises(ubiops.ApiValueError, match=r"no file to zip in .*model': it is empty"):
         zip_it(package, output)
     assert not output.exists()
 
@@ -330,7 +332,7 @@ def test_arguments_that_cannot_be(package: Path, zip_it: Callable[..., Any]) -> 
 def test_zip_dir_takes_no_place_that_is_taken(package: Path, tmp_path: Path) -> None:
     output = tmp_path / "x.zip"
     output.write_text("precious")
-    with pytest.raises(ubiops.ApiValueError, match=r"x\.zip' is there already: force=True replaces it"):
+    with pytest.raises(ubiops.ApiValueError, match=r"x\.zip' exists: force=True replaces it"):
         utils.zip_dir(package, output)
     assert output.read_text() == "precious"
     assert utils.zip_dir(package, output, force=True) == str(output)

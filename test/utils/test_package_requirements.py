@@ -66,21 +66,21 @@ def test_what_pip_understands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("==1", "'==1' is no requirement: Expected package name at the start"),
-        ("numpy=1", "'numpy=1' is no requirement: "),
-        ("numpy 1.2", "'numpy 1.2' is no requirement: "),
-        ("import numpy as np", "is no requirement"),
-        ("numpy>=1.x", "is no requirement"),
-        ("pip install numpy", "is no requirement"),
-        ("numpy; python_version >> '3'", "is no requirement"),
-        ("--quiet", "pip knows no option --quiet in such a file"),
-        ("-x", "pip knows no option -x in such a file"),
-        ("-r none.txt", "there is no file 'none.txt'"),
-        ("-c none.txt", "there is no file 'none.txt'"),
-        ("-r", "there is no file ''"),
-        ("-e ./none", "there is no file or folder './none'"),
-        ("./none.whl", "there is no file or folder './none.whl'"),
-        ("none-1.0.tar.gz/x", "there is no file or folder"),
+        ("==1", "'==1' isn't a valid requirement: Expected package name at the start"),
+        ("numpy=1", "'numpy=1' isn't a valid requirement: "),
+        ("numpy 1.2", "'numpy 1.2' isn't a valid requirement: "),
+        ("import numpy as np", "isn't a valid requirement"),
+        ("numpy>=1.x", "isn't a valid requirement"),
+        ("pip install numpy", "isn't a valid requirement"),
+        ("numpy; python_version >> '3'", "isn't a valid requirement"),
+        ("--quiet", "pip has no option --quiet for such a file"),
+        ("-x", "pip has no option -x for such a file"),
+        ("-r none.txt", "the file 'none.txt' doesn't exist"),
+        ("-c none.txt", "the file 'none.txt' doesn't exist"),
+        ("-r", "the file '' doesn't exist"),
+        ("-e ./none", "the file or folder './none' doesn't exist"),
+        ("./none.whl", "the file or folder './none.whl' doesn't exist"),
+        ("none-1.0.tar.gz/x", "the file or folder"),
     ],
 )
 def test_lines_that_pip_would_not_understand(tmp_path: Path, line: str, problem: str) -> None:
@@ -106,7 +106,7 @@ def test_encodings(tmp_path: Path) -> None:
         path.write_bytes("numpy\r\n# é\r\n".encode(encoding))
         assert utils.validate_requirements_file(str(path)) == ["numpy"]
     path.write_bytes(b"numpy # \xff\n")
-    with pytest.raises(utils.InvalidPackage, match=r"requirements\.txt: it can't be read: 'utf-8' codec"):
+    with pytest.raises(utils.InvalidPackage, match=r"requirements\.txt: can't be read: 'utf-8' codec"):
         utils.validate_requirements_file(path)
     path.write_text("")
     assert utils.validate_requirements_file(path, client=None) == []

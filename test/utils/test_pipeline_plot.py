@@ -234,7 +234,7 @@ def test_what_has_no_objects_is_refused(wrong: Any, message: str) -> None:
 
 def test_an_attachment_without_its_object_is_refused() -> None:
     with pytest.raises(
-        ubiops.ApiValueError, match=r"name `doubel`, which is none of its objects; did you mean `double`\?$"
+        ubiops.ApiValueError, match=r"names `doubel`, which isn't one of the objects; did you mean `double`\?$"
     ):
         plot_pipeline(version([deployment("double")], [(START, "doubel")]))
     assert pyplot.get_fignums() == []

@@ -213,7 +213,7 @@ def test_the_first_faulty_input_ends_the_map_after_the_results_before_it(project
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
-        ({"x": float("nan")}, r"`inputs\[2\].x` .*JSON has no form for it"),
+        ({"x": float("nan")}, r"`inputs\[2\].x` .*which JSON can't represent"),
         ({"x": {1, 2}}, r"`inputs\[2\].x` .*send a list"),
         ([{"x": 1}], r"`inputs\[2\]` .*must be a dict or str, not list"),
         (None, r"`inputs\[2\]` .*must be a dict or str, not NoneType"),

@@ -107,7 +107,7 @@ def test_a_job_that_left_inputs_out_goes_on_so(project: TestProject, path: Path)
     assert run(project, path, xs(12), skip=3) == doubled(12)[3:]
     assert run(project, path, xs(12), skip=3) == doubled(12)[3:]
     assert run(project, path, xs(12), skip=8) == doubled(12)[8:]
-    with pytest.raises(ubiops.ApiValueError, match="it is of a job that left inputs out: give skip=3"):
+    with pytest.raises(ubiops.ApiValueError, match="it belongs to a job that skipped inputs: pass skip=3"):
         run(project, path, xs(12))
 
 
@@ -246,9 +246,9 @@ def test_a_checkpoint_of_release_3_12_1_goes_on(project: TestProject, path: Path
 def test_other_inputs_are_refused(project: TestProject, path: Path, calls: Calls) -> None:
     project.deploy()
     run(project, path, xs(12))
-    with pytest.raises(ubiops.ApiValueError, match=r"inputs\[5:10\] aren't those that it was made with"):
+    with pytest.raises(ubiops.ApiValueError, match=r"inputs\[5:10\] differ from those that it was made with"):
         run(project, path, [*xs(9), {"x": 0}, *xs(2)])
-    with pytest.raises(ubiops.ApiValueError, match="it knows 12 inputs, and there are fewer"):
+    with pytest.raises(ubiops.ApiValueError, match="it has 12 inputs, this call has fewer"):
         run(project, path, xs(11))
     assert calls.batches == 3
     assert run(project, path, xs(12)) == doubled(12)
@@ -265,7 +265,7 @@ def test_another_job_is_refused(project: TestProject, path: Path) -> None:
         {"pipeline_name": "model"},
     ):
         with pytest.raises(
-            ubiops.ApiValueError, match=r"`checkpoint` .* it is of another job: .*'deployment': 'model'"
+            ubiops.ApiValueError, match=r"`checkpoint` .* it belongs to another job: .*'deployment': 'model'"
         ):
             next(map_requests(project.api, "lab", inputs=xs(2), checkpoint=path, **options))  # type: ignore[arg-type]
 
@@ -273,9 +273,9 @@ def test_another_job_is_refused(project: TestProject, path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("x,y\n1,2\n", "is no checkpoint of map_requests"),
-        ("x,y", "is no checkpoint of map_requests"),
-        ('{"map_requests": 2, ', "is no checkpoint of map_requests"),
+        ("x,y\n1,2\n", "isn't a checkpoint of map_requests"),
+        ("x,y", "isn't a checkpoint of map_requests"),
+        ('{"map_requests": 2, ', "isn't a checkpoint of map_requests"),
     ],
 )
 def test_a_file_that_is_no_checkpoint_is_left_alone(
@@ -293,7 +293,7 @@ def test_a_spoilt_line_is_named(project: TestProject, path: Path, line: str) -> 
     run(project, path, xs(5))
     with path.open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(ubiops.ApiValueError, match="is spoilt in line 4"):
+    with pytest.raises(ubiops.ApiValueError, match="is damaged in line 4"):
         run(project, path, xs(5))
 
 
@@ -313,7 +313,7 @@ def test_a_second_run_at_the_same_time_is_refused(project: TestProject, path: Pa
     project.deploy()
     items = map_requests(project.api, "lab", "model", inputs=xs(3), checkpoint=path)
     next(items)
-    with pytest.raises(ubiops.ApiValueError, match="is in use: another run has it"):
+    with pytest.raises(ubiops.ApiValueError, match="is in use by another run"):
         run(project, path, xs(3))
     assert [item.result for item in items] == doubled(3)[1:]
     assert run(project, path, xs(3)) == doubled(3)

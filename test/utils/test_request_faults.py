@@ -252,6 +252,6 @@ def test_frozen_time_stops_no_timeout(service: Service) -> None:
     with (
         ubiops.ApiClient(configuration) as client,
         freezegun.freeze_time("2030-01-01"),
-        pytest.raises(WaitTimeout, match=r"0 requests to the version .* had finished and 1 were outstanding"),
+        pytest.raises(WaitTimeout, match=r"0 requests to the version .* were finished and 1 were outstanding"),
     ):
         list(map_requests(client, "lab", "model", inputs=xs(1), timeout=0.3))

@@ -327,7 +327,7 @@ def test_an_interrupt_goes_through_and_leaves_no_trace(tmp_path: Path) -> None:
 def test_folders_that_are_none(tmp_path: Path) -> None:
     write(tmp_path, {"file.txt": "", "empty/x.txt": ""})
     name = "`deployment_directory` when calling `run_local`"
-    with pytest.raises(ubiops.ApiValueError, match=f"{name}, there is no folder"):
+    with pytest.raises(ubiops.ApiValueError, match=f"{name}, the folder .* doesn't exist"):
         utils.run_local(tmp_path / "nowhere", 1)
     with pytest.raises(ubiops.ApiValueError, match=f"{name}, must be a folder"):
         utils.run_local(tmp_path / "file.txt", 1)
@@ -351,13 +351,17 @@ ECHO = "class Deployment:\n    def request(self, data): return data"
         ([{"x": 1}, {}], {"input_fields": FIELDS}, r"input \[1\] lacks the field 'x'"),
         ({"x": 1, "z": 1}, {"input_fields": FIELDS}, "unknown field 'z'"),
         ({"x": 1}, {"input_type": "plain"}, "must be a string"),
-        ({"x": {1}}, {}, r"`data\.x` when calling `run_local`.*is of type set: JSON has no form for it"),
-        ({"x": float("nan")}, {}, "JSON has no form for it"),
-        ({"x": "no.txt"}, {"input_fields": [{"name": "x", "data_type": "file"}]}, r"there is no file '.*no\.txt'"),
+        ({"x": {1}}, {}, r"`data\.x` when calling `run_local`.*is of type set: JSON can't represent it"),
+        ({"x": float("nan")}, {}, "is nan, which JSON can't represent"),
+        (
+            {"x": "no.txt"},
+            {"input_fields": [{"name": "x", "data_type": "file"}]},
+            r"the file '.*no\.txt' doesn't exist",
+        ),
         (
             {"x": "ubiops-file://default/a.txt"},
             {"input_fields": [{"name": "x", "data_type": "file"}]},
-            "there is no file 'ubiops-file:",
+            "the file 'ubiops-file:",
         ),
     ],
 )

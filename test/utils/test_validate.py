@@ -66,7 +66,7 @@ def test_it_tells_all_problems_at_once(tmp_path: Path) -> None:
 
 def test_folders_that_are_none(tmp_path: Path) -> None:
     [missing] = problems(tmp_path / "nowhere")
-    assert missing.startswith("Invalid value for `directory` when calling `validate_package`, there is no folder")
+    assert missing.startswith("Invalid value for `directory` when calling `validate_package`, the folder")
     assert len(problems(tmp_path / "nowhere", input_fields=[FIELD, FIELD])) == 2
     write(tmp_path, {"deployment.py": DOUBLE})
     assert "must be a folder" in problems(tmp_path / "deployment.py")[0]
@@ -84,7 +84,7 @@ def test_where_there_is_no_main_file(tmp_path: Path) -> None:
     write(tmp_path, {"deploymnt.py": DOUBLE})
     assert problems(tmp_path) == ["PACKAGE has no deployment.py; did you mean `deploymnt.py`?"]
     write(tmp_path, {"model/deployment.py": DOUBLE})
-    assert problems(tmp_path) == ["PACKAGE has no deployment.py: give its folder 'model', which has one"]
+    assert problems(tmp_path) == ["PACKAGE has no deployment.py: did you mean the folder 'model', which has one?"]
     assert utils.validate_package(tmp_path / "model").main_file == "deployment.py"
 
 
@@ -183,7 +183,7 @@ def test_no_code_is_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("environment_variables: {A: b}", ["must be a dictionary whose environment_variables are a list"]),
+        ("environment_variables: {A: b}", ["must be a dictionary in which environment_variables is a list"]),
         ("environment_variables: [A, a=b, C=d]", ["variable 'A' must be NAME=value", "variable 'a=b' must be"]),
         ("apt: {keys: {}}", ["apt must be a dictionary with packages, a list of names"]),
         ("a: [", ["can't be read"]),
@@ -201,7 +201,7 @@ def test_settings_that_cannot_be(tmp_path: Path, text: str, found: list[str]) ->
 def test_requirements_must_be_in_the_zip(tmp_path: Path) -> None:
     write(tmp_path, {"deployment.py": DOUBLE, "requirements.txt": "./wheels/a.whl\n./lib\n-r more.txt\n"})
     write(tmp_path, {"wheels/a.whl": "", "lib/setup.py": "", "more.txt": "numpy", ".ubiops-ignore": "wheels"})
-    assert problems(tmp_path) == ["requirements.txt:1: there is no file or folder './wheels/a.whl'"]
+    assert problems(tmp_path) == ["requirements.txt:1: the file or folder './wheels/a.whl' doesn't exist"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_requirements_must_be_in_the_zip(tmp_path: Path) -> None:
         ([{"name": "", "data_type": "int"}], ["fields[0]: Invalid value for `name`"]),
         ([{"name": "x" * 65, "data_type": "int"}], ["fields[0]: Invalid value for `name`"]),
         ([{"name": "a.b", "data_type": "int"}], ["fields[0]: the name 'a.b' may consist of letters, digits"]),
-        ([FIELD, {"name": "x", "data_type": "int"}], ["fields[1]: the name 'x' occurs more than once"]),
+        ([FIELD, {"name": "x", "data_type": "int"}], ["fields[1]: the name 'x' is used more than once"]),
         ([{"name": "x"}], ["expected a list of dicts with name and data_type, got list"]),
         ("x", ["expected a list of dicts with name and data_type, got str"]),
         ({"x": "int"}, ["expected a list of dicts with name and data_type, got dict"]),

@@ -94,7 +94,9 @@ def test_a_variable_becomes_secret_but_never_plain(project: TestProject) -> None
     [now] = upsert_environment_variables(api, "lab", [ubiops.EnvironmentVariableCreate("A", "1", True)])
     assert now.secret
     api.written.clear()
-    with pytest.raises(ApiValueError, match=r"variables\['A'\].* is secret and stays so: delete it first"):
+    with pytest.raises(
+        ApiValueError, match=r"variables\['A'\].* is secret, which can't be changed: delete the variable first"
+    ):
         upsert_environment_variables(
             api, "lab", [{"name": "B", "value": "2"}, {"name": "A", "value": "1", "secret": False}]
         )
@@ -165,7 +167,7 @@ def test_what_the_api_refuses(project: TestProject, callers: Callers, unreachabl
 def test_bad_names_are_refused_before_anything_is_sent(unreachable: ubiops.CoreApi, name: Any) -> None:
     for variables in ({"A": "1", name: "2"}, [{"name": "A", "value": "1"}, {"name": name, "value": "2"}]):
         with pytest.raises(
-            ApiValueError, match=r"`variables\[.*its name must be of 1 to 64 letters, digits and underscores"
+            ApiValueError, match=r"`variables\[.*its name must have 1 to 64 letters, digits and underscores"
         ):
             upsert_environment_variables(unreachable, "lab", variables)
     for value in (3, None):
@@ -183,7 +185,7 @@ def test_bad_arguments_are_refused_before_anything_is_sent(unreachable: ubiops.C
             ApiTypeError,
             r"`variables\[0\]\.secret` .* expected bool, got str",
         ),
-        (partial(upsert, [{"name": "A", "value": "1"}] * 2), ApiValueError, "`A` is there 2 times"),
+        (partial(upsert, [{"name": "A", "value": "1"}] * 2), ApiValueError, "`A` occurs 2 times"),
         (
             partial(upsert, [("A", "1")]),
             ApiTypeError,

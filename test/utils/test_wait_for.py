@@ -434,7 +434,7 @@ def test_an_address_that_is_wrong_is_an_error_at_once(unreachable: ubiops.CoreAp
 
 def test_what_is_deleted_meanwhile_is_not_waited_for(project: TestProject, processing: str, clock: Clock) -> None:
     clock.plan.append(lambda: project.api.deployment_requests_delete("lab", "model", processing))
-    with pytest.raises(WaitError, match=f"Request {processing} .* is no longer there") as gone:
+    with pytest.raises(WaitError, match=f"Request {processing} .* doesn't exist any more") as gone:
         wait_for_deployment_request(project.api, "lab", "model", processing)
     assert type(gone.value) is WaitError
     assert gone.value.last.id == processing
@@ -449,7 +449,7 @@ def test_a_version_that_is_deleted_meanwhile(project: TestProject, building: Any
             lambda: project.api.deployments_delete("lab", "model"),
         )
     )
-    with pytest.raises(WaitError, match=r"The build of version v1 .* is no longer there") as gone:
+    with pytest.raises(WaitError, match=r"The build of version v1 .* doesn't exist any more") as gone:
         wait_for_deployment_version(project.api, "lab", "model", "v1")
     assert gone.value.last.id == building.build
 

@@ -1,4 +1,4 @@
-"""`ExperimentCreate`: what is needed to create an experiment."""
+"""`ExperimentCreate`: the body that creates an experiment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ExperimentCreate"]
 
 
 class ExperimentCreate(DeploymentVersionCreate, alone=True, excludes=("environment", "environment_name")):
-    """What is needed to create an experiment.
+    """The body that creates an experiment.
 
     Attributes:
         name (str, required): Name of the experiment.

@@ -25,7 +25,7 @@ class ExperimentDetail(DeploymentVersionDetail, alone=True):
         instance_type (str): Name of the instance type.
         instance_type_group_id (str): Id of the group of instance types to run on.
         instance_type_group_name (str): Name of that group.
-        maximum_instances (int): Most instances that run at once.
+        maximum_instances (int): Highest number of instances that run at once.
         minimum_instances (int): Instances kept running at all times.
         maximum_idle_time (int): Seconds without runs after which an instance stops.
         labels (dict[str, str]): Labels: keys and values, both strings.
@@ -33,7 +33,7 @@ class ExperimentDetail(DeploymentVersionDetail, alone=True):
         last_updated (datetime): When it was changed.
         request_retention_time (int): Seconds for which runs are kept.
         request_retention_mode (str): What is kept of runs: `full`, `metadata` or `none`.
-        maximum_queue_size (int): Most runs waiting at one time.
+        maximum_queue_size (int): Highest number of runs that wait at one time.
         restart_request_interruption (bool): Whether a run starts again when its instance is lost.
         ports (list[DeploymentVersionPort]): Open ports.
         last_file_upload (datetime): When code was last uploaded.
@@ -41,7 +41,7 @@ class ExperimentDetail(DeploymentVersionDetail, alone=True):
         has_requests_method (bool): Whether the code has a method `requests`.
         default_bucket (str): Name of the bucket that code, data and results of runs are in.
         environment (str): Name of the environment (services up to 2.39, which have no tags).
-        environment_display_name (str): Its name for people (services up to 2.39).
+        environment_display_name (str): Its display name (services up to 2.39).
     """
 
     id: str | None = field("str")

@@ -26,7 +26,7 @@ class ExperimentList(DeploymentVersionList, alone=True):
         creation_date (datetime): When it was created.
         last_updated (datetime): When it was changed.
         environment (str): Name of the environment (services up to 2.39, which have no tags).
-        environment_display_name (str): Its name for people (services up to 2.39).
+        environment_display_name (str): Its display name (services up to 2.39).
     """
 
     id: str | None = field("str")

@@ -1,4 +1,4 @@
-"""`ExperimentRunCreate`: what is needed to start a run of an experiment."""
+"""`ExperimentRunCreate`: the body that starts a run of an experiment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ExperimentRunCreate"]
 
 
 class ExperimentRunCreate(Model, body=True):
-    """What is needed to start a run of an experiment.
+    """The body that starts a run of an experiment.
 
     Attributes:
         name (str, required): Name of the run.

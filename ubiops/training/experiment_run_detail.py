@@ -21,7 +21,7 @@ class ExperimentRunDetail(DeploymentRequestDetail, alone=True):
         time_created (datetime): When it was created.
         time_started (datetime): When it started.
         time_completed (datetime): When it ended.
-        error_message (str): What went wrong, where it failed.
+        error_message (str): What went wrong, if it failed.
         timeout (int): Seconds that it may take.
         input_size (int): Size of its input in bytes.
         output_size (int): Size of its output in bytes.

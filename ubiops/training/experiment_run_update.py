@@ -1,4 +1,4 @@
-"""`ExperimentRunUpdate`: what is to be changed of a run."""
+"""`ExperimentRunUpdate`: the changes to a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["ExperimentRunUpdate"]
 
 
 class ExperimentRunUpdate(DeploymentRequestUpdate, alone=True):
-    """What is to be changed of a run.
+    """The changes to a run.
 
     Attributes:
         status (str, required): Status.

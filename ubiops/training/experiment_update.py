@@ -1,4 +1,4 @@
-"""`ExperimentUpdate`: what is to be changed of an experiment."""
+"""`ExperimentUpdate`: the changes to an experiment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ExperimentUpdate"]
 
 
 class ExperimentUpdate(DeploymentVersionUpdate, alone=True, excludes=("environment", "environment_name")):
-    """What is to be changed of an experiment.
+    """The changes to an experiment.
 
     Attributes:
         name (str): Name of the experiment.

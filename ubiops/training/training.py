@@ -63,8 +63,8 @@ class Training:
     """Experiments and their runs, in a project that `initialize` has prepared.
 
     An experiment is a version of the deployment ``training-base-deployment``, with the code of the service's template
-    of that name; a run is a batch request to it. All methods take the options of `CoreApi`'s as keywords, but
-    ``async_req``.
+    of that name; a run is a batch request to it. All methods take the options of `CoreApi`'s methods as keywords,
+    except ``async_req``.
 
     Args:
         api_client (ApiClient | None): The client; by default a new one with the default configuration.
@@ -76,7 +76,7 @@ class Training:
 
     @staticmethod
     def wrap_exception(exception: ApiException) -> ApiException:
-        """The same error, whose message says experiment and run in place of version and request."""
+        """The same error, with "experiment" and "run" in its message instead of "version" and "request"."""
         try:
             answer = json.loads(exception.body or "")
         except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ class Training:
 
     @_wrapped
     def initialize(self, project_name: str) -> None:
-        """Prepare a project for experiments: create their deployment, unless it is there.
+        """Prepare a project for experiments: create their deployment, unless it exists.
 
         Raises:
             NotFoundError: There is no such project, or the service has no template for training.
@@ -140,7 +140,7 @@ class Training:
 
     @_wrapped
     def experiments_get(self, project_name: str, experiment_name: str, **kwargs: Any) -> ExperimentDetail:
-        """An experiment."""
+        """Return an experiment."""
         found = self.core_api.deployment_versions_get(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, **_options(kwargs)
         )
@@ -148,7 +148,7 @@ class Training:
 
     @_wrapped
     def experiments_list(self, project_name: str, **kwargs: Any) -> list[ExperimentList]:
-        """The experiments of a project; ``labels`` filters them."""
+        """Return the experiments of a project; ``labels`` filters them."""
         found = self.core_api.deployment_versions_list(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, **_options(kwargs)
         )
@@ -158,7 +158,7 @@ class Training:
     def experiments_update(
         self, project_name: str, experiment_name: str, data: ExperimentUpdate | dict[str, Any], **kwargs: Any
     ) -> ExperimentDetail:
-        """Change an experiment: what isn't given stays."""
+        """Change an experiment; fields that aren't given keep their values."""
         fields = _fields(ExperimentUpdate, data, "experiments_update")
         bucket, name = fields.pop("default_bucket", None), fields.pop("name", None)
         if bucket is not None:
@@ -214,7 +214,7 @@ class Training:
     def experiment_runs_get(
         self, project_name: str, experiment_name: str, run_id: str, **kwargs: Any
     ) -> ExperimentRunDetail:
-        """A run, with its input and result."""
+        """Return a run, with its input and result."""
         found = self.core_api.deployment_version_requests_get(
             project_name=project_name,
             deployment_name=DEFAULT_TRAINING_DEPLOYMENT_NAME,
@@ -226,7 +226,7 @@ class Training:
 
     @_wrapped
     def experiment_runs_list(self, project_name: str, experiment_name: str, **kwargs: Any) -> list[ExperimentRunList]:
-        """The runs of an experiment; keywords filter them as those of requests are."""
+        """Return the runs of an experiment; keywords filter them as in lists of requests."""
         found = self.core_api.deployment_version_requests_list(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, **_options(kwargs)
         )
@@ -241,7 +241,7 @@ class Training:
         data: ExperimentRunUpdate | dict[str, Any],
         **kwargs: Any,
     ) -> Any:
-        """Change a run: the status ``cancelled`` stops it. Returns what the API answers."""
+        """Change a run: the status ``cancelled`` stops it. Returns the API's answer."""
         return self.core_api.deployment_version_requests_update(
             project_name=project_name,
             deployment_name=DEFAULT_TRAINING_DEPLOYMENT_NAME,
@@ -272,7 +272,7 @@ class Training:
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **kwargs: Any,
     ) -> Any:
-        """Create an environment variable of an experiment; returns it, an `EnvironmentVariableList`."""
+        """Create an environment variable of an experiment, and return it (an `EnvironmentVariableList`)."""
         return self._variables("create", project_name, experiment_name, kwargs, data=data)
 
     @_wrapped
@@ -286,12 +286,12 @@ class Training:
     def experiment_environment_variables_get(
         self, project_name: str, experiment_name: str, id: str, **kwargs: Any
     ) -> Any:
-        """An environment variable of an experiment."""
+        """Return an environment variable of an experiment."""
         return self._variables("get", project_name, experiment_name, kwargs, id=id)
 
     @_wrapped
     def experiment_environment_variables_list(self, project_name: str, experiment_name: str, **kwargs: Any) -> Any:
-        """The environment variables of an experiment, and those that it inherits."""
+        """Return the environment variables of an experiment, and those that it inherits."""
         return self._variables("list", project_name, experiment_name, kwargs)
 
     @_wrapped

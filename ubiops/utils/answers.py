@@ -1,4 +1,4 @@
-"""Answers of the API that helpers go on with: what isn't of the shape that is due is an error of the API."""
+"""Check the API's answers that helpers read: one of an unexpected shape is an API error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def check_answer(operation: str, answer: T, *attributes: str) -> T:
-    """An answer, if it has what is read of it; doubles have it too.
+    """Return an answer if it has the attribute that is read; test doubles pass too.
 
     Raises:
         ApiException: It lacks an attribute; its ``body`` is the answer as text.
@@ -24,10 +24,10 @@ def check_answer(operation: str, answer: T, *attributes: str) -> T:
 
 
 def check_list(operation: str, answer: Any, *attributes: str) -> list[Any]:
-    """An answer, if it is a list of objects with these attributes.
+    """Return an answer if it is a list of objects with these attributes.
 
     Raises:
-        ApiException: It is none; its ``body`` is the answer as text.
+        ApiException: It isn't; its ``body`` is the answer as text.
     """
     if not isinstance(answer, list):
         raise unexpected_answer(operation, "a list", answer)

@@ -1,4 +1,4 @@
-"""Checks of what the helpers are given, made before anything is sent."""
+"""Checks of the helpers' arguments, made before anything is sent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class ClientTypeError(ApiTypeError, AssertionError):
-    """The client is none. Newer clients raise an `AssertionError` then, so this is one too."""
+    """The client isn't one. Newer clients raise an `AssertionError` for it, so this is one too."""
 
 
 def core_api(client: Client, function: str) -> ubiops.CoreApi:
@@ -52,7 +52,7 @@ def core_api(client: Client, function: str) -> ubiops.CoreApi:
         function: What the user called, for the error.
 
     Raises:
-        ClientTypeError: It is no client.
+        ClientTypeError: It isn't a client.
     """
     from ubiops.api.core_api import CoreApi
 
@@ -70,7 +70,7 @@ def invalid(argument: str, function: str, problem: str) -> ApiValueError:
 
 
 def invalid_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
-    """The error for a file that can't be used; the one that says why says nothing of the argument."""
+    """The error for a file that can't be used; `error` says why, but not which argument it is."""
     return ApiFileError.of(_message(argument, function, str(error)), error)
 
 
@@ -89,7 +89,7 @@ def _type_of(value: Any) -> str:
 
 
 def check_count(argument: str, function: str, value: Any, least: int, most: int | None = None) -> None:
-    """Refuse what is no whole number within bounds."""
+    """Refuse anything but an int within bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(argument, function, "int", value)
     if most is not None and not least <= value <= most:
@@ -99,7 +99,7 @@ def check_count(argument: str, function: str, value: Any, least: int, most: int 
 
 
 def check_seconds(argument: str, function: str, value: Any) -> None:
-    """Refuse what is no number of seconds, nor None for no limit."""
+    """Refuse anything but a number of seconds, or None for no limit."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -109,13 +109,13 @@ def check_seconds(argument: str, function: str, value: Any) -> None:
 
 
 def check_text(argument: str, function: str, value: Any) -> None:
-    """Refuse what is no text, nor None for what is left out."""
+    """Refuse anything but a string, or None for an argument that is left out."""
     if value is not None and not isinstance(value, str):
         raise wrong_type(argument, function, "str", value)
 
 
 def utc(argument: str, function: str, moment: Any) -> datetime.datetime:
-    """A moment in UTC, given as the models take it; one without a zone is taken to be in UTC, as the API does."""
+    """A moment in UTC, of any type that the models take; without a zone it is in UTC, as for the API."""
     if isinstance(moment, str):
         read = read_datetime(moment)
         if not isinstance(read, datetime.datetime):
@@ -134,8 +134,8 @@ def read_path(argument: str, function: str, value: Any) -> str:
     """A path that the caller gave, as text.
 
     Raises:
-        ApiTypeError: It is no path.
-        ApiValueError: It is empty, or holds a NUL.
+        ApiTypeError: It isn't a path.
+        ApiValueError: It is empty, or contains a NUL.
     """
     try:
         path = os.fsdecode(value)
@@ -150,11 +150,15 @@ def check_folder(argument: str, function: str, value: Any) -> str:
     """The absolute path of a folder that the caller gave.
 
     Raises:
-        ApiTypeError: It is no path.
-        ApiValueError: There is no such folder.
+        ApiTypeError: It isn't a path.
+        ApiValueError: The folder doesn't exist.
     """
     path = os.path.abspath(read_path(argument, function, value))
     if not os.path.isdir(path):
-        problem = f"must be a folder, {path!r} is a file" if os.path.exists(path) else f"there is no folder {path!r}"
+        problem = (
+            f"must be a folder, but {path!r} is a file"
+            if os.path.exists(path)
+            else f"the folder {path!r} doesn't exist"
+        )
         raise invalid(argument, function, problem)
     return path

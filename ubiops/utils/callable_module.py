@@ -16,7 +16,7 @@ class _CallableModule(ModuleType):
 
 
 def make_callable(name: str) -> None:
-    """Let a module be called in place of the function of its own name, so ``utils.run_local`` may be either.
+    """Let a module be called as the function of its own name, so ``utils.run_local`` may be either.
 
     Args:
         name: The ``__name__`` of the module, which holds the function.

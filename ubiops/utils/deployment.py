@@ -63,44 +63,45 @@ def deploy(
 ) -> models.DeploymentVersionDetail:
     """Deploy a folder: create or update its deployment and version, upload it, and wait until it is built.
 
-    Call it again after a change, or after it failed: what is there already is updated where it differs, and left alone
-    where it doesn't; a package that is the one in service is not uploaded again. A package in Python is checked first,
-    as `validate_package` does; it is zipped as `zip_package` does.
+    Call it again after a change, or after it failed: what already exists is updated where it differs and otherwise left
+    alone; a package that is already in service is not uploaded again. A Python package is checked first, as by
+    `validate_package`, and zipped as by `zip_package`.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        directory: The folder that holds ``deployment.py``.
-        deployment_name: Name of the deployment; it is created if it isn't there.
-        version: Name of the version; it is created if it isn't there.
+        directory: The folder that contains ``deployment.py``.
+        deployment_name: Name of the deployment; it is created if it doesn't exist.
+        version: Name of the version; it is created if it doesn't exist.
         language: Language of a new version, such as ``python3.10``; None for the Python that runs this, unless an
-            ``environment`` or ``environment_name`` is given. The one of a version that is there can't be changed.
-        input_fields: Data types by field name, as in ``{"speed": "double"}``, or fields as the API takes them. None
-            for plain input in a new deployment, and for no change in one that is there.
+            ``environment`` or ``environment_name`` is given. The language of an existing version can't be changed.
+        input_fields: Data types by field name, as in ``{"speed": "double"}``, or fields as the API takes them. None for
+            plain input in a new deployment, and for no change to an existing one.
         output_fields: The same for the output.
-        instance_type: Such as ``512mb``; None for the API's default in a new version, and for no change otherwise.
+        instance_type: Such as ``512mb``; None for the API's default in a new version, and for no change to an existing
+            one.
         environment_variables: Variables of the version, as `upsert_environment_variables` takes them.
         deployment_settings: ``description`` and ``labels`` of the deployment.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        ignore_filename: Name of the ignore files; an empty string for none.
         timeout: Seconds to wait for the build; None for no limit.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log as they come.
-        **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``; of
-            newer services ``environment_name`` with ``environment_tag``, ``environment``,
+        **settings: Other fields of `ubiops.DeploymentVersionCreate`, such as ``maximum_instances`` or ``labels``; for
+            newer services also ``environment``, ``environment_name`` with ``environment_tag``,
             ``instance_type_group_name`` and so on.
 
     Returns:
-        The version, which takes requests.
+        The version, ready for requests.
 
     Raises:
         InvalidPackage: The build would refuse the package; nothing was sent.
-        ApiValueError, ApiTypeError: An argument is wrong, or asks for what a deployment or version that is there
-            can't become; nothing was changed.
-        BuildFailed: The build failed: ``last`` is the build, ``logs`` are the last lines that it wrote.
-        WaitTimeout: It has not ended in time; it goes on at the server.
-        ApiException: The API refused a call, or can't be reached.
+        ApiValueError, ApiTypeError: An argument is wrong, or asks for a change that an existing deployment or version
+            can't have; nothing was changed.
+        BuildFailed: The build failed: ``last`` is the build, ``logs`` are the last lines of its log.
+        WaitTimeout: It didn't finish within `timeout`; it goes on at the server.
+        ApiException: The API refused a call, or couldn't be reached.
 
-        Where it created the deployment or the version before it failed, a note of the error says so.
+        If it had created the deployment or the version before it failed, a note of the error says so.
 
     GET, POST and PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version} and
     POST .../revisions
@@ -135,7 +136,7 @@ def deploy(
             raise invalid(
                 "language",
                 "deploy",
-                f"the version {version} is in {current.language} and can't become {language}: choose another version",
+                f"version {version} has the language {current.language}, which can't change: choose another version",
             )
         deployment = target.provide_deployment(sides, deployment_settings or {})
         if current is None and language is None and not settings.keys() & _ENVIRONMENTS:
@@ -152,7 +153,7 @@ def deploy(
 
 
 def _running_python(deployment: Any) -> dict[str, Any]:
-    """What runs this Python on the service: a language, or an environment where the service has these."""
+    """The language that runs this Python on the service, or the environment if the service has environments."""
     major, minor = sys.version_info[:2]
     # Only newer services say it of a deployment.
     if getattr(deployment, "supports_request_format", None) is None:
@@ -180,12 +181,12 @@ def _read_fields(argument: str, fields: Any) -> list[dict[str, Any]] | None:
 
 @contextmanager
 def _noted(created: list[str]) -> Iterator[None]:
-    """Let what fails say what was created before it did."""
+    """Add to an error a note of what was created before it."""
     try:
         yield
     except BaseException as error:
         if created and hasattr(error, "add_note"):
-            error.add_note(f"deploy() has created {' and '.join(created)}: call it again to go on, or delete them")
+            error.add_note(f"deploy() had created {' and '.join(created)}: call it again to continue, or delete them")
         raise
 
 
@@ -204,7 +205,7 @@ class _Target:
     """The version to deploy to.
 
     Attributes:
-        created: What was created on the way.
+        created: What was created so far.
     """
 
     def __init__(self, api: CoreApi, project_name: str, deployment_name: str, version: str) -> None:
@@ -214,7 +215,7 @@ class _Target:
         self._place = (project_name, deployment_name, version)
 
     def read_version(self) -> models.DeploymentVersionDetail | None:
-        """The version as it is; None where it isn't there."""
+        """The version as it is; None if it doesn't exist."""
         try:
             found = self._api.deployment_versions_get(*self._place)
         except NotFoundError:
@@ -222,7 +223,7 @@ class _Target:
         return check_answer("deployment_versions_get", found, "status", "active_revision", "latest_build", *_SETTINGS)
 
     def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> Any:
-        """Create the deployment, or let it become what was asked for; returns it as it was or is."""
+        """Create the deployment, or update it to what was asked for, and return it."""
         project_name, name = self._deployment_place
         deployment = self._read_deployment()
         if deployment is None:
@@ -255,7 +256,7 @@ class _Target:
     def provide_version(
         self, current: models.DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
     ) -> None:
-        """Create the version, or let it become what was asked for."""
+        """Create the version, or update it to what was asked for."""
         if current is None:
             self._api.deployment_versions_create(*self._deployment_place, new)
             self.created.append(f"the version {new.version}")
@@ -263,7 +264,7 @@ class _Target:
             self._api.deployment_versions_update(*self._place, changes)
 
     def serves(self, current: models.DeploymentVersionDetail, archive: PackageZip) -> bool:
-        """Whether a package is the one in service, and no other is on its way."""
+        """Whether a package is the one in service, and no other is being built."""
         if current.status != "available" or not current.active_revision:
             return False
         project_name, deployment_name, version = self._place
@@ -291,7 +292,7 @@ class _Target:
         return digest.hexdigest() == archive.sha256
 
     def upload(self, archive: PackageZip, quiet: bool) -> str:
-        """Upload a package; gives the id of its revision."""
+        """Upload a package, and return the id of its revision."""
         with Progress(f"Uploading {self._deployment_place[1]}", shown=not quiet):
             answer = self._api.revisions_file_upload(*self._place, file=str(archive))
         revision: str = check_answer("revisions_file_upload", answer, "revision").revision
@@ -299,7 +300,7 @@ class _Target:
 
 
 def _differing(settings: Mapping[str, Any], there: Model) -> dict[str, Any]:
-    """Those of the settings that something doesn't have yet."""
+    """The settings that an object doesn't have yet."""
     return {
         name: value
         for name, value in settings.items()

@@ -38,22 +38,22 @@ def deploy_environment(
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> Any:
-    """Build an environment from a folder: create it if need be, upload the folder, and wait until it is built.
+    """Build an environment from a folder: create it if it doesn't exist, upload the folder, and wait for the build.
 
-    Services from client 4.15 on build tags of an environment: give a `tag_name`. Older ones (3.15 to 4.14) build
-    revisions of it, and know no tags.
+    Services from client 4.15 on build tags of an environment: pass a `tag_name`. Older ones (3.15 to 4.14) build
+    revisions of it and have no tags.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        directory: The folder that holds ``requirements.txt``, ``ubiops.yaml`` or both.
-        environment_name: Name of the environment; it is created if it isn't there.
-        tag_name: Name of the tag, such as ``v1``; it is created if it isn't there. None for a revision.
+        directory: The folder that contains ``requirements.txt``, ``ubiops.yaml`` or both.
+        environment_name: Name of the environment; it is created if it doesn't exist.
+        tag_name: Name of the tag, such as ``v1``; it is created if it doesn't exist. None for a revision.
         base_environment: Name of the environment that the packages are installed on.
         base_tag: Name of its tag, with `tag_name`.
         description: Description of a new environment.
         labels: Labels of a new environment.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        ignore_filename: Name of the ignore files; an empty string for none.
         timeout: Seconds to wait for the build; None for no limit.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log as they come.
@@ -62,12 +62,12 @@ def deploy_environment(
         The tag (`ubiops.EnvironmentTagList`), or the environment (`ubiops.EnvironmentDetail`).
 
     Raises:
-        ApiValueError, ApiTypeError: An argument is wrong, or the tag is built already, which can't be done again.
-        BuildFailed: The build failed: ``last`` is the tag or the build, ``logs`` are the last lines that it wrote.
-        WaitTimeout: It has not ended in time; it goes on at the server.
-        ApiException: The API refused a call, or can't be reached.
+        ApiValueError, ApiTypeError: An argument is wrong, or the tag was built before; a tag is built only once.
+        BuildFailed: The build failed: ``last`` is the tag or the build, ``logs`` are the last lines of its log.
+        WaitTimeout: It didn't finish within `timeout`; it goes on at the server.
+        ApiException: The API refused a call, or couldn't be reached.
 
-    Where it created the environment or the tag before it failed, they stay: call it again to go on.
+    If it had created the environment or the tag before it failed, they stay: call it again to continue.
     """
     check_seconds("timeout", _FUNCTION, timeout)
     check_text("tag_name", _FUNCTION, tag_name)
@@ -123,4 +123,4 @@ def _provide_tag(api: Any, project_name: str, environment_name: str, name: str) 
         api.environment_tags_create(project_name, environment_name, {"name": name})
         return
     if check_answer("environment_tags_get", tag, "status").status == "available":
-        raise invalid("tag_name", _FUNCTION, f"the tag {name} is built already, choose another name")
+        raise invalid("tag_name", _FUNCTION, f"the tag {name} was built before, choose another name")

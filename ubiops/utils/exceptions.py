@@ -1,4 +1,4 @@
-"""What can go wrong in the helpers beyond what the API answers; all are `ubiops.OpenApiException`."""
+"""Errors of the helpers, in addition to those of the API; all are `ubiops.OpenApiException`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = [
 
 
 def unexpected_answer(operation: str, expected: str, answer: object) -> ApiException:
-    """The error for an answer that the API gave as a success, and that is of no use.
+    """The error for a successful answer of the API that can't be used.
 
     Args:
         operation: The operation that was called.
-        expected: What should have come.
-        answer: What came, which is the error's ``body``.
+        expected: What was expected.
+        answer: The answer, which is the error's ``body``.
     """
     # Models have a `repr` that is masked, and lists of them too.
     text = repr(answer)
@@ -45,11 +45,11 @@ def unexpected_answer(operation: str, expected: str, answer: object) -> ApiExcep
 
 
 class StatusError(OpenApiException, ValueError):
-    """A build, request, export or import that failed or was cancelled: newer clients know the error by this name."""
+    """A build, request, export or import that failed or was cancelled: the error's name in newer clients."""
 
 
 class ValidateError(OpenApiException, ValueError):
-    """What a build would refuse: newer clients know the error by this name."""
+    """What a build would refuse: the error's name in newer clients."""
 
 
 class ValidateSkip(OpenApiException, ValueError):
@@ -57,19 +57,19 @@ class ValidateSkip(OpenApiException, ValueError):
 
 
 class ValidateWarning(OpenApiException, ValueError):
-    """A doubtful line of a file; kept for programs of newer clients, never raised."""
+    """A questionable line of a file; kept for programs of newer clients, never raised."""
 
 
 class WaitError(OpenApiException):
-    """Something that was waited for and didn't end well.
+    """Something that was waited for failed or disappeared.
 
     Args:
-        message: What was waited for, and what became of it.
+        message: What was waited for, and how it ended.
         last: The object as it was last seen.
-        logs: The last lines of its log, oldest first, where it is a build.
+        logs: The last lines of its log, oldest first, if it is a build.
 
     Attributes:
-        last (Model | None): The same; None where it was never seen.
+        last (Model | None): The same; None if it was never seen.
         logs (list[str]): The same.
     """
 
@@ -83,9 +83,9 @@ class WaitError(OpenApiException):
 
 
 class WaitTimeout(WaitError, ApiException, TimeoutError):
-    """It had not ended when the time was over. It goes on at the server.
+    """It hadn't finished when the time was up. It goes on at the server.
 
-    Newer clients raise an `ubiops.ApiException` of the status 504 then, so it is one of these too.
+    Newer clients raise an `ubiops.ApiException` with status 504, so this is one too.
     """
 
     def __init__(self, message: str, last: Any = None, logs: Sequence[str] = ()) -> None:
@@ -96,18 +96,19 @@ class WaitTimeout(WaitError, ApiException, TimeoutError):
 
 
 class BuildFailed(WaitError, StatusError):
-    """A build failed: the message is the build's, ``last`` the build, ``logs`` what it wrote last."""
+    """A build failed: the message is the build's, ``last`` the build, ``logs`` its last lines."""
 
 
 class RequestFailed(StatusError):
     """A request failed or was cancelled: the message is its ``error_message``, ``last`` the request.
 
-    Of a local run, the message is what the package's code raised, which is the ``__cause__``, and ``last`` is None.
+    After a local run, the message is that of the exception in the package's code, which is the ``__cause__``, and
+    ``last`` is None.
 
     Attributes:
         last (Model | None): The same.
         logs (list[str]): Empty; a request's log is read by `tail_logs`.
-        index (int | None): Where `map_requests` made it, the index of its input, from 0.
+        index (int | None): If `map_requests` made it, the index of its input, from 0.
     """
 
     def __init__(self, message: str, last: Any = None, logs: Sequence[str] = (), index: int | None = None) -> None:
@@ -126,10 +127,10 @@ class TransferFailed(WaitError, StatusError):
 
 
 class IncompleteStream(ApiConnectionError):
-    """The updates of a streamed request broke off before its result came: status 0. It may go on at the server.
+    """The stream of a request ended before its result came (status 0). The request may go on at the server.
 
     Args:
-        message: What broke off.
+        message: Which stream ended.
         received: The updates that came.
 
     Attributes:
@@ -142,16 +143,16 @@ class IncompleteStream(ApiConnectionError):
 
 
 class IncompleteTransfer(OpenApiException):
-    """Of many files that were to be uploaded or downloaded, not all were.
+    """Not all of the files were uploaded or downloaded.
 
-    A file is named by what it was: a local path where it was to be uploaded, a name in the bucket where it was to be
-    downloaded. The error of the first file that failed is the ``__cause__``; a Ctrl-C has this error as its cause.
+    A file is named by its source: the local path of an upload, the name in the bucket of a download. The error of the
+    first file that failed is the ``__cause__``; after Ctrl-C, this error is the cause of the `KeyboardInterrupt`.
 
     Args:
         message: What happened.
         completed: What was transferred, and where to: a URI, or a local path.
-        failed: What wasn't, and why.
-        remaining: What was not begun, or given up half way.
+        failed: What failed, and why.
+        remaining: What was not started, or abandoned half way.
 
     Attributes:
         completed (dict[str, str]): The same.
@@ -173,12 +174,12 @@ class IncompleteTransfer(OpenApiException):
 
 
 class UpsertFailed(OpenApiException):
-    """Not all of the environment variables were set; what the API said of the first that wasn't is the ``__cause__``.
+    """Not all of the environment variables were set; the API's error for the first that wasn't is the ``__cause__``.
 
     Args:
         name: The variable that couldn't be set.
         done: Those that were set before it, as they are now.
-        cause: What the API said.
+        cause: The API's error.
 
     Attributes:
         name (str): The same.
@@ -193,7 +194,7 @@ class UpsertFailed(OpenApiException):
 
 
 class InvalidPackage(ApiValueError, ValidateError):
-    """A deployment package that its build would refuse.
+    """A deployment package that the build would refuse.
 
     Args:
         problems: What is wrong, each with its place and what to do.
@@ -208,7 +209,7 @@ class InvalidPackage(ApiValueError, ValidateError):
 
 
 class InvalidInput(ApiValueError):
-    """An input of `map_requests` that can't be sent, or that the server denied: no request came of it.
+    """An input of `map_requests` that can't be sent, or that the server refused: it made no request.
 
     Args:
         message: What is wrong with it.
@@ -224,9 +225,9 @@ class InvalidInput(ApiValueError):
 
 
 class RequestsInDoubt(OpenApiException):
-    """A batch whose answer was lost, and of which the server doesn't show whether it carried it out.
+    """A batch whose answer was lost, and it can't be found out whether the server carried it out.
 
-    It is not sent again, as its requests may run.
+    It is not sent again, since its requests may be running.
 
     Args:
         message: Why it is in doubt.
@@ -242,7 +243,7 @@ class RequestsInDoubt(OpenApiException):
 
 
 class MissingExtra(OpenApiException, ImportError):
-    """A library is needed that isn't installed with the client, but with one of its extras.
+    """A library is missing that comes with one of the client's extras.
 
     Args:
         library: Name of the library on the package index.

@@ -1,4 +1,4 @@
-"""Files in buckets: up and down, streamed, over the signed URLs that the API gives out."""
+"""Uploads to and downloads from buckets, streamed, over signed URLs of the API."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def upload_file(
 ) -> str:
     """Upload a file to a bucket; it is streamed, so memory doesn't grow with its size.
 
-    What breaks off begins anew, twice unless ``Configuration.retries`` says otherwise, each time with a fresh URL. A
-    file of that name is replaced when the new one is complete. Calls `files_upload`.
+    An upload that breaks off starts over, at most twice unless ``Configuration.retries`` says otherwise, each time with
+    a fresh URL. An existing file of that name is replaced once the new one is complete. Calls `files_upload`.
 
     Args:
         client: The client to use.
@@ -62,7 +62,7 @@ def upload_file(
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
         _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
-            default there is no limit, but it is given up when nothing moves for 60 s.
+            default there is no limit, but a transfer that makes no progress for 60 s fails.
 
     Returns:
         The file's URI, ``ubiops-file://bucket/name``, as a request takes it.
@@ -98,14 +98,15 @@ def upload_files(
 ) -> list[str]:
     """Upload files and folders to a bucket, several at a time.
 
-    A file gets the last part of its path as its name: ``data/cars.csv`` becomes ``cars.csv``. A folder gives what lies
-    in it, at any depth and hidden or not, named by its path below the folder: of ``data``, the file
+    A file gets the last part of its path as its name: ``data/cars.csv`` becomes ``cars.csv``. A folder stands for the
+    files in it, at any depth, hidden ones included, each named by its path below the folder: of ``data``, the file
     ``data/2022/cars.csv`` becomes ``2022/cars.csv``. The prefix goes in front: with ``file_prefix="raw"`` these are
     ``raw/cars.csv`` and ``raw/2022/cars.csv``. Links are followed; empty folders below a folder are left out.
 
-    Each file is sent as `upload_file` does it. Where the API's rate limit is used up, it waits for up to two minutes.
-    After the first failure no other file is begun, and those on their way are finished. A Ctrl-C gives up what is on
-    its way; an `IncompleteTransfer` as its cause says what was uploaded. Calls `files_upload` for each file.
+    Each file is sent as by `upload_file`. If the API's rate limit is reached, it waits for up to two minutes. After the
+    first failure no further file is started, and those under way are finished. Ctrl-C abandons those under way; an
+    `IncompleteTransfer` as the cause of the `KeyboardInterrupt` says what was uploaded. Calls `files_upload` for each
+    file.
 
     Args:
         client: The client to use.
@@ -121,8 +122,8 @@ def upload_files(
         The URIs, ``ubiops-file://bucket/name``, in the order of the paths; those of a folder sorted by their names.
 
     Raises:
-        ApiFileError: A path leads to nothing, to what can't be read or is no file, to an empty folder or a dead link,
-            or two files would get the same name; nothing was sent.
+        ApiFileError: A path doesn't exist, can't be read, or is an empty folder, a dead link or not a regular file, or
+            two files would get the same name; nothing was sent.
         ApiValueError: Another argument can't be used; nothing was sent.
         IncompleteTransfer: Some files failed; it says which, why, and what was uploaded.
     """
@@ -157,11 +158,11 @@ def download_file(
     quiet: bool = False,
     _request_timeout: Timeout = None,
 ) -> str:
-    """Download a file from a bucket; it is streamed to disk and there only once it is complete.
+    """Download a file from a bucket; it is streamed to disk and appears only once it is complete.
 
-    Until then it has a temporary name in the same folder. What breaks off goes on from there, with a fresh URL; if the
-    file has changed meanwhile, or the storage can't tell, it begins anew. It is given up after five attempts in a row
-    that bring less than 1 MiB, or as many as ``Configuration.retries`` says. Calls `files_download`.
+    Until then it has a temporary name in the same folder. A download that breaks off resumes, with a fresh URL; if the
+    file has changed in the meantime, or the storage can't tell, it starts over. It fails after five attempts in a row
+    that receive less than 1 MiB each, or as many as ``Configuration.retries`` says. Calls `files_download`.
 
     Args:
         client: The client to use.
@@ -170,22 +171,22 @@ def download_file(
         file_name: Name of the file in the bucket.
         file_uri: Bucket and name in one, ``ubiops-file://bucket/name`` or a `UbiOpsFile`, instead of the two.
         output_path: File to write, or folder to write to under the last part of the file's name; one that ends with a
-            slash is a folder, which is created where it isn't there. A file that is there is replaced.
+            slash is a folder, which is created if it doesn't exist. An existing file is replaced.
         stream: Accepted for programs of the older client: a download is always streamed.
-        chunk_size: Accepted likewise: blocks are of 1 MiB.
+        chunk_size: Accepted likewise: it is read in blocks of 1 MiB.
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
         _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
-            default there is no limit, but it is given up when nothing moves for 60 s.
+            default there is no limit, but a transfer that makes no progress for 60 s fails.
 
     Returns:
         The path of the downloaded file.
 
     Raises:
-        ApiValueError: Neither `file_name` nor a valid `file_uri` was given, or there is no such folder to write to;
+        ApiValueError: Neither `file_name` nor a valid `file_uri` was given, or the folder to write to doesn't exist;
             nothing was sent.
         ApiException: The API or the storage refused the download, or it broke off.
-        OSError: It couldn't be written, as on a full disk; nothing is left of it.
+        OSError: It couldn't be written, for instance because the disk is full; no partial file is left.
     """
     api = core_api(client, "download_file")
     if file_uri is not None:
@@ -219,33 +220,33 @@ def download_files(
 ) -> list[str]:
     """Download the files of a bucket whose names begin with a prefix, several at a time.
 
-    A file is written below the output folder at the path that its whole name spells: ``2022/cars.csv`` goes to
-    ``output_path/2022/cars.csv``, whatever the prefix. Each file is downloaded as `download_file` does it, and its size
-    is compared with that in the list. What is on disk under the same name is replaced.
+    A file is written below the output folder at its full name in the bucket: ``2022/cars.csv`` goes to
+    ``output_path/2022/cars.csv``, regardless of the prefix. Each file is downloaded as by `download_file`, and its size
+    is compared with the one in the list. Existing files of the same name are replaced.
 
-    No name leads out of the output folder. Before anything is downloaded, names are refused that hold a backslash, NUL
-    or more than 255 bytes between two slashes, that begin with a slash or a drive, that have an empty part, ``.`` or
-    ``..`` between their slashes, that would take the place of a folder, go below a file or through a link that leads
-    outside, or that differ in nothing but their case on a disk that ignores it.
+    No file is written outside the output folder. Names are refused before anything is downloaded if they contain a
+    backslash, NUL or more than 255 bytes between two slashes, begin with a slash or a drive, have an empty part, ``.``
+    or ``..`` between their slashes, would replace a folder, go below a file or through a link that leads outside, or
+    differ only in case on a disk that ignores case.
 
-    Where the API's rate limit is used up, it waits for up to two minutes. After the first failure no other file is
-    begun, and those on their way are finished. A Ctrl-C gives up what is on its way; an `IncompleteTransfer` as its
-    cause says what was downloaded. Calls `files_list`, and `files_download` for each file.
+    If the API's rate limit is reached, it waits for up to two minutes. After the first failure no further file is
+    started, and those under way are finished. Ctrl-C abandons those under way; an `IncompleteTransfer` as the cause of
+    the `KeyboardInterrupt` says what was downloaded. Calls `files_list`, and `files_download` for each file.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         bucket_name: Name of the bucket.
         prefix: What the names begin with, such as ``2022/``; by default all files.
-        output_path: Folder to write to; it is made if it isn't there.
+        output_path: Folder to write to; it is created if it doesn't exist.
         stream: Accepted for programs of the older client: a download is always streamed.
-        chunk_size: Accepted likewise: blocks are of 1 MiB.
+        chunk_size: Accepted likewise: it is read in blocks of 1 MiB.
         parallel_downloads: Number of downloads at a time, 1 or more.
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
 
     Returns:
-        The paths of the downloaded files, sorted by their names in the bucket as the API sorts; an empty list where no
+        The paths of the downloaded files, sorted by their names in the bucket as the API sorts; an empty list if no
         name begins with the prefix.
 
     Raises:
@@ -258,7 +259,7 @@ def download_files(
     check_count("parallel_downloads", "download_files", parallel_downloads, 1)
     folder = read_path("output_path", "download_files", output_path)
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise invalid("output_path", "download_files", f"must be a folder, {folder!r} is none")
+        raise invalid("output_path", "download_files", f"must be a folder, but {folder!r} is a file")
     found = list(_list_files(api, project_name, bucket_name, prefix))
     if not found:
         return []
@@ -299,16 +300,16 @@ def handle_file_input(
     *,
     quiet: bool = False,
 ) -> str:
-    """The URI of a file for a field of a request: what has none yet is uploaded.
+    """Return the URI of a file for a field of a request; a file that isn't in a bucket yet is uploaded.
 
     A file of the same name in the bucket is replaced; with a `file_prefix` of its own, each request keeps its file.
-    Uploads as `upload_file` does.
+    Files are uploaded as by `upload_file`.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        file: A ``ubiops-file://`` URI or `UbiOpsFile` of a file that is there; or what to upload: the path of a file,
-            or an object open for reading bytes.
+        file: A ``ubiops-file://`` URI or `UbiOpsFile` of an existing file; or what to upload: the path of a file, or an
+            object open for reading bytes.
         bucket_name: Name of the bucket to upload to.
         file_prefix: Folder in the bucket to put it in; slashes around it don't matter.
         file_name: Name to give it there; by default the last part of the path.
@@ -319,9 +320,9 @@ def handle_file_input(
         The file's URI, ``ubiops-file://bucket/name``.
 
     Raises:
-        ApiValueError: It is a URI, but not of a file in a bucket; nothing was sent.
+        ApiValueError: It is a URI, but doesn't name a file in a bucket; nothing was sent.
         ApiFileError: The file to upload is missing, unreadable or a folder; nothing was sent.
-        NotFoundError: It is a URI, and there is no such file.
+        NotFoundError: It is a URI, and the file doesn't exist.
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
     api = core_api(client, "handle_file_input")
@@ -359,7 +360,9 @@ def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str |
         if page.continuation_token is None:
             return
         if page.continuation_token == token:
-            raise ApiException(reason=f"The list of files in {bucket_name!r} doesn't end: {token!r} leads to itself")
+            raise ApiException(
+                reason=f"The list of files in {bucket_name!r} doesn't end: token {token!r} leads to itself"
+            )
         token = page.continuation_token
 
 
@@ -367,7 +370,7 @@ def _check_present_size(api: CoreApi, project_name: str, file: UbiOpsFile, size:
     """Check a size that isn't the listed one: the file may have been replaced since it was listed."""
     present = check_answer("files_get", api.files_get(project_name, file.bucket, file.file), "size").size
     if present != size:
-        raise ApiException(reason=f"{size} bytes came of {file}, which has {present} according to the API")
+        raise ApiException(reason=f"received {size} bytes of {file}, which has {present} according to the API")
 
 
 def _content(file: Any, argument: str, function: str) -> Upload:
@@ -386,9 +389,9 @@ def _path_to_write(output_path: Any, file_name: str) -> str:
     if os.path.isdir(path):
         name = last_part(file_name.rstrip("/"))
         if name is None:
-            raise invalid("output_path", "download_file", f"must be a file: {file_name!r} names none")
+            raise invalid("output_path", "download_file", f"must name a file, not {file_name!r}")
         return os.path.join(path, name)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        raise invalid("output_path", "download_file", f"there is no folder {folder!r}: create it first")
+        raise invalid("output_path", "download_file", f"the folder {folder!r} doesn't exist: create it first")
     return path

@@ -1,4 +1,4 @@
-"""The log of a project: its last lines, and those to come, each once."""
+"""The log of a project: its last lines, and new ones, each once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LINES_PER_PAGE", "LogReader", "date_of", "latest_moment", "present", "read_lines", "tail_logs"]
 
 LINES_PER_PAGE = 500
-"""The most that the API gives at a time."""
+"""Highest number of lines in one answer of the API."""
 
 _DAY = timedelta(days=1)
 """The most that the API looks through at a time."""
@@ -47,23 +47,23 @@ def tail_logs(
     since: Moment | None = None,
     timeout: float | None = None,
 ) -> Iterator[models.Logs]:
-    """Read the log of a project: its last lines, and then those to come, each once.
+    """Read the log of a project: its last lines, and then new ones, each once.
 
-    Lines come oldest first. One that appears up to 20 s late is still given, when it appears. Nothing is asked before
-    the first line is taken; new lines are asked for every 0.5 s while there are some, and every 10 s at last while
-    there are none. A server that fails or can't be reached is borne with for 5 minutes.
+    Lines come oldest first. A line that appears up to 20 s late is still returned, when it appears. Nothing is sent
+    before the first line is taken; the log is polled every 0.5 s while lines come, and ever less often, down to every
+    10 s, while none do. Failing calls and lost connections are retried for up to 5 minutes.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        filters: What lines must match: ``deployment_name``, ``deployment_version`` (with the former), ``build_id``,
-            ``deployment_request_id``, ``pipeline_name``, ``pipeline_version``, ``pipeline_object_name``,
+        filters: What lines must match: ``deployment_name``, ``deployment_version`` (with ``deployment_name``),
+            ``build_id``, ``deployment_request_id``, ``pipeline_name``, ``pipeline_version``, ``pipeline_object_name``,
             ``pipeline_request_id``, ``system`` (whether UbiOps wrote them, not user code), ``level`` (``info`` or
             ``error``). None for all lines.
-        follow: Whether to wait for new lines; else it ends with the newest.
-        lines: How many of the last lines to begin with, of the last 24 hours or, where that is longer, from `since`
-            on; default 10, or all where `since` is given.
-        since: Give no lines before this moment: a datetime, a date, or text in ISO 8601. Without a zone it is in UTC.
+        follow: Whether to wait for new lines; if not, it ends with the newest.
+        lines: How many of the last lines to begin with, of the last 24 hours or, if that is longer, from `since` on;
+            default 10, or all if `since` is given.
+        since: Return no lines before this moment: a datetime, a date, or text in ISO 8601. Without a zone it is in UTC.
         timeout: Seconds after which to stop following; None for no limit.
 
     Returns:
@@ -71,9 +71,8 @@ def tail_logs(
 
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
-        ApiException: The API refused a call, or couldn't be reached for long.
-
-    POST /projects/{project_name}/logs; GET /projects/{project_name}/logs where a service answers that with 404
+        ApiException: The API refused a call, or couldn't be reached for 5 minutes. POST /projects/{project_name}/logs;
+            GET /projects/{project_name}/logs if a service answers that with 404
     """
     api = core_api(client, "tail_logs")
     if lines is not None:
@@ -127,7 +126,7 @@ class LogReader:
         self._recent: deque[tuple[datetime, str | None]] = deque()
 
     def new(self, timeout: float | None = None) -> Iterator[models.Logs]:
-        """The lines that there are now and that it hasn't given yet, oldest first.
+        """The lines that weren't returned yet, oldest first.
 
         Args:
             timeout: Seconds for each call to the server; None for the default.
@@ -139,10 +138,10 @@ class LogReader:
                 yield line
 
     def last(self, number: int, timeout: float | None = None) -> list[models.Logs]:
-        """The last lines, oldest first; `new` goes on after them.
+        """The last lines, oldest first; `new` continues after them.
 
         Args:
-            number: The most to give.
+            number: Highest number of lines.
             timeout: Seconds for each call to the server; None for the default.
         """
         start = latest_moment()
@@ -193,7 +192,7 @@ def read_lines(
     forward: bool = True,
     page_size: int = LINES_PER_PAGE,
 ) -> Iterator[models.Logs]:
-    """Read lines from one moment to another, however far apart, each once, however many share a moment.
+    """Read the lines between two moments, however far apart, each once, however many share a moment.
 
     Args:
         ask: Asks the API for lines: it gets the ``date`` or ``id``, the ``date_range`` and the ``limit``.
@@ -236,12 +235,12 @@ def present() -> datetime:
 
 
 def latest_moment() -> datetime:
-    """A moment that no line is later than, although the server's clock may be ahead of this machine's."""
+    """A moment later than any line, although the server's clock may be ahead of this machine's."""
     return present() + _AHEAD
 
 
 def date_of(line: models.Logs, otherwise: datetime) -> datetime:
-    """When a line was logged, or a moment where it doesn't say so."""
+    """When a line was logged, or a default if it doesn't say so."""
     date = read_datetime(line.date)
     if not isinstance(date, datetime):
         return otherwise

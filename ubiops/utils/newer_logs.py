@@ -1,4 +1,4 @@
-"""The log as newer services give it, by GET, in the form of the older ones that the helpers read."""
+"""The log of newer services, read by GET, in the form of the older ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def newer_lines(api: CoreApi, project_name: str, query: Mapping[str, Any], timeout: float | None) -> list[Logs]:
-    """Read lines as `projects_log_list` does, where a service has `logs_list` in its place.
+    """Read lines as `projects_log_list` does, from a service that has `logs_list` instead.
 
     Args:
         api: The operations to use.

@@ -39,7 +39,7 @@ class PackageZip(str):
     Attributes:
         sha256 (str): Digest of its bytes, in hexadecimal: the same files give the same one.
         size (int): Its size in bytes.
-        skipped (list[str]): What was left out of it though no rule ignores it, each with the reason.
+        skipped (list[str]): What was left out although no rule ignores it, each with the reason.
     """
 
     sha256: str
@@ -68,35 +68,36 @@ def zip_package(
     times and permissions are fixed. Files are streamed, so memory doesn't grow with their size. Everything goes into
     one folder ``deployment_package``; empty folders are left out.
 
-    What a ``.ubiops-ignore`` names is left out: its rules are those of a ``.gitignore``, and folders in the package may
-    have one of their own. It needs pathspec. Never zipped are ``.git``, ``__pycache__``, ``*.pyc``,
-    virtual environments, the ignore files and the zip itself. A link is followed where it leads to a file or folder of
-    the package that isn't ignored. One that leads out of the package, nowhere, or to a folder that it is in is
-    skipped, as are sockets, pipes and devices: ``skipped`` and the log name them.
+    Files that match the rules of a ``.ubiops-ignore`` are left out; it has the syntax of a ``.gitignore``, each folder
+    of the package may have one, and it needs pathspec. ``.git``, ``__pycache__``, ``*.pyc``, virtual environments, the
+    ignore files and the zip itself are never zipped. A link is followed if it leads to a file or folder of the package
+    that isn't ignored. A link that leads out of the package, nowhere, or to a folder that it is in is skipped, as are
+    sockets, pipes and devices: ``skipped`` and the log name them.
 
     Args:
-        directory: The folder that holds ``deployment.py``.
-        output_path: File to write, which may replace an older zip, or folder to write to under the name of
-            `directory`; by default a new private file in the system's folder for temporary files, for you to delete.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        directory: The folder that contains ``deployment.py``.
+        output_path: File to write, which may be an older zip, or folder to write to under the name of `directory`; by
+            default a new private file in the system's folder for temporary files, for you to delete.
+        ignore_filename: Name of the ignore files; an empty string for none.
         quiet: Whether to show no progress.
 
     Returns:
-        The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``. The zip is there once
-        it is complete; where something fails, or Ctrl-C is pressed, nothing is left.
+        The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``. The zip appears once it
+        is complete; after a failure or Ctrl-C no partial zip is left.
 
     Raises:
-        ApiValueError: There is no such folder, or no file in it; or `output_path` is a file that is no zip.
-        InvalidPackage: A file or folder can't be read or has a name that no zip can hold, an ignore file can't be
-            understood, or the zip would be larger than the 2 GB that a package may have.
+        ApiValueError: The folder doesn't exist or contains no file; or `output_path` is an existing file that isn't a
+            zip.
+        InvalidPackage: A file or folder can't be read or has a name that a zip can't represent, an ignore file can't be
+            parsed, or the zip would exceed the limit of 2 GB for a package.
         ApiFileError: A file can't be read to its end, or the zip can't be written, such as to a full disk.
-        MissingExtra: There is an ignore file, and pathspec isn't installed.
+        MissingExtra: The folder has an ignore file, and pathspec isn't installed.
     """
     function = "zip_package"
     root = check_folder("directory", function, directory)
     target = None if output_path is None else _target(output_path, f"{name_of(root)}.zip", function)
     if target is not None and os.path.lexists(target) and not zipfile.is_zipfile(target):
-        problem = f"{target!r} is there already and is no zip: delete it or choose another"
+        problem = f"{target!r} exists and isn't a zip: delete it or choose another path"
         raise invalid("output_path", function, problem)
     return write_zip(PackageFolder(root, ignore_filename, target), target, function=function, quiet=quiet)
 
@@ -111,23 +112,23 @@ def zip_dir(
     *,
     quiet: bool = False,
 ) -> PackageZip:
-    """Zip a folder as `zip_package` does, to a path that isn't taken.
+    """Zip a folder as `zip_package` does, to a path that doesn't exist yet.
 
     Args:
         directory: The folder to zip.
         output_path: File to write, or folder to write to under a `default_zip_name`.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        ignore_filename: Name of the ignore files; an empty string for none.
         prefix: What that default name begins with; by default the name of `directory`.
-        force: Whether a file that is there already is replaced.
-        package_directory: Name of the one folder in the zip that holds everything; None or an empty one for none.
+        force: Whether to replace an existing file.
+        package_directory: Name of the top-level folder in the zip; None or an empty string for none.
         quiet: Whether to show no progress.
 
     Returns:
         The path of the zip, a `str` that also has ``sha256``, ``size`` (bytes) and ``skipped``.
 
     Raises:
-        ApiValueError: There is no such folder, or no file in it; `output_path` is there already; or
-            `package_directory` is no name.
+        ApiValueError: The folder doesn't exist or contains no file; `output_path` exists; or `package_directory` isn't
+            the name of a folder.
         InvalidPackage, ApiFileError, MissingExtra: As for `zip_package`.
     """
     function = "zip_dir"
@@ -139,7 +140,7 @@ def zip_dir(
         raise invalid("package_directory", function, f"must be the name of a folder, not {package_directory!r}")
     target = _target(output_path, default_zip_name(prefix or name_of(root)), function)
     if os.path.lexists(target) and not force:
-        raise invalid("output_path", function, f"{target!r} is there already: force=True replaces it")
+        raise invalid("output_path", function, f"{target!r} exists: force=True replaces it")
     return write_zip(PackageFolder(root, ignore_filename, target), target, inner, function=function, quiet=quiet)
 
 
@@ -148,16 +149,16 @@ def list_files(directory: StrPath, ignore_filename: str = IGNORE_FILENAME) -> li
 
     Args:
         directory: The folder.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        ignore_filename: Name of the ignore files; an empty string for none.
 
     Returns:
         Their paths below the folder, sorted, with ``/`` between the parts on every system.
 
     Raises:
-        ApiValueError: There is no such folder.
-        InvalidPackage: A file or folder can't be read or has a name that no zip can hold, or an ignore file can't be
-            understood.
-        MissingExtra: There is an ignore file, and pathspec isn't installed.
+        ApiValueError: The folder doesn't exist.
+        InvalidPackage: A file or folder can't be read or has a name that a zip can't represent, or an ignore file can't
+            be parsed.
+        MissingExtra: The folder has an ignore file, and pathspec isn't installed.
     """
     return _listed(directory, ignore_filename, "list_files")
 
@@ -165,15 +166,15 @@ def list_files(directory: StrPath, ignore_filename: str = IGNORE_FILENAME) -> li
 def files_present_in_dir(
     files: Iterable[StrPath], directory: StrPath, ignore_filename: str = IGNORE_FILENAME
 ) -> list[str]:
-    """Those of some files that are in a folder and would be zipped.
+    """Return those of `files` that are in a folder and would be zipped.
 
     Args:
         files: Paths below the folder.
         directory: The folder.
-        ignore_filename: Name of the ignore files; an empty one for none.
+        ignore_filename: Name of the ignore files; an empty string for none.
 
     Returns:
-        The paths that are there, as they were given and in that order; an empty list where none is.
+        The paths that exist, as they were given and in that order; an empty list if none does.
 
     Raises:
         ApiTypeError: `files` is a single path.
@@ -188,15 +189,15 @@ def files_present_in_dir(
 
 
 def abs_path(path_param: StrPath) -> str:
-    """The absolute path of a file or folder, which need not exist."""
+    """Return the absolute path of a file or folder, which need not exist."""
     return os.path.abspath(path_param)
 
 
 def default_zip_name(prefix: str | None) -> str:
-    """A name for a new zip: a prefix and the present time (UTC), as in ``model_2022-11-30_09-30-00-123456.zip``.
+    """Return a name for a new zip: a prefix and the current time (UTC), as in ``model_2022-11-30_09-30-00-123456.zip``.
 
     Args:
-        prefix: What it begins with; ``package`` where it is None or empty.
+        prefix: What it begins with; ``package`` if it is None or empty.
     """
     return f"{prefix or 'package'}_{datetime.now(timezone.utc):%Y-%m-%d_%H-%M-%S-%f}.zip"
 
@@ -216,7 +217,7 @@ def _target(output_path: Any, name: str, function: str) -> str:
     if os.path.isdir(path):
         return os.path.join(path, name)
     if not os.path.isdir(os.path.dirname(path)):
-        raise invalid("output_path", function, f"there is no folder {os.path.dirname(path)!r}: create it first")
+        raise invalid("output_path", function, f"the folder {os.path.dirname(path)!r} doesn't exist: create it first")
     return path
 
 
@@ -231,14 +232,14 @@ def write_zip(
     Args:
         folder: What to zip.
         target: File to write; None for a new private one.
-        inner: Name of the one folder in the zip that holds everything; an empty one for none.
+        inner: Name of the top-level folder in the zip; an empty string for none.
         function: What the user called, for errors.
         quiet: Whether to show no progress.
     """
     if folder.problems:
         raise InvalidPackage(folder.problems)
     if not folder.files:
-        problem = f"there is no file to zip in {folder.root!r}: it is empty, or all is ignored"
+        problem = f"no file to zip in {folder.root!r}: it is empty, or all its files are ignored"
         raise invalid("directory", function, problem)
     for reason in folder.skipped:
         _logger.warning("Not zipped: %s", reason)

@@ -29,7 +29,7 @@ __all__ = ["paginate"]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Ask = Callable[..., Any]
-"""Calls the method with the caller's arguments, but for those that it is given."""
+"""Calls the method with the caller's arguments, replaced by those that it is given."""
 
 _PER_PAGE, _FILES_PER_PAGE = 50, 100
 """How many items the API gives where no number is asked for; it gives no fewer where more are asked for."""
@@ -56,34 +56,33 @@ def paginate(
     page_size: int | None = None,
     **kwargs: Any,
 ) -> Iterator[T]:
-    """Iterate over all that a list method of `CoreApi` can list, asking for the next page when it is needed.
+    """Iterate over all items of a list method of `CoreApi`, requesting each page when it is needed.
 
         for request in paginate(api.deployment_requests_list, "lab", "model", status="failed"):
 
-    Nothing is skipped and nothing comes twice, however the list changes meanwhile: what is added at its front after
-    the start is left out, what is added at its end comes last. That holds too where items go away, for instance because
-    the loop deletes them.
+    No item is skipped or repeated, even if the list changes during the iteration: items added at its front after the
+    start are left out, items added at its end come last. Items may also be deleted, for instance by the loop itself.
 
     Args:
-        method: A list method of a client: ``api.deployment_requests_list``, ``api.files_list`` and so on. Also those
-            that aren't paged; they are asked once.
+        method: A list method of a client: ``api.deployment_requests_list``, ``api.files_list`` and so on. Those without
+            pages work too; they are called once.
         *args: The arguments of the method.
-        page_size: How many items to ask for at a time; None for 500 log lines, 100 files, or 50 of anything else. The
-            server may give fewer.
-        **kwargs: The arguments of the method by name. ``limit``, of log lines in ``data`` and of blobs as ``range``, is
-            how many items to give in all; without it, there is no limit. ``offset``, ``continuation_token``,
+        page_size: How many items to request at a time; None for 500 log lines, 100 files, or 50 of anything else. The
+            server may return fewer.
+        **kwargs: The arguments of the method by name. ``limit`` (for log lines in ``data``, for blobs ``range``) is how
+            many items to return in total; without it, there is no limit. ``offset``, ``continuation_token``,
             ``creation_date``, and ``date`` or ``id`` of log lines say where to begin. The ``date_range`` of log lines
-            may be of any length. ``_request_timeout`` holds for each call.
+            may be of any length. ``_request_timeout`` applies to each call.
 
     Returns:
-        An iterator over the items of the list; of `files_list` over the files, without the folders that a
-        ``delimiter`` makes.
+        An iterator over the items of the list; for `files_list` over the files, without the folders that a
+        ``delimiter`` produces.
 
     Raises:
-        ApiTypeError: It is no list method of a client, or doesn't take an argument; nothing was sent.
+        ApiTypeError: It isn't a list method of a client, or doesn't take an argument; nothing was sent.
         ApiValueError: An argument is wrong; nothing was sent.
-        ApiException: While iterating: the API refused a call, couldn't be reached, or answered with something else
-            than a list; ``body`` is the answer.
+        ApiException: While iterating: the API refused a call, couldn't be reached, or didn't return a list; ``body`` is
+            the answer.
     """
     given: Any = method
     while isinstance(given, partial):
@@ -189,7 +188,7 @@ def _bind(
                 f"Got an unexpected keyword argument '{option}' to method {operation.name}{nearest_hint(option, known)}"
             )
         if option != "_request_timeout":
-            raise ApiTypeError(f"paginate reads the pages itself: it can't take `{option}`")
+            raise ApiTypeError(f"`paginate` reads the pages itself and doesn't take `{option}`")
     operation.request(
         [arguments.get(parameter.name) for parameter in operation.parameters],
         validate=client is None or bool(client.client_side_validation),
@@ -205,7 +204,7 @@ def _total(limit: Any) -> int | None:
 
 
 def _size(page_size: int | None, default: int, limit: int | None) -> int:
-    """How many items to ask for at a time: none that aren't needed."""
+    """How many items to request at a time: no more than are needed."""
     size = page_size or default
     return size if limit is None else min(size, limit)
 
@@ -248,7 +247,7 @@ def _by_cursor(ask: Ask, operation: str, arguments: Mapping[str, Any], size: int
 
 
 def _cursor(following: str | None) -> str | None:
-    """The cursor of the next page, which is given alone or in its URL."""
+    """The cursor of the next page, which is returned alone or in its URL."""
     if not following:
         return None
     given = parse_qs(urlsplit(following).query).get("cursor")

@@ -1,4 +1,4 @@
-"""Asking again and again: how often, and for how long."""
+"""Polling: how often, and for how long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PASSING = (ApiConnectionError, ServerError, TooManyRequestsError)
 
 
 class Backoff:
-    """The pauses between questions to the server: 0.5 s at first, each half as long again as the last, 10 s at most.
+    """The pauses between two polls: 0.5 s at first, each 1.5 times as long as the last, 10 s at most.
 
     Args:
         timeout: Seconds after which there is no further pause; None for no limit.
@@ -36,11 +36,11 @@ class Backoff:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until the timeout, 0 where it is over; None for no limit."""
+        """Seconds until the timeout, 0 once it is over; None for no limit."""
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
     def pause(self) -> bool:
-        """Sleep until it is time to ask again; gives False, at once, where the timeout is over.
+        """Sleep until it is time to poll again; returns False, at once, if the timeout is over.
 
         The last pause ends with the timeout, so that there is one question when the time is up.
         """
@@ -52,14 +52,14 @@ class Backoff:
         return True
 
     def restart(self) -> None:
-        """Begin again with the shortest pause: something has moved."""
+        """Start again with the shortest pause: something has moved."""
         self._pause = self.first
 
 
 class Outage:
-    """Bears with a server that fails or can't be reached, for 5 minutes at most.
+    """Tolerates a server that fails or can't be reached, for 5 minutes at most.
 
-    The client itself has asked several times when one of its calls fails.
+    A failed call was already retried several times by the client itself.
     """
 
     longest = 300.0
@@ -72,8 +72,8 @@ class Outage:
         """Take note of one of the `PASSING` errors.
 
         Raises:
-            ApiException: The same, where they have lasted too long, or where there never was a connection: the
-                address may be wrong.
+            ApiException: The same, if they have lasted too long, or if there never was a connection: the address may be
+                wrong.
         """
         present = monotonic()
         if self._began is None:

@@ -1,4 +1,4 @@
-"""Progress of what takes long: a bar in a terminal or notebook, else one line in the log per step."""
+"""Progress of long tasks: a bar in a terminal or notebook, else one line in the log per step."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _enabled: bool | None = None
 
 
 def progress(enabled: bool | Literal["on", "off"] | None = None) -> bool:
-    """Switch progress bars on or off for the whole program; without an argument, tell whether they are on.
+    """Switch progress bars on or off for the whole program; without an argument, return whether they are on.
 
-    They are on by default, unless the environment says ``UBIOPS_PROGRESS=0``. They need tqdm,
-    and show only in a terminal or a notebook, never in a pipe.
+    They are on by default, unless the environment has ``UBIOPS_PROGRESS=0``. They need tqdm, and show only in a
+    terminal or a notebook, never in a pipe.
 
     Args:
-        enabled: Whether to show them; ``"on"`` and ``"off"`` are taken too.
+        enabled: Whether to show them; ``"on"`` and ``"off"`` are accepted too.
 
     Returns:
         Whether they are on now.
 
     Raises:
-        ApiTypeError: It is no bool.
-        ApiValueError: It is another text.
+        ApiTypeError: It isn't a bool.
+        ApiValueError: It is another string.
     """
     global _enabled
     if isinstance(enabled, str):

@@ -1,4 +1,4 @@
-"""A deployment package run in this process, by the contract that it is run by on the server.
+"""Run a deployment package in this process, as the server would run it.
 
 The module can be called as its function `run_local`.
 """
@@ -53,31 +53,32 @@ def run_local(
     init_context: Mapping[str, Any] | None = None,
     request_context: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Run a deployment package in this process: import it, make its ``Deployment``, answer one request.
+    """Run a deployment package in this process: import it, instantiate its ``Deployment``, answer one request.
 
-    It runs as on the server: in its own folder, with that and its ``libraries`` first on the import path, with the
-    variables of its ``ubiops.yaml`` and of ``init_context["environment_variables"]``, and with data as it comes out of
+    It runs as on the server: in its own folder, with that folder and its ``libraries`` first on the import path, with
+    the variables of its ``ubiops.yaml`` and of ``init_context["environment_variables"]``, and with data as parsed from
     JSON. Its ``requirements.txt`` is not installed. Afterwards the working directory, the import path, the environment
-    variables and the modules are as they were, so packages that have modules of the same name can be run one after
-    another, and an edited one runs as it is now. Runs in several threads take turns.
+    variables and the modules are as they were, so packages with modules of the same name can be run one after another,
+    and an edited package runs in its new form. Runs in several threads take turns.
 
     Args:
-        deployment_directory: The folder that holds ``deployment.py``, or holds a folder that does, as an unpacked zip.
+        deployment_directory: The folder that contains ``deployment.py``, or contains a folder that does, like an
+            unpacked zip.
         data: The input: a dictionary, a string, or a list of them.
-        init_context: What ``__init__`` gets as ``context``. What is left out has a stand-in, such as ``local`` for the
-            names. Where it has ``input_fields`` or ``output_fields`` (lists of name and data type), input or output is
-            checked, and paths of files are made absolute; where ``input_type`` or ``output_type`` is ``plain``, it
-            must be a string.
-        request_context: What ``request`` and ``requests`` get as ``context``; what is left out has a stand-in.
+        init_context: What ``__init__`` gets as ``context``. Missing keys get placeholders, such as ``local`` for the
+            names. With ``input_fields`` or ``output_fields`` (lists of name and data type), input or output is checked,
+            and paths of files are made absolute; with an ``input_type`` or ``output_type`` of ``plain``, it must be a
+            string.
+        request_context: What ``request`` and ``requests`` get as ``context``; missing keys get placeholders.
 
     Returns:
         What the package returned.
 
     Raises:
-        ApiValueError: There is no such folder, or the input doesn't fit `init_context`.
-        InvalidPackage: The package can't be imported or initialized. What its code raised is the ``__cause__``.
+        ApiValueError: The folder doesn't exist, or the input doesn't fit `init_context`.
+        InvalidPackage: The package can't be imported or initialized. The exception in its code is the ``__cause__``.
         RequestFailed: Its code raised an exception, which is the ``__cause__``, or the output doesn't fit.
-        MissingExtra: It has a ``ubiops.yaml``, and pyyaml isn't installed.
+        MissingExtra: The package has a ``ubiops.yaml``, and pyyaml isn't installed.
     """
     directory = Path(check_folder("deployment_directory", "run_local", deployment_directory))
     given = _checked_context(init_context, "init_context")
@@ -101,16 +102,14 @@ def run_local(
         except DataError as error:
             raise RequestFailed(str(error)) from error
         except SystemExit as error:
-            raise RequestFailed(
-                f"The package would end the process that runs it: it exits with {error.code}"
-            ) from error
+            raise RequestFailed(f"The package would end its process: it exits with {error.code}") from error
 
 
 # What goes in and out
 
 
 def local_context(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``__init__`` gets as ``context`` where there is no server: what is given, and stand-ins for the rest."""
+    """What ``__init__`` gets as ``context`` without a server: what is given, and placeholders for the rest."""
     return {
         "project": "local",
         "deployment": "local",
@@ -153,7 +152,7 @@ def plain_fields(argument: str, function: str, fields: Any) -> list[dict[str, An
     """Name and data type of each field, given as dictionaries or as models.
 
     Raises:
-        ApiTypeError: They are no list of those.
+        ApiTypeError: They aren't a list of those.
     """
     try:
         dicts = [field if isinstance(field, Mapping) else field.to_dict() for field in fields]
@@ -163,7 +162,7 @@ def plain_fields(argument: str, function: str, fields: Any) -> list[dict[str, An
 
 
 def _prepared(data: Any, given: Mapping[str, Any]) -> Any:
-    """The input as the server would give it: as it comes out of JSON, with the paths of files that are there."""
+    """The input as the server would pass it: as parsed from JSON, with the paths of existing files."""
     try:
         data = json.loads(write_json(data))
         _check(data, given, "input")
@@ -194,7 +193,7 @@ def _check(data: Any, given: Mapping[str, Any], what: str) -> None:
 
 def _check_file(what: str, place: str, path: str) -> None:
     if not os.path.isfile(path):
-        raise DataError(f"The {what} field '{place}' must be the path of a file; there is no file {path!r}")
+        raise DataError(f"The {what} field '{place}' must be the path of a file; the file {path!r} doesn't exist")
 
 
 def _variables_of(root: Path) -> dict[str, str]:

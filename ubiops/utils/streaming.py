@@ -1,4 +1,4 @@
-"""Requests whose updates are read while they run."""
+"""Requests that stream updates while they run."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ def stream_deployment_request(
     timeout: int | None = 3600,
     full_response: bool = False,
 ) -> Generator[Update, None, None]:
-    """Make a request to a deployment, and return its updates as they come.
+    """Make a request to a deployment, and iterate over its updates as they come.
 
-    The request is made when the first update is asked for. It goes on at the server where the iterator is dropped
-    before its end; the connection is closed then.
+    The request is made when the first update is asked for. If the iterator is dropped before its end, the connection is
+    closed and the request goes on at the server.
 
     Args:
         client (ApiClient | CoreApi): The client to use.
         project_name (str): Name of the project.
         deployment_name (str): Name of the deployment.
         version (str | None): Name of the version; None for the default one.
-        data (dict | str | None): The input: a dictionary of input fields to values, or a string where it is plain.
+        data (dict | str | None): The input: a dictionary of input fields to values, or a string for plain input.
         timeout (int | None): Seconds that the request may take; None for the server's default. The client waits for
             each update for that long and 30 seconds more.
         full_response (bool): Whether the last item is the finished request, with its result.
 
     Yields:
-        str: Each text that the deployment's code gave to ``context["streaming_update"]``.
+        str: Each string that the deployment's code passed to ``context["streaming_update"]``.
         DeploymentRequestCreateResponse: At the end, with `full_response`.
 
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         RequestFailed: The request failed: the message is its ``error_message``, ``last`` the request.
-        IncompleteStream: The stream broke off: ``received`` are the updates that came.
-        ApiException: The API refused or failed the call, couldn't be reached, or its answer is no stream of events.
+        IncompleteStream: The stream ended early: ``received`` are the updates that came.
+        ApiException: The API refused or failed the call, couldn't be reached, or didn't answer with a stream of events.
 
     POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/stream
     """
@@ -78,7 +78,7 @@ def stream_pipeline_request(
     timeout: int | None = 7200,
     full_response: bool = False,
 ) -> Generator[Update, None, None]:
-    """Make a request to a pipeline, and return its updates as they come.
+    """Make a request to a pipeline, and iterate over its updates as they come.
 
     Arguments, items and errors are those of `stream_deployment_request`, with the name of a pipeline; at the end, with
     `full_response`, comes a `PipelineRequestCreateResponse`.
@@ -101,7 +101,7 @@ def stream_request(
     timeout: int | None = 3600,
     full_response: bool = False,
 ) -> Generator[Update, None, None]:
-    """Make a request to a deployment or a pipeline, and return its updates as they come.
+    """Make a request to a deployment or a pipeline, and iterate over its updates as they come.
 
     Arguments, items and errors are those of `stream_deployment_request`.
 
@@ -179,15 +179,15 @@ def _texts(parser: EventParser, blocks: Iterable[bytes]) -> Iterator[str]:
 
 
 class EventParser:
-    """Reads the events of a request out of the bytes of an answer; it does no I/O.
+    """Parses the events of a request from the bytes of an answer, without I/O.
 
     They are server-sent events: lines of ``data:`` and a text, and an empty line after each event. The space that the
-    standard allows after the colon is part of the text here, since the service writes none. In the end comes, on a line
-    of its own, the finished request, as JSON.
+    standard allows after the colon is part of the text here, since the service writes none. At the end comes the
+    finished request, as JSON on its own line.
 
     Attributes:
-        line: What was read last, or can't be read.
-        result: The finished request; None where it hasn't come.
+        line: The line that was read last, or can't be read.
+        result: The finished request; None if it hasn't come.
     """
 
     _LINE_END = re.compile("\r\n|\r|\n")
@@ -204,18 +204,18 @@ class EventParser:
         self.result: dict[str, Any] | None = None
 
     def feed(self, block: bytes) -> list[str]:
-        """Take bytes, wherever they end; returns the texts of the events that they complete.
+        """Take the next bytes, split anywhere, and return the texts of the events that they complete.
 
         Raises:
-            ValueError: It is no stream of events.
+            ValueError: It isn't a stream of events.
         """
         return self._take(self._decoder.decode(block))
 
     def end(self) -> list[str]:
-        """Note that no more bytes come; returns the texts that no empty line followed.
+        """Note that no more bytes come, and return the texts without an empty line after them.
 
         Raises:
-            ValueError: It is no stream of events.
+            ValueError: It isn't a stream of events.
         """
         return [*self._take(self._decoder.decode(b"", final=True) + "\n"), *self._event()]
 
@@ -242,7 +242,7 @@ class EventParser:
         if line.startswith(":"):
             return []
         if not self._FIELD.match(line):
-            raise ValueError("no event stream")
+            raise ValueError("not an event stream")
         name, _, value = line.partition(":")
         if name == "data":
             self._data.append(value)

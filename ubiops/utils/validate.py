@@ -1,4 +1,4 @@
-"""What the build of a deployment package would refuse, told before it is uploaded."""
+"""Check a deployment package before it is uploaded: what would its build refuse?"""
 
 from __future__ import annotations
 
@@ -37,18 +37,17 @@ __all__ = ["PackageInfo", "check_package", "validate_package", "validate_require
 
 @dataclass(frozen=True)
 class PackageInfo:
-    """A deployment package that was found valid.
+    """A valid deployment package.
 
     Attributes:
         directory: Absolute path of the folder.
-        main_file: Name of the file that holds the class ``Deployment``.
-        has_request_method: Whether that has ``request``, for one input; None where the code wasn't loaded.
-        has_requests_method: Whether that has ``requests``, for a list of inputs; None likewise.
+        main_file: Name of the file with the class ``Deployment``.
+        has_request_method: Whether the class has ``request``, for one input; None if the code wasn't loaded.
+        has_requests_method: Whether it has ``requests``, for a list of inputs; None likewise.
         files: Number of files in the zip.
-        size: Bytes that they have together, unpacked.
-        requirements: What its ``requirements.txt`` asks for.
-        warnings: What is worth knowing: files that are left out of the zip though no rule ignores them, and checks
-            that couldn't be made.
+        size: Their total size in bytes, unpacked.
+        requirements: The requirements in its ``requirements.txt``.
+        warnings: Files that are left out of the zip although no rule ignores them, and checks that couldn't be made.
     """
 
     directory: str
@@ -73,31 +72,30 @@ def validate_package(
     timeout: float | None = 600.0,
     quiet: bool = False,
 ) -> PackageInfo:
-    """Check a deployment package before it is uploaded: what its build would refuse is told at once, all of it.
+    """Check a deployment package before it is uploaded, and report everything that its build would refuse at once.
 
-    Checked are the files that `zip_package` would zip. There must be a main file with a class ``Deployment``; it and
-    the modules of the package that it imports must be Python of this version. Each line of ``requirements.txt`` must be
-    a requirement, ``ubiops.yaml`` must be well-formed, the zip must have at most 2 GB (a package that is larger
-    unpacked is zipped for that). None of the package's code is run, unless `load` says so.
+    It checks the files that `zip_package` would zip. There must be a main file with a class ``Deployment``; it and the
+    modules of the package that it imports must be valid in this version of Python. Each line of ``requirements.txt``
+    must be a requirement, ``ubiops.yaml`` must be well-formed, and the zip must have at most 2 GB (a package that is
+    larger unpacked is zipped to find out). The package's code isn't run, except with `load`.
 
     Args:
-        directory: The folder that holds ``deployment.py``.
+        directory: The folder that contains ``deployment.py``.
         input_fields: Input fields of the deployment, dictionaries or models with name and data type; None for none.
         output_fields: Output fields likewise.
         environment_variables: Variables of the version; ``SYS_DEPLOYMENT_FILE_NAME`` names another main file.
-        ignore_filename: Name of the ignore files; an empty one for none.
-        load: Whether to import the package and make its ``Deployment`` too, in a process of its own on a copy of its
-            files, as the build does, but with what is installed here in place of its requirements.
-        timeout: Seconds that this may take; None for no limit. The server allows some minutes.
+        ignore_filename: Name of the ignore files; an empty string for none.
+        load: Whether to import the package and instantiate its ``Deployment`` too, in a separate process on a copy of
+            its files, as the build does, but with the packages installed here instead of its requirements.
+        timeout: Seconds that `load` may take; None for no limit. The server allows some minutes.
         quiet: Whether to show no progress.
 
-    Returns:
-        What was found.
+    Returns: What was found in the package.
 
     Raises:
-        InvalidPackage: The build would refuse it; ``problems`` has all the reasons.
-        ApiTypeError: `directory` is no path, or `environment_variables` no dictionary.
-        MissingExtra: There is an ignore file, and pathspec isn't installed. Without pyyaml and packaging,
+        InvalidPackage: The build would refuse it; ``problems`` lists all the reasons.
+        ApiTypeError: `directory` isn't a path, or `environment_variables` isn't a dictionary.
+        MissingExtra: The folder has an ignore file, and pathspec isn't installed. Without pyyaml and packaging,
             ``ubiops.yaml`` and ``requirements.txt`` aren't checked: ``warnings`` say so.
     """
     function = "validate_package"
@@ -162,20 +160,20 @@ def check_package(
 def validate_requirements_file(file_path: StrPath, client: Client | None = None) -> list[str]:
     """Check that pip would understand a ``requirements.txt``; nothing is installed or looked up.
 
-    Each line must be a requirement, a URL, the path of a file or folder that is there, or an option that pip takes in
-    such files. Files that it names with ``-r`` and ``-c`` are checked too. It needs packaging.
+    Each line must be a requirement, a URL, the path of an existing file or folder, or an option that pip accepts in
+    such files. Files included with ``-r`` and ``-c`` are checked too. It needs packaging.
 
     Args:
         file_path: Path of the file.
-        client: Accepted for programs of newer clients: nothing is asked of the API.
+        client: Accepted for programs of newer clients; it isn't used.
 
     Returns:
-        What it asks for: requirements, URLs and paths, without options and comments, in their order, with what the
-        files that it names with ``-r`` ask for.
+        Its requirements, URLs and paths, in their order, without options and comments; those of files included with
+        ``-r`` too.
 
     Raises:
-        ApiFileError: The file is missing, or no file.
-        InvalidPackage: ``problems`` has the lines that pip wouldn't understand, as ``file:line: what is wrong``.
+        ApiFileError: The file doesn't exist, or isn't a file.
+        InvalidPackage: ``problems`` lists the lines that pip wouldn't understand, as ``file:line: what is wrong``.
         MissingExtra: packaging isn't installed.
     """
     path = _existing_file("validate_requirements_file", file_path)
@@ -196,8 +194,8 @@ def validate_yaml_file(file_path: StrPath) -> dict[str, str]:
         The environment variables that it sets, by name.
 
     Raises:
-        ApiFileError: The file is missing, or no file.
-        InvalidPackage: ``problems`` has all that is wrong with it.
+        ApiFileError: The file doesn't exist, or isn't a file.
+        InvalidPackage: ``problems`` lists everything that is wrong with it.
         MissingExtra: pyyaml isn't installed.
     """
     path = _existing_file("validate_yaml_file", file_path)
@@ -216,7 +214,7 @@ def validate_yaml_file(file_path: StrPath) -> dict[str, str]:
 def _existing_file(function: str, given: Any) -> str:
     path = os.path.abspath(read_path("file_path", function, given))
     if not os.path.isfile(path):
-        problem = f"Invalid value for `file_path` when calling `{function}`, there is no file {path!r}"
+        problem = f"Invalid value for `file_path` when calling `{function}`, the file {path!r} doesn't exist"
         raise ApiFileError.from_errno(problem, errno.ENOENT, path)
     return path
 
@@ -250,7 +248,7 @@ def _problems_of_fields(argument: str, function: str, fields: Any) -> Iterator[s
         if not re.fullmatch(pattern, name):
             yield f"{place}: the name {name!r} may consist of {words} only"
         if name in seen:
-            yield f"{place}: the name {name!r} occurs more than once"
+            yield f"{place}: the name {name!r} is used more than once"
         seen.add(name)
 
 
@@ -282,7 +280,7 @@ class _Package:
             reasons = (reason for reason in self.folder.skipped if reason.startswith(f"{name}: "))
             return next(reasons, f"{name} isn't in the zip: an ignore file says so")
         holders = [folder for folder, _, file in (path.partition("/") for path in files) if file == name]
-        hint = f": give its folder {holders[0]!r}, which has one" if holders else nearest_hint(name, files)
+        hint = f": did you mean the folder {holders[0]!r}, which has one?" if holders else nearest_hint(name, files)
         return f"{self.folder.root} has no {name}{hint}"
 
     def _check_settings(self) -> None:

@@ -34,17 +34,17 @@ def upsert_environment_variables(
     deployment_name: str | None = None,
     version: str | None = None,
 ) -> list[models.EnvironmentVariableList]:
-    """Create the environment variables that aren't there, and update those that differ; all others stay.
+    """Create environment variables that don't exist, and update those that differ; all others stay.
 
-    Every change restarts the versions that see the variable, so what is as it should be is left alone. The values of
-    secret variables can't be read back: those are always sent.
+    Every change restarts the versions that see the variable, so variables with the right value are left alone. The
+    values of secret variables can't be read back, so those are always sent.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        variables: Values by name, or dicts or models with ``name``, ``value`` and, if need be, ``secret``. Names are of
-            1 to 64 letters, digits and underscores. Where ``secret`` isn't given, a variable that is there stays as it
-            is, and a new one isn't secret.
+        variables: Values by name, or dicts or models with ``name``, ``value`` and optionally ``secret``. Names have 1
+            to 64 letters, digits and underscores. Without ``secret``, an existing variable stays as secret as it is,
+            and a new one isn't secret.
         deployment_name: Name of the deployment to set them on; None for the project.
         version: Name of the version of the deployment to set them on; None for the deployment.
 
@@ -52,11 +52,11 @@ def upsert_environment_variables(
         The variables that were given, in that order, as they are now; the value of a secret one is None.
 
     Raises:
-        ApiValueError, ApiTypeError: An argument is wrong, or a variable that is secret was not to be any more, which
-            the API doesn't do; nothing was changed.
-        UpsertFailed: The API refused to set a variable: ``name`` says which, ``done`` holds those set before it. Call
-            again to go on.
-        ApiException: The variables that there are couldn't be read; nothing was changed.
+        ApiValueError, ApiTypeError: An argument is wrong, or a secret variable was to become public, which the API
+            doesn't do; nothing was changed.
+        UpsertFailed: The API refused to set a variable: ``name`` says which, ``done`` lists those set before it. Call
+            it again to continue.
+        ApiException: The existing variables couldn't be read; nothing was changed.
 
     GET, POST and PATCH of the environment variables of a project, a deployment or a version
     """
@@ -84,7 +84,7 @@ def set_variables(
     for variable in wanted:
         found = existing.get(variable.name)
         if found is not None and found.secret and variable.secret is False:
-            problem = "is secret and stays so: delete it first, and then create another"
+            problem = "is secret, which can't be changed: delete the variable first, then create it again"
             raise invalid(f"{argument}['{variable.name}']", function, problem)
     done: list[models.EnvironmentVariableList] = []
     for variable in wanted:
@@ -96,7 +96,7 @@ def set_variables(
 
 
 class Wanted(NamedTuple):
-    """What a variable is to be; `secret` is None for what it is, or not secret."""
+    """What a variable is to be; `secret` is None to keep what it is, or for not secret."""
 
     name: str
     value: str
@@ -107,7 +107,7 @@ def read_variables(argument: str, function: str, variables: Any) -> list[Wanted]
     """Check variables as `upsert_environment_variables` takes them.
 
     Raises:
-        ApiValueError, ApiTypeError: They are none.
+        ApiValueError, ApiTypeError: They aren't variables.
     """
     if isinstance(variables, Mapping):
         wanted = [_check(f"{argument}[{name!r}]", function, name, value, None) for name, value in variables.items()]
@@ -117,7 +117,7 @@ def read_variables(argument: str, function: str, variables: Any) -> list[Wanted]
         raise wrong_type(argument, function, "dict or list", variables)
     for name, number in Counter(variable.name for variable in wanted).items():
         if number > 1:
-            raise invalid(argument, function, f"`{name}` is there {number} times")
+            raise invalid(argument, function, f"`{name}` occurs {number} times")
     return wanted
 
 
@@ -132,7 +132,7 @@ def _check(place: str, function: str, name: Any, value: Any, secret: Any) -> Wan
     if not isinstance(name, str):
         raise wrong_type(f"{place}.name", function, "str", name)
     if not re.fullmatch(_NAME, name) or len(name) > _LONGEST_NAME:
-        raise invalid(place, function, f"its name must be of 1 to {_LONGEST_NAME} {_FORM}, not {name!r}")
+        raise invalid(place, function, f"its name must have 1 to {_LONGEST_NAME} {_FORM}, not {name!r}")
     if not isinstance(value, str):
         raise wrong_type(f"{place}.value", function, "str", value)
     if not isinstance(secret, (bool, type(None))):
@@ -159,7 +159,7 @@ class _Level:
     def write(
         self, wanted: Wanted, found: models.EnvironmentVariableList | models.InheritedEnvironmentVariableList | None
     ) -> models.EnvironmentVariableList:
-        """Let a variable be what it is to be."""
+        """Create or update a variable."""
         secret = wanted.secret if wanted.secret is not None else found is not None and found.secret
         data = {"name": wanted.name, "value": wanted.value, "secret": secret}
         written: models.EnvironmentVariableList

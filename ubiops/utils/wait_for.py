@@ -1,4 +1,4 @@
-"""Waiting for what the server does in the background: builds, requests, exports and imports."""
+"""Wait for what the server does in the background: builds, requests, exports and imports."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def wait_for_deployment_version(
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> models.DeploymentVersionDetail:
-    """Wait until a deployment version is built and takes requests.
+    """Wait until a deployment version is built and ready for requests.
 
-    Without `revision_id` it waits for the latest build, also where another package is uploaded meanwhile. A version
-    without any upload is an error at once: upload first, then wait. See `wait_for_revision` for how it asks.
+    Without `revision_id` it waits for the latest build, even if another package is uploaded in the meantime. A version
+    without an upload is an error at once: upload first, then wait. It polls as `wait_for_revision` does.
 
     Args:
         client: The client to use.
@@ -75,7 +75,7 @@ def wait_for_deployment_version(
         version: Name of the version.
         revision_id: Id of the uploaded package whose build to wait for, the ``revision`` that
             `revisions_file_upload` returned; None for the latest.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
 
@@ -85,10 +85,10 @@ def wait_for_deployment_version(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
-        WaitTimeout: It has not ended in time: ``last`` is the build, or the version where no build was seen.
-        WaitError: The version has no package, or was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the build, or the version if no build was seen.
+        WaitError: The version has no package, or was deleted in the meantime.
         NotFoundError: There is no such project, deployment, version or revision.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/deployments/{deployment_name}/versions/{version} and its builds
     """
@@ -110,9 +110,8 @@ def wait_for_revision(
 ) -> models.RevisionList:
     """Wait until an uploaded package is built.
 
-    It asks at once, again after 0.5 s, then ever more rarely, at last every 10 s. A server that fails or can't be
-    reached is borne with for 5 minutes. One that hangs doesn't hold it up beyond the timeout, but for the 5 s that
-    the last question may take.
+    It polls at once, again after 0.5 s, then at growing intervals, up to 10 s. Failing calls and lost connections are
+    retried for up to 5 minutes. A server that hangs delays it beyond the timeout by at most the 5 s of the last call.
 
     Args:
         client: The client to use.
@@ -120,7 +119,7 @@ def wait_for_revision(
         deployment_name: Name of the deployment.
         version: Name of the version.
         revision_id: Id of the uploaded package, the ``revision`` that `revisions_file_upload` returned.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
 
@@ -130,10 +129,10 @@ def wait_for_revision(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
-        WaitTimeout: It has not ended in time: ``last`` is the build as it was last seen.
-        WaitError: The version was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the build as it was last seen.
+        WaitError: The version was deleted in the meantime.
         NotFoundError: There is no such project, deployment, version or revision.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id} and its builds
     """
@@ -220,7 +219,7 @@ class _Builds:
         if latest == (None, None):
             deployment_name, name = self._place
             raise WaitError(
-                f"Version {name} of deployment {deployment_name} has no package to be built: "
+                f"Version {name} of deployment {deployment_name} has no package to build: "
                 "upload one with `revisions_file_upload` first",
                 version,
             )
@@ -238,7 +237,7 @@ class _Builds:
 
     def _check(self, build: Any) -> None:
         if build.status in _FAILED:
-            message = f"{self._wait.what} failed: {build.error_message or 'the server says no more'}"
+            message = f"{self._wait.what} failed: {build.error_message or 'the server gave no reason'}"
             raise BuildFailed(message, build, self._wait.last_lines())
 
 
@@ -252,16 +251,16 @@ def wait_for_environment(
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> Any:
-    """Wait until an environment is built: a tag of it, or its latest build where the service has no tags yet.
+    """Wait until an environment is built: one of its tags, or its latest build if the service has no tags yet.
 
-    See `wait_for_revision` for how it asks.
+    It polls as `wait_for_revision` does.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         environment_name: Name of the environment.
         tag_name: Name of the tag (client 4.15); None for the latest build of the environment (3.15 to 4.14).
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print the lines of the build's log to stdout, each once, as they come.
 
@@ -271,10 +270,10 @@ def wait_for_environment(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         BuildFailed: The build failed or was cancelled: ``last`` is the tag or the build.
-        WaitTimeout: It has not ended in time: ``last`` is the tag or the build as it was last seen.
-        WaitError: There is nothing to wait for: nothing was uploaded, or the environment has tags and none was named.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the tag or the build as it was last seen.
+        WaitError: Nothing was uploaded, or the environment has tags and `tag_name` is missing.
         NotFoundError: There is no such project, environment or tag.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}
     """
@@ -298,7 +297,7 @@ def wait_for_environment(
         environment: Any = wait.until(read, lambda _: True, attribute="id")
         build_id, revision_id = (getattr(environment, f"latest_{kind}", None) for kind in ("build", "revision"))
         if build_id is None:
-            hint = "nothing was uploaded to it, or it has tags: name one as `tag_name`"
+            hint = "nothing was uploaded to it, or it has tags: pass one as `tag_name`"
             raise WaitError(f"Environment {environment_name} has no build: {hint}", environment)
         wait.follow_build({"environment_build_id": build_id}, stream_logs)
         build = wait.until(
@@ -313,7 +312,7 @@ def wait_for_environment(
 
 def _check_built(wait: _Wait, build: Any) -> None:
     if build.status in _FAILED:
-        message = f"{wait.what} {build.status}: {build.error_message or 'the server says no more'}"
+        message = f"{wait.what} {build.status}: {build.error_message or 'the server gave no reason'}"
         raise BuildFailed(message, build, wait.last_lines())
 
 
@@ -327,9 +326,9 @@ def wait_for_experiment(
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> models.DeploymentVersionDetail:
-    """Wait until an experiment takes runs: it is a version of the training deployment.
+    """Wait until an experiment is ready for runs. An experiment is a version of the training deployment.
 
-    Arguments, return and errors are those of `wait_for_deployment_version`, with the name of the experiment.
+    Arguments, result and errors are those of `wait_for_deployment_version`, with the name of the experiment.
 
     GET /projects/{project_name}/deployments/training-base-deployment/versions/{version} and its revisions
     """
@@ -348,10 +347,10 @@ def wait_for_experiment_run(
     quiet: bool = False,
     stream_logs: bool = False,
 ) -> models.DeploymentRequestSingleDetail:
-    """Wait until a run of an experiment is completed: it is a request to the training deployment.
+    """Wait until a run of an experiment is completed. A run is a request to the training deployment.
 
-    Arguments, return and errors are those of `wait_for_deployment_version_request`, with the name of the experiment
-    and the id of the run.
+    Arguments, result and errors are those of `wait_for_deployment_version_request`, with the name of the experiment and
+    the id of the run.
 
     GET /projects/{project_name}/deployments/training-base-deployment/versions/{version}/requests/{request_id}
     """
@@ -382,14 +381,14 @@ def wait_for_deployment_request(
 ) -> models.DeploymentRequestSingleDetail:
     """Wait until a request to the default version of a deployment is completed.
 
-    See `wait_for_revision` for how it asks. Data and result are read once, in the end.
+    It polls as `wait_for_revision` does. Its data and result are read once, at the end.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         deployment_name: Name of the deployment.
         request_id: Id of the request.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print what is logged for the request to stdout, each line once, as it comes.
 
@@ -399,10 +398,10 @@ def wait_for_deployment_request(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         RequestFailed: It failed or was cancelled: ``last`` is the request.
-        WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
-        WaitError: It was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the request as it was last seen.
+        WaitError: It was deleted in the meantime.
         NotFoundError: There is no such request to the default version.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
     """
@@ -429,7 +428,7 @@ def wait_for_deployment_version_request(
 ) -> models.DeploymentRequestSingleDetail:
     """Wait until a request to a version of a deployment is completed, whether or not it is the default version.
 
-    Arguments, return and errors are those of `wait_for_deployment_request`, and the name of the version.
+    Arguments, result and errors are those of `wait_for_deployment_request`, with the name of the version.
 
     GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}
     """
@@ -457,14 +456,14 @@ def wait_for_pipeline_request(
 ) -> models.PipelineRequestSingleDetail:
     """Wait until a request to the default version of a pipeline is completed.
 
-    See `wait_for_revision` for how it asks. Data and result are read once, in the end.
+    It polls as `wait_for_revision` does. Its data and result are read once, at the end.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         pipeline_name: Name of the pipeline.
         request_id: Id of the request.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
         stream_logs: Whether to print what is logged for the request, by all objects of the pipeline, to stdout, each
             line once, as it comes.
@@ -475,10 +474,10 @@ def wait_for_pipeline_request(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         RequestFailed: It failed or was cancelled: ``last`` is the request.
-        WaitTimeout: It has not ended in time: ``last`` is the request as it was last seen.
-        WaitError: It was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the request as it was last seen.
+        WaitError: It was deleted in the meantime.
         NotFoundError: There is no such request to the default version.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
     """
@@ -504,7 +503,7 @@ def wait_for_pipeline_version_request(
 ) -> models.PipelineRequestSingleDetail:
     """Wait until a request to a version of a pipeline is completed, whether or not it is the default version.
 
-    Arguments, return and errors are those of `wait_for_pipeline_request`, and the name of the version.
+    Arguments, result and errors are those of `wait_for_pipeline_request`, with the name of the version.
 
     GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
     """
@@ -529,7 +528,7 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
     if request.status == "cancelled":
         raise WaitedRequestFailed(f"{wait.what} was cancelled", request)
     if request.status == "failed":
-        message = f"{wait.what} failed: {request.error_message or 'the server says no more'}"
+        message = f"{wait.what} failed: {request.error_message or 'the server gave no reason'}"
         raise WaitedRequestFailed(message, request)
     finished: T = request
     return finished
@@ -544,13 +543,13 @@ def wait_for_export(
 ) -> models.ExportDetail:
     """Wait until an export is completed and can be downloaded.
 
-    See `wait_for_revision` for how it asks.
+    It polls as `wait_for_revision` does.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         export_id: Id of the export.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
 
     Returns:
@@ -559,10 +558,10 @@ def wait_for_export(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         TransferFailed: It failed: ``last`` is the export.
-        WaitTimeout: It has not ended in time: ``last`` is the export as it was last seen.
-        WaitError: It was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the export as it was last seen.
+        WaitError: It was deleted in the meantime.
         NotFoundError: There is no such project or export.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/exports/{export_id}
     """
@@ -578,15 +577,15 @@ def wait_for_import(
 ) -> models.ImportDetail:
     """Wait until an import is completed, or waits for its confirmation.
 
-    An import that was made without ``skip_confirmation=True`` stops with the status ``confirmation``, and goes on only
-    when somebody confirms it: it is returned then, with what was found in its file. Confirm it with `imports_update`
-    and wait again. See `wait_for_revision` for how it asks.
+    An import created without ``skip_confirmation=True`` stops with the status ``confirmation`` and goes on only once it
+    is confirmed: it is returned at that point, with the contents of its file. Confirm it with `imports_update` and wait
+    again. It polls as `wait_for_revision` does.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         import_id: Id of the import.
-        timeout: Seconds to wait; None for no limit. With 0 or less it asks once.
+        timeout: Seconds to wait; None for no limit. With 0 or less the state is checked once.
         quiet: Whether to show no progress.
 
     Returns:
@@ -595,10 +594,10 @@ def wait_for_import(
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
         TransferFailed: It failed: ``last`` is the import.
-        WaitTimeout: It has not ended in time: ``last`` is the import as it was last seen.
-        WaitError: It was deleted meanwhile.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the import as it was last seen.
+        WaitError: It was deleted in the meantime.
         NotFoundError: There is no such project or import.
-        ApiException: The API refused a call, couldn't be reached for 5 minutes, or answered with something else.
+        ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
 
     GET /projects/{project_name}/imports/{import_id}
     """
@@ -614,7 +613,7 @@ def _finished_transfer(wait: _Wait, ask: Callable[[float], T]) -> T:
 
     transfer: Any = wait.until(ask, has_ended)
     if transfer.status == "failed":
-        raise TransferFailed(f"{wait.what} failed: {transfer.error_message or 'the server says no more'}", transfer)
+        raise TransferFailed(f"{wait.what} failed: {transfer.error_message or 'the server gave no reason'}", transfer)
     finished: T = transfer
     return finished
 
@@ -623,7 +622,7 @@ def _finished_transfer(wait: _Wait, ask: Callable[[float], T]) -> T:
 
 
 class _Wait:
-    """Asks until the answer is that something has ended; a context manager, which shows the progress.
+    """Asks until something has ended; a context manager, which shows the progress.
 
     Args:
         function: Name of the helper, for errors.
@@ -673,16 +672,16 @@ class _Wait:
         self.follow(filters, stream_logs)
 
     def until(self, ask: Callable[[float], T], has_ended: Callable[[T], bool], attribute: str | None = "status") -> T:
-        """Ask until it has ended, and return what was seen then.
+        """Poll until it has ended, and return the last answer.
 
         Args:
             ask: Asks the server; it gets the seconds that the call may take.
-            has_ended: Tells whether the answer is the last.
+            has_ended: Whether an answer is the last.
             attribute: What an answer must have.
 
         Raises:
-            WaitTimeout: It has not ended in time.
-            WaitError: It was there and isn't any more.
+            WaitTimeout: It didn't finish within `timeout`.
+            WaitError: It doesn't exist any more.
             ApiException: The API refused the call, or couldn't be reached for long.
         """
         while True:
@@ -699,7 +698,9 @@ class _Wait:
             except NotFoundError as error:
                 if self._last is None:
                     raise
-                raise WaitError(f"{self.what} is no longer there: it was deleted, or isn't kept", self._last) from error
+                raise WaitError(
+                    f"{self.what} doesn't exist any more: it was deleted, or its retention time is over", self._last
+                ) from error
             except PASSING as error:
                 self._outage.bear(error)
                 problem = error

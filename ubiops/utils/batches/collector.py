@@ -1,4 +1,4 @@
-"""Collecting the requests that are outstanding, or giving them up."""
+"""Collecting the outstanding requests, or cancelling them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CANCELLERS = 16
 
 
 class Collector:
-    """Asks what has become of requests.
+    """Polls the outstanding requests.
 
     Args:
         target: Where they went.
@@ -104,7 +104,7 @@ class Collector:
         else:
             self._results.finish(one, request)
             return
-        message = f"The request {request.id} of inputs[{one.index}] {problem}"
+        message = f"The request {request.id} for inputs[{one.index}] {problem}"
         self._results.finish(one, request, RequestFailed(message, request, index=one.index))
 
     def _take_missing(self, id: str) -> bool:
@@ -113,7 +113,7 @@ class Collector:
             return False
         del self._missing[id]
         one = self.outstanding.pop(id)
-        problem = f"The request {id} of inputs[{one.index}] is gone: it was deleted, or its time to be kept was over"
+        problem = f"The request {id} for inputs[{one.index}] is gone: it was deleted, or its retention time is over"
         self._results.finish(one, None, RequestFailed(problem, index=one.index))
         return True
 

@@ -1,4 +1,4 @@
-"""The checkpoint of a map of requests: what was sent, on disk before it is, so that a run that died can go on."""
+"""The checkpoint of a map of requests: a record, on disk, of what is sent, with which a run that died is continued."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Journal:
-    """What is noted of the batches of a map: nothing, where it has no checkpoint.
+    """The record of a map's batches; without a checkpoint, nothing is recorded.
 
     Attributes:
         unanswered: The batch that was announced last and has no outcome, once `outcomes` are read.
@@ -84,7 +84,7 @@ class Journal:
 
 
 class Checkpoint(Journal):
-    """A file of JSON lines that is only appended to. One process at a time has it; closing gives it back.
+    """A file of JSON lines that is only appended to. It is locked for one process until it is closed.
 
     The first line says which job it is of. Each batch is announced with its range and digest, and that is on disk
     before it is sent; the line that follows says what came of it. So an announcement at the end that nothing follows is
@@ -94,10 +94,10 @@ class Checkpoint(Journal):
     of earlier releases must be read all the same.
 
     Args:
-        path: Path of the file; it is created where there is none.
+        path: Path of the file; it is created if it doesn't exist.
 
     Raises:
-        ApiValueError: Another process has it, or it is no checkpoint.
+        ApiValueError: Another process uses it, or it isn't a checkpoint.
         ApiFileError: It can't be opened.
     """
 
@@ -122,13 +122,13 @@ class Checkpoint(Journal):
         try:
             _lock(self._file)
         except OSError as error:
-            raise _bad(f"{self._path} is in use: another run has it") from error
+            raise _bad(f"{self._path} is in use by another run") from error
 
     def _drop_torn_line(self) -> None:
         """Forget a last line that was being written when the process died."""
         start = self._file.read(len(_START))
         if start != _START[: len(start)]:
-            raise _bad(f"{self._path} is no checkpoint of map_requests")
+            raise _bad(f"{self._path} isn't a checkpoint of map_requests")
         size = end = self._file.seek(0, os.SEEK_END)
         while end > 0:
             block = min(end, 1 << 16)
@@ -197,7 +197,7 @@ class Checkpoint(Journal):
         return record
 
     def _spoilt(self, number: int) -> ApiValueError:
-        return _bad(f"{self._path} is spoilt in line {number}: another program has written to it")
+        return _bad(f"{self._path} is damaged in line {number}: another program has written to it")
 
 
 def _bad(problem: str) -> ApiValueError:
@@ -205,7 +205,7 @@ def _bad(problem: str) -> ApiValueError:
 
 
 def _sync_folder(folder: str) -> None:
-    """Let the name of a new file outlast a loss of power."""
+    """Make the name of a new file survive a loss of power."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

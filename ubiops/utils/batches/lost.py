@@ -66,9 +66,9 @@ class LostBatches:
         return found
 
     def doubt(self, chunk: Chunk, why: str) -> RequestsInDoubt:
-        """The error for a batch of which nobody knows."""
+        """The error for a batch in doubt."""
         return RequestsInDoubt(
-            f"Nobody knows whether the server has the requests of {chunk}: the answer to their batch was lost, and "
+            f"It is unknown whether the server has the requests for {chunk}: the answer to their batch was lost, and "
             f"{why}. Look at the requests to {self._target} since {self.since}",
             chunk.indexes,
         )
@@ -91,7 +91,7 @@ class LostBatches:
                 raise self.doubt(chunk, "the data of requests made since then isn't kept")
             return []
         if any(len(by_data[key]) > count for key, count in wanted.items()):
-            raise self.doubt(chunk, "others have made requests with the same data since then")
+            raise self.doubt(chunk, "other requests with the same data were made since then")
         return [by_data[key].popleft() for key in keys]
 
 

@@ -1,4 +1,4 @@
-"""Any number of inputs through a deployment or a pipeline: sent in batches, collected in pages, given in order."""
+"""Any number of inputs through a deployment or a pipeline: sent in batches, collected in pages, returned in order."""
 
 from __future__ import annotations
 
@@ -43,41 +43,41 @@ def map_requests(
     request_timeout: int | None = None,
     quiet: bool = False,
 ) -> Generator[MappedRequest, None, None]:
-    """Make one request for each input, however many there are, and return what became of each, in their order.
+    """Make one request for each input, however many there are, and yield the results in the order of the inputs.
 
-    The inputs are read as they are needed and sent in batches; the results are collected in pages. Neither all inputs
-    nor all results are ever in memory: reading and sending wait for the results to be taken. All inputs go to one
+    The inputs are read as they are needed and sent in batches; the results are collected in pages. The inputs and
+    results are never all in memory: reading and sending wait for the results to be taken. All inputs go to the same
     version. Nothing is sent until the first result is asked for.
 
-    An input that makes the server deny its batch is found by halving the batch; the others are sent. A full queue is
-    waited for, with fewer requests outstanding. A batch whose answer was lost is looked for among the server's requests
-    and sent again only if it isn't there after 10 seconds. Where that can't be told, its inputs are in doubt.
+    If the server refuses a batch, the input at fault is found by halving it, and the others are sent. When the queue is
+    full, it waits, with fewer requests outstanding. A batch whose answer was lost is looked up among the server's
+    requests and sent again only if it isn't found within 10 seconds. If that can't be decided, its inputs are in doubt.
 
-    Leaving the loop, Ctrl-C or an error cancel what is outstanding, in at most 10 seconds; requests to pipelines, which
-    can't be cancelled, are deleted instead. A warning in the log names those that go on. With a `checkpoint`,
-    nothing is cancelled: the next run collects it.
+    Leaving the loop, Ctrl-C or an error cancels the outstanding requests, in at most 10 seconds; requests to pipelines,
+    which can't be cancelled, are deleted instead. A warning in the log names those that couldn't be. With a
+    `checkpoint`, nothing is cancelled: the next run collects the results.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
         deployment_name: Name of the deployment that the requests go to.
         pipeline_name: Name of the pipeline, instead of a deployment.
-        version: Name of the version; by default the one that is the default at the start.
-        inputs: The inputs, one for each request: dictionaries of input fields to values where the input is structured,
-            strings where it is plain. A generator is read lazily.
-        chunk_size: Inputs of a batch: 1 to 250 for a deployment, the default, 1 to 100 for a pipeline. Fewer where the
-            inputs come slowly.
-        max_in_flight: Most requests that are outstanding; by default four batches. In order, at most as many again are
-            finished and wait for one before them.
+        version: Name of the version; by default the default version at the start.
+        inputs: The inputs, one for each request: dictionaries of input fields to values for structured input, strings
+            for plain input. A generator is read lazily.
+        chunk_size: Inputs per batch, by default the most that are possible: 1 to 250 for a deployment, 1 to 100 for a
+            pipeline. A batch has fewer if the inputs come slowly.
+        max_in_flight: Highest number of outstanding requests; by default four batches. In order, at most as many again
+            are finished and wait for an earlier one.
         timeout: Seconds for the whole map, from the first result that is asked for; None for no limit.
-        on_error: With ``raise``, the first failure ends the map, after the results before it. With ``return``, it is
-            returned in its place, as an item with an `error`, and the map goes on.
-        as_completed: Whether to return the results as they come; their `index` tells which input is whose.
-        checkpoint: File that notes what was sent. The same call with the same inputs and this file goes on where an
-            earlier run ended, however it ended: it returns all results, from the first on, and sends no input that was
-            sent before. The file holds ids and digests, no inputs and no results, so those must still be at the
-            server (`request_retention_time` of the version).
-        skip: Number of inputs to leave out at the front, such as those whose results an earlier run has written down.
+        on_error: With ``raise``, the first failure ends the map, after the results before it. With ``return``, each
+            failure is an item with an `error`, and the map goes on.
+        as_completed: Whether to return the results as they come; their `index` tells which input they belong to.
+        checkpoint: File that records what was sent. The same call with the same inputs and this file continues where an
+            earlier run ended, however it ended: it returns all results, from the first on, and sends no input again.
+            The file contains ids and digests, no inputs and no results, so the results must still be at the server
+            (`request_retention_time` of the version).
+        skip: Number of inputs to skip at the front, such as those whose results an earlier run has saved.
         request_timeout: Seconds that each request may run, 10 to 172800 (48 hours), counted from its start; by default
             14400 (4 hours).
         quiet: Whether to show no progress.
@@ -86,13 +86,14 @@ def map_requests(
         MappedRequest: One for each input from `skip` on.
 
     Raises:
-        ApiValueError, ApiTypeError: An argument is wrong, the version doesn't keep results, or the checkpoint is of
-            another job or other inputs or in use; nothing was sent.
-        InvalidInput: An input has no form in JSON, before its batch is sent, or the server denied it; `index` tells
+        ApiValueError, ApiTypeError: An argument is wrong, the version doesn't keep results, or the checkpoint is in use
+            or belongs to another job or other inputs; nothing was sent.
+        InvalidInput: An input can't be converted to JSON (before its batch is sent), or the server refused it; `index`
+            tells which.
+        RequestFailed: A request failed, was cancelled elsewhere, or was deleted before its result was collected;
+            `index` tells which.
+        RequestsInDoubt: The answer to a batch was lost, and its requests can't be told from others; `indexes` tells
             which.
-        RequestFailed: A request failed, was cancelled by somebody else, or is gone before its result was
-            collected; `index` tells which.
-        RequestsInDoubt: A batch whose answer was lost, and can't be told from others; `indexes` tells which.
         WaitTimeout: The `timeout` is over.
         ApiFileError: The checkpoint can't be opened or written.
         ApiException: The API refused or failed a call, or couldn't be reached for 5 minutes.
@@ -102,7 +103,7 @@ def map_requests(
     ``deployments_get`` for the default version, and ``deployment_versions_get`` whether results are kept.
     """
     if (deployment_name is None) == (pipeline_name is None):
-        raise ApiValueError("`map_requests` takes either `deployment_name` or `pipeline_name`: give one of them")
+        raise ApiValueError("`map_requests` takes either `deployment_name` or `pipeline_name`: pass one of them")
     kind, name = ("deployment", deployment_name) if pipeline_name is None else ("pipeline", pipeline_name)
     limit = LIMITS[kind]
     _check_inputs(inputs)
@@ -158,7 +159,7 @@ def _check_inputs(inputs: Any) -> None:
         )
     elif hasattr(inputs, "columns") and hasattr(inputs, "to_dict"):
         # Iterating over a table yields the names of its columns.
-        problem = "expected an iterable of inputs, got a table: give its .to_dict('records')"
+        problem = "expected an iterable of inputs, got a table: pass its .to_dict('records')"
     elif not isinstance(inputs, Iterable):
         problem = f"expected an iterable of inputs, got {inputs!r}"
     if problem is not None:

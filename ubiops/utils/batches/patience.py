@@ -1,4 +1,4 @@
-"""The time that a map has, and how long it bears with a server in trouble."""
+"""The time limit of a map, and how long it tolerates a failing server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Every call of a map is made in its time.
+    """Keeps every call of a map within its time limit.
 
     Args:
         timeout: Seconds for the whole map; None for no limit.
 
     Attributes:
-        state: Says how far the map is, for the error that its time is over.
+        state: Says how far the map is, for the error after the timeout.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -55,7 +55,7 @@ class Patience:
             raise self._timed_out()
 
     def restart(self) -> None:
-        """Begin again with the shortest pause: something has moved."""
+        """Start again with the shortest pause: something has moved."""
         self._pauses.restart()
 
     def end_in(self, seconds: float) -> None:
@@ -84,4 +84,4 @@ class Patience:
                 return answer
 
     def _timed_out(self) -> WaitTimeout:
-        return WaitTimeout(f"The timeout of {self._timeout} s was over when {self.state()}")
+        return WaitTimeout(f"The timeout of {self._timeout} s was reached when {self.state()}")

@@ -97,7 +97,7 @@ class RequestMap:
         target = Target(self._api, settings.project, settings.kind, settings.name, version, self._patience)
         place = {"project": settings.project, settings.kind: settings.name, "version": target.version}
         if job is not None and place != {name: job[name] for name in job if name in _PLACE}:
-            raise invalid("checkpoint", "map_requests", f"it is of another job: {job}")
+            raise invalid("checkpoint", "map_requests", f"it belongs to another job: {job}")
         details = target.details()
         mode = getattr(details, "request_retention_mode", "full")
         if mode != "full":
@@ -123,7 +123,7 @@ class RequestMap:
 
     def _state(self) -> str:
         finished, outstanding = self._results.finished, len(self._collector.outstanding)
-        return f"{finished} requests to {self._target} had finished and {outstanding} were outstanding"
+        return f"{finished} requests to {self._target} were finished and {outstanding} were outstanding"
 
     def _fill(self, earlier: Iterator[object]) -> None:
         """Take over from earlier runs, then send, while there is room."""

@@ -18,14 +18,14 @@ __all__ = ["MappedRequest", "Results"]
 
 @dataclass(frozen=True)
 class MappedRequest:
-    """What became of one input of `map_requests`.
+    """The result of one input of `map_requests`.
 
     Attributes:
         index (int): Index of the input, from 0.
         input (dict | str): The input.
         request (DeploymentRequestBatchDetail | PipelineRequestDetail | None): The finished request, with its id, times
-            and result; None where none was made, or where it is gone.
-        error (OpenApiException | None): What went wrong, where something did: `RequestFailed`, `InvalidInput` or
+            and result; None if none was made, or if it is gone.
+        error (OpenApiException | None): What went wrong, if anything did: `RequestFailed`, `InvalidInput` or
             `RequestsInDoubt`.
     """
 
@@ -36,7 +36,7 @@ class MappedRequest:
 
     @property
     def result(self) -> Any:
-        """What the deployment or pipeline returned; None where something went wrong."""
+        """What the deployment or pipeline returned; None if something went wrong."""
         return None if self.request is None else self.request.result
 
 
@@ -44,15 +44,15 @@ class Results:
     """Results are kept until it is their turn.
 
     Args:
-        ordered: Whether they are given in the order of the inputs.
-        tolerant: Whether what failed is given in its place; else the first failure ends the map.
-        skip: Number of inputs whose results nobody wants, at the front.
+        ordered: Whether they are returned in the order of the inputs.
+        tolerant: Whether failures are returned in their place; if not, the first failure ends the map.
+        skip: Number of inputs at the front whose results aren't wanted.
 
     Attributes:
         bar: Shows how many there are.
         finished: How many requests are over.
-        open: How many inputs are read whose results haven't been taken.
-        failure: What ends the map once all that was sent before has been given.
+        open: How many inputs were read whose results haven't been taken.
+        failure: What ends the map once all earlier results have been returned.
     """
 
     def __init__(self, *, ordered: bool, tolerant: bool, skip: int, bar: Progress) -> None:
@@ -88,7 +88,7 @@ class Results:
             self.failure = error
 
     def ready(self) -> Iterator[MappedRequest]:
-        """What can be given now.
+        """The results that can be returned now.
 
         Raises:
             OpenApiException: It is the turn of a request that failed.

@@ -93,7 +93,7 @@ class Sender:
             return self._take_denial(chunk, error)
         self._outage.end()
         if len(created) != len(chunk):
-            raise self._lost.doubt(chunk, f"the server made {len(created)} requests of its {len(chunk)} inputs")
+            raise self._lost.doubt(chunk, f"the server made {len(created)} requests for its {len(chunk)} inputs")
         self._accept(chunk, [request.id for request in created], created_at(created[0]))
         return True
 
@@ -155,7 +155,7 @@ class Sender:
     def take_over_failed(self, chunk: Chunk, outcome: Outcome) -> None:
         """Refuse the inputs of a chunk of an earlier run that has no requests."""
         if outcome.denied is None:
-            self._refuse_doubtful(chunk, self._lost.doubt(chunk, "it wasn't found by an earlier run"))
+            self._refuse_doubtful(chunk, self._lost.doubt(chunk, "an earlier run didn't find it"))
         else:
             status, reason, body = (outcome.denied[name] for name in ("status", "reason", "body"))
             self._refuse_denied(chunk.inputs[0], ApiException.class_for(status)(status, reason, body=body))
@@ -230,7 +230,7 @@ class Sender:
 
     def _refuse_denied(self, one: Input, error: ApiException) -> None:
         answer = " ".join(str(error).split())
-        problem = invalid(f"inputs[{one.index}]", "map_requests", f"the server denied it: {answer}")
+        problem = invalid(f"inputs[{one.index}]", "map_requests", f"the server refused it: {answer}")
         denied = InvalidInput(str(problem), one.index)
         denied.__cause__ = error
         self._results.refuse(one.index, one.data, denied)

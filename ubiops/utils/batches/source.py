@@ -117,15 +117,15 @@ class Source:
         while not inputs or inputs[-1].index < sent.stop - 1:
             one = self._next()
             if self.exhausted:
-                raise _no_checkpoint(f"it knows {sent.stop} inputs, and there are fewer")
+                raise _no_checkpoint(f"it has {sent.stop} inputs, this call has fewer")
             if one is not None and one.index >= sent.start:
                 inputs.append(one)
             elif one is not None and one.index >= self._skip:
-                raise _no_checkpoint(f"it is of a job that left inputs out: give skip={sent.start}")
+                raise _no_checkpoint(f"it belongs to a job that skipped inputs: pass skip={sent.start}")
         chunk = Chunk(inputs)
         counts = {len(chunk), len(chunk if sent.ids is None else sent.ids)}
         if chunk.indexes.stop != sent.stop or chunk.digest != sent.digest or len(counts) > 1:
-            raise _no_checkpoint(f"{chunk} aren't those that it was made with")
+            raise _no_checkpoint(f"{chunk} differ from those that it was made with")
         return chunk
 
     def _next(self) -> Input | None:

@@ -1,4 +1,4 @@
-"""Where batches of requests go: a version of a deployment or of a pipeline, behind one face."""
+"""Where batches of requests go: a version of a deployment or of a pipeline, behind one interface."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMITS = {"deployment": 250, "pipeline": 100}
 
 
 class Target:
-    """The calls that make, read and give up requests to one version, each in the time of the map.
+    """The calls that make, read and cancel requests to one version, each within the time limit of the map.
 
     Args:
         api: The client's operations.
@@ -80,7 +80,7 @@ class Target:
         if found is None:
             raise unexpected_answer(f"{kind}s_get", f"a {kind}", found)
         if not found.default_version:
-            raise ApiValueError(f"The {kind} {name!r} has no default version: give the `version` to use")
+            raise ApiValueError(f"The {kind} {name!r} has no default version: pass the `version` to use")
         return str(found.default_version)
 
     def details(self) -> Any:
@@ -110,7 +110,7 @@ class Target:
         return created
 
     def collect(self, ids: Sequence[str]) -> list[Any]:
-        """Those of some requests that are there, in no order: the server denies all where one isn't."""
+        """Those of some requests that exist, in any order: if one is missing, the server refuses the whole call."""
         try:
             found: list[Any] = self._patience.ask(self._collect, data=ids)
         except NotFoundError:

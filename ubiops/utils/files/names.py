@@ -1,4 +1,4 @@
-"""Which name a local file gets in a bucket, and which path a file of a bucket gets on disk."""
+"""The name of a local file in a bucket, and the path of a bucket's file on disk."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def to_upload(file_paths: Any, prefix: str | None) -> list[Transfer]:
     """The files to upload, in the order of the paths; those of a folder sorted by their names.
 
     Raises:
-        ApiFileError: Something isn't there, can't be read or is no file, a folder holds no files, or two files would
-            get the same name.
+        ApiFileError: Something doesn't exist, can't be read or isn't a file, a folder contains no files, or two files
+            would get the same name.
     """
     found = [
         Transfer(path, prefixed(prefix, name), size)
@@ -45,14 +45,14 @@ def to_upload(file_paths: Any, prefix: str | None) -> list[Transfer]:
         for path, name, size in _files_at(given)
     ]
     if not found:
-        raise ApiFileError("must hold one path or more")
+        raise ApiFileError("must contain one path or more")
     taken: dict[str, str] = {}
     for transfer in found:
         _check_unicode(transfer)
         if transfer.target in taken:
             raise ApiFileError(
                 f"{taken[transfer.target]!r} and {transfer.source!r} would both be named {transfer.target!r} in the "
-                "bucket: upload them apart, each with a `file_prefix`"
+                "bucket: upload them separately, each with a `file_prefix`"
             )
         taken[transfer.target] = transfer.source
     return found
@@ -82,7 +82,7 @@ def _files_at(path: str) -> list[_Found]:
         return [_file(path, os.path.basename(path))]
     found = sorted(_walk(path, "", ()), key=lambda file: file[1])
     if not found:
-        raise ApiFileError(f"the folder {path!r} holds no files")
+        raise ApiFileError(f"the folder {path!r} contains no files")
     return found
 
 
@@ -107,17 +107,17 @@ def _file(path: str, name: str) -> _Found:
         size = Upload(path).length
     except ApiFileError as error:
         if os.path.islink(path) and not os.path.exists(path):
-            text = f"the link {path!r} leads to {os.readlink(path)!r}, which isn't there"
+            text = f"the link {path!r} leads to {os.readlink(path)!r}, which doesn't exist"
             raise ApiFileError.of(text, error) from error
         raise
     if size is None:
-        raise ApiFileError(f"must be files and folders, {path!r} is neither")
+        raise ApiFileError(f"must be files and folders, but {path!r} is neither")
     return path, name, size
 
 
 def _check_unicode(transfer: Transfer) -> None:
     if not _is_unicode(transfer.target):
-        raise ApiFileError(f"{transfer.source!r} has a name that is no UTF-8: rename it")
+        raise ApiFileError(f"the name {transfer.source!r} isn't valid UTF-8: rename it")
 
 
 def _is_unicode(name: str) -> bool:
@@ -152,7 +152,7 @@ def to_download(listed: Iterable[FileItem], folder: str) -> list[Transfer]:
     for transfer in transfers:
         problem = _problem_of(transfer.source) or places.problem_of(transfer)
         if problem is not None:
-            refused[transfer] = ApiValueError(f"it {problem}: download it alone, to a path of your own")
+            refused[transfer] = ApiValueError(f"it {problem}: download it alone, to a path of your choice")
     if refused:
         raise incomplete("download", transfers, {}, refused)
     return transfers
@@ -161,10 +161,10 @@ def to_download(listed: Iterable[FileItem], folder: str) -> list[Transfer]:
 def _problem_of(name: str) -> str | None:
     """Why a name can't be a path below any folder; the same on all systems, but for what Windows alone can't take."""
     if not _is_unicode(name):
-        return "is no valid Unicode"
+        return "isn't valid Unicode"
     parts = name.split("/")
     if "\0" in name or "\\" in name:
-        return "holds a backslash or NUL"
+        return "contains a backslash or NUL"
     if re.match(r"[A-Za-z]:", name):
         return "begins with the letter of a drive"
     if {"", ".", ".."} & {*parts}:
@@ -210,7 +210,7 @@ class _Places:
             return f"leads out of {self._root!r} through a link, to {real!r}"
         while not os.path.lexists(real):
             real = os.path.dirname(real)
-        return None if os.path.isdir(real) else f"lies below {real!r}, which is a file on disk"
+        return None if os.path.isdir(real) else f"is below {real!r}, which is a file on disk"
 
 
 def _folders_of(name: str) -> Iterator[str]:

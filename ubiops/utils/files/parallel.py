@@ -1,4 +1,4 @@
-"""Many files on their way at once, and what becomes of the rest when one fails or the program is interrupted."""
+"""Many files transferred at once, also when one fails or the program is interrupted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def transfer_all(
 
     Args:
         transfers: What to transfer; the sources differ.
-        work: Does one, and gives its result.
+        work: Transfers one file, and returns its result.
         parallel: Number of threads.
         verb: What is done: ``upload`` or ``download``.
         shown: Whether to show a progress bar.
@@ -154,7 +154,7 @@ def incomplete(
         more = ["and others"] if len(failed) > _SHOWN else []
         parts.append(f"{len(failed)} failed: " + "; ".join([*shown, *more]))
     if remaining:
-        parts.append(f"{len(remaining)} were not begun or given up")
+        parts.append(f"{len(remaining)} were not started or abandoned")
     return IncompleteTransfer(
         ". ".join(parts),
         {transfer.source: result for transfer, result in completed.items()},

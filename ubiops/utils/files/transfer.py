@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Timeout = float | tuple[float, float] | None
 
 Report = Callable[[int], None]
-"""Is told of each block how many bytes it holds, and a negative number when a transfer begins anew.
+"""Called with the number of bytes of each block, and with a negative number when a transfer starts over.
 
 What it raises ends the transfer.
 """
@@ -53,15 +53,15 @@ def upload(
 ) -> None:
     """Send a file to a bucket.
 
-    The transport begins anew where the connection breaks off, each time with a fresh URL: what is sent to a signed
-    URL can't be resumed. Where the service takes a large file in parts, it is sent so: what breaks off is one part.
+    If the connection breaks off, the transport starts over with a fresh URL: an upload to a signed URL can't be
+    resumed. A large file is sent in parts if the service takes them, so that only a part is repeated.
 
     Args:
         api: The client.
         project_name: Name of the project.
         file: What it becomes in the bucket.
         content: What to send.
-        report: Told how it goes on.
+        report: Called with the progress.
         timeout: Seconds in all, or a pair (connect, wait for data); None for no limit but that something must move
             within `_STALLED` seconds.
 
@@ -93,7 +93,7 @@ def upload(
 def _start_multipart(
     api: CoreApi, project_name: str, file: UbiOpsFile, deadline: Deadline, timeout: Timeout
 ) -> str | None:
-    """The id of an upload in parts; None where the service or the bucket takes none."""
+    """The id of an upload in parts; None if the service or the bucket doesn't take them."""
     try:
         started = api.files_start_multipart_upload(
             project_name, file.bucket, file.file, _request_timeout=_time_of_call(deadline, timeout)
@@ -138,7 +138,7 @@ def _upload_parts(
         response = _send(api, "PUT", ask(), ask, headers, deadline, _Reported(part, report))
         etag = response.headers.get("ETag")
         if etag is None:
-            raise ApiException(response.status, f"The storage gave no ETag for part {number} of {file}")
+            raise ApiException(response.status, f"The storage returned no ETag for part {number} of {file}")
         parts.append({"PartNumber": str(number), "ETag": etag})
     api.files_complete_multipart_upload(
         project_name,
@@ -171,16 +171,16 @@ class _Reported(Stream):
 class Download:
     """A file on its way from a bucket to disk.
 
-    Where it breaks off it goes on from there, with ``Range`` and ``If-Range``. Only a strong ``ETag`` shows that the
-    file is still the same; without one, or with another, it begins anew.
+    After a break it resumes, with ``Range`` and ``If-Range``. Only a strong ``ETag`` shows that the file is still the
+    same; without one, or with another, it starts over.
 
     Args:
         api: The client.
         project_name: Name of the project.
         file: The file.
         content: Where to write it.
-        report: Told how it goes on.
-        expect: Told the size in bytes, as soon as the storage says it.
+        report: Called with the progress.
+        expect: Called with the size in bytes, once the storage has sent it.
         timeout: As for `upload`.
     """
 
@@ -260,7 +260,7 @@ class Download:
             self._begin(None)
             return self._open()
         response.close()
-        raise ApiException(response.status, f"{response.reason}: no answer to a request for a file")
+        raise ApiException(response.status, f"{response.reason}: unexpected answer to a request for a file")
 
     def _ask(self) -> str:
         answer = self._api.files_download(
@@ -306,7 +306,7 @@ class Download:
                 self._received += len(block)
                 self._report(len(block))
         if self._size is not None and self._received != self._size:
-            raise ApiConnectionError(0, f"{self._received} bytes came of the {self._size} of {self._file}")
+            raise ApiConnectionError(0, f"received {self._received} of the {self._size} bytes of {self._file}")
 
 
 def _send(
@@ -344,5 +344,5 @@ def _disposition(name: str) -> str:
 def _url(operation: str, answer: FileUploadResponse) -> str:
     url = check_answer(operation, answer, "url", "provider").url
     if not isinstance(url, str):
-        raise ApiException(reason=f"The API gave no URL of the file, but {url!r}")
+        raise ApiException(reason=f"The API returned {url!r} instead of the file's URL")
     return url

@@ -12,20 +12,20 @@ SCHEME = "ubiops-file://"
 
 
 class UbiOpsFile(str):
-    """A file in a bucket. It is its URI, ``ubiops-file://bucket/name``, and goes wherever a string of that goes.
+    """A file in a bucket. It is a `str`: its URI, ``ubiops-file://bucket/name``.
 
-    It can't be changed, and it equals and sorts as the URI does::
+    It is immutable, and compares and sorts as the URI does::
 
         file = UbiOpsFile("default", "2022/cars.csv")
         api.deployment_requests_create("lab", "count-cars", {"cars": file})
 
     Args:
         bucket: Name of the bucket.
-        file: Name of the file in the bucket, slashes included. It is written as it is, nothing is encoded.
+        file: Name of the file in the bucket, slashes included. It is used literally, nothing is encoded.
 
     Raises:
-        ApiTypeError: The bucket's or the file's name is no string.
-        ApiValueError: The bucket's or the file's name is empty, or the bucket's holds a slash.
+        ApiTypeError: The bucket's or the file's name isn't a string.
+        ApiValueError: The bucket's or the file's name is empty, or the bucket's contains a slash.
     """
 
     __slots__ = ()
@@ -66,22 +66,22 @@ class UbiOpsFile(str):
         """The file that a URI names.
 
         Raises:
-            ApiValueError: It is no ``ubiops-file://bucket/name``.
+            ApiValueError: It doesn't have the form ``ubiops-file://bucket/name``.
         """
         return parse(file_uri, "UbiOpsFile.from_uri")
 
     @staticmethod
     def validate_uri(file_uri: str) -> str:
-        """Check the form of a URI, and give it back; the server isn't asked whether there is such a file.
+        """Check the form of a URI, and return it; whether the file exists isn't checked.
 
         Raises:
-            ApiValueError: It is no ``ubiops-file://bucket/name``.
+            ApiValueError: It doesn't have the form ``ubiops-file://bucket/name``.
         """
         return str(parse(file_uri, "UbiOpsFile.validate_uri"))
 
     @staticmethod
     def remove_file_prefix(file_uri: str) -> str:
-        """A URI without its ``ubiops-file://``: ``bucket/name``; what doesn't begin so is given back as it is."""
+        """A URI without its ``ubiops-file://``: ``bucket/name``; any other string is returned unchanged."""
         return file_uri.removeprefix(SCHEME)
 
 
@@ -93,8 +93,8 @@ def parse(file_uri: Any, function: str) -> UbiOpsFile:
         function: What the caller called, for the error.
 
     Raises:
-        ApiTypeError: It is no string.
-        ApiValueError: It is no URI of a file.
+        ApiTypeError: It isn't a string.
+        ApiValueError: It isn't the URI of a file.
     """
     if not isinstance(file_uri, str):
         raise wrong_type("file_uri", function, "str", file_uri)

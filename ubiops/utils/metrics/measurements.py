@@ -22,7 +22,7 @@ class MetricPoint(NamedTuple):
 
     Attributes:
         date: Start of the interval, with its zone.
-        value: Sum, average or maximum over the interval, in the unit of the metric; None where there is none.
+        value: Sum, average or maximum over the interval, in the unit of the metric; None if there is no value.
     """
 
     date: datetime
@@ -46,25 +46,25 @@ def metrics(
 ) -> list[MetricPoint]:
     """Read a metric of a project, or of one version in it, as one value for each interval.
 
-    The first interval begins where the minute, hour, day or month of `start` does, in UTC. ``dates, values =
-    zip(*points)`` gives what a plot takes.
+    The first interval begins with the minute, hour, day or month of `start`, in UTC. ``dates, values = zip(*points)``
+    are the arguments of a plot.
 
     Args:
         client: The client to use.
         project_name: Name of the project.
-        metric: Of both kinds of versions: ``requests``, ``failed_requests``, ``input_volume`` (bytes). Of deployment
+        metric: Of both kinds of version: ``requests``, ``failed_requests``, ``input_volume`` (bytes). Of deployment
             versions also: ``output_volume`` (bytes), ``outputs`` (items), ``compute`` (average seconds),
             ``memory_peak``, ``instances``, ``credits``, ``active_time`` (seconds), ``express_queue_size``,
             ``batch_queue_size`` (averages), ``express_queue_time``, ``batch_queue_time`` (average seconds). Of pipeline
             versions also: ``request_duration`` (average seconds), ``object_requests``, ``object_failed_requests``.
         start: Start of the period: a datetime, a date, or text in ISO 8601. Without a zone it is in UTC.
-        end: End of the period, likewise; None for the present.
+        end: End of the period, likewise; None for now.
         interval: ``minute``, ``hour``, ``day`` or ``month``.
-        deployment_name: Name of the deployment whose version to look at; None for all of the project together.
-        pipeline_name: Name of the pipeline whose version to look at, instead.
+        deployment_name: Name of the deployment whose version to read; None for the whole project.
+        pipeline_name: Name of the pipeline whose version to read, instead.
         version: Name of the version; None for the default version.
-        object_type: ``deployment_version`` or ``pipeline_version``. None for that of the name that is given, or else
-            ``deployment_version``.
+        object_type: ``deployment_version`` or ``pipeline_version``. None for the type of the name that is given, or
+            else ``deployment_version``.
         user_id: Id of a user, to count only what that user caused; None for all.
 
     Returns:
@@ -72,7 +72,7 @@ def metrics(
 
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong, or there is no default version.
-        BadRequestError: There is no such metric of that type of object.
+        BadRequestError: This type of object has no such metric.
         NotFoundError: There is no such project, deployment, pipeline, version or user.
         ApiException: The API refused a call, or couldn't be reached.
 
@@ -90,7 +90,7 @@ def metrics(
         raise invalid("version", "metrics", "must come with `deployment_name` or `pipeline_name`")
     kind = "deployment_version" if pipeline_name is None else "pipeline_version"
     if object_type not in (None, kind) and (deployment_name is not None or pipeline_name is not None):
-        raise invalid("object_type", "metrics", f"must be {kind} for the name that is given, not {object_type!r}")
+        raise invalid("object_type", "metrics", f"must be {kind} with the name that is given, not {object_type!r}")
     api = core_api(client, "metrics")
     found = api.metrics_get(
         project_name,
@@ -114,7 +114,7 @@ def _version_id(
             deployment = api.deployments_get(project_name, deployment_name)
             version = check_answer("deployments_get", deployment, "default_version").default_version
         if version is None:
-            raise invalid("version", "metrics", f"the deployment {deployment_name} has no default version: name one")
+            raise invalid("version", "metrics", f"the deployment {deployment_name} has no default version: pass one")
         found = api.deployment_versions_get(project_name, deployment_name, version)
         return check_answer("deployment_versions_get", found, "id").id
     if pipeline_name is not None:
@@ -122,7 +122,7 @@ def _version_id(
             pipeline = api.pipelines_get(project_name, pipeline_name)
             version = check_answer("pipelines_get", pipeline, "default_version").default_version
         if version is None:
-            raise invalid("version", "metrics", f"the pipeline {pipeline_name} has no default version: name one")
+            raise invalid("version", "metrics", f"the pipeline {pipeline_name} has no default version: pass one")
         version_of_pipeline = api.pipeline_versions_get(project_name, pipeline_name, version)
         return check_answer("pipeline_versions_get", version_of_pipeline, "id").id
     return None

@@ -1,4 +1,4 @@
-"""Values of metrics of one's own, sent in the background."""
+"""Values of custom metrics, sent in the background."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _OLDEST = timedelta(minutes=2)
 
 
 class MetricClient(Thread):
-    """Sends values of the project's own metrics, in a thread that doesn't keep the program from ending.
+    """Sends values of a project's custom metrics, in a background thread that doesn't keep the program from ending.
 
-    `start` begins, `stop` ends; the end of the program stops it too. What the server can't take now is tried again with
-    the next values, until it is two minutes old. Values that the server took while it failed to answer count twice.
+    `start` begins, `stop` ends; the end of the program stops it too. Values that couldn't be sent are retried with the
+    next ones, until they are two minutes old. Values that the server took without answering count twice.
 
     Args:
         project_name (str): Name of the project.
-        api_client (ApiClient | CoreApi | None): The client to use. None, inside a deployment, for one of
-            ``INT_API_URL`` and ``INT_API_TOKEN``, which the service sets there.
-        insert_frequency (float): Seconds between two times that values are sent, above 0.
+        api_client (ApiClient | CoreApi | None): The client to use. Inside a deployment it may be None: ``INT_API_URL``
+            and ``INT_API_TOKEN``, which the service sets there, are used.
+        insert_frequency (float): Seconds between two times of sending, above 0.
         debug (bool): Whether to print what is sent.
 
     Raises:
-        ApiValueError, ApiTypeError: An argument is wrong, or there is no client and not both of the variables.
+        ApiValueError, ApiTypeError: An argument is wrong, or there is neither a client nor both of the variables.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class MetricClient(Thread):
         self._pid = os.getpid()
 
     def start(self) -> None:
-        """Begin to send values, every `insert_frequency` seconds from a random moment on."""
+        """Start to send values, every `insert_frequency` seconds from a random moment on."""
         super().start()
         _running.add(self)
 
     def log_metric(self, metric_name: str, labels: Mapping[str, str], value: float) -> None:
-        """Take a value, to be sent with the next ones.
+        """Add a value, to be sent with the next ones.
 
         Args:
-            metric_name (str): Name of the metric, ``custom.`` and what the project calls it.
+            metric_name (str): Name of the metric, beginning with ``custom.``.
             labels (dict[str, str]): Labels of the value; an empty dict for none.
             value (float): The value, a finite number.
 
@@ -83,7 +83,7 @@ class MetricClient(Thread):
         self._logged.append(Metric(metric_name, labels, value))
 
     def get_timeseries(self, metric: Metric) -> TimeSeries:
-        """The values with the name and labels of this one that are about to be sent."""
+        """The unsent values with the name and labels of this one."""
         key = metric.name, frozenset(metric.labels.items())
         return self._series.setdefault(key, TimeSeries(metric.name, metric.labels))
 
@@ -100,9 +100,9 @@ class MetricClient(Thread):
                 Event().wait(min(0.5, left))
 
     def stop(self, timeout: float | None = None) -> None:
-        """Send what is left, and end. Calling it again does nothing.
+        """Send the remaining values, and end. Calling it again does nothing.
 
-        What can't be sent in time is lost; a warning in the log says how many values.
+        Values that can't be sent in time are lost; a warning in the log says how many.
 
         Args:
             timeout (float | None): Seconds to wait, at most 10; None for 10.
@@ -141,7 +141,7 @@ class MetricClient(Thread):
         try:
             self._api.time_series_data_aggregate(self.project_name, data, _request_timeout=seconds)
         except PASSING as error:
-            _logger.info("%d values of %s are to be sent again: %s", len(values), series.get_name(), error.reason)
+            _logger.info("%d values of %s will be sent again: %s", len(values), series.get_name(), error.reason)
             return False
         except ApiException as error:
             answer = " ".join(str(error).split())
@@ -176,8 +176,8 @@ def _internal_client() -> ApiClient:
     host, token = os.environ.get("INT_API_URL"), os.environ.get("INT_API_TOKEN")
     if not host or not token:
         raise ApiValueError(
-            "MetricClient takes an `api_client`, or the environment variables INT_API_URL and INT_API_TOKEN, which "
-            "code in a deployment has: give a client"
+            "MetricClient needs an `api_client`, or the environment variables INT_API_URL and INT_API_TOKEN, which "
+            "are set inside a deployment: pass a client"
         )
     key = token if " " in token else f"Token {token}"
     return ApiClient(Configuration(host=host, api_key={"Authorization": key}))

@@ -1,4 +1,4 @@
-"""Values of metrics of one's own, on their way to the server."""
+"""Values of custom metrics, on their way to the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Metric:
     """A value of a metric, now.
 
     Args:
-        metric_name (str): Name of the metric, ``custom.`` and what the project calls it.
+        metric_name (str): Name of the metric, beginning with ``custom.``.
         labels (dict[str, str]): Labels of the value; an empty dict for none.
         value (float): The value, a finite number.
 
@@ -29,7 +29,7 @@ class Metric:
         timestamp (datetime): When it was made, in UTC.
 
     Raises:
-        ApiTypeError, ApiValueError: One of them is of another type, or no finite number.
+        ApiTypeError, ApiValueError: One of them has another type, or isn't a finite number.
     """
 
     def __init__(self, metric_name: str, labels: Mapping[str, str], value: float) -> None:
@@ -39,7 +39,7 @@ class Metric:
             isinstance(part, str) for pair in labels.items() for part in pair
         ):
             raise wrong_type("labels", "log_metric", "dict[str, str]", labels)
-        # To a type checker no float is a Real.
+        # A type checker takes no float for a Real.
         given: Any = value
         if isinstance(given, bool) or not isinstance(given, Real):
             raise wrong_type("value", "log_metric", "a number", value)

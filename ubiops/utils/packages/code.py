@@ -1,4 +1,4 @@
-"""What the code of a deployment package says of itself, without being run."""
+"""The code of a deployment package, read without being run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PackageCode:
         main_file: Name of the main file, which is one of them.
 
     Attributes:
-        problems (list[str]): Why it can't be loaded; none where nothing speaks against it.
+        problems (list[str]): Why it can't be loaded; empty if it can.
     """
 
     def __init__(self, folder: PackageFolder, main_file: str) -> None:
@@ -52,9 +52,9 @@ class PackageCode:
         except SyntaxError as error:
             self.problems.append(f"{file}:{error.lineno or 1}: {error.msg}")
         except (ValueError, RecursionError, MemoryError) as error:
-            self.problems.append(f"{file}: it can't be compiled: {error or 'it is nested too deeply'}")
+            self.problems.append(f"{file}: can't be compiled: {error or 'it is nested too deeply'}")
         except OSError as error:
-            self.problems.append(f"{file}: it can't be read: {error.strerror}")
+            self.problems.append(f"{file}: can't be read: {error.strerror}")
         else:
             return tree
         return None

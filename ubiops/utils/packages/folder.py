@@ -25,23 +25,23 @@ _NEVER = (".git", "__pycache__")
 
 
 class PackageFolder:
-    """The files of a folder that belong to the package, and what stands in the way of zipping them.
+    """The files of a folder that belong to the package, and why they can't be zipped.
 
     Args:
         root: The folder.
-        ignore_filename: Name of the ignore files; an empty one for none.
-        output: Path of the zip that is about to be written, which is no part of itself.
+        ignore_filename: Name of the ignore files; an empty string for none.
+        output: Path of the zip that is about to be written, which isn't part of itself.
 
     Attributes:
         root (str): The same.
         files (list[str]): Paths below the folder, sorted, with ``/`` between their parts.
-        size (int): Bytes that they have together.
-        skipped (list[str]): What was left out though no rule ignores it, each with the reason.
-        problems (list[str]): Why the folder can't be zipped; none where it can.
+        size (int): Their total size in bytes.
+        skipped (list[str]): What was left out although no rule ignores it, each with the reason.
+        problems (list[str]): Why the folder can't be zipped; empty if it can.
 
     Raises:
-        InvalidPackage: An ignore file can't be understood.
-        MissingExtra: There is an ignore file, and pathspec isn't installed.
+        InvalidPackage: An ignore file can't be parsed.
+        MissingExtra: The folder has an ignore file, and pathspec isn't installed.
     """
 
     def __init__(self, root: str, ignore_filename: str = IGNORE_FILENAME, output: str | None = None) -> None:
@@ -71,7 +71,7 @@ class PackageFolder:
             with os.scandir(self.path(folder)) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self.problems.append(f"{folder or self.root}: the folder can't be read: {error.strerror}")
+            self.problems.append(f"{folder or self.root}: can't read the folder: {error.strerror}")
             return []
 
     def _take(self, entry: os.DirEntry[str], name: str, real: str, way: tuple[str, ...]) -> None:
@@ -106,9 +106,9 @@ class PackageFolder:
             self.files.append(name)
             self.size += status.st_size
             if not os.access(entry.path, os.R_OK):
-                self.problems.append(f"{name}: the file can't be read: Permission denied")
+                self.problems.append(f"{name}: can't read the file: Permission denied")
         elif not is_folder:
-            self.skipped.append(f"{name}: no file, but a socket, a pipe or a device")
+            self.skipped.append(f"{name}: a socket, a pipe or a device, not a file")
 
     def _is_output(self, entry: os.DirEntry[str]) -> bool:
         output = self._output
@@ -184,14 +184,14 @@ def _problems_of_rules(path: str, lines: list[str]) -> Iterator[str]:
         try:
             GitIgnoreSpec.from_lines([line])
         except (ValueError, re.error) as error:
-            yield f"{path}:{number}: {line!r} is no rule of a .gitignore: {error}"
+            yield f"{path}:{number}: {line!r} isn't a rule of a .gitignore: {error}"
 
 
 def _problem_of(name: str) -> str | None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "the name is no text in UTF-8; rename it"
+        return "the name isn't valid UTF-8; rename it"
     return "the name would lead out of the package where it is unpacked; rename it" if leads_out(name) else None
 
 

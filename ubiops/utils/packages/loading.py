@@ -1,4 +1,4 @@
-"""A deployment package loaded as its build loads it: in a process of its own."""
+"""A deployment package loaded as its build loads it: in a separate process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LAST_LINES = 20
 
 
 def load_apart(package: PackageFolder, context: Mapping[str, Any], timeout: float | None) -> tuple[bool, bool]:
-    """Import a package and make its ``Deployment``, in a new process, on a copy of its files.
+    """Import a package and instantiate its ``Deployment``, in a new process, on a copy of its files.
 
     Args:
         package: The files.
@@ -87,7 +87,7 @@ def _copy(package: PackageFolder, root: Path) -> None:
 
 
 def _run(start: str, root: Path, variables: Mapping[str, str], output: Any, timeout: float | None) -> str:
-    """Run the loader until it ends; gives how that was."""
+    """Run the loader until it ends, and return why it gave no answer."""
     process = subprocess.Popen(
         [sys.executable, "-X", "utf8", "-c", _LOADER],
         stdin=subprocess.PIPE,

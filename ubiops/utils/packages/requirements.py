@@ -32,11 +32,10 @@ class RequirementsFile:
     Args:
         folder: The folder that paths in it are relative to.
         name: Path of the file below the folder.
-        exists: Tells whether there is a file or folder of a path below the folder; by default what is on disk.
+        exists: Whether a file or folder exists at a path below the folder; by default, whether it is on disk.
 
     Attributes:
-        requirements (list[str]): What it asks for: requirements, URLs and paths, without options (not ``-e``
-            either) and comments.
+        requirements (list[str]): Its requirements, URLs and paths, without options (``-e`` included) and comments.
         problems (list[str]): Lines that pip wouldn't understand, as ``file:line: what is wrong``.
 
     Raises:
@@ -60,7 +59,7 @@ class RequirementsFile:
         try:
             text = read_text(Path(self._folder, name))
         except (OSError, UnicodeDecodeError) as error:
-            self.problems.append(f"{name}: it can't be read: {getattr(error, 'strerror', None) or error}")
+            self.problems.append(f"{name}: can't be read: {getattr(error, 'strerror', None) or error}")
             return
         for number, line in requirement_lines(text):
             problem = self._check_option(line, name) if line.startswith("-") else self._check_requirement(line)
@@ -73,13 +72,13 @@ class RequirementsFile:
         found = re.match(r"(--[\w-]+|-\w)[\s=]*(.*)", line)
         option, value = found.groups() if found else (line, "")
         if option not in _OPTIONS:
-            return f"pip knows no option {option} in such a file"
+            return f"pip has no option {option} for such a file"
         if option in _EDITABLE and not _is_url(value):
             return self._check_path(value)
         if option in (*_REQUIREMENTS, *_CONSTRAINTS) and not _is_url(value):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), value))
             if not value or not self._exists(path):
-                return f"there is no file {value!r}"
+                return f"the file {value!r} doesn't exist"
             if path not in self._read:
                 self._check(path, constraints=option in _CONSTRAINTS)
         return None
@@ -95,13 +94,13 @@ class RequirementsFile:
                 return None
             if "/" in line or line.startswith(".") or line.endswith(_ARCHIVES):
                 return self._check_path(line)
-            return f"{line!r} is no requirement: {str(error).splitlines()[0]}"
+            return f"{line!r} isn't a valid requirement: {str(error).splitlines()[0]}"
         return None
 
     def _check_path(self, text: str) -> str | None:
         # Extras and a condition may stand behind it.
         path = re.sub(r"(\[[^]]*\])?(\s*;.*)?$", "", text)
-        return None if path and self._exists(posixpath.normpath(path)) else f"there is no file or folder {path!r}"
+        return None if path and self._exists(posixpath.normpath(path)) else f"the file or folder {path!r} doesn't exist"
 
 
 def _is_url(text: str) -> bool:

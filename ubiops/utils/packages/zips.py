@@ -38,7 +38,7 @@ def zipped(
 
     Args:
         folder: What to zip.
-        inner: Name of the one folder in the zip that holds everything; an empty one for none.
+        inner: Name of the top-level folder in the zip; an empty string for none.
         quiet: Whether to show no progress.
 
     Raises:
@@ -91,7 +91,7 @@ class _Output:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is buffered."""
 
     def take(self) -> list[bytes]:
         """What was written since the last time."""

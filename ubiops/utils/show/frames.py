@@ -24,22 +24,22 @@ def to_dataframe(items: Item | Iterable[Item], *, flatten: Iterable[str] = ("req
     """A pandas data frame with a row for each model; needs pandas.
 
     The columns are the fields, in the order of the API, then those that this client doesn't know. Dates become
-    ``datetime64`` in the zone that they came in, or in UTC where the zones of a column differ; what is None there
-    becomes ``NaT``. Other values are given as they are, nested models as dicts. Credentials (bucket credentials,
-    passwords, tokens, the values of secret environment variables, the signatures of URLs) show as ``***``; in dicts
-    they are known by the API's names for them.
+    ``datetime64`` in the zone that they came in, or in UTC where the zones of a column differ; None becomes ``NaT``.
+    Other values stay as they are, nested models become dicts. Credentials (bucket credentials, passwords, tokens, the
+    values of secret environment variables, the signatures of URLs) show as ``***``; in dicts they are recognised by the
+    API's names for them.
 
     Args:
         items: Models or dicts, such as the answer of a list method or `paginate`; or a single one.
-        flatten: Fields whose dicts are spread over columns: the ``y`` of a ``result`` stands in the column
-            ``result.y``. By default the data and results of requests; ``()`` for none.
+        flatten: Fields whose dicts are spread over columns: the ``y`` of a ``result`` becomes the column ``result.y``.
+            By default the data and results of requests; ``()`` for none.
 
     Returns:
-        The frame. It is empty, without columns, where there are no items.
+        The frame. Without items it is empty, without columns.
 
     Raises:
         MissingExtra: pandas isn't installed.
-        ApiTypeError: There is something else than models and dicts.
+        ApiTypeError: An item is neither a model nor a dict.
     """
     try:
         import pandas
@@ -72,7 +72,7 @@ def _each(items: Any) -> Iterator[Item]:
 
 
 def _flattened(name: str, values: Sequence[Any]) -> dict[str, list[Any]]:
-    """The columns that the dicts among some values make; what is no dict stays in a column of the plain name."""
+    """The columns for the dicts among some values; other values stay in a column of the plain name."""
     columns: dict[str, list[Any]] = {}
     for index, value in enumerate(values):
         for column, part in _leaves(name, value):
@@ -89,7 +89,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _series(values: list[Any], is_date: bool) -> Series[Any]:
-    """A column: of dates, where it holds nothing else."""
+    """A column: of dates, if it contains nothing else."""
     from pandas import Series
     from pandas.errors import OutOfBoundsDatetime
 

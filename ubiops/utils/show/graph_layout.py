@@ -43,9 +43,9 @@ def place(nodes: Sequence[str], edges: Iterable[Edge], first: str, last: str) ->
 
     Args:
         nodes: The nodes but for the two that follow.
-        edges: Pairs of source and target. One that closes a circle leads backward.
-        first: The node that stands alone in the first layer.
-        last: The node that stands alone in the last layer.
+        edges: Pairs of source and target. One that closes a cycle leads backward.
+        first: The only node of the first layer.
+        last: The only node of the last layer.
     """
     edges = [edge for edge in dict.fromkeys(edges) if edge[0] != edge[1]]
     bounds = [(first, last), *((first, node) for node in nodes), *((node, last) for node in nodes)]

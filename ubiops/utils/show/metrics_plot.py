@@ -33,7 +33,7 @@ _UNITS = {
 
 
 def new_axes(function: str, width: float, height: float) -> Axes:
-    """Axes in a figure of their own: a notebook shows it below the cell, a program with ``pyplot.show()``."""
+    """Axes in a new figure: a notebook shows it below the cell, a program with ``pyplot.show()``."""
     try:
         from matplotlib import pyplot
     except ImportError:
@@ -59,19 +59,19 @@ def plot_metrics(metrics: Series | Mapping[str, Series], *, ax: Axes | None = No
     """Draw one or several metrics over time; needs matplotlib.
 
     Args:
-        metrics: What `metrics` or `CoreApi.metrics_get` gave, or any pairs of a datetime and a value. A dict of them
-            by name draws several, or one with its name; those that bear the name of a metric of the API are shown with
-            its unit, seconds or bytes. A value that is None leaves a gap.
+        metrics: What `metrics` or `CoreApi.metrics_get` returned, or any pairs of a datetime and a value. A dict of
+            them by name draws several, or one with its name; those with the name of a metric of the API are shown with
+            its unit, seconds or bytes. A value of None leaves a gap.
         ax: The axes to draw on. By default new ones, in a figure of ``matplotlib.pyplot``, which needs no display.
             With the axes of a ``matplotlib.figure.Figure``, pyplot is not used.
 
     Returns:
-        The axes. Metrics of a second unit have axes of their own, with a scale on the right.
+        The axes. Metrics with a second unit get separate axes, with a scale on the right.
 
     Raises:
         MissingExtra: matplotlib isn't installed.
-        ApiTypeError: There is something else than metrics and pairs.
-        ApiValueError: There are metrics of more than two units, or times both with and without a zone.
+        ApiTypeError: An item is neither a metric nor a pair.
+        ApiValueError: The metrics have more than two units, or times both with and without a zone.
     """
     named = metrics if isinstance(metrics, Mapping) else {None: metrics}
     lines = [_read_line(name, series) for name, series in named.items()]
@@ -81,7 +81,7 @@ def plot_metrics(metrics: Series | Mapping[str, Series], *, ax: Axes | None = No
     units = list(dict.fromkeys(line.unit for line in lines))
     if len(units) > 2:
         names = ", ".join(unit or "counts" for unit in units)
-        problem = f"must be of two units at most, not of {names}: draw them apart"
+        problem = f"must have two units at most, not {names}: draw them separately"
         raise invalid("metrics", "plot_metrics", problem)
     ax = new_axes("plot_metrics", 8, 3.5) if ax is None else ax
     handles = []

@@ -66,7 +66,7 @@ def plot_pipeline(
     graph runs from left to right, or from top to bottom where it would be more than 14.5 inches wide.
 
     Args:
-        version: What `CoreApi.pipeline_versions_get` gave, or what is to be created.
+        version: What `CoreApi.pipeline_versions_get` returned, or the body that is to create a version.
         ax: The axes to draw on; the picture is scaled to fit. By default new ones, in a figure of
             ``matplotlib.pyplot``, which needs no display. With the axes of a ``matplotlib.figure.Figure``, pyplot is
             not used.
@@ -76,8 +76,8 @@ def plot_pipeline(
 
     Raises:
         MissingExtra: matplotlib isn't installed.
-        ApiTypeError: It is no pipeline version with objects and attachments.
-        ApiValueError: An attachment names an object that isn't there.
+        ApiTypeError: It isn't a pipeline version with objects and attachments.
+        ApiValueError: An attachment names an object that doesn't exist.
     """
     fields = _read_version(version)
     objects = [_read_object(item) for item in fields["objects"] or []]
@@ -124,7 +124,7 @@ def _read_edges(attachments: Iterable[Mapping[str, Any]], names: list[str]) -> I
             edge = (str(source.get("source_name")), str(attachment.get("destination_name")))
             for name in edge:
                 if name not in known:
-                    problem = f"its attachments name `{name}`, which is none of its objects{nearest_hint(name, known)}"
+                    problem = f"an attachment names `{name}`, which isn't one of the objects{nearest_hint(name, known)}"
                     raise invalid("version", "plot_pipeline", problem)
             yield edge
 

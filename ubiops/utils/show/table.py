@@ -27,15 +27,15 @@ class Table:
 
 
 def to_table(items: Iterable[Model | Mapping[str, Any]]) -> Table:
-    """A table for a notebook, with a row for each model and no credentials.
+    """Return a table for a notebook, with a row for each model and without credentials.
 
-    After ``%load_ext ubiops`` every list of models is shown so.
+    After ``%load_ext ubiops`` every list of models is shown like this.
 
     Args:
         items: Models or dicts; of more than 20, the first and the last 10 are shown.
 
     Raises:
-        ApiTypeError: There is something else than models and dicts.
+        ApiTypeError: An item is neither a model nor a dict.
     """
     shown = list(items)
     for index, item in enumerate(shown):

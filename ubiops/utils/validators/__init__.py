@@ -1,1 +1,1 @@
-"""The checks of `ubiops.utils.validate`, under the names that newer clients have them by."""
+"""The checks of `ubiops.utils.validate`, under their names in newer clients."""

@@ -1,4 +1,4 @@
-"""The check of a ``requirements.txt``, under the name that newer clients have it by."""
+"""The check of a ``requirements.txt``, under its name in newer clients."""
 
 from ubiops.utils.validate import validate_requirements_file
 
