@@ -50,8 +50,7 @@ class ApiClient(Doors):
         pool_threads: Number of threads for calls with ``async_req=True``.
 
     Raises:
-        ApiTypeError: The configuration is none.
-        ApiValueError: A setting for TLS can't be used.
+        ApiTypeError: The configuration isn't one. ApiValueError: A setting for TLS can't be used.
     """
 
     PRIMITIVE_TYPES = (float, bool, bytes, str, int)
@@ -101,7 +100,7 @@ class ApiClient(Doors):
         self.close()
 
     def close(self) -> None:
-        """Close the idle connections and let the threads end once their calls are done; waits for nothing."""
+        """Close the idle connections, and let the threads end once their calls are done; it doesn't wait for them."""
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.close()
@@ -125,7 +124,7 @@ class ApiClient(Doors):
         return kept
 
     def apply_async(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
-        """Call a function in the thread pool; in a new one where another thread has just closed it."""
+        """Call a function in the thread pool; in a new one if another thread has just closed it."""
         while True:
             pool = self.pool
             try:
@@ -150,7 +149,7 @@ class ApiClient(Doors):
         self.set_default_header("User-Agent", value)
 
     def set_default_header(self, header_name: str, header_value: str) -> None:
-        """Send a header with every request; it takes the place of one of the same name, whatever its case."""
+        """Send a header with every request; it replaces one of the same name, in any case."""
         for name in [name for name in self.default_headers if name.lower() == header_name.lower()]:
             del self.default_headers[name]
         self.default_headers[header_name] = header_value
@@ -173,13 +172,13 @@ class ApiClient(Doors):
 
         Args:
             request: The request.
-            returns: Type of the answer, None for none.
-            async_req: Whether to do so in the thread pool.
+            returns: Type of the answer, None if it has no body.
+            async_req: Whether to run in the thread pool.
             preload: Whether to read the answer (a file: to write it to disk); else the data is the urllib3 response,
                 unread.
             timeout: Seconds in all, or a pair of seconds to connect and to wait for data; None for the defaults.
-            data_only: Whether to return the data alone, or data, status and headers.
-            host: URL to send to instead of the configuration's; credentials go to the configuration's alone.
+            data_only: Whether to return only the data, not data, status and headers.
+            host: URL to send to instead of the configuration's; credentials are sent only to the configuration's.
             auth_settings: Names of the security schemes to use.
 
         Raises:
@@ -225,7 +224,7 @@ class ApiClient(Doors):
         return data if data_only else (data, response.status, response.headers)
 
     def headers_of(self, request: Request, other_url: str | None, auth_settings: Sequence[str] | None) -> MaskedHeaders:
-        """All headers of a request, without the credentials where it goes to another host."""
+        """All headers of a request, without the credentials if it goes to another host."""
         credentials: dict[str, Any] = {"Cookie": self.cookie} if self.cookie else {}
         if auth_settings:
             self.update_params_for_auth(credentials, [], auth_settings)
@@ -253,7 +252,7 @@ class ApiClient(Doors):
         return MaskedHeaders({name: header_value(name, value) for name, value in merged.values()})
 
     def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
-        """Mask the credentials of a request where the server repeats them in its answer."""
+        """Mask the credentials of a request if the server repeats them in its answer."""
         for name, value in headers.items():
             if name.lower() in _CREDENTIALS:
                 error.hide(value)

@@ -1,7 +1,7 @@
-"""The clock of deadlines and waits, in one place that tools which freeze or move time leave alone.
+"""The clock of deadlines and waits, which tools that freeze or move time leave alone.
 
-freezegun and time-machine replace ``time.time``, ``time.monotonic`` and ``datetime``; what waited by those would wait
-for ever. Dates that a program sees are not taken from here: they follow the frozen clock.
+freezegun and time-machine replace ``time.time``, ``time.monotonic`` and ``datetime``; waits measured by those would
+never end. Dates that a program sees don't use this clock: they follow the frozen one.
 """
 
 from __future__ import annotations

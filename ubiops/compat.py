@@ -1,7 +1,8 @@
-"""The older client's doors: `call_api` and what it goes through, as programs call, override and replace them.
+"""The low-level methods of the older client ("doors"), `call_api` and those that it calls: programs call, override and
+replace them.
 
-The client's own methods don't take this way, unless a program has put something of its own in one of the doors: then a
-call goes through it as it went in the older client, step by step and with the same arguments.
+The client's own methods don't use them, unless a program has replaced one of them: then a call goes through all of them
+as in the older client, step by step and with the same arguments.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Doors:
         raise NotImplementedError
 
     def hide_credentials(self, error: ApiException, headers: Mapping[str, str]) -> None:
-        """Mask the credentials of a request where the server repeats them in its answer."""
+        """Mask the credentials of a request if the server repeats them in its answer."""
         raise NotImplementedError
 
     def url_of(self, request: Request, host: str | None) -> str:
@@ -107,7 +108,7 @@ class Doors:
         chunk_size: int = 8192,
         progress_bar: bool = False,
     ) -> Any:
-        """Call any path of the API, for instance one that this client has no method for.
+        """Call any path of the API, for instance one without a method in this client.
 
         Args:
             resource_path: Path below the host, with the names of its parameters in braces.
@@ -123,19 +124,19 @@ class Doors:
                 is written into `Configuration.temp_folder_path`: the data is its path.
             auth_settings: Names of the security schemes to use: ``["api_key"]``.
             async_req: Whether to run in the thread pool and return its `AsyncResult`.
-            _return_http_data_only: Whether to return the data alone.
+            _return_http_data_only: Whether to return only the data.
             collection_formats: ``csv``, ``ssv``, ``tsv``, ``pipes`` or ``multi`` by name of a parameter with many
                 values.
             _preload_content: Whether to read the answer.
             _request_timeout: Seconds in all, or a pair to connect and to wait for data.
             _host: URL to send to instead of the configuration's, without its credentials.
-            stream: Accepted for programs of the newer client: files are always streamed.
+            stream: Accepted for programs of the newer client; files are always streamed.
             chunk_size: Accepted likewise.
             progress_bar: Accepted likewise.
 
         Returns:
-            The data, or data, status and headers; the data is the urllib3 response, unread, with
-            ``_preload_content=False``.
+            The data, or data, status and headers; with ``_preload_content=False`` the data is the unread urllib3
+            response.
 
         Raises:
             ApiException: The API refused or failed the call, or couldn't be reached.
@@ -168,7 +169,7 @@ class Doors:
         request.query = _encode_query(self.parameters_to_tuples(query_params or {}, collection_formats))
         form = self._form(post_params, files, collection_formats)
         if body is not None and form:
-            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, there are form fields too")
+            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, can't come with form fields")
         given = next((name for name in request.headers if name.lower() == "content-type"), None)
         content_type = ensure_str(request.headers.pop(given)) if given else None
         if content_type is None and form:
@@ -177,7 +178,7 @@ class Doors:
             request.body, content_type = encode_body(body, form, content_type)
         except UnicodeEncodeError as error:
             raise ApiValueError(
-                f"Invalid value when calling `{resource_path}`, has no form in UTF-8: {error.reason}"
+                f"Invalid value when calling `{resource_path}`, can't be encoded as UTF-8: {error.reason}"
             ) from None
         if content_type is not None:
             request.headers["Content-Type"] = content_type
@@ -230,7 +231,7 @@ class Doors:
             post_params = self.sanitize_for_serialization(post_params)
         form = self._form(post_params, files, collection_formats)
         if body is not None and form:
-            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, there are form fields too")
+            raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, can't come with form fields")
         url = self.url_of(request, host)
         # Masked, for the frames of the doors that the program has replaced.
         headers = self.headers_of(request, None if host is None else url, ())
@@ -312,7 +313,7 @@ class Doors:
         _preload_content: bool = True,
         _request_timeout: Any = None,
     ) -> Any:
-        """Send a request to any URL, with the given headers alone: by the method of `rest_client` for its verb."""
+        """Send a request to any URL, with only the given headers, by the method of `rest_client` for its verb."""
         verb = method.upper()
         if verb not in _BODIES:
             raise ApiValueError(
@@ -349,7 +350,7 @@ class Doors:
             progress_bar: Accepted likewise.
 
         Raises:
-            ApiException: The body isn't JSON, or not of the shape that is due.
+            ApiException: The body isn't JSON, or doesn't have the expected shape.
         """
         returns = _type_name(response_type)
         if returns == "file":
@@ -359,17 +360,17 @@ class Doors:
         return decode(response, returns)
 
     def _ApiClient__deserialize(self, data: Any, klass: Any) -> Any:
-        """The value of plain data: what JSON holds, as a model or a list of them."""
+        """The value of plain data from JSON, as a model or a list of models."""
         name = _type_name(klass)
         read = None if name is None else reader(name)
         return data if read is None or data is None else read(data)
 
     def sanitize_for_serialization(self, obj: Any) -> Any:
-        """Plain data for a model or anything in it: what JSON will carry.
+        """Plain data, ready for JSON, for a model or anything in it.
 
         Raises:
-            ApiTypeError: JSON has no form for it.
-            ApiValueError: A model holds what its schema rules out.
+            ApiTypeError: It can't be represented in JSON.
+            ApiValueError: A model contains a value that its schema rules out.
         """
         try:
             return plain(obj)
@@ -378,7 +379,7 @@ class Doors:
         except TypeError as error:
             raise ApiTypeError(str(error)) from None
         except RecursionError:
-            raise ApiTypeError("JSON has no form for a value that holds itself or is nested too deeply") from None
+            raise ApiTypeError("JSON can't represent a value that contains itself or is nested too deeply") from None
 
     def update_params_for_auth(
         self,
@@ -412,7 +413,7 @@ class Doors:
 
     @staticmethod
     def select_header_accept(accepts: Sequence[str]) -> str | None:
-        """The ``Accept`` header for these media types: JSON where it is among them."""
+        """The ``Accept`` header for these media types: JSON if it is among them."""
         if not accepts:
             return None
         accepts = [accept.lower() for accept in accepts]
@@ -420,7 +421,7 @@ class Doors:
 
     @staticmethod
     def select_header_content_type(content_types: Sequence[str]) -> str:
-        """The ``Content-Type`` header for these media types: JSON where it is among them."""
+        """The ``Content-Type`` header for these media types: JSON if it is among them."""
         if not content_types:
             return "application/json"
         content_types = [content_type.lower() for content_type in content_types]
@@ -430,7 +431,7 @@ class Doors:
 
     @staticmethod
     def parameters_to_tuples(params: Any, collection_formats: Mapping[str, str] | None) -> list[tuple[str, Any]]:
-        """Pairs of name and value; a list of values becomes one text, or with ``multi`` one pair each."""
+        """Pairs of name and value; a list of values becomes one string, or with ``multi`` one pair each."""
         pairs: Iterable[tuple[str, Any]] = params.items() if isinstance(params, Mapping) else params
         formats = collection_formats or {}
         result: list[tuple[str, Any]] = []
@@ -449,7 +450,7 @@ class Doors:
         """Form fields for files: a path, a file object, or a list of them by field name.
 
         Raises:
-            ApiFileError: A file is missing, unreadable, or none.
+            ApiFileError: A file is missing or unreadable, or isn't a file.
         """
         uploads: list[tuple[str, Upload]] = []
         for name, given in (files or {}).items():
@@ -490,7 +491,7 @@ def decode(response: Any, returns: str | None) -> Any:
     """The value of an answer's body.
 
     Raises:
-        ApiException: It isn't JSON, or not of the shape that is due.
+        ApiException: It isn't JSON, or doesn't have the expected shape.
     """
     if returns is None:
         return None
@@ -510,7 +511,7 @@ def decode(response: Any, returns: str | None) -> Any:
 
 
 def naming_call(error: ApiValueError, request: Request) -> ApiValueError:
-    """The error for a request that can't be sent, with the call that it is about."""
+    """The error for a request that can't be sent, naming the call."""
     text = f"{error} (calling `{request.operation or request.path}`)"
     return ApiFileError.of(text, error) if isinstance(error, ApiFileError) else type(error)(text)
 
@@ -526,5 +527,5 @@ def _type_name(response_type: Any) -> str | None:
     try:
         reader(name)
     except AttributeError:
-        raise ApiTypeError(f"Unknown `response_type` {name!r}: there is no such model or type") from None
+        raise ApiTypeError(f"Unknown `response_type` {name!r}: no model or type has this name") from None
     return name

@@ -34,44 +34,45 @@ _LOGGERS = {"package_logger": "ubiops", "urllib3_logger": "urllib3"}
 class Configuration:
     """Settings of a client.
 
-    The environment fills in what isn't set: ``UBIOPS_API_TOKEN`` for ``api_key['Authorization']``,
-    ``UBIOPS_API_HOST`` for ``host`` (the version is appended where it has none), and ``HTTPS_PROXY``, ``HTTP_PROXY``
-    and ``NO_PROXY`` for ``proxy``. In a running deployment, where neither host nor key is set in either way, its own
-    API is called: ``INT_API_URL`` with ``INT_API_TOKEN``.
+    Settings that aren't given come from the environment: ``UBIOPS_API_TOKEN`` for ``api_key['Authorization']``,
+    ``UBIOPS_API_HOST`` for ``host`` (the version is appended if it has none), and ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+    ``NO_PROXY`` for ``proxy``. Inside a running deployment, if neither host nor key is set in either way, the
+    deployment's own API is called: ``INT_API_URL`` with ``INT_API_TOKEN``.
 
     Args:
-        host: URL of the API, with its version; without a scheme it gets ``https://``. One without a version is used
-            as it is, with a warning unless it is this machine.
-        api_key: ``{"Authorization": "Token <YOUR_API_TOKEN>"}``; ``Token`` is put before a key of one word.
-        api_key_prefix: ``{"Authorization": "Token"}``, where the key itself comes without it.
+        host: URL of the API, with its version; ``https://`` is added if it has no scheme. A URL without a version is
+            used as it is, with a warning unless it is on this machine.
+        api_key: ``{"Authorization": "Token <YOUR_API_TOKEN>"}``; ``Token`` is added before a key of one word.
+        api_key_prefix: ``{"Authorization": "Token"}``, if the key itself comes without it.
         username: For `get_basic_auth_token`.
         password: For `get_basic_auth_token`.
-        signing_info: Kept as it is; the API signs nothing.
+        signing_info: Stored but not used; the API signs nothing.
         generation: The client version whose API is called, ``"3.12"``, ``"4.14"`` or ``"4.15"``; it chooses the version
-            of the default host. None for the default host's, ``/v2.1``.
+            of the default host. None for ``/v2.1``.
 
     Raises:
-        ApiValueError: The generation is none of these, or a key is no dict.
+        ApiValueError: The generation isn't one of these, or a key isn't a dict.
 
     Attributes:
         refresh_api_key_hook (Callable[[Configuration], None] | None): Called before each use of the API key.
         client_side_validation (bool): Whether requests are checked before they are sent. Default True.
         verify_ssl (bool): Whether the server's certificate is verified. Default True.
-        ssl_ca_cert (str | None): File of CA certificates. Default: what ``SSL_CERT_FILE``, ``SSL_CERT_DIR``,
-            ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE`` names, the first that is set; else those of ``certifi``.
-        ssl_context (ssl.SSLContext | None): A context of the program's, such as one of ``truststore``; it takes the
-            place of ``verify_ssl``, ``ssl_ca_cert`` and what the environment names.
+        ssl_ca_cert (str | None): File of CA certificates. Default: the first that is set of ``SSL_CERT_FILE``,
+            ``SSL_CERT_DIR``, ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``; else those of ``certifi``.
+        ssl_context (ssl.SSLContext | None): A context to use, such as one of ``truststore``; it replaces
+            ``verify_ssl``, ``ssl_ca_cert`` and the variables of the environment.
         cert_file (str | None): Client certificate (PEM).
         key_file (str | None): Key of the client certificate (PEM).
         assert_hostname (str | bool | None): Host name to verify instead of the URL's; False verifies none.
         connection_pool_maxsize (int): Connections to keep open to a host. Default: CPU count * 5.
-        proxy (str | None): URL of the proxy; an empty text for none, whatever the environment says.
-        proxy_headers (Mapping[str, str] | None): Headers for the proxy alone.
-        max_response_size (int): Bytes of an answer that is read into memory, unpacked. Default 1 GiB.
-        retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces ours.
-        auto_retry_rate_limiting (bool): Whether what the rate limit refused (429) is sent again. Default True.
+        proxy (str | None): URL of the proxy; an empty string for none, regardless of the environment.
+        proxy_headers (Mapping[str, str] | None): Headers for the proxy only.
+        max_response_size (int): Highest number of bytes of an answer that is read into memory, unpacked. Default 1 GiB.
+        retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces the
+            client's.
+        auto_retry_rate_limiting (bool): Whether requests refused by the rate limit (429) are sent again. Default True.
         safe_chars_for_path_param (str): Characters that are not percent-encoded in path parameters. Default none.
-        temp_folder_path (str | None): Folder for downloads; default: the system's for temporary files.
+        temp_folder_path (str | None): Folder for downloads. Default: the system's folder for temporary files.
         debug (bool): Whether the logger ``ubiops`` is at DEBUG. Default False.
         logger_format (str): Format of `logger_file`.
         logger_file (str | None): File to log to.
@@ -159,17 +160,17 @@ class Configuration:
             known = [known for known in dir(Configuration) if not known.startswith("_")]
             hint = nearest_hint(name, known, cutoff=0.8)
             if hint:
-                warnings.warn(f"Configuration has no setting `{name}`: it changes nothing{hint}", stacklevel=2)
+                warnings.warn(f"Configuration has no setting `{name}`: it has no effect{hint}", stacklevel=2)
         object.__setattr__(self, name, value)
 
     def address(self) -> str:
-        """The URL that calls go to: `host`, or that of the API that a running deployment belongs to."""
+        """The URL that calls go to: `host`, or the API that a running deployment belongs to."""
         if self._is_inside_deployment():
             return str(_with_scheme(_versioned(os.environ["INT_API_URL"], _VERSIONS[self.generation or "3.12"])))
         return self.host
 
     def _is_inside_deployment(self) -> bool:
-        """Whether the environment is a deployment's, and the program has set neither host nor key of its own."""
+        """Whether this runs inside a deployment, and the program has set neither host nor key."""
         return (
             (self.host is _DEFAULT_HOST or self.host is _NEWEST_HOST)
             and "Authorization" not in self.api_key
@@ -180,10 +181,10 @@ class Configuration:
     # Credentials
 
     def get_api_key_with_prefix(self, identifier: str) -> str | None:
-        """The value of an API key's header; None where there is no key.
+        """The value of an API key's header; None without a key.
 
         Raises:
-            ApiValueError: The key is empty, or no text.
+            ApiValueError: The key is empty, or not a string.
         """
         if self.refresh_api_key_hook is not None:
             self.refresh_api_key_hook(self)
@@ -196,7 +197,7 @@ class Configuration:
         if key is None:
             return None
         if not isinstance(key, (str, bytes)):
-            raise ApiValueError(f"{source} must be text, not {type(key).__name__}")
+            raise ApiValueError(f"{source} must be str, not {type(key).__name__}")
         key = ensure_str(key)
         if not key.strip() or key.strip() == "Token":
             raise ApiValueError(f"{source} is empty: set it to 'Token <YOUR_API_TOKEN>'")
@@ -242,7 +243,7 @@ class Configuration:
 
     @property
     def logger_file(self) -> str | None:
-        """File that the client's log lines are appended to; None for no file of its own."""
+        """File that the client's log lines are appended to; None for no file."""
         return self._logger_file
 
     @logger_file.setter
@@ -261,7 +262,7 @@ class Configuration:
 
     @property
     def logger_format(self) -> str:
-        """Format of the lines in `logger_file`, as `logging.Formatter` has it."""
+        """Format of the lines in `logger_file`, as for `logging.Formatter`."""
         return self._logger_format
 
     @logger_format.setter
@@ -293,7 +294,7 @@ class Configuration:
 
     @staticmethod
     def to_debug_report() -> str:
-        """What to say of the environment in a bug report."""
+        """The environment's data for a bug report."""
         import platform
 
         from ubiops import __version__
@@ -362,7 +363,7 @@ def _with_scheme(host: Any) -> Any:
         # Of who sets it, in the constructor or later.
         level = 4 if sys._getframe(2).f_code is Configuration.__init__.__code__ else 3
         warnings.warn(
-            f"configuration.host has no version, such as {_DEFAULT_HOST} has: it is used as it is", stacklevel=level
+            f"configuration.host has no version, unlike {_DEFAULT_HOST}: it is used as it is", stacklevel=level
         )
     return host
 

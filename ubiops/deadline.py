@@ -47,11 +47,11 @@ class Deadline:
             self.end = monotonic() + self.read
 
     def left(self) -> float:
-        """Seconds that are left of the call."""
+        """Seconds left for the call."""
         return self.end - monotonic()
 
     def patience(self) -> float:
-        """Seconds to wait for the next bytes to come or go.
+        """Seconds to wait for the next bytes to be received or sent.
 
         Raises:
             TimeoutError: The call's time is over.

@@ -1,6 +1,6 @@
-"""What a deployment package is: where its code is found, how it is called, what it may take and return.
+"""The contract of a deployment package: where its code is found, how it is called, what it may take and return.
 
-Stands on the standard library alone, since it also runs inside the process that holds the user's code.
+It needs only the standard library, since it also runs inside the process of the user's code.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ Fields = Sequence[Mapping[str, Any]]
 
 
 class PackageError(Exception):
-    """A package that can't be used; the message says why."""
+    """A package can't be used; the message says why."""
 
 
 class RequestError(Exception):
-    """A request that the user's code failed; the message is meant for whoever made the request."""
+    """The user's code failed a request; the message is meant for whoever made the request."""
 
 
 class DataError(ValueError):
-    """Input or output that doesn't fit the fields of its deployment; the message names the field."""
+    """Input or output doesn't fit the fields of its deployment; the message names the field."""
 
 
 # Where the code runs
@@ -55,9 +55,8 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SS
 
 
 def inherited_environment() -> dict[str, str]:
-    """The variables of this process that user code gets in a process of its own.
-
-    Not all of them: code must not work here for want of isolation.
+    """The variables of this process that user code gets in a separate process. Not all of them: code must not depend on
+    a missing isolation.
     """
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
@@ -77,7 +76,7 @@ def find_root(directory: Path, file_name: str) -> Path:
     That is the directory itself, or else the one directory in it, or else ``deployment_package`` among several.
 
     Raises:
-        PackageError: The main file isn't there.
+        PackageError: The main file doesn't exist.
     """
     if (directory / file_name).is_file():
         return directory
@@ -85,7 +84,7 @@ def find_root(directory: Path, file_name: str) -> Path:
     if len(folders) > 1:
         folders = [path for path in folders if path.name == "deployment_package"]
     if not folders:
-        raise PackageError(f"The package has no {file_name} at its top, and not one folder that could hold it")
+        raise PackageError(f"The package has no {file_name} at its top level, and no single folder that could have it")
     if not (folders[0] / file_name).is_file():
         raise PackageError(f"The package has no {file_name} in its folder {folders[0].name}")
     return folders[0]
@@ -95,13 +94,13 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
     """Import the package and make an instance of its class ``Deployment``.
 
     Args:
-        root: Directory of the package, as `find_root` gives it; it and its ``libraries`` go onto the import path.
-        context: What ``__init__`` gets as ``context``, where it asks for it.
+        root: Directory of the package, as `find_root` returns it; it and its ``libraries`` go onto the import path.
+        context: What ``__init__`` gets as ``context``, if it takes one.
         environment: Variables of the version.
 
     Raises:
-        PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize. Where the
-            user's code raised an exception, that is the cause.
+        PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize. If the user's
+            code raised an exception, that is the cause.
     """
     sys.path[:0] = [str(root), str(root / "libraries")]
     file = root / main_file_name(environment)
@@ -217,9 +216,9 @@ def map_files(data: Any, fields: Fields, change: Callable[[str, Any], Any]) -> A
     """The same input or output, or list of them, with other values in its file fields.
 
     Args:
-        data: Structured input or output; what is none is given back as it is.
+        data: Structured input or output; anything else is returned unchanged.
         fields: Name and data type of each field.
-        change: Gives the new value, from a path in the data such as ``0/photo`` or ``photos/2`` and the value there.
+        change: Returns the new value, given a path in the data such as ``0/photo`` or ``photos/2`` and the value there.
     """
     types = {field["name"]: field["data_type"] for field in fields if is_of_files(field)}
     if not types:
@@ -250,7 +249,7 @@ def _map_item(item: Any, types: Mapping[str, str], change: Callable[[str, Any], 
 
 
 def absolute_paths(result: Any, fields: Fields) -> Any:
-    """An output whose files are given by absolute paths, for who doesn't know the working directory."""
+    """An output with absolute paths of its files, for readers in another working directory."""
     return map_files(result, fields, lambda _, value: _absolute(value))
 
 
@@ -269,7 +268,7 @@ def to_json(output: Any) -> str:
     """An output as JSON text. Arrays and scalars of numpy become lists and numbers.
 
     Raises:
-        DataError: JSON has no form for it.
+        DataError: It can't be represented in JSON.
     """
     try:
         return json.dumps(output, allow_nan=False, default=_builtin)
@@ -289,8 +288,8 @@ def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
 
     Args:
         data: What was sent or returned.
-        kind: ``structured`` (a dictionary of the fields; without fields None will do) or ``plain`` (a string).
-        fields: Name and data type of each field, where structured.
+        kind: ``structured`` (a dictionary of the fields; None is allowed without fields) or ``plain`` (a string).
+        fields: Name and data type of each field, if structured.
         what: ``input`` or ``output``, for the message.
 
     Raises:

@@ -46,7 +46,7 @@ _PAGE, _LINE = 4096, 200
 
 
 class UbiOpsException(Exception):
-    """The base of every error of this client, as programs of the newer one know it."""
+    """The base of every error of this client, under its name in the newer one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by the constructor: subclasses have signatures of their own.
@@ -80,13 +80,13 @@ class _PathError(OpenApiException):
 
 
 class ApiTypeError(_PathError, TypeError):
-    """An argument that the method doesn't take, or of a type it can't take.
+    """An unknown argument, or a value of a type that an argument doesn't take; nothing was sent.
 
     Args:
         msg: What was wrong, where, and what to do.
         path_to_item: Keys and indexes that lead to the value.
-        valid_classes: The types that are taken.
-        key_type: Whether the wrong type is that of a key.
+        valid_classes: The types that are accepted.
+        key_type: Whether it is a key that has the wrong type.
     """
 
     def __init__(
@@ -102,19 +102,19 @@ class ApiTypeError(_PathError, TypeError):
 
 
 class ApiValueError(_PathError, ValueError):
-    """A value that the API doesn't take; nothing was sent."""
+    """A value that the API doesn't accept; nothing was sent."""
 
 
 class ApiFileError(ApiValueError, OSError):
-    """A file to upload that is missing, unreadable or no file; nothing was sent.
+    """A file to upload that is missing, unreadable or not a file; nothing was sent.
 
-    Where the system says why, it is an error of Python's class for that too (`FileNotFoundError`, `PermissionError`,
+    If the system says why, it is also of Python's class for that (`FileNotFoundError`, `PermissionError`,
     `IsADirectoryError`, `NotADirectoryError`), with ``errno``, ``strerror`` and ``filename``.
     """
 
     @classmethod
     def of(cls, msg: str, error: BaseException) -> ApiFileError:
-        """An error that is what another is, with a text of its own."""
+        """The same error as another, with another text."""
         kind = next((kind for kind in _FILE_ERRORS if isinstance(error, kind.__bases__[1])), ApiFileError)
         made = kind(msg)
         if isinstance(error, OSError):
@@ -123,12 +123,12 @@ class ApiFileError(ApiValueError, OSError):
 
     @classmethod
     def from_errno(cls, msg: str, number: int, filename: str) -> ApiFileError:
-        """The error for what the system calls by a number."""
+        """The error for an error number of the system."""
         return cls.of(msg, OSError(number, os.strerror(number), filename))
 
 
 class ApiFileNotFoundError(ApiFileError, FileNotFoundError):
-    """There is no such file."""
+    """The file doesn't exist."""
 
 
 class ApiFilePermissionError(ApiFileError, PermissionError):
@@ -136,11 +136,11 @@ class ApiFilePermissionError(ApiFileError, PermissionError):
 
 
 class ApiFileIsADirectoryError(ApiFileError, IsADirectoryError):
-    """The path is that of a folder."""
+    """The path is a folder."""
 
 
 class ApiFileNotADirectoryError(ApiFileError, NotADirectoryError):
-    """The path leads through what is no folder."""
+    """A part of the path isn't a folder."""
 
 
 _FILE_ERRORS: tuple[type[ApiFileError], ...] = (
@@ -156,7 +156,7 @@ class MissingArgumentError(ApiValueError, TypeError):
 
 
 class ApiKeyError(_PathError, KeyError):
-    """A key that isn't there."""
+    """A key doesn't exist."""
 
 
 class MaskedHeaders(dict[str, str]):
@@ -167,7 +167,7 @@ class MaskedHeaders(dict[str, str]):
 
 
 class Headers(MaskedHeaders):
-    """Headers in the order and case that they came in, found by name whatever its case."""
+    """Headers in the order and case that they were sent in; lookup ignores case."""
 
     def __missing__(self, name: str) -> str:
         for key, value in self.items():
@@ -189,25 +189,25 @@ class Headers(MaskedHeaders):
 class ApiException(OpenApiException):
     """The API refused or failed a call, or couldn't be reached.
 
-    Branch on the subclasses: `ApiRequestError` where an answer came, and below it `BadRequestError` (400),
+    Branch on the subclasses: `ApiRequestError` if an answer came, and below it `BadRequestError` (400),
     `UnauthorizedError` (401), `ForbiddenError` (403), `NotFoundError` (404), `ConflictError` (409),
-    `PayloadTooLargeError` (413), `UnprocessableEntityError` (422), `TooManyRequestsError` (429) and `ServerError`
-    (500 to 599); `ApiConnectionError` and `ApiTimeoutError` where none came.
+    `PayloadTooLargeError` (413), `UnprocessableEntityError` (422), `TooManyRequestsError` (429) and `ServerError` (500
+    to 599); `ApiConnectionError` and `ApiTimeoutError` if none came.
 
     Args:
         status: HTTP status.
         reason: Reason phrase.
-        body_or_response: Body of the answer where it is text, else the answer, as `http_resp`.
+        body_or_response: Body of the answer if it is a string, else the answer, as `http_resp`.
         http_resp: An answer with ``status``, ``reason``, ``data`` and ``getheaders()``.
         requests_resp: An answer of ``requests``.
         body: Body of the answer.
         headers: Headers of the answer.
 
     Attributes:
-        status (int | None): HTTP status; 0 where no answer came.
-        reason (str | None): Reason phrase, or what went wrong on the way.
+        status (int | None): HTTP status; 0 if no answer came.
+        reason (str | None): Reason phrase, or what went wrong without an answer.
         body (str | None): Body of the answer, as text.
-        headers (dict[str, str] | None): Headers of the answer; they are found by name whatever its case.
+        headers (dict[str, str] | None): Headers of the answer; lookup ignores case.
         operation (str | None): Method of `CoreApi` that was called.
         method (str | None): HTTP method of the request.
         path (str | None): Path of the request, below the host.
@@ -257,8 +257,8 @@ class ApiException(OpenApiException):
         return text
 
     def get_body_message(self) -> str | None:
-        """The server's own message in the body: of JSON its ``error`` or ``error_message``, of XML its ``Details`` or
-        ``Message``, else the whole body."""
+        """The server's message in the body: ``error`` or ``error_message`` of JSON, ``Details`` or ``Message`` of XML,
+        else the whole body."""
         message = self._server_message()
         if message is None and self.body and self.body.lstrip().startswith("<"):
             found = {name: text for name, text in re.findall(r"<(Details|Message)>([^<]*)</\1>", self.body)}
@@ -276,7 +276,7 @@ class ApiException(OpenApiException):
         return None if message is None else str(message)
 
     def hide(self, secret: str) -> None:
-        """Mask a credential wherever it stands in the answer, or in the errors that this one came from."""
+        """Mask a credential wherever it occurs in the answer, or in the errors that caused this one."""
         if self.body is not None:
             self.body = self.body.replace(secret, "***")
         if self.headers is not None:
@@ -289,11 +289,11 @@ class ApiException(OpenApiException):
 
     @staticmethod
     def class_for(status: int) -> type[ApiException]:
-        """The class of error that stands for an HTTP status."""
+        """The class of error for an HTTP status."""
         return _BY_STATUS.get(status) or (ServerError if 500 <= status <= 599 else ApiRequestError)
 
     def locate(self, operation: str | None, method: str, path: str, hint: str | None = None) -> None:
-        """Say which call failed, and what may be why: in notes that tracebacks show (Python 3.11 and newer)."""
+        """Add which call failed, and a possible reason, as notes that tracebacks show (Python 3.11 and newer)."""
         self.operation, self.method, self.path = operation, method, path
         note = f"while calling {operation + ': ' if operation else ''}{method} {path}"
         if hasattr(self, "add_note"):
@@ -303,7 +303,7 @@ class ApiException(OpenApiException):
 
 
 class ApiRequestError(ApiException):
-    """The API answered, with a status that is no success."""
+    """The API answered with a status other than success."""
 
 
 class BadRequestError(ApiRequestError):
@@ -319,15 +319,15 @@ class ForbiddenError(ApiRequestError):
 
 
 class NotFoundError(ApiRequestError):
-    """404: there is no such thing, or it can't be seen with this API token."""
+    """404: the object doesn't exist, or this API token may not see it."""
 
 
 class ConflictError(ApiRequestError):
-    """409: the name is taken, or the state of the object rules the call out."""
+    """409: the name is taken, or the state of the object doesn't allow the call."""
 
 
 class PayloadTooLargeError(ApiRequestError):
-    """413: the request body is larger than the server takes."""
+    """413: the request body is larger than the server accepts."""
 
 
 class UnprocessableEntityError(ApiRequestError):
@@ -335,7 +335,7 @@ class UnprocessableEntityError(ApiRequestError):
 
 
 class TooManyRequestsError(ApiRequestError):
-    """429: the rate limit or the queue is exhausted; ``headers`` may hold ``Retry-After``."""
+    """429: the rate limit is exceeded or the queue is full; ``headers`` may have ``Retry-After``."""
 
 
 class ServerError(ApiRequestError):
@@ -368,7 +368,7 @@ def render_path(path_to_item: Sequence[str | int]) -> str:
 
 
 def causes_of(error: BaseException) -> list[BaseException]:
-    """The errors that one came from, and those that it was made of."""
+    """The errors that caused one, and those in its group."""
     found = [error]
     for one in found:
         causes = (one.__cause__, one.__context__, *one.args)

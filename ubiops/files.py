@@ -1,4 +1,4 @@
-"""Files on their way: streamed up in a multipart body, streamed down to disk."""
+"""Files: streamed up in a multipart body, streamed down to disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stream:
     """A request body that is read block by block while it is sent.
 
     Attributes:
-        length (int | None): Its length in bytes; None where that isn't known.
+        length (int | None): Its length in bytes; None if unknown.
         rewindable (bool): Whether it can be sent again.
     """
 
@@ -54,14 +54,14 @@ class Stream:
 
 
 class Upload(Stream):
-    """A file to send: a path, opened anew for each attempt, or a file object, sent from where it stands.
+    """A file to send: a path, opened again for each attempt, or a file object, sent from its current position.
 
     Args:
-        source: Path, or object whose ``read`` gives `bytes`.
+        source: Path, or object whose ``read`` returns `bytes`.
         name: File name to send; by default the last part of the path.
 
     Raises:
-        ApiFileError: It is missing, unreadable, a folder, or no file at all.
+        ApiFileError: It is missing, unreadable, a folder, or not a file at all.
     """
 
     def __init__(self, source: Any, name: str | None = None) -> None:
@@ -86,7 +86,7 @@ class Upload(Stream):
             reason = getattr(error, "strerror", None) or error
             raise ApiFileError.of(f"can't read the file {path!r}: {reason}", error) from error
         if stat.S_ISDIR(status.st_mode):
-            raise ApiFileError.from_errno(f"must be a file, {path!r} is a folder: zip it first", errno.EISDIR, path)
+            raise ApiFileError.from_errno(f"must be a file, but {path!r} is a folder: zip it first", errno.EISDIR, path)
         if not os.access(path, os.R_OK):
             raise ApiFileError.from_errno(f"can't read the file {path!r}: Permission denied", errno.EACCES, path)
         if stat.S_ISREG(status.st_mode):
@@ -96,13 +96,13 @@ class Upload(Stream):
 
     def _measure_object(self, source: Any) -> None:
         if getattr(source, "closed", False):
-            raise ApiFileError("must be open, the file object is closed")
+            raise ApiFileError("must be open, but the file object is closed")
         try:
             gives_text = isinstance(source, io.TextIOBase) or isinstance(source.read(0), str)
         except (OSError, ValueError) as error:
             raise ApiFileError.of(f"must be open for reading: {error}", error) from error
         if gives_text:
-            raise ApiFileError("must give bytes, not text: open the file with mode 'rb'")
+            raise ApiFileError("must return bytes, not text: open the file with mode 'rb'")
         try:
             self._start = source.tell()
             source.seek(0, os.SEEK_END)
@@ -192,7 +192,8 @@ def _encoded(name: str, value: Any) -> bytes:
     try:
         return write_text(value).encode()
     except UnicodeEncodeError as error:
-        raise ApiValueError(f"Invalid value for the field {name!r}, has no form in UTF-8: {error.reason}") from None
+        problem = f"can't be encoded as UTF-8: {error.reason}"
+        raise ApiValueError(f"Invalid value for the field {name!r}, {problem}") from None
     except Invalid as error:
         raise ApiValueError(f"Invalid value for the field {name!r}, {error.problem}") from None
 
@@ -224,7 +225,7 @@ def filename_of(content_disposition: str | None) -> str | None:
 
 
 def last_part(name: str | None) -> str | None:
-    """A name from elsewhere as a file name that stays in its folder; None where nothing is left of it."""
+    """A file name from elsewhere, reduced to one that stays in its folder; None if nothing is left of it."""
     # As Windows splits, which knows every separator, and drives.
     name = re.sub(r"[\x00-\x1f\x7f]", "", ntpath.basename(name or "")).strip()
     # File systems take names of up to 255 bytes.
@@ -236,9 +237,9 @@ def _known(charset: str | None) -> str:
 
 
 def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> str:
-    """Write an answer's body into a folder under the name that the server gave.
+    """Write an answer's body into a folder under the name that the server sent.
 
-    The file is private (0600), complete or not there, and never takes the place of another.
+    The file is private (0600), appears only once it is complete, and never replaces another.
 
     Args:
         blocks: The body.
@@ -265,14 +266,14 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> str:
 
 
 def write_file(blocks: Iterable[bytes], path: str) -> None:
-    """Write blocks to a path of the caller's; what is there is replaced when they are complete."""
+    """Write blocks to a path of the caller's; an existing file is replaced once they are complete."""
     with replacing(path) as file:
         file.writelines(blocks)
 
 
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of what is at a path of the caller's when the block ends well."""
+    """A file to write, which replaces the one at a path of the caller's when the block ends without an error."""
     try:
         with _part_file(os.path.dirname(path) or ".") as part:
             yield part

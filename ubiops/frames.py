@@ -1,4 +1,4 @@
-"""What reports show of the client's frames: no arguments and locals, which hold credentials and what was sent.
+"""Keeps the client's frames out of error reports: their arguments and locals contain credentials and what was sent.
 
 Test runners and crash reporters render those of every frame that an error came through, of its causes too.
 """

@@ -1,4 +1,4 @@
-"""`Model`, the base of every schema's class, and `field`, which declares what the schema says of one value.
+"""`Model`, the base of every schema's class, and `field`, which declares one field of a schema.
 
 A generated class only declares its fields. From them this module compiles, on first use, the constructor, the reader
 and the writer of the class, as straight-line code: a client reads and checks thousands of records.
@@ -51,7 +51,7 @@ def field(type: str, **constraints: Any) -> Any:
 
 
 class Received(dict[str, Any]):
-    """Fields that the server sent and this client doesn't know: they can be read and are not sent back."""
+    """Fields that the server sent and this client doesn't know: they can be read, but are not sent back."""
 
 
 class Validation:
@@ -108,8 +108,8 @@ class Model:
     """An object of the API.
 
     The values live in the instance's ``__dict__`` as ``_name``, in the order of the constructor. A field left out of
-    the constructor has its default; `None`, there and by assignment, is not sent. `ubiops.NULL` sends ``null`` where
-    the API takes one. A dict for a nested model becomes that model.
+    the constructor has its default; `None`, given or assigned, is not sent. `ubiops.NULL` sends ``null`` where the API
+    accepts it. A dict for a nested model becomes that model.
 
     Raises:
         ApiValueError: A value that the schema rules out, in the constructor or by assignment.
@@ -189,7 +189,7 @@ class Model:
 
     @property
     def local_vars_configuration(self) -> Any:
-        """This model's own settings: its `client_side_validation` says whether assignments are checked."""
+        """The settings of this model: `client_side_validation` says whether assignments are checked."""
         held = vars(self)
         setting = held.get("local_vars_configuration", VALIDATED)
         if isinstance(setting, SharedValidation):
@@ -202,16 +202,16 @@ class Model:
 
     @classmethod
     def from_dict(cls: type[M], value: Mapping[str, Any]) -> M:
-        """The model that a dict describes, such as `to_dict` or `to_json` made.
+        """Make a model from a dict, such as one from `to_dict` or `to_json`.
 
-        What the API returns is read as an answer is: nothing is checked, text becomes the dates that it stands for.
-        What only requests carry is checked, and has its defaults, as in the constructor.
+        A model that the API returns is read like an answer: nothing is checked, and text becomes dates. One that only
+        requests carry is checked and gets its defaults, as in the constructor.
 
         Args:
             value: The fields by name; nested models as dicts.
 
         Raises:
-            ApiTypeError: It is no dict.
+            ApiTypeError: It isn't a dict.
             ApiValueError: The schema of a request's body rules it out.
         """
         if not isinstance(value, Mapping):
@@ -277,20 +277,20 @@ class Model:
         return self.compiled().write(self, plain, withhold)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name, nested models as dicts; it shares no container with the model."""
+        """Return all fields by name, nested models as dicts; it shares no container with the model."""
         return self.compiled().to_dict(self)
 
     def to_str(self) -> str:
-        """The fields, pretty-printed; with their values, secret ones too."""
+        """Return the fields, pretty-printed, with their values, credentials included."""
         from ubiops.display.masking import pretty
 
         return pretty(self.to_dict())
 
     def to_json(self) -> str:
-        """All fields as JSON, nested models as objects, dates as text (ISO 8601).
+        """Return all fields as JSON, nested models as objects, dates as text (ISO 8601).
 
         Raises:
-            ApiValueError: JSON has no form for a value.
+            ApiValueError: A value can't be represented in JSON.
         """
         try:
             return write_json(self.to_dict()).decode()

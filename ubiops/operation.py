@@ -1,6 +1,6 @@
 """Operations: what one endpoint takes and returns. Builds requests and reads answers; touches no socket.
 
-A generated method declares an `Operation` and calls it; what every method shares stands here, once.
+A generated method declares an `Operation` and calls it; what all methods share is here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _decoder = json.JSONDecoder()
 _SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"})
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
 
-# What the server may take beyond its own time limit, in seconds, before a call gives up.
+# Seconds beyond the server's own time limit after which a call gives up.
 _GRACE = 30
 # No request runs longer, in seconds.
 _LONGEST_TIMEOUT = 172_800
@@ -62,16 +62,16 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         async_req: Return a `multiprocessing.pool.AsyncResult` at once; the call runs in the client's thread pool.
-        _preload_content: False returns the urllib3 response, unread, to be read and closed by the caller. It is the
-            default where a file is downloaded; there True writes the file into `Configuration.temp_folder_path` under
-            the name that the server gives, and returns its path (str).
+        _preload_content: False returns the unread urllib3 response, which the caller reads and closes. It is the
+            default for downloads of files; there, True writes the file into `Configuration.temp_folder_path` under the
+            name that the server sends, and returns its path (str).
         _request_timeout: Seconds in all (int or float), or a pair of seconds (to connect, to wait for data).
             Default: 10 s to connect, 300 s to wait for data; a direct request waits for its server-side time
             limit plus 30 s.
-        _return_http_data_only: For the ``*_with_http_info`` methods: whether to return the data alone.
-        _headers: Headers of this call alone; they win over the client's default headers and credentials.
-        _request_stream: Accepted for programs of the newer client: files are always streamed.
-        _progress_bar: Accepted likewise: a call shows none.
+        _return_http_data_only: For the ``*_with_http_info`` methods: whether to return only the data.
+        _headers: Headers of this call only; they take precedence over the client's default headers and credentials.
+        _request_stream: Accepted for programs of the newer client; files are always streamed.
+        _progress_bar: Accepted likewise; a call shows no progress.
     """
 
     async_req: bool
@@ -174,16 +174,16 @@ def quote_path(value: Any, safe: str) -> str:
     """A path parameter, percent-encoded whole.
 
     Raises:
-        Invalid: It would lead to another endpoint: empty, ``.`` or ``..``; or it has no form in UTF-8.
+        Invalid: It is empty, ``.`` or ``..`` and would lead to another endpoint; or it can't be encoded as UTF-8.
     """
     text = value if type(value) is str else write_text(value)
     for segment in text.split("/") if "/" in safe else (text,):
         if segment in ("", ".", ".."):
-            raise Invalid(f"must not be {segment!r}: the path would lead elsewhere")
+            raise Invalid(f"must not be {'empty' if not segment else repr(segment)}: the path would lead elsewhere")
     try:
         return quote(text, safe=safe)
     except UnicodeEncodeError as error:
-        raise Invalid(f"has no form in UTF-8: {error.reason}") from None
+        raise Invalid(f"can't be encoded as UTF-8: {error.reason}") from None
 
 
 class Parameter:
@@ -303,7 +303,7 @@ class Body(Parameter):
 
     Args:
         name: Name of the Python argument.
-        type: Its type; a dict, or a model of another class, stands for the model that is due.
+        type: Its type; a dict, or a model of another class, is converted to the model.
         text: Whether a `str` goes as text/plain.
         **options: As for `Parameter`.
     """
@@ -394,7 +394,7 @@ class Operation:
         """Call the endpoint and return the data.
 
         Raises:
-            ApiValueError: An argument that the API doesn't take; nothing was sent.
+            ApiValueError: An argument that the API doesn't accept; nothing was sent.
             ApiTypeError: An unknown keyword; nothing was sent.
             ApiException: The API refused or failed the call, or couldn't be reached.
         """
@@ -441,19 +441,20 @@ class Operation:
         for alias, index in self._aliases.items():
             value = options.pop(alias, None)
             if value is not None and arguments[index] is not None:
-                raise ApiTypeError(f"Got `{self.parameters[index].name}` and `{alias}`, its other name, to {self.name}")
+                name = self.parameters[index].name
+                raise ApiTypeError(f"Got both `{name}` and its other name `{alias}` in a call of {self.name}")
             arguments[index] = value if arguments[index] is None else arguments[index]
         return arguments, options
 
     def _refuse_where_lacking(self, configuration: Configuration) -> None:
-        """Refuse a call of what the generation lacks that the program says the service is of."""
+        """Refuse a call of an operation that the generation set by the program doesn't have."""
         generation = getattr(configuration, "generation", None)
         # A double's isn't text.
         if not isinstance(generation, str) or self._is_in(generation):
             return
         clients = f"since client {self.since}" if self.since else f"until client {self.until}"
         instead = f"; there, `{self.successor}` follows it" if self.successor and self.until else ""
-        raise ApiValueError(f"`{self.name}` is no operation of generation {generation}, but {clients}{instead}")
+        raise ApiValueError(f"generation {generation} has no operation `{self.name}`: it exists {clients}{instead}")
 
     def _is_in(self, generation: str) -> bool:
         there = _version(generation)
@@ -528,7 +529,7 @@ class Operation:
         """Build the request for arguments in the order of the parameters; None stands for "not given".
 
         Raises:
-            ApiValueError: An argument that the API doesn't take.
+            ApiValueError: An argument that the API doesn't accept.
         """
         request = Request(self.name, self.method)
         request.dropped = self._dropped()
@@ -550,7 +551,7 @@ class Operation:
                 raise ApiValueError(f"Invalid value for {place}, {error.problem}") from None
             except UnicodeEncodeError as error:
                 place = f"`{parameter.name}` when calling `{self.name}`"
-                raise ApiValueError(f"Invalid value for {place}, has no form in UTF-8: {error.reason}") from None
+                raise ApiValueError(f"Invalid value for {place}, can't be encoded as UTF-8: {error.reason}") from None
             except ApiFileError as error:
                 place = f"`{parameter.name}` when calling `{self.name}`"
                 raise ApiFileError.of(f"Invalid value for {place}, {error}", error) from error
@@ -642,7 +643,7 @@ def read_body(data: bytes | str, type_name: str, content_type: str | None = None
         raise ValueError(f"expected {type_name}, got {type(value).__name__}")
     items = item_type(due.get(list, ""))
     if type(value) is list and items and dict in _shapes(items) and any(type(item) is not dict for item in value):
-        raise ValueError(f"expected {type_name}, but an item of it is no object")
+        raise ValueError(f"expected {type_name}, but an item isn't an object")
     return read(value)
 
 

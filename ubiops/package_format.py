@@ -1,7 +1,7 @@
-"""What the files of a deployment package must be: its zip, and what it asks for beside its code.
+"""The format of a deployment package: its zip, and its files other than code.
 
-Shared by the helpers, which check a package before it is uploaded, and the emulator, which builds it. Stands on the
-standard library; pyyaml is imported where there is a ``ubiops.yaml`` to read.
+Shared by the helpers, which check a package before it is uploaded, and the emulator, which builds it. It needs only the
+standard library; pyyaml is imported to read a ``ubiops.yaml``.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def read_variables(root: Path) -> dict[str, str]:
     """The environment variables that the ``ubiops.yaml`` of a package sets.
 
     Raises:
-        PackageError: The file is not as it must be.
-        ImportError: There is one, and pyyaml isn't installed.
+        PackageError: The file isn't valid.
+        ImportError: The package has one, and pyyaml isn't installed.
     """
     variables, problems = read_settings(root / SETTINGS_FILE)
     if problems:
@@ -97,7 +97,7 @@ def read_settings(file: Path) -> tuple[dict[str, str], list[str]]:
     """The environment variables that a ``ubiops.yaml`` sets, and all that is wrong with it.
 
     Raises:
-        ImportError: There is one, and pyyaml isn't installed.
+        ImportError: The package has one, and pyyaml isn't installed.
     """
     if not file.is_file():
         return {}, []
@@ -109,7 +109,7 @@ def read_settings(file: Path) -> tuple[dict[str, str], list[str]]:
         return {}, [f"{SETTINGS_FILE} can't be read: {error}"]
     lines = (settings.get("environment_variables") or []) if isinstance(settings, dict) else None
     if not isinstance(lines, list):
-        return {}, [f"{SETTINGS_FILE} must be a dictionary whose environment_variables are a list of NAME=value"]
+        return {}, [f"{SETTINGS_FILE} must be a dictionary in which environment_variables is a list of NAME=value"]
     variables, problems = {}, []
     for line in lines:
         name, equals, value = str(line).partition("=")

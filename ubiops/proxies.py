@@ -76,7 +76,7 @@ def proxy_manager(proxy: str, headers: Mapping[str, str] | None, options: dict[s
 
     Args:
         proxy: Its URL, which may hold a user and a password.
-        headers: Headers for the proxy alone.
+        headers: Headers for the proxy only.
         options: Those of `urllib3.PoolManager`.
 
     Raises:

@@ -35,7 +35,7 @@ def ubiops_emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def ubiops_api(ubiops_emulator: Emulator) -> Iterator[CoreApi]:
-    """A client of an emulator that holds nothing but its organization ``emulator``."""
+    """A client of an emulator that is empty except for its organization ``emulator``."""
     ubiops_emulator.reset()
     api = ubiops_emulator.client()
     with api.api_client:

@@ -128,7 +128,7 @@ class RESTClientObject(Verbs):
             headers: All the headers to send.
             body: The body, if any.
             deadline: The timeouts; by default 10 s to connect and 300 s to wait for data.
-            stream: Whether to leave a successful answer's body unread.
+            stream: Whether to leave the body of a successful answer unread.
             renew: Asks for the URL anew, where it is a signed one that expires: before each repetition, and once where
                 the answer says that it has expired.
 
@@ -138,7 +138,7 @@ class RESTClientObject(Verbs):
         Raises:
             ApiConnectionError: No connection, or it broke.
             ApiTimeoutError: No answer in time.
-            ApiException: The answer's status is no success; a subclass for it.
+            ApiException: The answer's status isn't a success; a subclass for the status.
             ApiValueError: The URL or a timeout can't be used.
         """
         deadline = deadline or Deadline()
@@ -146,7 +146,7 @@ class RESTClientObject(Verbs):
             response, data = self._send_repeatedly(method, url, headers, body, deadline, stream, renew)
             if response.status == 206 and not any(name.lower() == "range" for name in headers):
                 response.close()
-                raise _failure(response, data, f"{response.reason}: a part came where all was asked for")
+                raise _failure(response, data, f"{response.reason}: only a part was returned, not the whole")
             if 200 <= response.status <= 299:
                 return response, data
             location = response.headers.get("Location")
@@ -297,7 +297,7 @@ def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iter
 
     Raises:
         ApiConnectionError: The connection broke before the promised length.
-        ApiTimeoutError: The call's time is over, or the server fell silent.
+        ApiTimeoutError: The call's time is over, or the server stopped sending.
     """
     read = response.read1 if at_once else response.read
     with closing(response):
@@ -326,7 +326,7 @@ def _tls_options(configuration: Configuration) -> dict[str, Any]:
     for setting in ("ssl_ca_cert", "cert_file", "key_file"):
         path = getattr(configuration, setting)
         if path is not None and not os.path.isfile(path):
-            raise ApiValueError(f"configuration.{setting} must be a PEM file, there is none at {path!r}")
+            raise ApiValueError(f"configuration.{setting} must be a PEM file, but {path!r} doesn't exist")
     options: dict[str, Any] = {"cert_file": configuration.cert_file, "key_file": configuration.key_file}
     if configuration.ssl_context is not None:
         options["ssl_context"] = configuration.ssl_context
@@ -351,5 +351,5 @@ def _authorities(file: str | None) -> dict[str, str]:
             return {"ca_certs": path}
         if path:
             kind = "folder" if name == "SSL_CERT_DIR" else "PEM file"
-            raise ApiValueError(f"The environment variable {name} must name a {kind}, there is none at {path!r}")
+            raise ApiValueError(f"The environment variable {name} must name a {kind}, but {path!r} doesn't exist")
     return {"ca_certs": certifi.where()}

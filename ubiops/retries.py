@@ -110,10 +110,10 @@ def rules_for(retries: Any, body: bytes | Stream | None, default: int) -> Rules:
     Args:
         retries: What the program sets: a number, a `urllib3.Retry` or None.
         body: The request's body.
-        default: How often, where the program doesn't say.
+        default: How often, if the program doesn't say.
 
     Raises:
-        ApiValueError: What it sets makes no sense.
+        ApiValueError: `retries` is neither of these.
     """
     if not can_be_sent_again(body):
         return Rules(0)

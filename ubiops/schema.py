@@ -27,7 +27,7 @@ __all__ = ["NULL", "Invalid", "Null", "Spec"]
 
 
 class Null:
-    """The type of `NULL`, which sends ``null`` where `None` means "not given"."""
+    """The type of `NULL`, which sends ``null``; `None` means "not given"."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ _FEW = 16
 
 
 class Invalid(Exception):
-    """A value that its schema rules out; `path` leads to it from the value that was given."""
+    """A value that its schema rules out; `path` leads to it from the caller's value."""
 
     def __init__(self, problem: str, *path: str | int) -> None:
         super().__init__(problem)
@@ -80,7 +80,7 @@ class Spec:
         type: Name of the type.
         required: Whether it must be given.
         nullable: Whether it takes null.
-        default: What stands for it where it is left out.
+        default: Its value if it is left out.
         enum: The values that it takes.
         min_length, max_length: Bounds of its length.
         minimum, maximum: Bounds of its value.
@@ -157,7 +157,7 @@ class Spec:
             return None
         if value is NULL:
             if not self.nullable:
-                raise Invalid("must not be NULL: the API takes no null here")
+                raise Invalid("must not be NULL: the API doesn't accept null here")
             return NULL
         value = acceptor(self.type)(value)
         self._check_bounds(_value_of(value))
@@ -298,7 +298,7 @@ def refuse_no_value(value: Any) -> None:
         # An array.
         missing = False
     if missing:
-        raise Invalid(f"is {value!r}: it stands for no value, pass None or leave it out")
+        raise Invalid(f"is {value!r}, which means a missing value: pass None or leave it out")
 
 
 def _wrong_type(expected: str, value: Any) -> Invalid:
@@ -356,7 +356,7 @@ def _check_float(value: Any) -> None:
         refuse_no_value(value)
         raise _wrong_type("float", value)
     if not math.isfinite(number):
-        raise Invalid(f"must be a finite number, not {value!r}: JSON has no form for it")
+        raise Invalid(f"must be a finite number, not {value!r}, which JSON can't represent")
 
 
 def _check_bool(value: Any) -> None:
@@ -551,7 +551,7 @@ def write_special(value: Any) -> Any:
     """What JSON knows no type for, as something it knows: the ``default`` of the encoder.
 
     Raises:
-        TypeError: There is no form for it.
+        TypeError: JSON can't represent it.
         Invalid: It stands for no value.
     """
     if value is NULL:
@@ -573,7 +573,7 @@ def write_special(value: Any) -> Any:
         return int(value)
     if _is_real(value):
         return float(value)
-    raise TypeError(f"JSON has no form for {type(value).__name__}")
+    raise TypeError(f"JSON can't represent {type(value).__name__}")
 
 
 _encoder = json.JSONEncoder(default=write_special, allow_nan=False)
@@ -583,7 +583,7 @@ def write_json(value: Any) -> bytes:
     """Encode a value as JSON.
 
     Raises:
-        Invalid: Something in it has no form in JSON; the path leads to it.
+        Invalid: JSON can't represent something in it; the path leads to it.
     """
     try:
         return _encoder.encode(value).encode()
@@ -599,10 +599,10 @@ def _find_unwritable(value: Any, above: tuple[int, ...]) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Invalid(f"is {value!r}: JSON has no form for it, send None or a number")
+            raise Invalid(f"is {value!r}, which JSON can't represent: send None or a number")
         return
     if id(value) in above:
-        raise Invalid("holds itself: JSON has no form for a circular value")
+        raise Invalid("contains itself: JSON can't represent a circular value")
     above = (*above, id(value))
     if isinstance(value, dict):
         parts: Any = value.items()
@@ -616,7 +616,7 @@ def _find_unwritable(value: Any, above: tuple[int, ...]) -> None:
         return
     for key, item in parts:
         if not isinstance(key, (str, int, float, bool, type(None))):
-            raise Invalid(f"has a key of type {type(key).__name__} ({key!r}): JSON takes strings")
+            raise Invalid(f"has a key of type {type(key).__name__} ({key!r}): JSON accepts only strings")
         try:
             _find_unwritable(item, above)
         except Invalid as error:
@@ -625,11 +625,11 @@ def _find_unwritable(value: Any, above: tuple[int, ...]) -> None:
 
 def _unwritable_hint(value: Any) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return "JSON has no form for it, send text (for instance base64) or a file"
+        return "JSON can't represent it, send text (for instance base64) or a file"
     if isinstance(value, (set, frozenset)):
-        return "JSON has no form for it, send a list"
+        return "JSON can't represent it, send a list"
     if hasattr(value, "tolist"):
-        return "JSON has no form for it, send its .tolist()"
+        return "JSON can't represent it, send its .tolist()"
     return "JSON has no form for it"
 
 
@@ -637,7 +637,7 @@ def plain(value: Any) -> Any:
     """A value as JSON will carry it: models as dicts, dates as text; containers are new.
 
     Raises:
-        TypeError: JSON has no form for it.
+        TypeError: JSON can't represent it.
         Invalid: Something in it stands for no value, or a model holds what its schema rules out.
     """
     try:

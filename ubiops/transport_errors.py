@@ -1,4 +1,4 @@
-"""Errors of the transport: each is also the error of urllib3's that the older client let out.
+"""Errors of the transport: each is also the urllib3 error that the older client raised.
 
 They stand here, and not among `ubiops.exceptions`, so that whoever catches `ApiConnectionError` loads no urllib3.
 """
@@ -67,7 +67,7 @@ class ApiSendTimeoutError(_TransportError, ApiTimeoutError, ProtocolError):
 
 
 class ApiDecodeError(_TransportError, DecodeError):
-    """The answer isn't compressed in the way that it says."""
+    """The answer isn't compressed as it claims."""
 
 
 def transport_error(error: HTTPError, method: str) -> ApiConnectionError:
@@ -96,6 +96,6 @@ def _advice(error: HTTPError) -> str:
     if not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (reason, *reason.args)):
         return ""
     return (
-        ". Where the network has an authority of its own, set configuration.ssl_ca_cert or the environment variable "
+        ". If the network has its own certificate authority, set configuration.ssl_ca_cert or the environment variable "
         "SSL_CERT_FILE to the file of its certificate (PEM)"
     )

@@ -56,7 +56,7 @@ def origin_of(start: str) -> Origin:
         start: The URL up to its path.
 
     Raises:
-        ApiValueError: It is no valid URL, or has a scheme other than http and https.
+        ApiValueError: It isn't a valid URL, or has a scheme other than http and https.
     """
     try:
         if _AMBIGUOUS.search(start):
@@ -67,14 +67,14 @@ def origin_of(start: str) -> Origin:
         default = _PORTS[parsed.scheme or ""]
         return Origin(parsed.scheme or "", parsed.host, default if parsed.port is None else parsed.port)
     except (ValueError, KeyError):
-        raise ApiValueError(f"The host {without_secrets(start)!r} can't be used: it is no valid URL") from None
+        raise ApiValueError(f"The host {without_secrets(start)!r} can't be used: it isn't a valid URL") from None
 
 
 def same_origin(url: str, other: str) -> bool:
     """Whether two URLs have scheme, host and port in common.
 
     Raises:
-        ApiValueError: One of them is no valid URL.
+        ApiValueError: One of them isn't a valid URL.
     """
     return origin_of(split(url)[0]) == origin_of(split(other)[0])
 

@@ -1,4 +1,4 @@
-"""What programs of the older client call on the transport: the HTTP verbs, with headers and a body of their own."""
+"""What programs of the older client call on the transport: the HTTP verbs, with the caller's headers and body."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RESTResponse(io.IOBase):
         status (int): HTTP status.
         reason (str): Reason phrase.
         content (bytes): The body.
-        data (str | bytes): The body as text, in its charset; `bytes` where it is none. It can be set.
+        data (str | bytes): The body as text, in its charset; `bytes` if it isn't text. It can be set.
         urllib3_response: The urllib3 response that it came in.
     """
 
@@ -185,12 +185,12 @@ class Verbs:
             query_params: Pairs or dict to append to the URL.
             headers: Headers to send; with a body and no ``Content-Type`` it is JSON.
             body: What to send: plain data as JSON, or `str`, `bytes` or an iterable of `bytes` as it is.
-            post_params: Form fields, where the content type is a form's.
+            post_params: Form fields, if the content type is a form's.
             _preload_content: Whether to read the answer.
             _request_timeout: Seconds in all, or a pair to connect and to wait for data.
 
         Returns:
-            RESTResponse: The answer; the urllib3 response, unread, with ``_preload_content=False``.
+            RESTResponse: The answer; with ``_preload_content=False`` the unread urllib3 response.
         """
         method = method.upper()
         if method not in ("GET", "HEAD", "DELETE", "POST", "PUT", "PATCH", "OPTIONS"):
@@ -224,7 +224,7 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
     """The bytes to send for a body or form fields, and their content type.
 
     Raises:
-        ApiValueError: The body has no form in that content type.
+        ApiValueError: The body can't be encoded in that content type.
     """
     pairs = post_params.items() if isinstance(post_params, Mapping) else post_params or ()
     fields = [(name, value) for name, value in pairs if value is not None]
@@ -253,13 +253,13 @@ def text_of(name: str, value: Any) -> str:
     """The text of a part of a query or form.
 
     Raises:
-        ApiValueError: It stands for no value, or has no form in UTF-8.
+        ApiValueError: It means a missing value, or can't be encoded as UTF-8.
     """
     try:
         text = write_text(value)
         text.encode()
     except UnicodeEncodeError as error:
-        raise ApiValueError(f"Invalid value for `{name}`, has no form in UTF-8: {error.reason}") from None
+        raise ApiValueError(f"Invalid value for `{name}`, can't be encoded as UTF-8: {error.reason}") from None
     except Invalid as error:
         raise ApiValueError(f"Invalid value for `{name}`, {error.problem}") from None
     return text
@@ -269,7 +269,7 @@ def header_value(name: str, value: Any) -> str:
     """The text of a header.
 
     Raises:
-        ApiValueError: It can't be sent: a line break, or no Latin-1 text.
+        ApiValueError: It contains a line break, or isn't Latin-1 text.
     """
     if not _HEADER_NAME.fullmatch(name):
         raise ApiValueError(f"Invalid name of a header, {name!r}: must be printable ASCII without spaces and colons")
@@ -277,7 +277,7 @@ def header_value(name: str, value: Any) -> str:
         return value
     text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else text_of(name, value)
     if "\r" in text or "\n" in text or "\0" in text:
-        raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it holds a line break or NUL")
+        raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it contains a line break or NUL")
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:

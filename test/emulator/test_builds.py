@@ -63,7 +63,7 @@ def test_where_the_code_may_be(bare: TestProject, files: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ({}, "The package has no deployment.py at its top, and not one folder that could hold it"),
+        ({}, "The package has no deployment.py at its top level, and no single folder that could have it"),
         ({"a/x.py": "", "b/deployment.py": DOUBLE}, "and not one folder that could hold it"),
         ({"package/model.py": DOUBLE}, "The package has no deployment.py in its folder package"),
         ({"deployment.py": "import notthere"}, "No module named 'notthere'"),

@@ -100,7 +100,7 @@ def test_a_host_without_a_scheme_gets_one(given: str | None, host: str) -> None:
 
 
 def test_a_host_without_a_version_is_used_as_it_is_with_a_warning() -> None:
-    with pytest.warns(UserWarning, match=r"no version, such as https://api.ubiops.com/v2.1") as caught:
+    with pytest.warns(UserWarning, match=r"no version, unlike https://api.ubiops.com/v2.1") as caught:
         configuration = ubiops.Configuration("https://api.example.com")
     assert (configuration.host, caught[0].filename) == ("https://api.example.com", __file__)
     with pytest.warns(UserWarning, match="no version") as caught:
@@ -202,7 +202,7 @@ def test_keys_that_are_no_text_are_refused_without_showing_them(server: Server) 
         ubiops.Configuration(api_key="Token secret")  # type: ignore[arg-type]
     assert "secret" not in str(caught.value)
     configuration = ubiops.Configuration(server.url, {"Authorization": ["secret"]})  # type: ignore[dict-item]
-    with pytest.raises(ApiValueError, match="must be text, not list") as caught:
+    with pytest.raises(ApiValueError, match="must be str, not list") as caught:
         configuration.auth_settings()
     assert "secret" not in str(caught.value)
 

@@ -925,20 +925,20 @@ circular: dict[str, Any] = {"a": []}
 circular["a"].append(circular)
 
 REFUSED = [
-    ({"x": [math.nan]}, "data.x[0]", "is nan: JSON has no form for it, send None or a number"),
-    ({"x": math.inf}, "data.x", "is inf: JSON has no form for it, send None or a number"),
-    ({"x": Float32(math.nan)}, "data.x", "is nan: JSON has no form for it, send None or a number"),
-    ({"x": {1, 2}}, "data.x", "is of type set: JSON has no form for it, send a list"),
-    ({"x": frozenset()}, "data.x", "is of type frozenset: JSON has no form for it, send a list"),
-    ({"x": b"abc"}, "data.x", "is of type bytes: JSON has no form for it, send text (for instance base64) or a file"),
-    ({"x": decimal.Decimal("1.5")}, "data.x", "is of type Decimal: JSON has no form for it"),
-    ({"x": 1j}, "data.x", "is of type complex: JSON has no form for it"),
-    ({"x": [0, object()]}, "data.x[1]", "is of type object: JSON has no form for it"),
-    ({"x": Array()}, "data.x", "is of type Array: JSON has no form for it, send its .tolist()"),
-    ({"x": {(1, 2): 3}}, "data.x", "has a key of type tuple ((1, 2)): JSON takes strings"),
-    ({"x": {1: math.nan}}, "data.x[1]", "is nan: JSON has no form for it, send None or a number"),
-    (circular, "data.a[0]", "holds itself: JSON has no form for a circular value"),
-    ([{"deep": [{"er": {1}}]}], "data[0].deep[0].er", "is of type set: JSON has no form for it, send a list"),
+    ({"x": [math.nan]}, "data.x[0]", "is nan, which JSON can't represent: send None or a number"),
+    ({"x": math.inf}, "data.x", "is inf, which JSON can't represent: send None or a number"),
+    ({"x": Float32(math.nan)}, "data.x", "is nan, which JSON can't represent: send None or a number"),
+    ({"x": {1, 2}}, "data.x", "is of type set: JSON can't represent it, send a list"),
+    ({"x": frozenset()}, "data.x", "is of type frozenset: JSON can't represent it, send a list"),
+    ({"x": b"abc"}, "data.x", "is of type bytes: JSON can't represent it, send text (for instance base64) or a file"),
+    ({"x": decimal.Decimal("1.5")}, "data.x", "is of type Decimal: JSON can't represent it"),
+    ({"x": 1j}, "data.x", "is of type complex: JSON can't represent it"),
+    ({"x": [0, object()]}, "data.x[1]", "is of type object: JSON can't represent it"),
+    ({"x": Array()}, "data.x", "is of type Array: JSON can't represent it, send its .tolist()"),
+    ({"x": {(1, 2): 3}}, "data.x", "has a key of type tuple ((1, 2)): JSON accepts only strings"),
+    ({"x": {1: math.nan}}, "data.x[1]", "is nan, which JSON can't represent: send None or a number"),
+    (circular, "data.a[0]", "contains itself: JSON can't represent a circular value"),
+    ([{"deep": [{"er": {1}}]}], "data[0].deep[0].er", "is of type set: JSON can't represent it, send a list"),
 ]
 
 
@@ -1290,7 +1290,7 @@ def test_an_answer_of_one_of_two_types_is_told_by_its_shape() -> None:
     assert read_body(b'[{"metric": "m"}]', either) == [models.Usage.from_wire({"metric": "m"})]
     assert read_body(b'{"status": "ok"}', either) == models.Status("ok")
     assert (read_body(b"[]", either), read_body(b"", either), read_body(b"null", either)) == ([], [], None)
-    for wrong, problem in ((b"5", "expected list.*Status, got int"), (b"[1]", "an item of it is no object")):
+    for wrong, problem in ((b"5", "expected list.*Status, got int"), (b"[1]", "an item isn't an object")):
         with pytest.raises(ValueError, match=problem):
             read_body(wrong, either)
 

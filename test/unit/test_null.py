@@ -168,7 +168,7 @@ def test_null_in_a_model_survives_copies(server: Server, api: ubiops.CoreApi, du
 
 
 def test_null_for_a_field_that_is_not_nullable_is_refused(server: Server, api: ubiops.CoreApi) -> None:
-    with pytest.raises(ApiValueError, match="`name`, must not be NULL: the API takes no null here"):
+    with pytest.raises(ApiValueError, match="`name`, must not be NULL: the API doesn't accept null here"):
         models.DeploymentUpdate(name=NULL)
     with pytest.raises(ApiValueError, match="`name`, must not be NULL"):
         models.DeploymentUpdate().name = NULL

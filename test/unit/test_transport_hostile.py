@@ -448,7 +448,7 @@ def test_a_body_that_unpacks_for_long_ends_with_the_calls_time(client: ubiops.Ap
 def test_a_part_where_all_was_asked_for_is_told(client: ubiops.ApiClient, server: Server) -> None:
     for preload in (True, False):
         server.answers = [Answer(206, b"{}", {"Content-Range": "bytes 0-1/9"})]
-        with pytest.raises(ApiException, match="a part came") as caught:
+        with pytest.raises(ApiException, match="only a part") as caught:
             get(client, _preload_content=preload)
         assert caught.value.status == 206
     server.answers = [Answer(206, b"{}", {"Content-Range": "bytes 0-1/9"})]

@@ -23,7 +23,7 @@ def client_of(wire: Server, generation: str | None = None) -> ubiops.ApiClient:
 def test_what_the_set_generation_lacks_is_refused(wire: Server, generation: str, operation: Operation) -> None:
     with client_of(wire, generation) as client, pytest.raises(ubiops.ApiValueError) as caught:
         operation.call(client, ["n"][: len(operation.parameters)], {})
-    assert f"`{operation.name}` is no operation of generation {generation}" in str(caught.value)
+    assert f"generation {generation} has no operation `{operation.name}`" in str(caught.value)
     assert ("`new_list` follows it" in str(caught.value)) == (operation is DROPPED)
     assert wire.requests == []
 
@@ -74,7 +74,7 @@ def test_an_argument_may_have_two_names(wire: Server) -> None:
     with client_of(wire) as client:
         BY_NAME.call(client, [None, None, None, None], {"metric_name": "requests"})
         BY_NAME.call(client, ["requests", None, None, None], {})
-        with pytest.raises(ubiops.ApiTypeError, match="Got `metric` and `metric_name`, its other name"):
+        with pytest.raises(ubiops.ApiTypeError, match="Got both `metric` and its other name `metric_name`"):
             BY_NAME.call(client, ["requests", None, None, None], {"metric_name": "requests"})
         with pytest.raises(ubiops.ApiValueError, match="Missing the required parameter `metric`"):
             BY_NAME.call(client, [None, None, None, None], {})

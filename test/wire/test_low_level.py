@@ -86,7 +86,7 @@ class TestCallApi:
             assert parse_qsl(query, keep_blank_values=True) == [*due, ("colour", "red")]
 
     def test_query_parameter_without_utf8_is_refused(self, wire: Server, kept: ubiops.ApiClient) -> None:
-        with pytest.raises(ubiops.ApiValueError, match="`a`, has no form in UTF-8"):
+        with pytest.raises(ubiops.ApiValueError, match="`a`, can't be encoded as UTF-8"):
             kept.call_api("/q", "GET", query_params={"a": "\ud83d"})
 
     def test_collection_formats(self, wire: Server, kept: ubiops.ApiClient) -> None:

@@ -26,7 +26,7 @@ class Api:
         api_client: The client; by default a new one with the default configuration.
 
     Raises:
-        ApiTypeError: It is no client.
+        ApiTypeError: It isn't a client.
     """
 
     # What ``*_with_http_info`` returns by default: the data alone, as on the groups of client 4.x.
@@ -76,7 +76,7 @@ def method_of(operation: Operation) -> Callable[[F], F]:
     """Make a function a method that calls an operation.
 
     The method has the operation as its attribute ``operation``, and raises what Python says of missing and surplus
-    arguments as the client's own errors. Its errors leave it without the frames below, see `ubiops.frames`.
+    arguments as the client's own errors. Errors leave it without the frames below it, see `ubiops.frames`.
     """
 
     def decorate(function: F) -> F:

@@ -1,1 +1,1 @@
-"""How models show themselves: tables for notebooks, and no credentials anywhere."""
+"""How models are shown: tables for notebooks, and no credentials anywhere."""

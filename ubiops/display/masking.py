@@ -26,11 +26,11 @@ def is_model(value: Any) -> TypeIs[Model]:
 
 
 def masked(item: Model | Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a model or dict, nested models as dicts, with ``***`` in the place of credentials.
+    """The fields of a model or dict, nested models as dicts, with ``***`` in place of credentials.
 
     These are bucket credentials, passwords, tokens, the values of secret environment variables and the signatures of
-    signed URLs. Of the fields that this client doesn't know, those count whose names suggest it. What users define
-    themselves, such as the data and the result of a request, is given as it is.
+    signed URLs. Unknown fields are masked if their names suggest a credential. Users' own data, such as the input and
+    the result of a request, is shown as it is.
     """
     if is_model(item):
         fields = {name: getattr(item, name) for name in type(item).fields}
