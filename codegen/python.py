@@ -76,7 +76,11 @@ def argument_annotation(argument: Argument) -> str:
     """The type of an argument."""
     if argument.text and argument.type != "object":
         return "list[Any] | dict[str, Any] | str"
-    return _or_none(input_annotation(argument.type), not argument.required)
+    type = input_annotation(argument.type)
+    if argument.type == "datetime":
+        # A period may be given by its days.
+        type = f"datetime.date | {type}"
+    return _or_none(type, not argument.required)
 
 
 def keyword_annotation(field: Field) -> str:

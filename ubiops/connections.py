@@ -187,12 +187,17 @@ class _Answer(http.client.HTTPResponse):
 
 
 class RawResponse(urllib3.HTTPResponse):
-    """An answer; with ``_preload_content=False`` unread, to be read and closed by the caller."""
+    """An answer; with ``_preload_content=False`` it is unread, and the caller reads and closes it."""
 
     deadline: Deadline | None = None
 
+    @property
+    def name(self) -> str | None:
+        """The same as `getfilename`: files have a name, and `io.TextIOWrapper`, for one, takes a file."""
+        return self.getfilename()
+
     def getfilename(self) -> str | None:
-        """The file name that the server gave, reduced to its last part; None where it gave none."""
+        """The file name that the server sent, reduced to its last part; None if it sent none."""
         return filename_of(self.headers.get("Content-Disposition"))
 
     def getheaders(self) -> urllib3.HTTPHeaderDict:
@@ -204,7 +209,7 @@ class RawResponse(urllib3.HTTPResponse):
         return self.headers.get(name, default)
 
     def release_conn(self) -> None:
-        """Give the connection back; one that isn't read to its end, or beyond it, is closed."""
+        """Return the connection to the pool; it is closed unless it was read exactly to its end."""
         connection, self._connection = self._connection, None
         # An answer may be kept for long: it holds no pool, whose connections would stay open.
         pool, self._pool = self._pool, None
@@ -223,11 +228,11 @@ class RawResponse(urllib3.HTTPResponse):
         *,
         chunk_size: int | None = None,
     ) -> bytes:
-        """The next `amt` bytes, or all that are left; programs of the newer client say `chunk_size`.
+        """The next `amt` bytes, or all that are left; programs of the newer client pass `chunk_size`.
 
         Raises:
-            urllib3.exceptions.HTTPError: The connection broke, or the body ends before its promised length or amid
-                what was compressed.
+            urllib3.exceptions.HTTPError: The connection broke, or the body ends before its announced length or within
+            compressed data.
         """
         self._check_time()
         amt = chunk_size if amt is None else amt
@@ -245,13 +250,13 @@ class RawResponse(urllib3.HTTPResponse):
         return data
 
     def stream(self, amt: int | None = 1 << 16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
-        """The body in blocks of at most `amt` bytes; where it is chunked, as it comes."""
+        """The body in blocks of at most `amt` bytes; chunked bodies as they come."""
         read = self.read1 if self.chunked else self.read
         while data := read(amt, decode_content):
             yield data
 
     def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Generator[bytes, None, None]:
-        """`stream`: of one parser of chunks, and not of a second one."""
+        """The same as `stream`, so that there is only one parser of chunks."""
         return self.stream(amt or BLOCK, decode_content)
 
     def _check_time(self) -> None:

@@ -18,6 +18,11 @@ RESOLVED = {
     # A path may stand once only; 3.12 calls the parameter `metric`.
     "metrics_delete": ["metric_name path str required as metric"],
     "metrics_update": ["metric_name path str required as metric"],
+    # As the usages take them: 3.12 and 4.x say str.
+    "metrics_get": [
+        "start_date query datetime until 4.1",
+        "end_date query datetime until 4.1",
+    ],
     # Takes a datetime as in 3.12, and a str as in 4.x.
     "organizations_usage_get": ["start_date query datetime", "end_date query datetime"],
     "projects_usage_get": ["start_date query datetime", "end_date query datetime"],

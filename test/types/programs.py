@@ -5,6 +5,9 @@ It is never run.
 
 from __future__ import annotations
 
+import csv
+import datetime
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from multiprocessing.pool import AsyncResult
@@ -25,7 +28,10 @@ from ubiops.models import (
     Logs,
     MetricDetail,
     Metrics,
+    OrganizationUsage,
     PipelineVersionDetail,
+    ProjectUsage,
+    Usage,
 )
 from ubiops.rest import RawResponse
 from ubiops.utils import paginate
@@ -58,6 +64,13 @@ def style_of_3_12(flag: bool, options: dict[str, Any]) -> None:
     assert_type(api.pipeline_versions_update("lab", "pipe", "v1", {"description": "d"}), PipelineVersionDetail)
     metrics = api.metrics_get("lab", "deployments.requests", "2024-01-01", "2024-01-02", "deployment")
     assert_type(metrics, list[Metrics])
+    days = datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc)
+    assert_type(api.metrics_get("lab", "requests", *days, "deployment_version"), list[Metrics])
+    assert_type(api.projects_usage_get("lab", *days), list[Usage] | ProjectUsage)
+    usage = api.organizations_usage_get("acme", start_date=days[0], end_date="2024-01-02")
+    assert_type(usage, list[Usage] | OrganizationUsage)
+    with api.blobs_get("lab", "b") as response:
+        assert_type(list(csv.reader(io.TextIOWrapper(response))), list[list[str]])
     with api.revisions_file_download("lab", "model", "v1", "r") as response, Path("a.zip").open("wb") as file:
         assert_type(response, RawResponse)
         shutil.copyfileobj(response, file)

@@ -320,6 +320,7 @@ def test_a_download_is_the_open_response(api: Any, server: Server, folder: Path)
     assert b"".join(api.blobs_get("p", "b").stream(4)) == text.encode()
     assert list(api.blobs_get("p", "b")) == text.encode().splitlines(keepends=True)
     with io.TextIOWrapper(api.blobs_get("p", "b"), encoding="utf-8", newline="") as lines:
+        assert lines.name == "data.bin"
         assert list(lines) == text.splitlines(keepends=True)
     copy = io.BytesIO()
     shutil.copyfileobj(api.blobs_get("p", "b"), copy)

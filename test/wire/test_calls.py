@@ -179,16 +179,22 @@ class TestHosts:
 
 
 class TestValues:
-    def test_datetimes_and_their_texts_in_a_query(self, server: Server, api: ubiops.CoreApi) -> None:
+    def test_dates_datetimes_and_their_texts_in_a_query(self, server: Server, api: ubiops.CoreApi) -> None:
         server.default = Answer.json([])
         zone = datetime.timezone(datetime.timedelta(hours=2))
         for moment, text in {
             datetime.datetime(2023, 1, 2, 3, 4, 5, 6000, zone): "2023-01-02T03:04:05.006000+02:00",
             datetime.datetime(2023, 1, 2, 3): "2023-01-02T03:00:00",
+            datetime.date(2023, 1, 2): "2023-01-02",
             "2023-01-02T03:04:05Z": "2023-01-02T03:04:05Z",
         }.items():
-            api.metrics_get("p", "requests", start_date=moment, end_date=moment, object_type="deployment")
-            assert server.last.query["start_date"] == server.last.query["end_date"] == text
+            for call in (
+                partial(api.metrics_get, "p", "requests", object_type="deployment"),
+                partial(api.projects_usage_get, "p"),
+                partial(api.organizations_usage_get, "o"),
+            ):
+                call(start_date=moment, end_date=moment)
+                assert server.last.query["start_date"] == server.last.query["end_date"] == text
 
     def test_booleans_in_a_query_are_written_as_before(self, server: Server, api: ubiops.CoreApi) -> None:
         server.default = Answer.json([])

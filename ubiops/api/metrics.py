@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from ubiops import models
@@ -32,8 +33,8 @@ _METRICS_GET = Operation(
     "/projects/{project_name}/metrics/{metric}",
     Path("project_name", "str"),
     Path("metric", "str", alias="metric_name"),
-    Query("start_date", "str"),
-    Query("end_date", "str"),
+    Query("start_date", "datetime"),
+    Query("end_date", "datetime"),
     Query("object_type", "str"),
     Query("interval", "str"),
     Query("object_id", "str"),
@@ -192,8 +193,8 @@ class Metrics(Api):
         self,
         project_name: str,
         metric: str | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         object_type: str | None = None,
         interval: str | None = None,
         object_id: str | None = None,
@@ -250,8 +251,8 @@ class Metrics(Api):
         self,
         project_name: str,
         metric: str | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         object_type: str | None = None,
         interval: str | None = None,
         object_id: str | None = None,

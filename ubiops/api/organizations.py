@@ -427,8 +427,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
     ) -> list[models.Usage] | models.OrganizationUsage:
@@ -465,8 +465,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
     ) -> Any:

@@ -497,8 +497,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.Usage] | models.OrganizationUsage: ...
@@ -506,8 +506,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Usage] | models.OrganizationUsage]: ...
@@ -515,8 +515,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
@@ -524,8 +524,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
@@ -533,8 +533,8 @@ class Organizations(Api):
     def organizations_usage_get(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
@@ -542,8 +542,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.Usage] | models.OrganizationUsage: ...
@@ -551,8 +551,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Usage] | models.OrganizationUsage]: ...
@@ -560,8 +560,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
@@ -569,8 +569,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
@@ -578,8 +578,8 @@ class Organizations(Api):
     def organizations_usage_get_with_http_info(
         self,
         organization_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...

@@ -995,8 +995,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
     ) -> list[models.Usage] | models.ProjectUsage:
@@ -1031,8 +1031,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Any,
     ) -> Any:

@@ -1237,8 +1237,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.Usage] | models.ProjectUsage: ...
@@ -1246,8 +1246,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Usage] | models.ProjectUsage]: ...
@@ -1255,8 +1255,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
@@ -1264,8 +1264,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
@@ -1273,8 +1273,8 @@ class Projects(Api):
     def projects_usage_get(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
@@ -1282,8 +1282,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.Decoded],
     ) -> list[models.Usage] | models.ProjectUsage: ...
@@ -1291,8 +1291,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.DecodedLater],
     ) -> AsyncResult[list[models.Usage] | models.ProjectUsage]: ...
@@ -1300,8 +1300,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnly],
     ) -> ubiops.rest.RawResponse: ...
@@ -1309,8 +1309,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.RawOnlyLater],
     ) -> AsyncResult[ubiops.rest.RawResponse]: ...
@@ -1318,8 +1318,8 @@ class Projects(Api):
     def projects_usage_get_with_http_info(
         self,
         project_name: str,
-        start_date: datetime.datetime | str | None = None,
-        end_date: datetime.datetime | str | None = None,
+        start_date: datetime.date | datetime.datetime | str | None = None,
+        end_date: datetime.date | datetime.datetime | str | None = None,
         interval: str | None = None,
         **options: Unpack[options.CallOptions],
     ) -> Any: ...
