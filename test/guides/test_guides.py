@@ -15,7 +15,8 @@ import pytest
 import ubiops
 from ubiops.emulator import Emulator
 
-GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = [DOCS / "README.md", *sorted((DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _matches = doctest.OutputChecker().check_output
 
@@ -46,7 +47,7 @@ def run(guide: Path) -> None:
             assert _matches(text, printed, options), f"{guide.name}:{line}: it printed\n{printed}"
 
 
-@pytest.mark.parametrize("guide", sorted(GUIDES.glob("*.md")), ids=lambda guide: guide.stem)
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_it_runs_and_prints_what_it_says(
     guide: Path, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
