@@ -67,7 +67,7 @@ class Configuration:
         connection_pool_maxsize (int): Connections to keep open to a host. Default: CPU count * 5.
         proxy (str | None): URL of the proxy; an empty string for none, regardless of the environment.
         proxy_headers (Mapping[str, str] | None): Headers for the proxy only.
-        max_response_size (int): Highest number of bytes of an answer that is read into memory, unpacked. Default 1 GiB.
+        max_response_size (int): Maximum number of bytes of an answer that is read into memory, unpacked. Default 1 GiB.
         retries (int | urllib3.Retry | None): Number of retries (default 2, 0 for none), or a policy that replaces the
             client's.
         auto_retry_rate_limiting (bool): Whether requests refused by the rate limit (429) are sent again. Default True.

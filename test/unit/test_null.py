@@ -311,10 +311,13 @@ def test_a_body_that_updates_sends_what_the_caller_gave_and_nothing_else(name: s
         assert client.sanitize_for_serialization(model) == given
 
 
-def test_an_update_of_a_version_resets_nothing(server: Server, api: ubiops.CoreApi) -> None:
+def test_an_update_resets_nothing(server: Server, api: ubiops.CoreApi) -> None:
     for body in (models.DeploymentVersionUpdate(description="x"), {"description": "x"}):
         api.deployment_versions_update("p", "d", "v", body)
         assert server.last.json == {"description": "x"}
+    for body in (models.OrganizationUserUpdate(), {}):
+        api.organization_users_update("o", "u", body)
+        assert server.last.json == {}
 
 
 def test_an_update_of_a_user_does_not_take_admin_away(server: Server, api: ubiops.CoreApi) -> None:

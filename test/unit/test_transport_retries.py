@@ -18,7 +18,14 @@ import ubiops
 from test.server import Answer, Server
 from test.unit.conftest import Waits
 from test.unit.raw_server import RawServer, silent
-from ubiops.exceptions import ApiConnectionError, ApiException, ApiTimeoutError, ApiValueError, ServerError
+from ubiops.exceptions import (
+    ApiConnectionError,
+    ApiException,
+    ApiTimeoutError,
+    ApiValueError,
+    ServerError,
+    TooManyRequestsError,
+)
 from ubiops.files import Upload
 
 TRANSIENT = [408, 429, 502, 503, 504]
@@ -115,6 +122,15 @@ def test_two_retries_by_default(waits: Waits) -> None:
     assert len(waits) == 2
     assert not isinstance(caught.value, ApiTimeoutError)
     assert isinstance(caught.value.__cause__, urllib3.exceptions.NewConnectionError)
+
+
+def test_a_rate_limit_is_retried_as_often_as_other_errors(
+    client: ubiops.ApiClient, server: Server, waits: Waits
+) -> None:
+    server.default = Answer(429)
+    with pytest.raises(TooManyRequestsError):
+        call(client, "GET")
+    assert len(server.requests) == 3
 
 
 def test_the_last_answer_is_the_error(client: ubiops.ApiClient, server: Server, waits: Waits) -> None:

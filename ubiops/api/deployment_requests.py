@@ -308,7 +308,7 @@ class DeploymentRequests(Api):
                 exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/requests/batch
         """
@@ -327,7 +327,7 @@ class DeploymentRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `batch_deployment_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `batch_deployment_requests_create`; on `CoreApi` it returns status and headers too."""
         return _BATCH_DEPLOYMENT_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, deployment_name, data, timeout, notification_group, priority),
@@ -376,7 +376,7 @@ class DeploymentRequests(Api):
             NotFoundError: The project, deployment, version or notification group does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/batch
         """
@@ -398,7 +398,7 @@ class DeploymentRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `batch_deployment_version_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `batch_deployment_version_requests_create`; on `CoreApi` it returns status and headers too."""
         return _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, deployment_name, version, data, timeout, notification_group, priority),
@@ -429,7 +429,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: There are more than 250 ids, or neither ids nor a status.
             NotFoundError: The project, the deployment, its default version or a request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/requests/cancel
         """
@@ -441,7 +441,7 @@ class DeploymentRequests(Api):
     def deployment_requests_batch_cancel_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], status: str | None = None, **options: Any
     ) -> Any:
-        """Like `deployment_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_BATCH_CANCEL.call_twin(
             self.api_client, (project_name, deployment_name, data, status), options, self._twins_return_data_only
         )
@@ -469,7 +469,7 @@ class DeploymentRequests(Api):
             BadRequestError: More than 250 ids, or something that is not an id.
             NotFoundError: One of the requests, the deployment or the project does not exist; nothing was
                 deleted.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/requests/delete
         """
@@ -479,7 +479,7 @@ class DeploymentRequests(Api):
     def deployment_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `deployment_requests_batch_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_BATCH_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -507,7 +507,7 @@ class DeploymentRequests(Api):
             BadRequestError: More than 250 ids, or something that is not an id.
             NotFoundError: One of the requests, the deployment or the project does not exist; no request is
                 returned.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/requests/collect
         """
@@ -517,7 +517,7 @@ class DeploymentRequests(Api):
     def deployment_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `deployment_requests_batch_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_batch_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_BATCH_GET.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -558,7 +558,7 @@ class DeploymentRequests(Api):
             NotFoundError: The project or deployment does not exist, or the deployment has no default version.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/requests
         """
@@ -576,7 +576,7 @@ class DeploymentRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, deployment_name, data, timeout, priority),
@@ -601,7 +601,7 @@ class DeploymentRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, deployment or project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
         """
@@ -611,7 +611,7 @@ class DeploymentRequests(Api):
     def deployment_requests_delete_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `deployment_requests_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
         )
@@ -645,7 +645,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, deployment or project does not exist, or the request is no longer
                 stored.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
         """
@@ -662,7 +662,7 @@ class DeploymentRequests(Api):
         metadata_only: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_requests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_GET.call_twin(
             self.api_client,
             (project_name, deployment_name, request_id, metadata_only),
@@ -692,7 +692,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, its default version or the request does not exist, or the
                 input is not kept.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/input
         """
@@ -704,7 +704,7 @@ class DeploymentRequests(Api):
     def deployment_requests_input_get_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `deployment_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_input_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_INPUT_GET.call_twin(
             self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
         )
@@ -736,7 +736,7 @@ class DeploymentRequests(Api):
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
             success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
-            limit: Most requests to return, default 50.
+            limit: Maximum number of requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
             sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             pipeline (until 4.5): True for requests made by a pipeline only, false for those made to the
@@ -753,7 +753,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A filter has a value that is not allowed.
             NotFoundError: The project or deployment does not exist, or the deployment has no default version.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/requests
         """
@@ -791,7 +791,7 @@ class DeploymentRequests(Api):
         search_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_requests_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_LIST.call_twin(
             self.api_client,
             (
@@ -833,7 +833,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, its default version or the request does not exist, or
                 there is no result.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}/output
         """
@@ -845,7 +845,7 @@ class DeploymentRequests(Api):
     def deployment_requests_output_get_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `deployment_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_output_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_OUTPUT_GET.call_twin(
             self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
         )
@@ -879,7 +879,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or the request has already finished.
             NotFoundError: The request, deployment, project or notification group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/requests/{request_id}
         """
@@ -896,7 +896,7 @@ class DeploymentRequests(Api):
         data: models.DeploymentRequestUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_requests_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_requests_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_REQUESTS_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, request_id, data), options, self._twins_return_data_only
         )
@@ -931,7 +931,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: There are more than 250 ids, or neither ids nor a status.
             NotFoundError: The project, deployment, version or a request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/cancel
         """
@@ -949,7 +949,7 @@ class DeploymentRequests(Api):
         status: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
             self.api_client,
             (project_name, deployment_name, version, data, status),
@@ -980,7 +980,7 @@ class DeploymentRequests(Api):
             BadRequestError: More than 250 ids, or something that is not an id.
             NotFoundError: One of the requests, the version, deployment or project does not exist; nothing was
                 deleted.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/delete
         """
@@ -992,7 +992,7 @@ class DeploymentRequests(Api):
     def deployment_version_requests_batch_delete_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `deployment_version_requests_batch_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
         )
@@ -1021,7 +1021,7 @@ class DeploymentRequests(Api):
             BadRequestError: More than 250 ids, or something that is not an id.
             NotFoundError: One of the requests, the version, deployment or project does not exist; no request
                 is returned.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/collect
         """
@@ -1033,7 +1033,7 @@ class DeploymentRequests(Api):
     def deployment_version_requests_batch_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `deployment_version_requests_batch_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_batch_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_BATCH_GET.call_twin(
             self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
         )
@@ -1076,7 +1076,7 @@ class DeploymentRequests(Api):
             NotFoundError: The project, deployment or version does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests
         """
@@ -1095,7 +1095,7 @@ class DeploymentRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, deployment_name, version, data, timeout, priority),
@@ -1121,7 +1121,7 @@ class DeploymentRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, version, deployment or project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}
         """
@@ -1133,7 +1133,7 @@ class DeploymentRequests(Api):
     def deployment_version_requests_delete_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_requests_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1168,7 +1168,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, version, deployment or project does not exist, or the request is no
                 longer stored.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}
         """
@@ -1186,7 +1186,7 @@ class DeploymentRequests(Api):
         metadata_only: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_requests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_GET.call_twin(
             self.api_client,
             (project_name, deployment_name, request_id, version, metadata_only),
@@ -1217,7 +1217,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or request does not exist, or the input is not
                 kept.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/input
         """
@@ -1229,7 +1229,7 @@ class DeploymentRequests(Api):
     def deployment_version_requests_input_get_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_input_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_INPUT_GET.call_twin(
             self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1263,7 +1263,7 @@ class DeploymentRequests(Api):
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
             success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
-            limit: Most requests to return, default 50.
+            limit: Maximum number of requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
             sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             pipeline (until 4.5): True for requests made by a pipeline only, false for those made to the
@@ -1280,7 +1280,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A filter has a value that is not allowed.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests
         """
@@ -1320,7 +1320,7 @@ class DeploymentRequests(Api):
         search_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_requests_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_LIST.call_twin(
             self.api_client,
             (
@@ -1363,7 +1363,7 @@ class DeploymentRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or request does not exist, or there is no result.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}/output
         """
@@ -1375,7 +1375,7 @@ class DeploymentRequests(Api):
     def deployment_version_requests_output_get_with_http_info(
         self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_output_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET.call_twin(
             self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1410,7 +1410,7 @@ class DeploymentRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or the request has already finished.
             NotFoundError: The request, version, deployment, project or notification group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version}/requests/{request_id}
         """
@@ -1428,7 +1428,7 @@ class DeploymentRequests(Api):
         data: models.DeploymentRequestUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_requests_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_requests_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_REQUESTS_UPDATE.call_twin(
             self.api_client,
             (project_name, deployment_name, request_id, version, data),

@@ -316,8 +316,8 @@ class Deployments(Api):
     ) -> models.BuildList:
         """Get a build.
 
-        Gives one build of a deployment version: its progress, and after a failure the cause. Poll it after an
-        upload; it is over once `status` is `success` or `failed`.
+        Returns one build of a deployment version: its progress, and after a failure the cause. Poll it after
+        an upload; it is over once `status` is `success` or `failed`.
 
         Deprecated: Installations newer than client 4.11 lack it; use revisions_get there.
 
@@ -334,7 +334,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or build does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/builds/{build_id}
         """
@@ -344,7 +344,7 @@ class Deployments(Api):
     def builds_get_with_http_info(
         self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `builds_get`; on `CoreApi`, returns status and headers too."""
+        """Like `builds_get`; on `CoreApi` it returns status and headers too."""
         return _BUILDS_GET.call_twin(
             self.api_client, (project_name, build_id, deployment_name, version), options, self._twins_return_data_only
         )
@@ -372,7 +372,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/builds
         """
@@ -380,7 +380,7 @@ class Deployments(Api):
 
     @method_of(_BUILDS_LIST)
     def builds_list_with_http_info(self, project_name: str, deployment_name: str, version: str, **options: Any) -> Any:
-        """Like `builds_list`; on `CoreApi`, returns status and headers too."""
+        """Like `builds_list`; on `CoreApi` it returns status and headers too."""
         return _BUILDS_LIST.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
@@ -404,7 +404,7 @@ class Deployments(Api):
             deployment_name: Name of the deployment.
             action: Only events of this kind: `create`, `update`, `delete` or `info` (anything else, such as a
                 package upload or download).
-            limit: Most events to return, default 50.
+            limit: Maximum number of events to return, default 50.
             offset: How many events to skip first, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -414,7 +414,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/audit
         """
@@ -432,7 +432,7 @@ class Deployments(Api):
         offset: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `deployment_audit_events_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_audit_events_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_AUDIT_EVENTS_LIST.call_twin(
             self.api_client,
             (project_name, deployment_name, action, limit, offset),
@@ -457,7 +457,7 @@ class Deployments(Api):
         Args:
             project_name: Name of the project.
             deployment_name: Name of the deployment.
-            data: The deployment, and if wanted the version, to copy from.
+            data: The deployment, and optionally the version, to copy from.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -467,7 +467,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The source is not valid.
             NotFoundError: The project, this deployment or the source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/copy-environment-variables
         """
@@ -483,7 +483,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCopy | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_environment_variables_copy`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_copy`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -514,7 +514,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or already used at this level, or `value` is missing.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/environment-variables
         """
@@ -530,7 +530,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_environment_variables_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -552,7 +552,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}/environment-variables/{id}
         """
@@ -564,7 +564,7 @@ class Deployments(Api):
     def deployment_environment_variables_delete_with_http_info(
         self, project_name: str, deployment_name: str, id: str, **options: Any
     ) -> Any:
-        """Like `deployment_environment_variables_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, id), options, self._twins_return_data_only
         )
@@ -575,7 +575,7 @@ class Deployments(Api):
     ) -> models.EnvironmentVariableList:
         """Get a variable of a deployment.
 
-        Gives one variable defined on the deployment itself; inherited ones are not found here.
+        Returns one variable defined on the deployment itself; inherited ones are not found here.
 
         Args:
             project_name: Name of the project.
@@ -589,7 +589,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/environment-variables/{id}
         """
@@ -599,7 +599,7 @@ class Deployments(Api):
     def deployment_environment_variables_get_with_http_info(
         self, project_name: str, deployment_name: str, id: str, **options: Any
     ) -> Any:
-        """Like `deployment_environment_variables_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_GET.call_twin(
             self.api_client, (project_name, deployment_name, id), options, self._twins_return_data_only
         )
@@ -610,8 +610,8 @@ class Deployments(Api):
     ) -> list[models.InheritedEnvironmentVariableList]:
         """List the variables of a deployment.
 
-        Lists the variables that hold for a deployment: its own and those of the project. `inheritance_type`
-        tells them apart.
+        Lists the variables that apply to a deployment: its own and those of the project. `inheritance_type`
+        says them apart.
 
         Args:
             project_name: Name of the project.
@@ -624,7 +624,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/environment-variables
         """
@@ -634,7 +634,7 @@ class Deployments(Api):
     def deployment_environment_variables_list_with_http_info(
         self, project_name: str, deployment_name: str, **options: Any
     ) -> Any:
-        """Like `deployment_environment_variables_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST.call_twin(
             self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
         )
@@ -668,7 +668,7 @@ class Deployments(Api):
             BadRequestError: The name is malformed or taken, or the change means turning a secret variable
                 back into a plain one.
             NotFoundError: The project, deployment or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/environment-variables/{id}
         """
@@ -685,7 +685,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_environment_variables_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_environment_variables_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, id, data), options, self._twins_return_data_only
         )
@@ -708,7 +708,7 @@ class Deployments(Api):
             project_name: Name of the project.
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
-            data: The deployment, and if wanted the version, to copy from.
+            data: The deployment, and optionally the version, to copy from.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -718,7 +718,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The source is not valid.
             NotFoundError: The project, deployment, version or the source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/copy-environment-variables
         """
@@ -735,7 +735,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCopy | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_environment_variables_copy`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_copy`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY.call_twin(
             self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
         )
@@ -768,7 +768,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or already used at this level, or `value` is missing.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/environment-variables
         """
@@ -785,7 +785,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_environment_variables_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE.call_twin(
             self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
         )
@@ -809,7 +809,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}/versions/{version}/environment-variables/{id}
         """
@@ -821,7 +821,7 @@ class Deployments(Api):
     def deployment_version_environment_variables_delete_with_http_info(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_environment_variables_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, id, version), options, self._twins_return_data_only
         )
@@ -832,7 +832,7 @@ class Deployments(Api):
     ) -> models.EnvironmentVariableList:
         """Get a variable of a deployment version.
 
-        Gives one variable defined on the version itself; inherited ones are not found here.
+        Returns one variable defined on the version itself; inherited ones are not found here.
 
         Args:
             project_name: Name of the project.
@@ -847,7 +847,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/environment-variables/{id}
         """
@@ -859,7 +859,7 @@ class Deployments(Api):
     def deployment_version_environment_variables_get_with_http_info(
         self, project_name: str, deployment_name: str, id: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_environment_variables_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET.call_twin(
             self.api_client, (project_name, deployment_name, id, version), options, self._twins_return_data_only
         )
@@ -870,7 +870,7 @@ class Deployments(Api):
     ) -> list[models.InheritedEnvironmentVariableList]:
         """List the variables of a deployment version.
 
-        Lists the variables that hold for a version: its own, those of the deployment and those of the
+        Lists the variables that apply to a version: its own, those of the deployment and those of the
         project. `inheritance_type` says which is which.
 
         Args:
@@ -885,7 +885,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/environment-variables
         """
@@ -897,7 +897,7 @@ class Deployments(Api):
     def deployment_version_environment_variables_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_version_environment_variables_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
@@ -933,7 +933,7 @@ class Deployments(Api):
             BadRequestError: The name is malformed or taken, or the change means turning a secret variable
                 back into a plain one.
             NotFoundError: The project, deployment, version or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version}/environment-variables/{id}
         """
@@ -951,7 +951,7 @@ class Deployments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_version_environment_variables_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_version_environment_variables_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, id, version, data), options, self._twins_return_data_only
         )
@@ -983,7 +983,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or taken, or a setting is out of bounds.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions
         """
@@ -997,7 +997,7 @@ class Deployments(Api):
         data: models.DeploymentVersionCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_versions_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_versions_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSIONS_CREATE.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -1019,7 +1019,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The version is used by a pipeline or, as the default, by a request schedule.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}/versions/{version}
         """
@@ -1029,7 +1029,7 @@ class Deployments(Api):
     def deployment_versions_delete_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_versions_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_versions_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSIONS_DELETE.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
@@ -1040,7 +1040,7 @@ class Deployments(Api):
     ) -> models.DeploymentVersionDetail:
         """Get a deployment version.
 
-        Gives a version with its settings, status, active revision and latest build. Requests are possible
+        Returns a version with its settings, status, active revision and latest build. Requests are possible
         when `status` is `available`.
 
         Args:
@@ -1055,7 +1055,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}
         """
@@ -1065,7 +1065,7 @@ class Deployments(Api):
     def deployment_versions_get_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `deployment_versions_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_versions_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSIONS_GET.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
@@ -1091,7 +1091,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions
         """
@@ -1101,7 +1101,7 @@ class Deployments(Api):
     def deployment_versions_list_with_http_info(
         self, project_name: str, deployment_name: str, labels: str | None = None, **options: Any
     ) -> Any:
-        """Like `deployment_versions_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_versions_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSIONS_LIST.call_twin(
             self.api_client, (project_name, deployment_name, labels), options, self._twins_return_data_only
         )
@@ -1135,7 +1135,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken or a setting is out of bounds.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version}
         """
@@ -1152,7 +1152,7 @@ class Deployments(Api):
         data: models.DeploymentVersionUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `deployment_versions_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployment_versions_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENT_VERSIONS_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
         )
@@ -1179,7 +1179,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or taken in this project, or fields and types do not fit.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments
         """
@@ -1189,7 +1189,7 @@ class Deployments(Api):
     def deployments_create_with_http_info(
         self, project_name: str, data: models.DeploymentCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `deployments_create`; on `CoreApi`, returns status and headers too."""
+        """Like `deployments_create`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENTS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -1210,7 +1210,7 @@ class Deployments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A pipeline still refers to the deployment.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/deployments/{deployment_name}
         """
@@ -1218,7 +1218,7 @@ class Deployments(Api):
 
     @method_of(_DEPLOYMENTS_DELETE)
     def deployments_delete_with_http_info(self, project_name: str, deployment_name: str, **options: Any) -> Any:
-        """Like `deployments_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `deployments_delete`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENTS_DELETE.call_twin(
             self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
         )
@@ -1227,7 +1227,7 @@ class Deployments(Api):
     def deployments_get(self, project_name: str, deployment_name: str, **options: Any) -> models.DeploymentDetail:
         """Get a deployment.
 
-        Gives a deployment with its fields, their widgets and its default version.
+        Returns a deployment with its fields, their widgets and its default version.
 
         Args:
             project_name: Name of the project.
@@ -1240,7 +1240,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}
         """
@@ -1248,7 +1248,7 @@ class Deployments(Api):
 
     @method_of(_DEPLOYMENTS_GET)
     def deployments_get_with_http_info(self, project_name: str, deployment_name: str, **options: Any) -> Any:
-        """Like `deployments_get`; on `CoreApi`, returns status and headers too."""
+        """Like `deployments_get`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENTS_GET.call_twin(
             self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
         )
@@ -1276,7 +1276,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments
         """
@@ -1286,7 +1286,7 @@ class Deployments(Api):
     def deployments_list_with_http_info(
         self, project_name: str, labels: str | None = None, supports_request_format: bool | None = None, **options: Any
     ) -> Any:
-        """Like `deployments_list`; on `CoreApi`, returns status and headers too."""
+        """Like `deployments_list`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENTS_LIST.call_twin(
             self.api_client, (project_name, labels, supports_request_format), options, self._twins_return_data_only
         )
@@ -1316,7 +1316,7 @@ class Deployments(Api):
             BadRequestError: A value is invalid, the name is taken, or the chosen default version is not
                 available.
             NotFoundError: The project or deployment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}
         """
@@ -1326,7 +1326,7 @@ class Deployments(Api):
     def deployments_update_with_http_info(
         self, project_name: str, deployment_name: str, data: models.DeploymentUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `deployments_update`; on `CoreApi`, returns status and headers too."""
+        """Like `deployments_update`; on `CoreApi` it returns status and headers too."""
         return _DEPLOYMENTS_UPDATE.call_twin(
             self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
         )
@@ -1352,7 +1352,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}/download
         """
@@ -1364,7 +1364,7 @@ class Deployments(Api):
     def revisions_file_download_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `revisions_file_download`; on `CoreApi`, returns status and headers too."""
+        """Like `revisions_file_download`; on `CoreApi` it returns status and headers too."""
         return _REVISIONS_FILE_DOWNLOAD.call_twin(
             self.api_client,
             (project_name, deployment_name, revision_id, version),
@@ -1386,16 +1386,17 @@ class Deployments(Api):
     ) -> models.RevisionCreate:
         """Upload a deployment package.
 
-        Gives a version its code: a new zip, a copy of another version's package, or a template. It creates a
-        revision and queues a build; if that succeeds the version becomes `available`. Code from an earlier
-        successful build keeps serving until then, and also if the build fails. Give exactly one source.
+        Uploads the code of a version: a new zip, a copy of another version's package, or a template. It
+        creates a revision and queues a build; if that succeeds the version becomes `available`. Code from an
+        earlier successful build keeps serving until then, and also if the build fails. Pass exactly one
+        source.
 
         Args:
             project_name: Name of the project.
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
-            file: The package: a zip of at most 2 GB with one root directory that holds `deployment.py`, and
-                `requirements.txt` and `ubiops.yaml` where needed.
+            file: The package: a zip of at most 2 GB with one root directory that contains `deployment.py`,
+                and `requirements.txt` and `ubiops.yaml` where needed.
             source_deployment (not empty): Deployment whose package is copied. Needs `source_version` too.
             source_version (not empty): Version whose package is copied. Needs `source_deployment` too.
             template_deployment_id: UUID of a template deployment to take the package from.
@@ -1407,9 +1408,9 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: No source was given, only one of `source_deployment` and `source_version`, or the
-                file is no usable zip or too large.
+                file is not a usable zip or too large.
             NotFoundError: The project, deployment, version or the source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions
         """
@@ -1431,7 +1432,7 @@ class Deployments(Api):
         template_deployment_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `revisions_file_upload`; on `CoreApi`, returns status and headers too."""
+        """Like `revisions_file_upload`; on `CoreApi` it returns status and headers too."""
         return _REVISIONS_FILE_UPLOAD.call_twin(
             self.api_client,
             (project_name, deployment_name, version, file, source_deployment, source_version, template_deployment_id),
@@ -1445,7 +1446,7 @@ class Deployments(Api):
     ) -> models.RevisionList:
         """Get a revision.
 
-        Gives one revision of a deployment version: when its package arrived and who uploaded it.
+        Returns one revision of a deployment version: when its package arrived and who uploaded it.
 
         Args:
             project_name: Name of the project.
@@ -1460,7 +1461,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}
         """
@@ -1470,7 +1471,7 @@ class Deployments(Api):
     def revisions_get_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `revisions_get`; on `CoreApi`, returns status and headers too."""
+        """Like `revisions_get`; on `CoreApi` it returns status and headers too."""
         return _REVISIONS_GET.call_twin(
             self.api_client,
             (project_name, deployment_name, revision_id, version),
@@ -1499,7 +1500,7 @@ class Deployments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions
         """
@@ -1509,7 +1510,7 @@ class Deployments(Api):
     def revisions_list_with_http_info(
         self, project_name: str, deployment_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `revisions_list`; on `CoreApi`, returns status and headers too."""
+        """Like `revisions_list`; on `CoreApi` it returns status and headers too."""
         return _REVISIONS_LIST.call_twin(
             self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
         )
@@ -1536,9 +1537,9 @@ class Deployments(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The revision holds no package, or a build is running.
+            BadRequestError: The revision has no package, or a build is running.
             NotFoundError: The project, deployment, version or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/deployments/{deployment_name}/versions/{version}/revisions/{revision_id}/rebuild
         """
@@ -1550,7 +1551,7 @@ class Deployments(Api):
     def revisions_rebuild_with_http_info(
         self, project_name: str, deployment_name: str, revision_id: str, version: str, data: Any, **options: Any
     ) -> Any:
-        """Like `revisions_rebuild`; on `CoreApi`, returns status and headers too."""
+        """Like `revisions_rebuild`; on `CoreApi` it returns status and headers too."""
         return _REVISIONS_REBUILD.call_twin(
             self.api_client,
             (project_name, deployment_name, revision_id, version, data),
@@ -1573,7 +1574,7 @@ class Deployments(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /template-deployments
         """
@@ -1581,5 +1582,5 @@ class Deployments(Api):
 
     @method_of(_TEMPLATE_DEPLOYMENTS_LIST)
     def template_deployments_list_with_http_info(self, **options: Any) -> Any:
-        """Like `template_deployments_list`; on `CoreApi`, returns status and headers too."""
+        """Like `template_deployments_list`; on `CoreApi` it returns status and headers too."""
         return _TEMPLATE_DEPLOYMENTS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)

@@ -460,7 +460,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment, revision or build does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/builds/{build_id}
             /dependency-files
@@ -473,7 +473,7 @@ class Environments(Api):
     def environment_build_dependencies_list_with_http_info(
         self, project_name: str, build_id: str, environment_name: str, revision_id: str, **options: Any
     ) -> Any:
-        """Like `environment_build_dependencies_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_build_dependencies_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_BUILD_DEPENDENCIES_LIST.call_twin(
             self.api_client,
             (project_name, build_id, environment_name, revision_id),
@@ -505,7 +505,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment, revision or build does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/builds/{build_id}
         """
@@ -517,7 +517,7 @@ class Environments(Api):
     def environment_builds_get_with_http_info(
         self, project_name: str, build_id: str, environment_name: str, revision_id: str, **options: Any
     ) -> Any:
-        """Like `environment_builds_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_builds_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_BUILDS_GET.call_twin(
             self.api_client,
             (project_name, build_id, environment_name, revision_id),
@@ -547,7 +547,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/builds
         """
@@ -557,7 +557,7 @@ class Environments(Api):
     def environment_builds_list_with_http_info(
         self, project_name: str, environment_name: str, revision_id: str, **options: Any
     ) -> Any:
-        """Like `environment_builds_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_builds_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_BUILDS_LIST.call_twin(
             self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
         )
@@ -593,7 +593,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or the build has ended.
             NotFoundError: The project, environment, revision or build does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/builds/{build_id}
         """
@@ -611,7 +611,7 @@ class Environments(Api):
         data: models.EnvironmentBuildUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_builds_update`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_builds_update`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_BUILDS_UPDATE.call_twin(
             self.api_client,
             (project_name, build_id, environment_name, revision_id, data),
@@ -641,7 +641,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or revision does not exist, or its file has expired.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/download
         """
@@ -653,7 +653,7 @@ class Environments(Api):
     def environment_revisions_file_download_with_http_info(
         self, project_name: str, environment_name: str, revision_id: str, **options: Any
     ) -> Any:
-        """Like `environment_revisions_file_download`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_revisions_file_download`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_REVISIONS_FILE_DOWNLOAD.call_twin(
             self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
         )
@@ -669,9 +669,9 @@ class Environments(Api):
     ) -> models.EnvironmentRevisionCreate:
         """Upload the files of an environment.
 
-        Gives an environment its content: a zip with `requirements.txt`, `ubiops.yaml` or files for R, a
+        Uploads the content of an environment: a zip with `requirements.txt`, `ubiops.yaml` or files for R, a
         Docker image archive where the environment has no base, or a copy of another environment's file. It
-        creates a revision and queues a build at once. Give exactly one source.
+        creates a revision and queues a build at once. Pass exactly one source.
 
         Deprecated: Installations newer than client 4.14 lack it; use environment_tags_build there.
 
@@ -688,9 +688,9 @@ class Environments(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: No source was given or two, or the file is no zip or image archive.
+            BadRequestError: No source or two were given, or the file is not a zip or image archive.
             NotFoundError: The project, the environment or the source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/revisions
         """
@@ -707,7 +707,7 @@ class Environments(Api):
         source_environment: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `environment_revisions_file_upload`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_revisions_file_upload`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_REVISIONS_FILE_UPLOAD.call_twin(
             self.api_client,
             (project_name, environment_name, file, source_environment),
@@ -721,7 +721,7 @@ class Environments(Api):
     ) -> models.EnvironmentRevisionDetail:
         """Get an environment revision.
 
-        Returns one revision of an environment, which stands for one uploaded file.
+        Returns one revision of an environment, which is one uploaded file.
 
         Deprecated: Installations newer than client 4.14 lack it; use environment_tags_get there.
 
@@ -737,7 +737,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}
         """
@@ -747,7 +747,7 @@ class Environments(Api):
     def environment_revisions_get_with_http_info(
         self, project_name: str, environment_name: str, revision_id: str, **options: Any
     ) -> Any:
-        """Like `environment_revisions_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_revisions_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_REVISIONS_GET.call_twin(
             self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
         )
@@ -773,7 +773,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/revisions
         """
@@ -783,7 +783,7 @@ class Environments(Api):
     def environment_revisions_list_with_http_info(
         self, project_name: str, environment_name: str, **options: Any
     ) -> Any:
-        """Like `environment_revisions_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_revisions_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_REVISIONS_LIST.call_twin(
             self.api_client, (project_name, environment_name), options, self._twins_return_data_only
         )
@@ -813,7 +813,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The file of the revision has expired, or a build is running.
             NotFoundError: The project, environment or revision does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/revisions/{revision_id}/rebuild
         """
@@ -825,7 +825,7 @@ class Environments(Api):
     def environment_revisions_rebuild_with_http_info(
         self, project_name: str, environment_name: str, revision_id: str, data: Any = None, **options: Any
     ) -> Any:
-        """Like `environment_revisions_rebuild`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_revisions_rebuild`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_REVISIONS_REBUILD.call_twin(
             self.api_client, (project_name, environment_name, revision_id, data), options, self._twins_return_data_only
         )
@@ -857,7 +857,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The source is not valid.
             NotFoundError: The project, the environment or the source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/copy-secrets
         """
@@ -871,7 +871,7 @@ class Environments(Api):
         data: models.EnvironmentSecretCopy | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_secrets_copy`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_copy`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_COPY.call_twin(
             self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
         )
@@ -904,7 +904,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or `secret` is not true.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/secrets
         """
@@ -918,7 +918,7 @@ class Environments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_secrets_create`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_create`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_CREATE.call_twin(
             self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
         )
@@ -940,7 +940,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/environments/{environment_name}/secrets/{id}
         """
@@ -950,7 +950,7 @@ class Environments(Api):
     def environment_secrets_delete_with_http_info(
         self, project_name: str, environment_name: str, id: str, **options: Any
     ) -> Any:
-        """Like `environment_secrets_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_delete`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_DELETE.call_twin(
             self.api_client, (project_name, environment_name, id), options, self._twins_return_data_only
         )
@@ -977,7 +977,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/secrets/{id}
         """
@@ -987,7 +987,7 @@ class Environments(Api):
     def environment_secrets_get_with_http_info(
         self, project_name: str, environment_name: str, id: str, **options: Any
     ) -> Any:
-        """Like `environment_secrets_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_GET.call_twin(
             self.api_client, (project_name, environment_name, id), options, self._twins_return_data_only
         )
@@ -1013,7 +1013,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/secrets
         """
@@ -1021,7 +1021,7 @@ class Environments(Api):
 
     @method_of(_ENVIRONMENT_SECRETS_LIST)
     def environment_secrets_list_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environment_secrets_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_LIST.call_twin(
             self.api_client, (project_name, environment_name), options, self._twins_return_data_only
         )
@@ -1055,7 +1055,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or `secret` is not true.
             NotFoundError: The project, environment or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environments/{environment_name}/secrets/{id}
         """
@@ -1070,7 +1070,7 @@ class Environments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_secrets_update`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_secrets_update`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_SECRETS_UPDATE.call_twin(
             self.api_client, (project_name, environment_name, id, data), options, self._twins_return_data_only
         )
@@ -1095,7 +1095,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/dependency-files
         """
@@ -1107,7 +1107,7 @@ class Environments(Api):
     def environment_tag_dependencies_list_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tag_dependencies_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_dependencies_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_DEPENDENCIES_LIST.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1139,7 +1139,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The source is not valid.
             NotFoundError: The project, environment, tag or source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/copy-secrets
         """
@@ -1156,7 +1156,7 @@ class Environments(Api):
         data: models.EnvironmentSecretCopy | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_tag_secrets_copy`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_copy`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_COPY.call_twin(
             self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
         )
@@ -1189,7 +1189,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or `secret` is not true.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/secrets
         """
@@ -1206,7 +1206,7 @@ class Environments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_tag_secrets_create`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_create`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_CREATE.call_twin(
             self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
         )
@@ -1229,7 +1229,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment, tag or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/secrets/{id}
         """
@@ -1241,7 +1241,7 @@ class Environments(Api):
     def environment_tag_secrets_delete_with_http_info(
         self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tag_secrets_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_delete`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_DELETE.call_twin(
             self.api_client, (project_name, environment_name, id, tag_name), options, self._twins_return_data_only
         )
@@ -1267,7 +1267,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment, tag or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/secrets/{id}
         """
@@ -1279,7 +1279,7 @@ class Environments(Api):
     def environment_tag_secrets_get_with_http_info(
         self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tag_secrets_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_GET.call_twin(
             self.api_client, (project_name, environment_name, id, tag_name), options, self._twins_return_data_only
         )
@@ -1304,7 +1304,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/secrets
         """
@@ -1314,7 +1314,7 @@ class Environments(Api):
     def environment_tag_secrets_list_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tag_secrets_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_LIST.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1348,7 +1348,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or `secret` is not true.
             NotFoundError: The project, environment, tag or secret does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/secrets/{id}
         """
@@ -1366,7 +1366,7 @@ class Environments(Api):
         data: models.EnvironmentVariableCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_tag_secrets_update`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tag_secrets_update`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAG_SECRETS_UPDATE.call_twin(
             self.api_client, (project_name, environment_name, id, tag_name, data), options, self._twins_return_data_only
         )
@@ -1386,9 +1386,9 @@ class Environments(Api):
     ) -> models.Success:
         """Build an environment tag.
 
-        Gives a tag its content and queues its build: a zip with `requirements.txt`, `ubiops.yaml` or files
-        for R on top of a base environment, a Docker image archive without one, or a copy of another tag's
-        file. Watch the `status` with `environment_tags_get` until it is `available` or `failed`. An
+        Uploads the content of a tag and queues its build: a zip with `requirements.txt`, `ubiops.yaml` or
+        files for R on top of a base environment, a Docker image archive without one, or a copy of another
+        tag's file. Watch the `status` with `environment_tags_get` until it is `available` or `failed`. An
         `available` tag cannot be built again; make a new one.
 
         Args:
@@ -1411,7 +1411,7 @@ class Environments(Api):
             BadRequestError: No source was given or two, half of a pair is missing, the file cannot be used,
                 or the tag is `available` already.
             NotFoundError: The project, environment, tag, base or source does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/build
         """
@@ -1443,7 +1443,7 @@ class Environments(Api):
         source_tag: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `environment_tags_build`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_build`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_BUILD.call_twin(
             self.api_client,
             (
@@ -1486,7 +1486,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or the environment is one of the system's.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/tags
         """
@@ -1500,7 +1500,7 @@ class Environments(Api):
         data: models.EnvironmentTagCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_tags_create`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_create`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_CREATE.call_twin(
             self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
         )
@@ -1521,7 +1521,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The tag is being built, or a deployment version uses it.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/environments/{environment_name}/tags/{tag_name}
         """
@@ -1531,7 +1531,7 @@ class Environments(Api):
     def environment_tags_delete_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tags_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_delete`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_DELETE.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1556,7 +1556,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or tag does not exist, or there is no file.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/download
         """
@@ -1566,7 +1566,7 @@ class Environments(Api):
     def environment_tags_download_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tags_download`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_download`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_DOWNLOAD.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1592,7 +1592,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}
         """
@@ -1602,7 +1602,7 @@ class Environments(Api):
     def environment_tags_get_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tags_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_GET.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1627,7 +1627,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags
         """
@@ -1639,7 +1639,7 @@ class Environments(Api):
     def environment_tags_list_with_http_info(
         self, project_name: str, environment_name: str, supports_request_format: bool | None = None, **options: Any
     ) -> Any:
-        """Like `environment_tags_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_LIST.call_twin(
             self.api_client,
             (project_name, environment_name, supports_request_format),
@@ -1670,7 +1670,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The tag has no file, or a build is running.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/rebuild
         """
@@ -1682,7 +1682,7 @@ class Environments(Api):
     def environment_tags_rebuild_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, data: Any = None, **options: Any
     ) -> Any:
-        """Like `environment_tags_rebuild`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_rebuild`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_REBUILD.call_twin(
             self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
         )
@@ -1714,7 +1714,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or no build is running.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environments/{environment_name}/tags/{tag_name}
         """
@@ -1729,7 +1729,7 @@ class Environments(Api):
         data: models.EnvironmentTagUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `environment_tags_update`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_update`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_UPDATE.call_twin(
             self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
         )
@@ -1754,7 +1754,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, environment or tag does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/tags/{tag_name}/usage
         """
@@ -1764,7 +1764,7 @@ class Environments(Api):
     def environment_tags_usage_with_http_info(
         self, project_name: str, environment_name: str, tag_name: str, **options: Any
     ) -> Any:
-        """Like `environment_tags_usage`; on `CoreApi`, returns status and headers too."""
+        """Like `environment_tags_usage`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENT_TAGS_USAGE.call_twin(
             self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
         )
@@ -1791,7 +1791,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or the base environment cannot be used.
             NotFoundError: The project or the base environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environments
         """
@@ -1801,7 +1801,7 @@ class Environments(Api):
     def environments_create_with_http_info(
         self, project_name: str, data: models.EnvironmentCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `environments_create`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_create`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -1822,7 +1822,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A deployment version uses the environment, or it is one of the system's.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/environments/{environment_name}
         """
@@ -1830,7 +1830,7 @@ class Environments(Api):
 
     @method_of(_ENVIRONMENTS_DELETE)
     def environments_delete_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environments_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_delete`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_DELETE.call_twin(
             self.api_client, (project_name, environment_name), options, self._twins_return_data_only
         )
@@ -1839,8 +1839,8 @@ class Environments(Api):
     def environments_get(self, project_name: str, environment_name: str, **options: Any) -> models.EnvironmentDetail:
         """Get an environment.
 
-        Returns one environment. Up to 4.14 the answer tells of its active and latest revision and build; from
-        4.15 on the tags do (`environment_tags_list`).
+        Returns one environment. Up to 4.14 the answer has its active and latest revision and build; from 4.15
+        on the tags do (`environment_tags_list`).
 
         Args:
             project_name: Name of the project.
@@ -1853,7 +1853,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}
         """
@@ -1861,7 +1861,7 @@ class Environments(Api):
 
     @method_of(_ENVIRONMENTS_GET)
     def environments_get_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environments_get`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_get`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_GET.call_twin(
             self.api_client, (project_name, environment_name), options, self._twins_return_data_only
         )
@@ -1897,7 +1897,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments
         """
@@ -1915,7 +1915,7 @@ class Environments(Api):
         system: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `environments_list`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_list`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_LIST.call_twin(
             self.api_client,
             (project_name, labels, environment_type, supports_request_format, system),
@@ -1945,7 +1945,7 @@ class Environments(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is not valid or taken, or the environment is one of the system's.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environments/{environment_name}
         """
@@ -1955,7 +1955,7 @@ class Environments(Api):
     def environments_update_with_http_info(
         self, project_name: str, environment_name: str, data: models.EnvironmentUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `environments_update`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_update`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_UPDATE.call_twin(
             self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
         )
@@ -1982,7 +1982,7 @@ class Environments(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or environment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environments/{environment_name}/usage
         """
@@ -1992,7 +1992,7 @@ class Environments(Api):
     def environments_usage_with_http_info(
         self, project_name: str, environment_name: str, environment_type: str | None = None, **options: Any
     ) -> Any:
-        """Like `environments_usage`; on `CoreApi`, returns status and headers too."""
+        """Like `environments_usage`; on `CoreApi` it returns status and headers too."""
         return _ENVIRONMENTS_USAGE.call_twin(
             self.api_client, (project_name, environment_name, environment_type), options, self._twins_return_data_only
         )

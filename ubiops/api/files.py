@@ -213,7 +213,7 @@ class Files(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: No file was sent or the time to live is not usable.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/blobs
         """
@@ -223,7 +223,7 @@ class Files(Api):
     def blobs_create_with_http_info(
         self, project_name: str, file: ubiops.files.FileLike, blob_ttl: int | None = None, **options: Any
     ) -> Any:
-        """Like `blobs_create`; on `CoreApi`, returns status and headers too."""
+        """Like `blobs_create`; on `CoreApi` it returns status and headers too."""
         return _BLOBS_CREATE.call_twin(
             self.api_client, (project_name, file, blob_ttl), options, self._twins_return_data_only
         )
@@ -244,7 +244,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist, or the blob does not exist or has expired.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/blobs/{blob_id}
         """
@@ -252,7 +252,7 @@ class Files(Api):
 
     @method_of(_BLOBS_DELETE)
     def blobs_delete_with_http_info(self, project_name: str, blob_id: str, **options: Any) -> Any:
-        """Like `blobs_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `blobs_delete`; on `CoreApi` it returns status and headers too."""
         return _BLOBS_DELETE.call_twin(self.api_client, (project_name, blob_id), options, self._twins_return_data_only)
 
     @method_of(_BLOBS_GET)
@@ -274,7 +274,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist, or the blob does not exist or has expired.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/blobs/{blob_id}
         """
@@ -282,7 +282,7 @@ class Files(Api):
 
     @method_of(_BLOBS_GET)
     def blobs_get_with_http_info(self, project_name: str, blob_id: str, **options: Any) -> Any:
-        """Like `blobs_get`; on `CoreApi`, returns status and headers too."""
+        """Like `blobs_get`; on `CoreApi` it returns status and headers too."""
         return _BLOBS_GET.call_twin(self.api_client, (project_name, blob_id), options, self._twins_return_data_only)
 
     @method_of(_BLOBS_LIST)
@@ -309,9 +309,9 @@ class Files(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The date has another format or the range is no whole number.
+            BadRequestError: The date has another format or the range is not a whole number.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/blobs
         """
@@ -321,7 +321,7 @@ class Files(Api):
     def blobs_list_with_http_info(
         self, project_name: str, range: int | None = None, creation_date: str | None = None, **options: Any
     ) -> Any:
-        """Like `blobs_list`; on `CoreApi`, returns status and headers too."""
+        """Like `blobs_list`; on `CoreApi` it returns status and headers too."""
         return _BLOBS_LIST.call_twin(
             self.api_client, (project_name, range, creation_date), options, self._twins_return_data_only
         )
@@ -352,7 +352,7 @@ class Files(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: No file was sent or the time to live is not usable.
             NotFoundError: The project does not exist, or the blob does not exist or has expired.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PUT /projects/{project_name}/blobs/{blob_id}
         """
@@ -362,7 +362,7 @@ class Files(Api):
     def blobs_update_with_http_info(
         self, project_name: str, blob_id: str, file: ubiops.files.FileLike, blob_ttl: int | None = None, **options: Any
     ) -> Any:
-        """Like `blobs_update`; on `CoreApi`, returns status and headers too."""
+        """Like `blobs_update`; on `CoreApi` it returns status and headers too."""
         return _BLOBS_UPDATE.call_twin(
             self.api_client, (project_name, blob_id, file, blob_ttl), options, self._twins_return_data_only
         )
@@ -388,9 +388,9 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken or invalid, the provider is unknown, its credentials or
-                configuration are incomplete, or `ttl` is no multiple of 604800.
+                configuration are incomplete, or `ttl` is not a multiple of 604800.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/buckets
         """
@@ -400,7 +400,7 @@ class Files(Api):
     def buckets_create_with_http_info(
         self, project_name: str, data: models.BucketCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `buckets_create`; on `CoreApi`, returns status and headers too."""
+        """Like `buckets_create`; on `CoreApi` it returns status and headers too."""
         return _BUCKETS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_BUCKETS_DELETE)
@@ -418,7 +418,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/buckets/{bucket_name}
         """
@@ -426,7 +426,7 @@ class Files(Api):
 
     @method_of(_BUCKETS_DELETE)
     def buckets_delete_with_http_info(self, project_name: str, bucket_name: str, **options: Any) -> Any:
-        """Like `buckets_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `buckets_delete`; on `CoreApi` it returns status and headers too."""
         return _BUCKETS_DELETE.call_twin(
             self.api_client, (project_name, bucket_name), options, self._twins_return_data_only
         )
@@ -448,7 +448,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/buckets/{bucket_name}
         """
@@ -456,7 +456,7 @@ class Files(Api):
 
     @method_of(_BUCKETS_GET)
     def buckets_get_with_http_info(self, project_name: str, bucket_name: str, **options: Any) -> Any:
-        """Like `buckets_get`; on `CoreApi`, returns status and headers too."""
+        """Like `buckets_get`; on `CoreApi` it returns status and headers too."""
         return _BUCKETS_GET.call_twin(
             self.api_client, (project_name, bucket_name), options, self._twins_return_data_only
         )
@@ -480,7 +480,7 @@ class Files(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The label filter has another form.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/buckets
         """
@@ -488,7 +488,7 @@ class Files(Api):
 
     @method_of(_BUCKETS_LIST)
     def buckets_list_with_http_info(self, project_name: str, labels: str | None = None, **options: Any) -> Any:
-        """Like `buckets_list`; on `CoreApi`, returns status and headers too."""
+        """Like `buckets_list`; on `CoreApi` it returns status and headers too."""
         return _BUCKETS_LIST.call_twin(self.api_client, (project_name, labels), options, self._twins_return_data_only)
 
     @method_of(_BUCKETS_UPDATE)
@@ -511,10 +511,10 @@ class Files(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: Credentials or configuration do not fit the provider, or `ttl` is no multiple of
-                604800.
+            BadRequestError: Credentials or configuration do not fit the provider, or `ttl` is not a multiple
+                of 604800.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/buckets/{bucket_name}
         """
@@ -524,7 +524,7 @@ class Files(Api):
     def buckets_update_with_http_info(
         self, project_name: str, bucket_name: str, data: models.BucketUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `buckets_update`; on `CoreApi`, returns status and headers too."""
+        """Like `buckets_update`; on `CoreApi` it returns status and headers too."""
         return _BUCKETS_UPDATE.call_twin(
             self.api_client, (project_name, bucket_name, data), options, self._twins_return_data_only
         )
@@ -546,7 +546,7 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             data: The id of the upload, and the parts in order.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -557,7 +557,7 @@ class Files(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A part is missing or its tag is wrong.
             NotFoundError: The project, bucket or upload does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/buckets/{bucket_name}/files/{file}/complete-multipart-upload
         """
@@ -572,7 +572,7 @@ class Files(Api):
         data: models.FileCompleteMultipartUpload | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `files_complete_multipart_upload`; on `CoreApi`, returns status and headers too."""
+        """Like `files_complete_multipart_upload`; on `CoreApi` it returns status and headers too."""
         return _FILES_COMPLETE_MULTIPART_UPLOAD.call_twin(
             self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
         )
@@ -586,13 +586,13 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, bucket or file does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/buckets/{bucket_name}/files/{file}
         """
@@ -600,7 +600,7 @@ class Files(Api):
 
     @method_of(_FILES_DELETE)
     def files_delete_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `files_delete`; on `CoreApi` it returns status and headers too."""
         return _FILES_DELETE.call_twin(
             self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
         )
@@ -617,7 +617,7 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -626,7 +626,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, bucket or file does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/buckets/{bucket_name}/files/{file}/download
         """
@@ -634,7 +634,7 @@ class Files(Api):
 
     @method_of(_FILES_DOWNLOAD)
     def files_download_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_download`; on `CoreApi`, returns status and headers too."""
+        """Like `files_download`; on `CoreApi` it returns status and headers too."""
         return _FILES_DOWNLOAD.call_twin(
             self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
         )
@@ -648,7 +648,7 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -657,7 +657,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, bucket or file does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/buckets/{bucket_name}/files/{file}
         """
@@ -665,7 +665,7 @@ class Files(Api):
 
     @method_of(_FILES_GET)
     def files_get_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_get`; on `CoreApi`, returns status and headers too."""
+        """Like `files_get`; on `CoreApi` it returns status and headers too."""
         return _FILES_GET.call_twin(
             self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
         )
@@ -684,8 +684,8 @@ class Files(Api):
         """List the files in a bucket.
 
         Lists the files of a bucket, one page per call. Names are flat; `prefix` and `delimiter` together make
-        it look like folders: what lies deeper then appears in `prefixes` only. Pass the `continuation_token`
-        of a page to get the next one, until it is null.
+        it look like folders: deeper levels then appear only in `prefixes`. Pass the `continuation_token` of a
+        page to get the next one, until it is null.
 
         Args:
             project_name: Name of the project.
@@ -694,7 +694,7 @@ class Files(Api):
             delimiter: Character that separates folders, normally `/`. Without it all files are listed,
                 however deep.
             continuation_token: Token from the previous page; leave it out for the first.
-            limit: Most files to return in a page, default 100.
+            limit: Maximum number of files to return in a page, default 100.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -704,7 +704,7 @@ class Files(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The limit or the token is not usable.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/buckets/{bucket_name}/files
         """
@@ -723,7 +723,7 @@ class Files(Api):
         limit: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `files_list`; on `CoreApi`, returns status and headers too."""
+        """Like `files_list`; on `CoreApi` it returns status and headers too."""
         return _FILES_LIST.call_twin(
             self.api_client,
             (project_name, bucket_name, prefix, delimiter, continuation_token, limit),
@@ -744,7 +744,7 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             data: An empty object; there is nothing to set.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -754,7 +754,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/buckets/{bucket_name}/files/{file}/start-multipart-upload
         """
@@ -764,7 +764,7 @@ class Files(Api):
     def files_start_multipart_upload_with_http_info(
         self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
     ) -> Any:
-        """Like `files_start_multipart_upload`; on `CoreApi`, returns status and headers too."""
+        """Like `files_start_multipart_upload`; on `CoreApi` it returns status and headers too."""
         return _FILES_START_MULTIPART_UPLOAD.call_twin(
             self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
         )
@@ -789,7 +789,7 @@ class Files(Api):
         Args:
             project_name: Name of the project.
             bucket_name: Name of the bucket.
-            file: Full name of the file in the bucket; it may hold `/`.
+            file: Full name of the file in the bucket; it may contain `/`.
             data: An empty object; there is nothing to set.
             upload_id (since 4.4): Id of an upload in parts, from `files_start_multipart_upload`. Needs
                 `part_number` too.
@@ -802,7 +802,7 @@ class Files(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or bucket does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/buckets/{bucket_name}/files/{file}
         """
@@ -821,7 +821,7 @@ class Files(Api):
         part_number: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `files_upload`; on `CoreApi`, returns status and headers too."""
+        """Like `files_upload`; on `CoreApi` it returns status and headers too."""
         return _FILES_UPLOAD.call_twin(
             self.api_client,
             (project_name, bucket_name, file, data, upload_id, part_number),

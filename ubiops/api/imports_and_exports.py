@@ -142,7 +142,7 @@ class ImportsAndExports(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A named deployment, pipeline, version or variable does not exist in the project.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/exports
         """
@@ -157,7 +157,7 @@ class ImportsAndExports(Api):
         packages: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `exports_create`; on `CoreApi`, returns status and headers too."""
+        """Like `exports_create`; on `CoreApi` it returns status and headers too."""
         return _EXPORTS_CREATE.call_twin(
             self.api_client, (project_name, data, all, packages), options, self._twins_return_data_only
         )
@@ -176,7 +176,7 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or export does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/exports/{export_id}
         """
@@ -184,7 +184,7 @@ class ImportsAndExports(Api):
 
     @method_of(_EXPORTS_DELETE)
     def exports_delete_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `exports_delete`; on `CoreApi` it returns status and headers too."""
         return _EXPORTS_DELETE.call_twin(
             self.api_client, (project_name, export_id), options, self._twins_return_data_only
         )
@@ -208,7 +208,7 @@ class ImportsAndExports(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The export is not `completed`.
             NotFoundError: The project or export does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/exports/{export_id}/download
         """
@@ -216,7 +216,7 @@ class ImportsAndExports(Api):
 
     @method_of(_EXPORTS_DOWNLOAD)
     def exports_download_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_download`; on `CoreApi`, returns status and headers too."""
+        """Like `exports_download`; on `CoreApi` it returns status and headers too."""
         return _EXPORTS_DOWNLOAD.call_twin(
             self.api_client, (project_name, export_id), options, self._twins_return_data_only
         )
@@ -239,7 +239,7 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or export does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/exports/{export_id}
         """
@@ -247,7 +247,7 @@ class ImportsAndExports(Api):
 
     @method_of(_EXPORTS_GET)
     def exports_get_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_get`; on `CoreApi`, returns status and headers too."""
+        """Like `exports_get`; on `CoreApi` it returns status and headers too."""
         return _EXPORTS_GET.call_twin(self.api_client, (project_name, export_id), options, self._twins_return_data_only)
 
     @method_of(_EXPORTS_LIST)
@@ -268,7 +268,7 @@ class ImportsAndExports(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not one of those allowed.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/exports
         """
@@ -276,7 +276,7 @@ class ImportsAndExports(Api):
 
     @method_of(_EXPORTS_LIST)
     def exports_list_with_http_info(self, project_name: str, status: str | None = None, **options: Any) -> Any:
-        """Like `exports_list`; on `CoreApi`, returns status and headers too."""
+        """Like `exports_list`; on `CoreApi` it returns status and headers too."""
         return _EXPORTS_LIST.call_twin(self.api_client, (project_name, status), options, self._twins_return_data_only)
 
     @method_of(_IMPORTS_CREATE)
@@ -292,7 +292,7 @@ class ImportsAndExports(Api):
         """Create an import.
 
         Starts to import deployments, pipelines and variables from a zip file, which is uploaded, fetched from
-        a link or taken from an export: give exactly one of `file`, `import_link` and `export_id`. After
+        a link or taken from an export: pass exactly one of `file`, `import_link` and `export_id`. After
         scanning, the import waits in status `confirmation` for `imports_update`, unless `skip_confirmation`
         is true, in which case everything in the file is created right away.
 
@@ -312,7 +312,7 @@ class ImportsAndExports(Api):
             BadRequestError: None or more than one of the three sources was given, or the link or export is
                 not usable.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/imports
         """
@@ -330,7 +330,7 @@ class ImportsAndExports(Api):
         skip_confirmation: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `imports_create`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_create`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_CREATE.call_twin(
             self.api_client,
             (project_name, file, import_link, export_id, skip_confirmation),
@@ -352,7 +352,7 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or import does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/imports/{import_id}
         """
@@ -360,7 +360,7 @@ class ImportsAndExports(Api):
 
     @method_of(_IMPORTS_DELETE)
     def imports_delete_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_delete`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_DELETE.call_twin(
             self.api_client, (project_name, import_id), options, self._twins_return_data_only
         )
@@ -382,7 +382,7 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or import does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/imports/{import_id}/download
         """
@@ -390,7 +390,7 @@ class ImportsAndExports(Api):
 
     @method_of(_IMPORTS_DOWNLOAD)
     def imports_download_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_download`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_download`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_DOWNLOAD.call_twin(
             self.api_client, (project_name, import_id), options, self._twins_return_data_only
         )
@@ -413,7 +413,7 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or import does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/imports/{import_id}
         """
@@ -421,7 +421,7 @@ class ImportsAndExports(Api):
 
     @method_of(_IMPORTS_GET)
     def imports_get_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_get`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_get`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_GET.call_twin(self.api_client, (project_name, import_id), options, self._twins_return_data_only)
 
     @method_of(_IMPORTS_LIST)
@@ -443,7 +443,7 @@ class ImportsAndExports(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not one of those allowed.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/imports
         """
@@ -451,7 +451,7 @@ class ImportsAndExports(Api):
 
     @method_of(_IMPORTS_LIST)
     def imports_list_with_http_info(self, project_name: str, status: str | None = None, **options: Any) -> Any:
-        """Like `imports_list`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_list`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_LIST.call_twin(self.api_client, (project_name, status), options, self._twins_return_data_only)
 
     @method_of(_IMPORTS_UPDATE)
@@ -477,9 +477,9 @@ class ImportsAndExports(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The import does not wait for a confirmation, or the body names something that its
-                file does not hold.
+                file does not contain.
             NotFoundError: The project or import does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/imports/{import_id}
         """
@@ -489,7 +489,7 @@ class ImportsAndExports(Api):
     def imports_update_with_http_info(
         self, project_name: str, import_id: str, data: models.ImportUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `imports_update`; on `CoreApi`, returns status and headers too."""
+        """Like `imports_update`; on `CoreApi` it returns status and headers too."""
         return _IMPORTS_UPDATE.call_twin(
             self.api_client, (project_name, import_id, data), options, self._twins_return_data_only
         )

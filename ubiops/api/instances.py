@@ -185,7 +185,7 @@ class Instances(Api):
             instance_id: UUID of the instance.
             version: Name of the deployment version.
             cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
-            limit: Most entries of a page; the server's default where none is given.
+            limit: Maximum number of entries per page; the server's default if none is given.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -194,7 +194,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or instance does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}/events
         """
@@ -213,7 +213,7 @@ class Instances(Api):
         limit: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `instance_events_list`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_events_list`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_EVENTS_LIST.call_twin(
             self.api_client,
             (project_name, deployment_name, instance_id, version, cursor, limit),
@@ -240,9 +240,9 @@ class Instances(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: There is no instance type in it, or one is not available to the project.
+            BadRequestError: It has no instance type, or one is not available to the project.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/instance-type-groups
         """
@@ -252,7 +252,7 @@ class Instances(Api):
     def instance_type_groups_create_with_http_info(
         self, project_name: str, data: models.InstanceTypeGroupCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `instance_type_groups_create`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_create`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -272,7 +272,7 @@ class Instances(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A deployment version uses the group.
             NotFoundError: The project or group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/instance-type-groups/{instance_type_group_id}
         """
@@ -282,7 +282,7 @@ class Instances(Api):
     def instance_type_groups_delete_with_http_info(
         self, project_name: str, instance_type_group_id: str, **options: Any
     ) -> Any:
-        """Like `instance_type_groups_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_delete`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_DELETE.call_twin(
             self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
         )
@@ -306,7 +306,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instance-type-groups/{instance_type_group_id}
         """
@@ -316,7 +316,7 @@ class Instances(Api):
     def instance_type_groups_get_with_http_info(
         self, project_name: str, instance_type_group_id: str, **options: Any
     ) -> Any:
-        """Like `instance_type_groups_get`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_get`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_GET.call_twin(
             self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
         )
@@ -332,7 +332,7 @@ class Instances(Api):
         Args:
             project_name: Name of the project.
             cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
-            limit: Most entries of a page; the server's default where none is given.
+            limit: Maximum number of entries per page; the server's default if none is given.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -341,7 +341,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instance-type-groups
         """
@@ -351,7 +351,7 @@ class Instances(Api):
     def instance_type_groups_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
     ) -> Any:
-        """Like `instance_type_groups_list`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_list`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_LIST.call_twin(
             self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
         )
@@ -382,7 +382,7 @@ class Instances(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: An instance type is not available to the project.
             NotFoundError: The project or group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/instance-type-groups/{instance_type_group_id}
         """
@@ -396,7 +396,7 @@ class Instances(Api):
         data: models.InstanceTypeGroupUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `instance_type_groups_update`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_update`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_UPDATE.call_twin(
             self.api_client, (project_name, instance_type_group_id, data), options, self._twins_return_data_only
         )
@@ -418,7 +418,7 @@ class Instances(Api):
             project_name: Name of the project.
             instance_type_group_id: UUID of the group.
             cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
-            limit: Most entries of a page; the server's default where none is given.
+            limit: Maximum number of entries per page; the server's default if none is given.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -427,7 +427,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instance-type-groups/{instance_type_group_id}/usage
         """
@@ -444,7 +444,7 @@ class Instances(Api):
         limit: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `instance_type_groups_usage`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_type_groups_usage`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPE_GROUPS_USAGE.call_twin(
             self.api_client,
             (project_name, instance_type_group_id, cursor, limit),
@@ -458,14 +458,14 @@ class Instances(Api):
     ) -> list[models.DeploymentInstanceType] | models.InstanceTypeListPaginated:
         """List instance types.
 
-        Lists the instance types that deployment versions of a project may use. Give the `name` of one as
+        Lists the instance types that deployment versions of a project may use. Pass the `name` of one as
         `instance_type` of a version.
 
         Args:
             project_name: Name of the project.
             cursor (since 4.5): Where the page begins, `next` or `previous` of another one; by default at the
                 start.
-            limit (since 4.5): Most entries of a page; the server's default where none is given.
+            limit (since 4.5): Maximum number of entries per page; the server's default if none is given.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -474,7 +474,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instance-types
         """
@@ -484,7 +484,7 @@ class Instances(Api):
     def instance_types_list_with_http_info(
         self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
     ) -> Any:
-        """Like `instance_types_list`; on `CoreApi`, returns status and headers too."""
+        """Like `instance_types_list`; on `CoreApi` it returns status and headers too."""
         return _INSTANCE_TYPES_LIST.call_twin(
             self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
         )
@@ -510,7 +510,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment, version or instance does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}
         """
@@ -520,7 +520,7 @@ class Instances(Api):
     def instances_get_with_http_info(
         self, project_name: str, deployment_name: str, instance_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `instances_get`; on `CoreApi`, returns status and headers too."""
+        """Like `instances_get`; on `CoreApi` it returns status and headers too."""
         return _INSTANCES_GET.call_twin(
             self.api_client,
             (project_name, deployment_name, instance_id, version),
@@ -548,7 +548,7 @@ class Instances(Api):
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
             cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
-            limit: Most entries of a page; the server's default where none is given.
+            limit: Maximum number of entries per page; the server's default if none is given.
             status: Only instances in these states: `pending`, `initialising`, `running`, `stopping`,
                 separated by commas.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
@@ -559,7 +559,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances
         """
@@ -578,7 +578,7 @@ class Instances(Api):
         status: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `instances_list`; on `CoreApi`, returns status and headers too."""
+        """Like `instances_list`; on `CoreApi` it returns status and headers too."""
         return _INSTANCES_LIST.call_twin(
             self.api_client,
             (project_name, deployment_name, version, cursor, limit, status),
@@ -616,7 +616,7 @@ class Instances(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `stopped`.
             NotFoundError: The project, deployment, version or instance does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/deployments/{deployment_name}/versions/{version}/instances/{instance_id}
         """
@@ -634,7 +634,7 @@ class Instances(Api):
         data: models.InstanceUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `instances_update`; on `CoreApi`, returns status and headers too."""
+        """Like `instances_update`; on `CoreApi` it returns status and headers too."""
         return _INSTANCES_UPDATE.call_twin(
             self.api_client,
             (project_name, deployment_name, instance_id, version, data),
@@ -659,7 +659,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or instance does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instances/{instance_id}
         """
@@ -667,7 +667,7 @@ class Instances(Api):
 
     @method_of(_PROJECT_INSTANCES_GET)
     def project_instances_get_with_http_info(self, project_name: str, instance_id: str, **options: Any) -> Any:
-        """Like `project_instances_get`; on `CoreApi`, returns status and headers too."""
+        """Like `project_instances_get`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_INSTANCES_GET.call_twin(
             self.api_client, (project_name, instance_id), options, self._twins_return_data_only
         )
@@ -688,7 +688,7 @@ class Instances(Api):
         Args:
             project_name: Name of the project.
             cursor: Where the page begins, `next` or `previous` of another one; by default at the start.
-            limit: Most entries of a page; the server's default where none is given.
+            limit: Maximum number of entries per page; the server's default if none is given.
             status: Only instances in these states: `pending`, `initialising`, `running`, `stopping`,
                 separated by commas.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
@@ -699,7 +699,7 @@ class Instances(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/instances
         """
@@ -714,7 +714,7 @@ class Instances(Api):
         status: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `project_instances_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_instances_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_INSTANCES_LIST.call_twin(
             self.api_client, (project_name, cursor, limit, status), options, self._twins_return_data_only
         )
@@ -741,7 +741,7 @@ class Instances(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `stopped`.
             NotFoundError: The project or instance does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/instances/{instance_id}
         """
@@ -751,7 +751,7 @@ class Instances(Api):
     def project_instances_update_with_http_info(
         self, project_name: str, instance_id: str, data: models.InstanceUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `project_instances_update`; on `CoreApi`, returns status and headers too."""
+        """Like `project_instances_update`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_INSTANCES_UPDATE.call_twin(
             self.api_client, (project_name, instance_id, data), options, self._twins_return_data_only
         )

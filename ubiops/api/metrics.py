@@ -147,7 +147,7 @@ class Metrics(Api):
             BadRequestError: The name is taken or does not begin with `custom.`, or the kind is neither
                 `delta` nor `gauge`.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/metrics
         """
@@ -157,7 +157,7 @@ class Metrics(Api):
     def metrics_create_with_http_info(
         self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `metrics_create`; on `CoreApi`, returns status and headers too."""
+        """Like `metrics_create`; on `CoreApi` it returns status and headers too."""
         return _METRICS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_METRICS_DELETE)
@@ -175,7 +175,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The metric is one of the system's.
             NotFoundError: The project or metric does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/metrics/{metric}
         """
@@ -183,7 +183,7 @@ class Metrics(Api):
 
     @method_of(_METRICS_DELETE)
     def metrics_delete_with_http_info(self, project_name: str, metric_name: str, **options: Any) -> Any:
-        """Like `metrics_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `metrics_delete`; on `CoreApi` it returns status and headers too."""
         return _METRICS_DELETE.call_twin(
             self.api_client, (project_name, metric_name), options, self._twins_return_data_only
         )
@@ -206,7 +206,7 @@ class Metrics(Api):
         Up to 4.1 returns one metric of a project or of a single version, as one value for each interval of
         the period, and needs `start_date`, `end_date` and `object_type`. Counts and volumes are added up,
         durations and queue sizes averaged, memory is the maximum. Periods are whole intervals, so the first
-        one may begin before `start_date`. Since 4.2, without them, tells what a metric is;
+        one may begin before `start_date`. Since 4.2, without them, describes a metric;
         `time_series_data_list` returns its values.
 
         Args:
@@ -236,7 +236,7 @@ class Metrics(Api):
             BadRequestError: The metric does not exist for the object type, or a date or the interval is not
                 valid.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/metrics/{metric}
         """
@@ -259,7 +259,7 @@ class Metrics(Api):
         user_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `metrics_get`; on `CoreApi`, returns status and headers too."""
+        """Like `metrics_get`; on `CoreApi` it returns status and headers too."""
         return _METRICS_GET.call_twin(
             self.api_client,
             (project_name, metric, start_date, end_date, object_type, interval, object_id, user_id),
@@ -284,7 +284,7 @@ class Metrics(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/metrics
         """
@@ -292,7 +292,7 @@ class Metrics(Api):
 
     @method_of(_METRICS_LIST)
     def metrics_list_with_http_info(self, project_name: str, custom: bool | None = None, **options: Any) -> Any:
-        """Like `metrics_list`; on `CoreApi`, returns status and headers too."""
+        """Like `metrics_list`; on `CoreApi` it returns status and headers too."""
         return _METRICS_LIST.call_twin(self.api_client, (project_name, custom), options, self._twins_return_data_only)
 
     @method_of(_METRICS_UPDATE)
@@ -318,7 +318,7 @@ class Metrics(Api):
             BadRequestError: The metric is one of the system's, or the new name is taken or does not begin
                 with `custom.`.
             NotFoundError: The project or metric does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/metrics/{metric}
         """
@@ -328,7 +328,7 @@ class Metrics(Api):
     def metrics_update_with_http_info(
         self, project_name: str, metric_name: str, data: models.MetricUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `metrics_update`; on `CoreApi`, returns status and headers too."""
+        """Like `metrics_update`; on `CoreApi` it returns status and headers too."""
         return _METRICS_UPDATE.call_twin(
             self.api_client, (project_name, metric_name, data), options, self._twins_return_data_only
         )
@@ -340,7 +340,8 @@ class Metrics(Api):
         """Add to the latest values of a metric.
 
         Adds values of up to two minutes ago to what the metric has for these minutes: for code in many
-        instances that counts the same. A `delta` is summed up, of a `gauge` the last value holds.
+        instances that counts the same. The values of a `delta` are added up, of a `gauge` the last one
+        counts.
 
         Args:
             project_name: Name of the project.
@@ -354,7 +355,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The metric is one of the system's, a label is unknown, or a date is too old.
             NotFoundError: The project or metric does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/time-series/aggregate
         """
@@ -364,7 +365,7 @@ class Metrics(Api):
     def time_series_data_aggregate_with_http_info(
         self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `time_series_data_aggregate`; on `CoreApi`, returns status and headers too."""
+        """Like `time_series_data_aggregate`; on `CoreApi` it returns status and headers too."""
         return _TIME_SERIES_DATA_AGGREGATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -389,7 +390,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The metric is one of the system's, or a label or a date is not valid.
             NotFoundError: The project or metric does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/time-series/data
         """
@@ -399,7 +400,7 @@ class Metrics(Api):
     def time_series_data_create_with_http_info(
         self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `time_series_data_create`; on `CoreApi`, returns status and headers too."""
+        """Like `time_series_data_create`; on `CoreApi` it returns status and headers too."""
         return _TIME_SERIES_DATA_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -423,9 +424,9 @@ class Metrics(Api):
 
         Args:
             project_name: Name of the project.
-            metric: Name of the metric, e.g. `deployments.requests`; needed.
-            start_date: Start, ISO 8601; needed.
-            end_date: End, ISO 8601; needed.
+            metric: Name of the metric, e.g. `deployments.requests`; required.
+            start_date: Start, ISO 8601; required.
+            end_date: End, ISO 8601; required.
             aggregation_period: Length of a period in seconds: 60, 300, 900, 3600, 7200, 21600 or 86400; by
                 default the shortest that the range allows.
             unit_period: Seconds that a rate is given for.
@@ -440,7 +441,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The metric, a date, the period or a label is missing or not valid.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/time-series/data
         """
@@ -462,7 +463,7 @@ class Metrics(Api):
         labels: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `time_series_data_list`; on `CoreApi`, returns status and headers too."""
+        """Like `time_series_data_list`; on `CoreApi` it returns status and headers too."""
         return _TIME_SERIES_DATA_LIST.call_twin(
             self.api_client,
             (project_name, metric, start_date, end_date, aggregation_period, unit_period, labels),
@@ -485,7 +486,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The metric is one of the system's.
             NotFoundError: The project or time series does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/time-series/{time_series_id}
         """
@@ -493,7 +494,7 @@ class Metrics(Api):
 
     @method_of(_TIME_SERIES_DELETE)
     def time_series_delete_with_http_info(self, project_name: str, time_series_id: str, **options: Any) -> Any:
-        """Like `time_series_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `time_series_delete`; on `CoreApi` it returns status and headers too."""
         return _TIME_SERIES_DELETE.call_twin(
             self.api_client, (project_name, time_series_id), options, self._twins_return_data_only
         )
@@ -520,7 +521,7 @@ class Metrics(Api):
             labels: Only those with these labels, as `key:value`, separated by commas.
             custom: True for those of the project's own metrics only, false for the system's.
             exact_match: True for those that have no other labels than the given ones.
-            limit: Most time series to return, default 500.
+            limit: Maximum number of time series to return, default 500.
             offset: How many to skip at the start, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -531,7 +532,7 @@ class Metrics(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A label is not valid.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/time-series/search
         """
@@ -551,7 +552,7 @@ class Metrics(Api):
         offset: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `time_series_search`; on `CoreApi`, returns status and headers too."""
+        """Like `time_series_search`; on `CoreApi` it returns status and headers too."""
         return _TIME_SERIES_SEARCH.call_twin(
             self.api_client,
             (project_name, metric, labels, custom, exact_match, limit, offset),

@@ -108,9 +108,9 @@ class Organizations(Api):
     ) -> models.OrganizationUserList:
         """Add a user to an organization.
 
-        Makes somebody a member of an organization, as an organization admin or as an ordinary user. Only
-        organization admins may do this; service users may not. Membership alone gives no rights in projects:
-        add the user to a project and assign roles there.
+        Adds a member to an organization, as an organization admin or as an ordinary user. Only organization
+        admins may do this; service users may not. Membership alone gives no rights in projects: add the user
+        to a project and assign roles there.
 
         Args:
             organization_name: Name of the organization.
@@ -124,7 +124,7 @@ class Organizations(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The e-mail address is missing or invalid, or the user is already a member.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /organizations/{organization_name}/users
         """
@@ -134,7 +134,7 @@ class Organizations(Api):
     def organization_users_create_with_http_info(
         self, organization_name: str, data: models.OrganizationUserCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `organization_users_create`; on `CoreApi`, returns status and headers too."""
+        """Like `organization_users_create`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATION_USERS_CREATE.call_twin(
             self.api_client, (organization_name, data), options, self._twins_return_data_only
         )
@@ -143,7 +143,7 @@ class Organizations(Api):
     def organization_users_delete(self, organization_name: str, user_id: str, **options: Any) -> None:
         """Remove a user from an organization.
 
-        Ends a user's membership and, with it, every role they hold in the organization's projects. Reserved
+        Ends a user's membership and, with it, every role they have in the organization's projects. Reserved
         to organization admins. An organization keeps at least one admin, so its last one cannot be removed.
 
         Args:
@@ -154,8 +154,8 @@ class Organizations(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The user is the only admin left.
-            NotFoundError: The organization does not exist or the user is no member of it.
-            ApiException: Another error of the server, or of the way to it.
+            NotFoundError: The organization does not exist or the user is not a member of it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /organizations/{organization_name}/users/{user_id}
         """
@@ -163,7 +163,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATION_USERS_DELETE)
     def organization_users_delete_with_http_info(self, organization_name: str, user_id: str, **options: Any) -> Any:
-        """Like `organization_users_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `organization_users_delete`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATION_USERS_DELETE.call_twin(
             self.api_client, (organization_name, user_id), options, self._twins_return_data_only
         )
@@ -186,8 +186,8 @@ class Organizations(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            NotFoundError: The organization does not exist or the user is no member of it.
-            ApiException: Another error of the server, or of the way to it.
+            NotFoundError: The organization does not exist or the user is not a member of it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations/{organization_name}/users/{user_id}
         """
@@ -195,7 +195,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATION_USERS_GET)
     def organization_users_get_with_http_info(self, organization_name: str, user_id: str, **options: Any) -> Any:
-        """Like `organization_users_get`; on `CoreApi`, returns status and headers too."""
+        """Like `organization_users_get`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATION_USERS_GET.call_twin(
             self.api_client, (organization_name, user_id), options, self._twins_return_data_only
         )
@@ -216,7 +216,7 @@ class Organizations(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations/{organization_name}/users
         """
@@ -224,7 +224,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATION_USERS_LIST)
     def organization_users_list_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organization_users_list`; on `CoreApi`, returns status and headers too."""
+        """Like `organization_users_list`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATION_USERS_LIST.call_twin(
             self.api_client, (organization_name,), options, self._twins_return_data_only
         )
@@ -250,8 +250,8 @@ class Organizations(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The user is the only admin left and would lose that status.
-            NotFoundError: The organization does not exist or the user is no member of it.
-            ApiException: Another error of the server, or of the way to it.
+            NotFoundError: The organization does not exist or the user is not a member of it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /organizations/{organization_name}/users/{user_id}
         """
@@ -261,7 +261,7 @@ class Organizations(Api):
     def organization_users_update_with_http_info(
         self, organization_name: str, user_id: str, data: models.OrganizationUserUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `organization_users_update`; on `CoreApi`, returns status and headers too."""
+        """Like `organization_users_update`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATION_USERS_UPDATE.call_twin(
             self.api_client, (organization_name, user_id, data), options, self._twins_return_data_only
         )
@@ -287,7 +287,7 @@ class Organizations(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken or breaks the naming rule, the subscription is unknown, or a
                 `free` one was given an end date.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /organizations
         """
@@ -297,7 +297,7 @@ class Organizations(Api):
     def organizations_create_with_http_info(
         self, data: models.OrganizationCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `organizations_create`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_create`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
 
     @method_of(_ORGANIZATIONS_GET)
@@ -315,8 +315,8 @@ class Organizations(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            NotFoundError: The organization does not exist or the caller is no member of it.
-            ApiException: Another error of the server, or of the way to it.
+            NotFoundError: The organization does not exist or the caller is not a member of it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations/{organization_name}
         """
@@ -324,7 +324,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATIONS_GET)
     def organizations_get_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organizations_get`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_get`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_GET.call_twin(
             self.api_client, (organization_name,), options, self._twins_return_data_only
         )
@@ -343,7 +343,7 @@ class Organizations(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations
         """
@@ -351,7 +351,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATIONS_LIST)
     def organizations_list_with_http_info(self, **options: Any) -> Any:
-        """Like `organizations_list`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_list`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)
 
     @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
@@ -371,7 +371,7 @@ class Organizations(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations/{organization_name}/resources
         """
@@ -379,7 +379,7 @@ class Organizations(Api):
 
     @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
     def organizations_resource_usage_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organizations_resource_usage`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_resource_usage`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_RESOURCE_USAGE.call_twin(
             self.api_client, (organization_name,), options, self._twins_return_data_only
         )
@@ -408,7 +408,7 @@ class Organizations(Api):
             BadRequestError: The name is taken or breaks the naming rule, or a date the subscription needs is
                 missing.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /organizations/{organization_name}
         """
@@ -418,7 +418,7 @@ class Organizations(Api):
     def organizations_update_with_http_info(
         self, organization_name: str, data: models.OrganizationUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `organizations_update`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_update`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_UPDATE.call_twin(
             self.api_client, (organization_name, data), options, self._twins_return_data_only
         )
@@ -436,7 +436,7 @@ class Organizations(Api):
 
         Adds up credits and data volumes over all projects of the organization, by month or by day. Without
         dates the running subscription period is taken, for example 15 November to 15 December if it began on
-        the 15th; give both dates to choose the period yourself.
+        the 15th; pass both dates to choose the period.
 
         Args:
             organization_name: Name of the organization.
@@ -453,7 +453,7 @@ class Organizations(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A date or the interval is not valid.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /organizations/{organization_name}/usage
         """
@@ -470,7 +470,7 @@ class Organizations(Api):
         interval: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `organizations_usage_get`; on `CoreApi`, returns status and headers too."""
+        """Like `organizations_usage_get`; on `CoreApi` it returns status and headers too."""
         return _ORGANIZATIONS_USAGE_GET.call_twin(
             self.api_client, (organization_name, start_date, end_date, interval), options, self._twins_return_data_only
         )
@@ -479,7 +479,7 @@ class Organizations(Api):
     def vouchers_get(self, code: str, **options: Any) -> models.Voucher:
         """Get a voucher.
 
-        Tells what a voucher's code is worth. Give it as `voucher` to `organizations_create`.
+        Returns the value of a voucher's code. Pass it as `voucher` to `organizations_create`.
 
         Args:
             code: Code of the voucher.
@@ -490,8 +490,8 @@ class Organizations(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            NotFoundError: There is no such voucher.
-            ApiException: Another error of the server, or of the way to it.
+            NotFoundError: The voucher does not exist.
+            ApiException: Any other error of the server or of the connection.
 
         GET /vouchers/{code}
         """
@@ -499,5 +499,5 @@ class Organizations(Api):
 
     @method_of(_VOUCHERS_GET)
     def vouchers_get_with_http_info(self, code: str, **options: Any) -> Any:
-        """Like `vouchers_get`; on `CoreApi`, returns status and headers too."""
+        """Like `vouchers_get`; on `CoreApi` it returns status and headers too."""
         return _VOUCHERS_GET.call_twin(self.api_client, (code,), options, self._twins_return_data_only)

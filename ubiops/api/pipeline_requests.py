@@ -346,7 +346,7 @@ class PipelineRequests(Api):
                 exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests/batch
         """
@@ -365,7 +365,7 @@ class PipelineRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `batch_pipeline_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `batch_pipeline_requests_create`; on `CoreApi` it returns status and headers too."""
         return _BATCH_PIPELINE_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, pipeline_name, data, timeout, notification_group, priority),
@@ -413,7 +413,7 @@ class PipelineRequests(Api):
             NotFoundError: The project, pipeline, version or notification group does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/batch
         """
@@ -435,7 +435,7 @@ class PipelineRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `batch_pipeline_version_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `batch_pipeline_version_requests_create`; on `CoreApi` it returns status and headers too."""
         return _BATCH_PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, pipeline_name, version, data, timeout, notification_group, priority),
@@ -466,7 +466,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: There are more than 250 ids, or neither ids nor a status.
             NotFoundError: The project, the pipeline, its default version or a request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests/cancel
         """
@@ -478,7 +478,7 @@ class PipelineRequests(Api):
     def pipeline_requests_batch_cancel_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], status: str | None = None, **options: Any
     ) -> Any:
-        """Like `pipeline_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_BATCH_CANCEL.call_twin(
             self.api_client, (project_name, pipeline_name, data, status), options, self._twins_return_data_only
         )
@@ -506,7 +506,7 @@ class PipelineRequests(Api):
             BadRequestError: More than 100 ids, or something that is not an id.
             NotFoundError: One of the requests, the pipeline or the project does not exist; nothing was
                 deleted.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests/delete
         """
@@ -516,7 +516,7 @@ class PipelineRequests(Api):
     def pipeline_requests_batch_delete_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `pipeline_requests_batch_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_BATCH_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
         )
@@ -544,7 +544,7 @@ class PipelineRequests(Api):
             BadRequestError: More than 100 ids, or something that is not an id.
             NotFoundError: One of the requests, the pipeline or the project does not exist; no request is
                 returned.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests/collect
         """
@@ -554,7 +554,7 @@ class PipelineRequests(Api):
     def pipeline_requests_batch_get_with_http_info(
         self, project_name: str, pipeline_name: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `pipeline_requests_batch_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_batch_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_BATCH_GET.call_twin(
             self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
         )
@@ -573,7 +573,7 @@ class PipelineRequests(Api):
     ) -> models.PipelineRequestCreateResponse:
         """Make a direct pipeline request.
 
-        Runs the default version of a pipeline on the given input, waits for it to end and tells how each
+        Runs the default version of a pipeline on the given input, waits for it to end and returns how each
         deployment in it fared. A failing object makes the whole request fail; `deployment_requests` shows the
         cause.
 
@@ -601,7 +601,7 @@ class PipelineRequests(Api):
             NotFoundError: The project or pipeline does not exist, or the pipeline has no default version.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/requests
         """
@@ -623,7 +623,7 @@ class PipelineRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_create`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout, timeout, priority),
@@ -647,7 +647,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, pipeline or project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
         """
@@ -657,7 +657,7 @@ class PipelineRequests(Api):
     def pipeline_requests_delete_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `pipeline_requests_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
         )
@@ -685,7 +685,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, pipeline or project does not exist, or the request is no longer
                 stored.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
         """
@@ -697,7 +697,7 @@ class PipelineRequests(Api):
     def pipeline_requests_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, metadata_only: bool | None = None, **options: Any
     ) -> Any:
-        """Like `pipeline_requests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_GET.call_twin(
             self.api_client,
             (project_name, pipeline_name, request_id, metadata_only),
@@ -727,7 +727,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, its default version or the request does not exist, or the
                 input is not kept.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/input
         """
@@ -737,7 +737,7 @@ class PipelineRequests(Api):
     def pipeline_requests_input_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `pipeline_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_input_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_INPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
         )
@@ -768,7 +768,7 @@ class PipelineRequests(Api):
             pipeline_name: Name of the pipeline.
             status: Only requests in this status: `pending`, `processing`, `failed` or `completed`.
             success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
-            limit: Most requests to return, default 50.
+            limit: Maximum number of requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
             sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             start_date: Only requests created at or after this time, ISO 8601.
@@ -783,7 +783,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A filter has a value that is not allowed.
             NotFoundError: The project or pipeline does not exist, or the pipeline has no default version.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/requests
         """
@@ -808,7 +808,7 @@ class PipelineRequests(Api):
         search_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_requests_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_LIST.call_twin(
             self.api_client,
             (project_name, pipeline_name, status, success, limit, offset, sort, start_date, end_date, search_id),
@@ -838,7 +838,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, its default version or the request does not exist, or there
                 is no result.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}/output
         """
@@ -848,7 +848,7 @@ class PipelineRequests(Api):
     def pipeline_requests_output_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, **options: Any
     ) -> Any:
-        """Like `pipeline_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_output_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_OUTPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
         )
@@ -881,7 +881,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or the request has already finished.
             NotFoundError: The project, pipeline, its default version or the request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/pipelines/{pipeline_name}/requests/{request_id}
         """
@@ -896,7 +896,7 @@ class PipelineRequests(Api):
         data: models.PipelineRequestUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `pipeline_requests_update`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_requests_update`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_REQUESTS_UPDATE.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, data), options, self._twins_return_data_only
         )
@@ -915,7 +915,7 @@ class PipelineRequests(Api):
     ) -> models.OperatorRequestDetail:
         """Get the request of an operator.
 
-        Returns what an operator of a pipeline did in one request. Its id stands in `operator_requests` of the
+        Returns what an operator of a pipeline did in one request. Its id is in `operator_requests` of the
         pipeline request.
 
         Args:
@@ -934,7 +934,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, version or request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}
         """
@@ -956,7 +956,7 @@ class PipelineRequests(Api):
         pipeline_object_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_object_requests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_object_requests_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_OBJECT_REQUESTS_GET.call_twin(
             self.api_client,
             (project_name, pipeline_name, request_id, version, metadata_only, pipeline_request_id, pipeline_object_id),
@@ -985,7 +985,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, version or request does not exist, or the input is not kept.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/input
         """
@@ -997,7 +997,7 @@ class PipelineRequests(Api):
     def pipeline_version_object_requests_input_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_object_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_object_requests_input_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1023,7 +1023,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, version or request does not exist, or there is no result.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/object-requests/{request_id}/output
         """
@@ -1035,7 +1035,7 @@ class PipelineRequests(Api):
     def pipeline_version_object_requests_output_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_object_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_object_requests_output_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1070,7 +1070,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: There are more than 250 ids, or neither ids nor a status.
             NotFoundError: The project, pipeline, version or a request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/cancel
         """
@@ -1088,7 +1088,7 @@ class PipelineRequests(Api):
         status: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_requests_batch_cancel`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
             self.api_client, (project_name, pipeline_name, version, data, status), options, self._twins_return_data_only
         )
@@ -1116,7 +1116,7 @@ class PipelineRequests(Api):
             BadRequestError: More than 100 ids, or something that is not an id.
             NotFoundError: One of the requests, the version, pipeline or project does not exist; nothing was
                 deleted.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/delete
         """
@@ -1128,7 +1128,7 @@ class PipelineRequests(Api):
     def pipeline_version_requests_batch_delete_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `pipeline_version_requests_batch_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_BATCH_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
         )
@@ -1157,7 +1157,7 @@ class PipelineRequests(Api):
             BadRequestError: More than 100 ids, or something that is not an id.
             NotFoundError: One of the requests, the version, pipeline or project does not exist; no request is
                 returned.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/collect
         """
@@ -1169,7 +1169,7 @@ class PipelineRequests(Api):
     def pipeline_version_requests_batch_get_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Any
     ) -> Any:
-        """Like `pipeline_version_requests_batch_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_batch_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_BATCH_GET.call_twin(
             self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
         )
@@ -1189,7 +1189,7 @@ class PipelineRequests(Api):
     ) -> models.PipelineRequestCreateResponse:
         """Run a pipeline version directly.
 
-        Runs one version of a pipeline on the given input and waits for it to end. The answer holds the final
+        Runs one version of a pipeline on the given input and waits for it to end. The answer has the final
         result and one entry for each deployment request; if one of them fails, the whole request does.
 
         Args:
@@ -1217,7 +1217,7 @@ class PipelineRequests(Api):
             NotFoundError: The project, pipeline or version does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests
         """
@@ -1240,7 +1240,7 @@ class PipelineRequests(Api):
         priority: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_requests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_create`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
             self.api_client,
             (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout, timeout, priority),
@@ -1266,7 +1266,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, version, pipeline or project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
         """
@@ -1278,7 +1278,7 @@ class PipelineRequests(Api):
     def pipeline_version_requests_delete_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_requests_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1313,7 +1313,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The request, version, pipeline or project does not exist, or the request is no
                 longer stored.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
         """
@@ -1331,7 +1331,7 @@ class PipelineRequests(Api):
         metadata_only: bool | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_requests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_GET.call_twin(
             self.api_client,
             (project_name, pipeline_name, request_id, version, metadata_only),
@@ -1361,7 +1361,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, version or request does not exist, or the input is not kept.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/input
         """
@@ -1373,7 +1373,7 @@ class PipelineRequests(Api):
     def pipeline_version_requests_input_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_requests_input_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_input_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_INPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1405,7 +1405,7 @@ class PipelineRequests(Api):
             version: Name of the pipeline version.
             status: Only requests in this status: `pending`, `processing`, `failed` or `completed`.
             success (until 4.5): True for the successful requests only, false for the unsuccessful ones.
-            limit: Most requests to return, default 50.
+            limit: Maximum number of requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
             sort (until 4.5): Order by creation time: `desc` (newest first, the default) or `asc`.
             start_date: Only requests created at or after this time, ISO 8601.
@@ -1420,7 +1420,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A filter has a value that is not allowed.
             NotFoundError: The project, pipeline or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests
         """
@@ -1458,7 +1458,7 @@ class PipelineRequests(Api):
         search_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_requests_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_LIST.call_twin(
             self.api_client,
             (
@@ -1500,7 +1500,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, version or request does not exist, or there is no result.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}/output
         """
@@ -1512,7 +1512,7 @@ class PipelineRequests(Api):
     def pipeline_version_requests_output_get_with_http_info(
         self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_requests_output_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_output_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_OUTPUT_GET.call_twin(
             self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
         )
@@ -1547,7 +1547,7 @@ class PipelineRequests(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The status is not `cancelled`, or the request has already finished.
             NotFoundError: The project, pipeline, version or request does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/requests/{request_id}
         """
@@ -1565,7 +1565,7 @@ class PipelineRequests(Api):
         data: models.PipelineRequestUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `pipeline_version_requests_update`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_requests_update`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_REQUESTS_UPDATE.call_twin(
             self.api_client,
             (project_name, pipeline_name, request_id, version, data),

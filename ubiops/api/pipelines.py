@@ -150,9 +150,9 @@ class Pipelines(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The expression cannot be evaluated, or the data holds a key missing from
+            BadRequestError: The expression cannot be evaluated, or the data has a key missing from
                 `input_fields`.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /expressions/evaluate
         """
@@ -162,7 +162,7 @@ class Pipelines(Api):
     def expressions_evaluate_with_http_info(
         self, data: models.ExpressionEvaluate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `expressions_evaluate`; on `CoreApi`, returns status and headers too."""
+        """Like `expressions_evaluate`; on `CoreApi` it returns status and headers too."""
         return _EXPRESSIONS_EVALUATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
 
     @method_of(_PIPELINE_AUDIT_EVENTS_LIST)
@@ -185,7 +185,7 @@ class Pipelines(Api):
             pipeline_name: Name of the pipeline.
             action: Only events of this kind: `create`, `update`, `delete` or `info` (anything else, such as a
                 package upload or download).
-            limit: Most events to return, default 50.
+            limit: Maximum number of events to return, default 50.
             offset: How many events to skip first, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -195,7 +195,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/audit
         """
@@ -213,7 +213,7 @@ class Pipelines(Api):
         offset: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `pipeline_audit_events_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_audit_events_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_AUDIT_EVENTS_LIST.call_twin(
             self.api_client, (project_name, pipeline_name, action, limit, offset), options, self._twins_return_data_only
         )
@@ -240,7 +240,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline, pipeline version or object does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/objects/{name}/environment-variables
         """
@@ -252,7 +252,7 @@ class Pipelines(Api):
     def pipeline_version_object_environment_variables_list_with_http_info(
         self, project_name: str, name: str, pipeline_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_version_object_environment_variables_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_version_object_environment_variables_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST.call_twin(
             self.api_client, (project_name, name, pipeline_name, version), options, self._twins_return_data_only
         )
@@ -281,7 +281,7 @@ class Pipelines(Api):
             BadRequestError: The name is malformed or taken, a reference is unknown, or an attachment does not
                 fit the fields.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines/{pipeline_name}/versions
         """
@@ -291,7 +291,7 @@ class Pipelines(Api):
     def pipeline_versions_create_with_http_info(
         self, project_name: str, pipeline_name: str, data: models.PipelineVersionCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `pipeline_versions_create`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_versions_create`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSIONS_CREATE.call_twin(
             self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
         )
@@ -312,7 +312,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline or pipeline version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}
         """
@@ -322,7 +322,7 @@ class Pipelines(Api):
     def pipeline_versions_delete_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_versions_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_versions_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSIONS_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name, version), options, self._twins_return_data_only
         )
@@ -333,7 +333,7 @@ class Pipelines(Api):
     ) -> models.PipelineVersionDetail:
         """Get a pipeline version.
 
-        Gives a pipeline version with its settings, objects and attachments.
+        Returns a pipeline version with its settings, objects and attachments.
 
         Args:
             project_name: Name of the project.
@@ -347,7 +347,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, pipeline or pipeline version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}
         """
@@ -357,7 +357,7 @@ class Pipelines(Api):
     def pipeline_versions_get_with_http_info(
         self, project_name: str, pipeline_name: str, version: str, **options: Any
     ) -> Any:
-        """Like `pipeline_versions_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_versions_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSIONS_GET.call_twin(
             self.api_client, (project_name, pipeline_name, version), options, self._twins_return_data_only
         )
@@ -384,7 +384,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}/versions
         """
@@ -394,7 +394,7 @@ class Pipelines(Api):
     def pipeline_versions_list_with_http_info(
         self, project_name: str, pipeline_name: str, labels: str | None = None, **options: Any
     ) -> Any:
-        """Like `pipeline_versions_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_versions_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSIONS_LIST.call_twin(
             self.api_client, (project_name, pipeline_name, labels), options, self._twins_return_data_only
         )
@@ -429,7 +429,7 @@ class Pipelines(Api):
             BadRequestError: The name is taken, a reference is unknown, or an attachment does not fit the
                 fields.
             NotFoundError: The project, pipeline or pipeline version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/pipelines/{pipeline_name}/versions/{version}
         """
@@ -444,7 +444,7 @@ class Pipelines(Api):
         data: models.PipelineVersionUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `pipeline_versions_update`; on `CoreApi`, returns status and headers too."""
+        """Like `pipeline_versions_update`; on `CoreApi` it returns status and headers too."""
         return _PIPELINE_VERSIONS_UPDATE.call_twin(
             self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
         )
@@ -471,7 +471,7 @@ class Pipelines(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or taken in this project, or fields and types do not fit.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/pipelines
         """
@@ -481,7 +481,7 @@ class Pipelines(Api):
     def pipelines_create_with_http_info(
         self, project_name: str, data: models.PipelineCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `pipelines_create`; on `CoreApi`, returns status and headers too."""
+        """Like `pipelines_create`; on `CoreApi` it returns status and headers too."""
         return _PIPELINES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_PIPELINES_DELETE)
@@ -499,7 +499,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/pipelines/{pipeline_name}
         """
@@ -507,7 +507,7 @@ class Pipelines(Api):
 
     @method_of(_PIPELINES_DELETE)
     def pipelines_delete_with_http_info(self, project_name: str, pipeline_name: str, **options: Any) -> Any:
-        """Like `pipelines_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `pipelines_delete`; on `CoreApi` it returns status and headers too."""
         return _PIPELINES_DELETE.call_twin(
             self.api_client, (project_name, pipeline_name), options, self._twins_return_data_only
         )
@@ -516,7 +516,7 @@ class Pipelines(Api):
     def pipelines_get(self, project_name: str, pipeline_name: str, **options: Any) -> models.PipelineDetail:
         """Get a pipeline.
 
-        Gives a pipeline with its fields, their widgets and its default version. For the objects, get a
+        Returns a pipeline with its fields, their widgets and its default version. For the objects, get a
         version.
 
         Args:
@@ -530,7 +530,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines/{pipeline_name}
         """
@@ -538,7 +538,7 @@ class Pipelines(Api):
 
     @method_of(_PIPELINES_GET)
     def pipelines_get_with_http_info(self, project_name: str, pipeline_name: str, **options: Any) -> Any:
-        """Like `pipelines_get`; on `CoreApi`, returns status and headers too."""
+        """Like `pipelines_get`; on `CoreApi` it returns status and headers too."""
         return _PIPELINES_GET.call_twin(
             self.api_client, (project_name, pipeline_name), options, self._twins_return_data_only
         )
@@ -562,7 +562,7 @@ class Pipelines(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/pipelines
         """
@@ -570,7 +570,7 @@ class Pipelines(Api):
 
     @method_of(_PIPELINES_LIST)
     def pipelines_list_with_http_info(self, project_name: str, labels: str | None = None, **options: Any) -> Any:
-        """Like `pipelines_list`; on `CoreApi`, returns status and headers too."""
+        """Like `pipelines_list`; on `CoreApi` it returns status and headers too."""
         return _PIPELINES_LIST.call_twin(self.api_client, (project_name, labels), options, self._twins_return_data_only)
 
     @method_of(_PIPELINES_UPDATE)
@@ -580,7 +580,7 @@ class Pipelines(Api):
         """Update a pipeline.
 
         Changes a pipeline; what is left out stays. Labels and fields are replaced as a whole: repeat the
-        fields to keep, or give an empty list to remove all. Switching a side to `plain` deletes its fields,
+        fields to keep, or pass an empty list to remove all. Switching a side to `plain` deletes its fields,
         switching to `structured` starts from the fields given.
 
         Args:
@@ -596,7 +596,7 @@ class Pipelines(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A value is invalid, the name is taken, or fields do not fit the type.
             NotFoundError: The project or pipeline does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/pipelines/{pipeline_name}
         """
@@ -606,7 +606,7 @@ class Pipelines(Api):
     def pipelines_update_with_http_info(
         self, project_name: str, pipeline_name: str, data: models.PipelineUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `pipelines_update`; on `CoreApi`, returns status and headers too."""
+        """Like `pipelines_update`; on `CoreApi` it returns status and headers too."""
         return _PIPELINES_UPDATE.call_twin(
             self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
         )

@@ -215,17 +215,17 @@ class Projects(Api):
     ) -> list[models.LogList]:
         """Query logs.
 
-        Returns log lines that a query selects. Without times these are the last 24 hours; give both or none.
-        `start` is included, `end` is not. A `start` later than `end` searches backwards and returns the
-        newest lines first.
+        Returns log lines that a query selects. Without times these are the last 24 hours; pass both or
+        neither. `start` is included, `end` is not. A `start` later than `end` searches backwards and returns
+        the newest lines first.
 
         Args:
             project_name: Name of the project.
             query: A part of LogQL: `|=`, `!=`, `|~` and `!~` test the text, `| label = value` (or `!=`;
-                joined by `and`) the fields of `LogMetadata`. Values stand in backticks.
+                joined by `and`) the fields of `LogMetadata`. Put values in backticks.
             start: Start, ISO 8601 or nanoseconds since 1970.
             end: End, ISO 8601 or nanoseconds since 1970.
-            limit: Most lines to return: 1 to 5000, default 1000.
+            limit: Maximum number of lines to return: 1 to 5000, default 1000.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -235,7 +235,7 @@ class Projects(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The query, a time or the limit is not valid.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/logs
         """
@@ -251,7 +251,7 @@ class Projects(Api):
         limit: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `logs_list`; on `CoreApi`, returns status and headers too."""
+        """Like `logs_list`; on `CoreApi` it returns status and headers too."""
         return _LOGS_LIST.call_twin(
             self.api_client, (project_name, query, start, end, limit), options, self._twins_return_data_only
         )
@@ -267,14 +267,14 @@ class Projects(Api):
     ) -> list[models.AuditList]:
         """List the audit events of a project.
 
-        Shows who did what in a project, whatever the object. Events stay when their object is deleted, with
-        an empty `object_name`. Page with `limit` and `offset`.
+        Lists who did what in a project, for all kinds of objects. Events stay when their object is deleted,
+        with an empty `object_name`. Page with `limit` and `offset`.
 
         Args:
             project_name: Name of the project.
             action: Only events of this kind: `create`, `update`, `delete` or `info` (anything else, such as a
                 package upload or download).
-            limit: Most events to return, default 50.
+            limit: Maximum number of events to return, default 50.
             offset: How many events to skip first, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -284,7 +284,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/audit
         """
@@ -299,7 +299,7 @@ class Projects(Api):
         offset: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `project_audit_events_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_audit_events_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_AUDIT_EVENTS_LIST.call_twin(
             self.api_client, (project_name, action, limit, offset), options, self._twins_return_data_only
         )
@@ -325,7 +325,7 @@ class Projects(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is malformed or already used at this level, or `value` is missing.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/environment-variables
         """
@@ -335,7 +335,7 @@ class Projects(Api):
     def project_environment_variables_create_with_http_info(
         self, project_name: str, data: models.EnvironmentVariableCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `project_environment_variables_create`; on `CoreApi`, returns status and headers too."""
+        """Like `project_environment_variables_create`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_ENVIRONMENT_VARIABLES_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -355,7 +355,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/environment-variables/{id}
         """
@@ -363,7 +363,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_DELETE)
     def project_environment_variables_delete_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `project_environment_variables_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `project_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_ENVIRONMENT_VARIABLES_DELETE.call_twin(
             self.api_client, (project_name, id), options, self._twins_return_data_only
         )
@@ -374,7 +374,7 @@ class Projects(Api):
     ) -> models.EnvironmentVariableList:
         """Get a variable of a project.
 
-        Gives one variable of the project. A secret's value is never returned.
+        Returns one variable of the project. A secret's value is never returned.
 
         Args:
             project_name: Name of the project.
@@ -387,7 +387,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environment-variables/{id}
         """
@@ -395,7 +395,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_GET)
     def project_environment_variables_get_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `project_environment_variables_get`; on `CoreApi`, returns status and headers too."""
+        """Like `project_environment_variables_get`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_ENVIRONMENT_VARIABLES_GET.call_twin(
             self.api_client, (project_name, id), options, self._twins_return_data_only
         )
@@ -419,7 +419,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/environment-variables
         """
@@ -427,7 +427,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_LIST)
     def project_environment_variables_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `project_environment_variables_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_environment_variables_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_ENVIRONMENT_VARIABLES_LIST.call_twin(
             self.api_client, (project_name,), options, self._twins_return_data_only
         )
@@ -455,7 +455,7 @@ class Projects(Api):
             BadRequestError: The name is malformed or taken, or the change means turning a secret variable
                 back into a plain one.
             NotFoundError: The project or variable does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/environment-variables/{id}
         """
@@ -465,7 +465,7 @@ class Projects(Api):
     def project_environment_variables_update_with_http_info(
         self, project_name: str, id: str, data: models.EnvironmentVariableCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `project_environment_variables_update`; on `CoreApi`, returns status and headers too."""
+        """Like `project_environment_variables_update`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
             self.api_client, (project_name, id, data), options, self._twins_return_data_only
         )
@@ -497,7 +497,7 @@ class Projects(Api):
             end_time: Only events up to this time, ISO 8601.
             last_seconds: Only events of the last so many seconds; not with `start_time` or `end_time`.
             type: Only events of this type, e.g. `instance_out_of_memory`.
-            limit: Most events to return, default 50.
+            limit: Maximum number of events to return, default 50.
             offset: How many to skip at the start, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
@@ -506,9 +506,9 @@ class Projects(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: A time is not valid, or `last_seconds` stands with another time.
+            BadRequestError: A time is not valid, or `last_seconds` is combined with another time.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/events
         """
@@ -532,7 +532,7 @@ class Projects(Api):
         offset: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `project_events_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_events_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_EVENTS_LIST.call_twin(
             self.api_client,
             (project_name, object_type, object_id, start_time, end_time, last_seconds, type, limit, offset),
@@ -567,7 +567,7 @@ class Projects(Api):
             status: Only requests in this status: `pending`, `processing`, `failed`, `completed`, `cancelled`
                 or `cancelled_pending`.
             success: True for the successful requests only, false for the unsuccessful ones.
-            limit: Most requests to return, default 50.
+            limit: Maximum number of requests to return, default 50.
             offset: How many requests to skip at the start of the list, default 0.
             sort: Order by creation time: `desc` (newest first, the default) or `asc`.
             pipeline: For deployment requests: true for those made by a pipeline only, false for those made to
@@ -584,7 +584,7 @@ class Projects(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The object type is missing, or a filter has a value that is not allowed.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/requests
         """
@@ -622,7 +622,7 @@ class Projects(Api):
         search_id: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `project_requests_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_requests_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_REQUESTS_LIST.call_twin(
             self.api_client,
             (
@@ -648,9 +648,8 @@ class Projects(Api):
     ) -> models.ProjectUserList:
         """Add a user to a project.
 
-        Gives an existing user access to a project. Reserved to admins of the organization that owns the
-        project. The user starts without any role and may do nothing until one is assigned with
-        `role_assignments_create`.
+        Adds an existing user to a project. Reserved to admins of the organization that owns the project. The
+        user starts without any role and may do nothing until one is assigned with `role_assignments_create`.
 
         Args:
             project_name: Name of the project.
@@ -662,9 +661,9 @@ class Projects(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The id is no UUID, or the user is already in the project.
+            BadRequestError: The id is not a UUID, or the user is already in the project.
             NotFoundError: The project or the user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/users
         """
@@ -674,7 +673,7 @@ class Projects(Api):
     def project_users_create_with_http_info(
         self, project_name: str, data: models.ProjectUserCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `project_users_create`; on `CoreApi`, returns status and headers too."""
+        """Like `project_users_create`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_USERS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -694,7 +693,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist or the user is not in it.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/users/{user_id}
         """
@@ -702,7 +701,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_USERS_DELETE)
     def project_users_delete_with_http_info(self, project_name: str, user_id: str, **options: Any) -> Any:
-        """Like `project_users_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `project_users_delete`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_USERS_DELETE.call_twin(
             self.api_client, (project_name, user_id), options, self._twins_return_data_only
         )
@@ -724,7 +723,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist or the user is not in it.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/users/{user_id}
         """
@@ -732,7 +731,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_USERS_GET)
     def project_users_get_with_http_info(self, project_name: str, user_id: str, **options: Any) -> Any:
-        """Like `project_users_get`; on `CoreApi`, returns status and headers too."""
+        """Like `project_users_get`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_USERS_GET.call_twin(
             self.api_client, (project_name, user_id), options, self._twins_return_data_only
         )
@@ -756,7 +755,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/users
         """
@@ -764,7 +763,7 @@ class Projects(Api):
 
     @method_of(_PROJECT_USERS_LIST)
     def project_users_list_with_http_info(self, project_name: str, user_type: str | None = None, **options: Any) -> Any:
-        """Like `project_users_list`; on `CoreApi`, returns status and headers too."""
+        """Like `project_users_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECT_USERS_LIST.call_twin(
             self.api_client, (project_name, user_type), options, self._twins_return_data_only
         )
@@ -790,7 +789,7 @@ class Projects(Api):
             BadRequestError: The name is taken or breaks the naming rule, or the subscription allows no
                 further project.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects
         """
@@ -798,7 +797,7 @@ class Projects(Api):
 
     @method_of(_PROJECTS_CREATE)
     def projects_create_with_http_info(self, data: models.ProjectCreate | dict[str, Any], **options: Any) -> Any:
-        """Like `projects_create`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_create`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_DELETE)
@@ -815,7 +814,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}
         """
@@ -823,7 +822,7 @@ class Projects(Api):
 
     @method_of(_PROJECTS_DELETE)
     def projects_delete_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_delete`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_DELETE.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_GET)
@@ -842,7 +841,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}
         """
@@ -850,7 +849,7 @@ class Projects(Api):
 
     @method_of(_PROJECTS_GET)
     def projects_get_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_get`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_get`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_GET.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_LIST)
@@ -872,7 +871,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The organization does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects
         """
@@ -882,7 +881,7 @@ class Projects(Api):
     def projects_list_with_http_info(
         self, organization: str | None = None, labels: str | None = None, **options: Any
     ) -> Any:
-        """Like `projects_list`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_LIST.call_twin(self.api_client, (organization, labels), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_LOG_LIST)
@@ -909,10 +908,10 @@ class Projects(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: A filter lacks the one it depends on, the date is not ISO 8601, or `date_range`
-                or `limit` is out of bounds.
+            BadRequestError: A filter is given without the one it depends on, the date is not ISO 8601, or
+                `date_range` or `limit` is out of bounds.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/logs
         """
@@ -922,7 +921,7 @@ class Projects(Api):
     def projects_log_list_with_http_info(
         self, project_name: str, data: models.LogsCreate | dict[str, Any] | None = None, **options: Any
     ) -> Any:
-        """Like `projects_log_list`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_log_list`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_LOG_LIST.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -943,7 +942,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/resources
         """
@@ -951,7 +950,7 @@ class Projects(Api):
 
     @method_of(_PROJECTS_RESOURCE_USAGE)
     def projects_resource_usage_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_resource_usage`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_resource_usage`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_RESOURCE_USAGE.call_twin(
             self.api_client, (project_name,), options, self._twins_return_data_only
         )
@@ -978,7 +977,7 @@ class Projects(Api):
             BadRequestError: The new name is taken or breaks the naming rule, or `suspend` was given while
                 UbiOps has suspended the project.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}
         """
@@ -988,7 +987,7 @@ class Projects(Api):
     def projects_update_with_http_info(
         self, project_name: str, data: models.ProjectUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `projects_update`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_update`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_UPDATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_PROJECTS_USAGE_GET)
@@ -1021,7 +1020,7 @@ class Projects(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A date or the interval is not valid.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/usage
         """
@@ -1036,7 +1035,7 @@ class Projects(Api):
         interval: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `projects_usage_get`; on `CoreApi`, returns status and headers too."""
+        """Like `projects_usage_get`; on `CoreApi` it returns status and headers too."""
         return _PROJECTS_USAGE_GET.call_twin(
             self.api_client, (project_name, start_date, end_date, interval), options, self._twins_return_data_only
         )
@@ -1057,7 +1056,7 @@ class Projects(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/quotas
         """
@@ -1065,5 +1064,5 @@ class Projects(Api):
 
     @method_of(_QUOTAS_LIST)
     def quotas_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `quotas_list`; on `CoreApi`, returns status and headers too."""
+        """Like `quotas_list`; on `CoreApi` it returns status and headers too."""
         return _QUOTAS_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)

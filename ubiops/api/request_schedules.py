@@ -81,7 +81,7 @@ class RequestSchedules(Api):
             BadRequestError: The name is invalid or taken, the crontab expression or timeout is not valid, or
                 the data does not fit the target.
             NotFoundError: The project, the target or its version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/schedules
         """
@@ -91,7 +91,7 @@ class RequestSchedules(Api):
     def request_schedules_create_with_http_info(
         self, project_name: str, data: models.ScheduleCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `request_schedules_create`; on `CoreApi`, returns status and headers too."""
+        """Like `request_schedules_create`; on `CoreApi` it returns status and headers too."""
         return _REQUEST_SCHEDULES_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -111,7 +111,7 @@ class RequestSchedules(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or schedule does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/schedules/{schedule_name}
         """
@@ -119,7 +119,7 @@ class RequestSchedules(Api):
 
     @method_of(_REQUEST_SCHEDULES_DELETE)
     def request_schedules_delete_with_http_info(self, project_name: str, schedule_name: str, **options: Any) -> Any:
-        """Like `request_schedules_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `request_schedules_delete`; on `CoreApi` it returns status and headers too."""
         return _REQUEST_SCHEDULES_DELETE.call_twin(
             self.api_client, (project_name, schedule_name), options, self._twins_return_data_only
         )
@@ -141,7 +141,7 @@ class RequestSchedules(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or schedule does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/schedules/{schedule_name}
         """
@@ -149,7 +149,7 @@ class RequestSchedules(Api):
 
     @method_of(_REQUEST_SCHEDULES_GET)
     def request_schedules_get_with_http_info(self, project_name: str, schedule_name: str, **options: Any) -> Any:
-        """Like `request_schedules_get`; on `CoreApi`, returns status and headers too."""
+        """Like `request_schedules_get`; on `CoreApi` it returns status and headers too."""
         return _REQUEST_SCHEDULES_GET.call_twin(
             self.api_client, (project_name, schedule_name), options, self._twins_return_data_only
         )
@@ -176,7 +176,7 @@ class RequestSchedules(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             ForbiddenError: Permission to list requests is missing for both deployment and pipeline versions.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/schedules
         """
@@ -186,7 +186,7 @@ class RequestSchedules(Api):
     def request_schedules_list_with_http_info(
         self, project_name: str, labels: str | None = None, **options: Any
     ) -> Any:
-        """Like `request_schedules_list`; on `CoreApi`, returns status and headers too."""
+        """Like `request_schedules_list`; on `CoreApi` it returns status and headers too."""
         return _REQUEST_SCHEDULES_LIST.call_twin(
             self.api_client, (project_name, labels), options, self._twins_return_data_only
         )
@@ -215,7 +215,7 @@ class RequestSchedules(Api):
                 or the data does not fit the target.
             ForbiddenError: No permission to create requests for the target.
             NotFoundError: The project or schedule does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/schedules/{schedule_name}
         """
@@ -225,7 +225,7 @@ class RequestSchedules(Api):
     def request_schedules_update_with_http_info(
         self, project_name: str, schedule_name: str, data: models.ScheduleUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `request_schedules_update`; on `CoreApi`, returns status and headers too."""
+        """Like `request_schedules_update`; on `CoreApi` it returns status and headers too."""
         return _REQUEST_SCHEDULES_UPDATE.call_twin(
             self.api_client, (project_name, schedule_name, data), options, self._twins_return_data_only
         )

@@ -104,7 +104,7 @@ class Roles(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /permissions
         """
@@ -112,7 +112,7 @@ class Roles(Api):
 
     @method_of(_PERMISSIONS_LIST)
     def permissions_list_with_http_info(self, **options: Any) -> Any:
-        """Like `permissions_list`; on `CoreApi`, returns status and headers too."""
+        """Like `permissions_list`; on `CoreApi` it returns status and headers too."""
         return _PERMISSIONS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)
 
     @method_of(_ROLE_ASSIGNMENTS_CREATE)
@@ -121,8 +121,8 @@ class Roles(Api):
     ) -> models.RoleAssignmentList:
         """Assign a role.
 
-        Gives a user or a deployment a role within a project, project-wide or on one bucket, pipeline or
-        deployment. `resource` and `resource_type` go together; without both, the role holds for the project.
+        Assigns a role to a user or a deployment within a project, project-wide or on one bucket, pipeline or
+        deployment. `resource` and `resource_type` go together; without both, the role applies to the project.
         An assignment cannot be edited: delete it and create another.
 
         Args:
@@ -138,7 +138,7 @@ class Roles(Api):
             BadRequestError: Only one of `resource` and `resource_type` is given, or a type is none of the
                 allowed ones.
             NotFoundError: The project, role, assignee or resource does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/role-assignments
         """
@@ -148,7 +148,7 @@ class Roles(Api):
     def role_assignments_create_with_http_info(
         self, project_name: str, data: models.RoleAssignmentCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `role_assignments_create`; on `CoreApi`, returns status and headers too."""
+        """Like `role_assignments_create`; on `CoreApi` it returns status and headers too."""
         return _ROLE_ASSIGNMENTS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -168,7 +168,7 @@ class Roles(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the role assignment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/role-assignments/{id}
         """
@@ -176,7 +176,7 @@ class Roles(Api):
 
     @method_of(_ROLE_ASSIGNMENTS_DELETE)
     def role_assignments_delete_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `role_assignments_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `role_assignments_delete`; on `CoreApi` it returns status and headers too."""
         return _ROLE_ASSIGNMENTS_DELETE.call_twin(
             self.api_client, (project_name, id), options, self._twins_return_data_only
         )
@@ -185,7 +185,7 @@ class Roles(Api):
     def role_assignments_get(self, project_name: str, id: str, **options: Any) -> models.RoleAssignmentList:
         """Get a role assignment.
 
-        Returns one assignment: which role, who holds it and what it covers.
+        Returns one assignment: which role, who has it and what it covers.
 
         Args:
             project_name: Name of the project.
@@ -198,7 +198,7 @@ class Roles(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the role assignment does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/role-assignments/{id}
         """
@@ -206,7 +206,7 @@ class Roles(Api):
 
     @method_of(_ROLE_ASSIGNMENTS_GET)
     def role_assignments_get_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `role_assignments_get`; on `CoreApi`, returns status and headers too."""
+        """Like `role_assignments_get`; on `CoreApi` it returns status and headers too."""
         return _ROLE_ASSIGNMENTS_GET.call_twin(
             self.api_client, (project_name, id), options, self._twins_return_data_only
         )
@@ -224,7 +224,7 @@ class Roles(Api):
         """List role assignments.
 
         Returns the role assignments of a project that match the filters: those of one assignee, those on one
-        object, or both. Give a name always with its type.
+        object, or both. Always pass a name with its type.
 
         Args:
             project_name: Name of the project.
@@ -241,7 +241,7 @@ class Roles(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: A type is not one of the allowed values.
             NotFoundError: The project, resource or assignee does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/role-assignments
         """
@@ -259,7 +259,7 @@ class Roles(Api):
         assignee_type: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `role_assignments_per_object_list`; on `CoreApi`, returns status and headers too."""
+        """Like `role_assignments_per_object_list`; on `CoreApi` it returns status and headers too."""
         return _ROLE_ASSIGNMENTS_PER_OBJECT_LIST.call_twin(
             self.api_client,
             (project_name, resource, resource_type, assignee, assignee_type),
@@ -287,7 +287,7 @@ class Roles(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken or breaks the naming rule, or a permission is unknown.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/roles
         """
@@ -297,7 +297,7 @@ class Roles(Api):
     def roles_create_with_http_info(
         self, project_name: str, data: models.RoleCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `roles_create`; on `CoreApi`, returns status and headers too."""
+        """Like `roles_create`; on `CoreApi` it returns status and headers too."""
         return _ROLES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_ROLES_DELETE)
@@ -315,7 +315,7 @@ class Roles(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The role is one of the defaults.
             NotFoundError: The project or the role does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/roles/{role_name}
         """
@@ -323,7 +323,7 @@ class Roles(Api):
 
     @method_of(_ROLES_DELETE)
     def roles_delete_with_http_info(self, project_name: str, role_name: str, **options: Any) -> Any:
-        """Like `roles_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `roles_delete`; on `CoreApi` it returns status and headers too."""
         return _ROLES_DELETE.call_twin(
             self.api_client, (project_name, role_name), options, self._twins_return_data_only
         )
@@ -345,7 +345,7 @@ class Roles(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the role does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/roles/{role_name}
         """
@@ -353,7 +353,7 @@ class Roles(Api):
 
     @method_of(_ROLES_GET)
     def roles_get_with_http_info(self, project_name: str, role_name: str, **options: Any) -> Any:
-        """Like `roles_get`; on `CoreApi`, returns status and headers too."""
+        """Like `roles_get`; on `CoreApi` it returns status and headers too."""
         return _ROLES_GET.call_twin(self.api_client, (project_name, role_name), options, self._twins_return_data_only)
 
     @method_of(_ROLES_LIST)
@@ -373,7 +373,7 @@ class Roles(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/roles
         """
@@ -381,7 +381,7 @@ class Roles(Api):
 
     @method_of(_ROLES_LIST)
     def roles_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `roles_list`; on `CoreApi`, returns status and headers too."""
+        """Like `roles_list`; on `CoreApi` it returns status and headers too."""
         return _ROLES_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
 
     @method_of(_ROLES_UPDATE)
@@ -407,7 +407,7 @@ class Roles(Api):
             BadRequestError: The role is one of the defaults, the name is taken or invalid, or a permission is
                 unknown.
             NotFoundError: The project or the role does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/roles/{role_name}
         """
@@ -417,7 +417,7 @@ class Roles(Api):
     def roles_update_with_http_info(
         self, project_name: str, role_name: str, data: models.RoleUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `roles_update`; on `CoreApi`, returns status and headers too."""
+        """Like `roles_update`; on `CoreApi` it returns status and headers too."""
         return _ROLES_UPDATE.call_twin(
             self.api_client, (project_name, role_name, data), options, self._twins_return_data_only
         )

@@ -89,7 +89,7 @@ class ServiceUsers(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: An origin or the expiry date is malformed.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/service-users
         """
@@ -99,7 +99,7 @@ class ServiceUsers(Api):
     def service_users_create_with_http_info(
         self, project_name: str, data: models.ServiceUserCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `service_users_create`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_create`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -118,7 +118,7 @@ class ServiceUsers(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the service user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/service-users/{service_user_id}
         """
@@ -126,7 +126,7 @@ class ServiceUsers(Api):
 
     @method_of(_SERVICE_USERS_DELETE)
     def service_users_delete_with_http_info(self, project_name: str, service_user_id: str, **options: Any) -> Any:
-        """Like `service_users_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_delete`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_DELETE.call_twin(
             self.api_client, (project_name, service_user_id), options, self._twins_return_data_only
         )
@@ -149,7 +149,7 @@ class ServiceUsers(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the service user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/service-users/{service_user_id}
         """
@@ -157,7 +157,7 @@ class ServiceUsers(Api):
 
     @method_of(_SERVICE_USERS_GET)
     def service_users_get_with_http_info(self, project_name: str, service_user_id: str, **options: Any) -> Any:
-        """Like `service_users_get`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_get`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_GET.call_twin(
             self.api_client, (project_name, service_user_id), options, self._twins_return_data_only
         )
@@ -178,7 +178,7 @@ class ServiceUsers(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/service-users
         """
@@ -186,7 +186,7 @@ class ServiceUsers(Api):
 
     @method_of(_SERVICE_USERS_LIST)
     def service_users_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `service_users_list`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_list`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
 
     @method_of(_SERVICE_USERS_TOKEN)
@@ -201,7 +201,7 @@ class ServiceUsers(Api):
         Args:
             project_name: Name of the project.
             service_user_id: Id of the service user (UUID).
-            data: Nothing is needed here: leave it out or give an empty object.
+            data: Nothing is needed here: leave it out or pass an empty object.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -210,7 +210,7 @@ class ServiceUsers(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or the service user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PUT /projects/{project_name}/service-users/{service_user_id}/token
         """
@@ -220,7 +220,7 @@ class ServiceUsers(Api):
     def service_users_token_with_http_info(
         self, project_name: str, service_user_id: str, data: Any = None, **options: Any
     ) -> Any:
-        """Like `service_users_token`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_token`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_TOKEN.call_twin(
             self.api_client, (project_name, service_user_id, data), options, self._twins_return_data_only
         )
@@ -248,7 +248,7 @@ class ServiceUsers(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: An origin or the expiry date is malformed.
             NotFoundError: The project or the service user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/service-users/{service_user_id}
         """
@@ -258,7 +258,7 @@ class ServiceUsers(Api):
     def service_users_update_with_http_info(
         self, project_name: str, service_user_id: str, data: models.ServiceUserCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `service_users_update`; on `CoreApi`, returns status and headers too."""
+        """Like `service_users_update`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_USERS_UPDATE.call_twin(
             self.api_client, (project_name, service_user_id, data), options, self._twins_return_data_only
         )

@@ -194,7 +194,7 @@ class Services(Api):
             BadRequestError: The name is taken or not valid, the port is out of range, or public services are
                 not allowed.
             NotFoundError: The project, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/services
         """
@@ -204,7 +204,7 @@ class Services(Api):
     def services_create_with_http_info(
         self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `services_create`; on `CoreApi`, returns status and headers too."""
+        """Like `services_create`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_SERVICES_DELETE)
@@ -221,7 +221,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or service does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/services/{service_name}
         """
@@ -229,7 +229,7 @@ class Services(Api):
 
     @method_of(_SERVICES_DELETE)
     def services_delete_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `services_delete`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_DELETE.call_twin(
             self.api_client, (project_name, service_name), options, self._twins_return_data_only
         )
@@ -251,7 +251,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or service does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}
         """
@@ -259,7 +259,7 @@ class Services(Api):
 
     @method_of(_SERVICES_GET)
     def services_get_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_get`; on `CoreApi`, returns status and headers too."""
+        """Like `services_get`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_GET.call_twin(
             self.api_client, (project_name, service_name), options, self._twins_return_data_only
         )
@@ -284,7 +284,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services
         """
@@ -294,7 +294,7 @@ class Services(Api):
     def services_list_with_http_info(
         self, project_name: str, labels: str | None = None, deployment_version_ids: str | None = None, **options: Any
     ) -> Any:
-        """Like `services_list`; on `CoreApi`, returns status and headers too."""
+        """Like `services_list`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_LIST.call_twin(
             self.api_client, (project_name, labels, deployment_version_ids), options, self._twins_return_data_only
         )
@@ -303,8 +303,8 @@ class Services(Api):
     def services_status_get(self, project_name: str, service_name: str, **options: Any) -> models.ServiceStatus:
         """Get the state of a service.
 
-        Tells whether a service can answer, and how many instances stand behind it. Not for services of the
-        type `kubernetes_imported`.
+        Returns whether a service can answer, and how many instances it has. Not for services of the type
+        `kubernetes_imported`.
 
         Args:
             project_name: Name of the project.
@@ -318,7 +318,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The service is of the type `kubernetes_imported`.
             NotFoundError: The project or service does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}/status
         """
@@ -326,7 +326,7 @@ class Services(Api):
 
     @method_of(_SERVICES_STATUS_GET)
     def services_status_get_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_status_get`; on `CoreApi`, returns status and headers too."""
+        """Like `services_status_get`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_STATUS_GET.call_twin(
             self.api_client, (project_name, service_name), options, self._twins_return_data_only
         )
@@ -352,7 +352,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken or not valid, or the port is out of range.
             NotFoundError: The project, service, deployment or version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/services/{service_name}
         """
@@ -362,7 +362,7 @@ class Services(Api):
     def services_update_with_http_info(
         self, project_name: str, service_name: str, data: models.ServiceUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `services_update`; on `CoreApi`, returns status and headers too."""
+        """Like `services_update`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_UPDATE.call_twin(
             self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
         )
@@ -393,7 +393,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The user has such a limit already, or it is not valid.
             NotFoundError: The project, service or user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/services/{service_name}/user-concurrency-limits
         """
@@ -409,7 +409,7 @@ class Services(Api):
         data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `services_user_concurrency_limit_create`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_concurrency_limit_create`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_CONCURRENCY_LIMIT_CREATE.call_twin(
             self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
         )
@@ -420,7 +420,7 @@ class Services(Api):
     ) -> None:
         """Delete a user's limit of concurrent requests.
 
-        Deletes a user's own limit; `concurrency_limit_user_default` holds for the user again.
+        Deletes a user's own limit; `concurrency_limit_user_default` applies to the user again.
 
         Args:
             project_name: Name of the project.
@@ -431,7 +431,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/services/{service_name}/user-concurrency-limits/{user_id}
         """
@@ -443,7 +443,7 @@ class Services(Api):
     def services_user_concurrency_limit_delete_with_http_info(
         self, project_name: str, service_name: str, user_id: str, **options: Any
     ) -> Any:
-        """Like `services_user_concurrency_limit_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_concurrency_limit_delete`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_CONCURRENCY_LIMIT_DELETE.call_twin(
             self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
         )
@@ -468,7 +468,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}/user-concurrency-limits/{user_id}
         """
@@ -480,7 +480,7 @@ class Services(Api):
     def services_user_concurrency_limit_get_with_http_info(
         self, project_name: str, service_name: str, user_id: str, **options: Any
     ) -> Any:
-        """Like `services_user_concurrency_limit_get`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_concurrency_limit_get`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_CONCURRENCY_LIMIT_GET.call_twin(
             self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
         )
@@ -504,7 +504,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or service does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}/user-concurrency-limits
         """
@@ -514,7 +514,7 @@ class Services(Api):
     def services_user_concurrency_limit_list_with_http_info(
         self, project_name: str, service_name: str, **options: Any
     ) -> Any:
-        """Like `services_user_concurrency_limit_list`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_concurrency_limit_list`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_CONCURRENCY_LIMIT_LIST.call_twin(
             self.api_client, (project_name, service_name), options, self._twins_return_data_only
         )
@@ -546,7 +546,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The limit is not valid.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/services/{service_name}/user-concurrency-limits/{user_id}
         """
@@ -563,7 +563,7 @@ class Services(Api):
         data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `services_user_concurrency_limit_update`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_concurrency_limit_update`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_CONCURRENCY_LIMIT_UPDATE.call_twin(
             self.api_client, (project_name, service_name, user_id, data), options, self._twins_return_data_only
         )
@@ -593,7 +593,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The user has such a limit already, or it is not valid.
             NotFoundError: The project, service or user does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/services/{service_name}/user-rate-limits
         """
@@ -607,7 +607,7 @@ class Services(Api):
         data: models.ServicesUserRateLimitCreate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `services_user_rate_limit_create`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_rate_limit_create`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_RATE_LIMIT_CREATE.call_twin(
             self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
         )
@@ -618,7 +618,7 @@ class Services(Api):
     ) -> None:
         """Delete a user's limit of requests a minute.
 
-        Deletes a user's own limit; `rate_limit_user_default` holds for the user again.
+        Deletes a user's own limit; `rate_limit_user_default` applies to the user again.
 
         Args:
             project_name: Name of the project.
@@ -629,7 +629,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/services/{service_name}/user-rate-limits/{user_id}
         """
@@ -639,7 +639,7 @@ class Services(Api):
     def services_user_rate_limit_delete_with_http_info(
         self, project_name: str, service_name: str, user_id: str, **options: Any
     ) -> Any:
-        """Like `services_user_rate_limit_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_rate_limit_delete`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_RATE_LIMIT_DELETE.call_twin(
             self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
         )
@@ -664,7 +664,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}/user-rate-limits/{user_id}
         """
@@ -674,7 +674,7 @@ class Services(Api):
     def services_user_rate_limit_get_with_http_info(
         self, project_name: str, service_name: str, user_id: str, **options: Any
     ) -> Any:
-        """Like `services_user_rate_limit_get`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_rate_limit_get`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_RATE_LIMIT_GET.call_twin(
             self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
         )
@@ -698,7 +698,7 @@ class Services(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or service does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/services/{service_name}/user-rate-limits
         """
@@ -706,7 +706,7 @@ class Services(Api):
 
     @method_of(_SERVICES_USER_RATE_LIMIT_LIST)
     def services_user_rate_limit_list_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_user_rate_limit_list`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_rate_limit_list`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_RATE_LIMIT_LIST.call_twin(
             self.api_client, (project_name, service_name), options, self._twins_return_data_only
         )
@@ -738,7 +738,7 @@ class Services(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The limit is not valid.
             NotFoundError: The project, service or limit does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/services/{service_name}/user-rate-limits/{user_id}
         """
@@ -755,7 +755,7 @@ class Services(Api):
         data: models.ServicesUserRateLimitUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `services_user_rate_limit_update`; on `CoreApi`, returns status and headers too."""
+        """Like `services_user_rate_limit_update`; on `CoreApi` it returns status and headers too."""
         return _SERVICES_USER_RATE_LIMIT_UPDATE.call_twin(
             self.api_client, (project_name, service_name, user_id, data), options, self._twins_return_data_only
         )

@@ -34,7 +34,7 @@ class Status(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /status
         """
@@ -42,5 +42,5 @@ class Status(Api):
 
     @method_of(_SERVICE_STATUS)
     def service_status_with_http_info(self, **options: Any) -> Any:
-        """Like `service_status`; on `CoreApi`, returns status and headers too."""
+        """Like `service_status`; on `CoreApi` it returns status and headers too."""
         return _SERVICE_STATUS.call_twin(self.api_client, (), options, self._twins_return_data_only)

@@ -43,7 +43,7 @@ class User(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The address is invalid or already registered, the password is refused, or the
                 terms are not accepted.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /user
         """
@@ -51,7 +51,7 @@ class User(Api):
 
     @method_of(_USER_CREATE)
     def user_create_with_http_info(self, data: models.UserPendingCreate | dict[str, Any], **options: Any) -> Any:
-        """Like `user_create`; on `CoreApi`, returns status and headers too."""
+        """Like `user_create`; on `CoreApi` it returns status and headers too."""
         return _USER_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
 
     @method_of(_USER_DELETE)
@@ -66,7 +66,7 @@ class User(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /user
         """
@@ -74,7 +74,7 @@ class User(Api):
 
     @method_of(_USER_DELETE)
     def user_delete_with_http_info(self, **options: Any) -> Any:
-        """Like `user_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `user_delete`; on `CoreApi` it returns status and headers too."""
         return _USER_DELETE.call_twin(self.api_client, (), options, self._twins_return_data_only)
 
     @method_of(_USER_GET)
@@ -91,7 +91,7 @@ class User(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /user
         """
@@ -99,5 +99,5 @@ class User(Api):
 
     @method_of(_USER_GET)
     def user_get_with_http_info(self, **options: Any) -> Any:
-        """Like `user_get`; on `CoreApi`, returns status and headers too."""
+        """Like `user_get`; on `CoreApi` it returns status and headers too."""
         return _USER_GET.call_twin(self.api_client, (), options, self._twins_return_data_only)

@@ -154,10 +154,10 @@ class Webhooks(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The name is taken or invalid, or a contact is of another type than `email` or
-                lacks `email_address`.
+            BadRequestError: The name is taken or invalid, or a contact has another type than `email` or no
+                `email_address`.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/monitoring/notification-groups
         """
@@ -167,7 +167,7 @@ class Webhooks(Api):
     def notification_groups_create_with_http_info(
         self, project_name: str, data: models.NotificationGroupCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `notification_groups_create`; on `CoreApi`, returns status and headers too."""
+        """Like `notification_groups_create`; on `CoreApi` it returns status and headers too."""
         return _NOTIFICATION_GROUPS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -188,7 +188,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or notification group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/monitoring/notification-groups/{notification_group_name}
         """
@@ -198,7 +198,7 @@ class Webhooks(Api):
     def notification_groups_delete_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Any
     ) -> Any:
-        """Like `notification_groups_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `notification_groups_delete`; on `CoreApi` it returns status and headers too."""
         return _NOTIFICATION_GROUPS_DELETE.call_twin(
             self.api_client, (project_name, notification_group_name), options, self._twins_return_data_only
         )
@@ -224,7 +224,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or notification group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/monitoring/notification-groups/{notification_group_name}
         """
@@ -234,7 +234,7 @@ class Webhooks(Api):
     def notification_groups_get_with_http_info(
         self, project_name: str, notification_group_name: str, **options: Any
     ) -> Any:
-        """Like `notification_groups_get`; on `CoreApi`, returns status and headers too."""
+        """Like `notification_groups_get`; on `CoreApi` it returns status and headers too."""
         return _NOTIFICATION_GROUPS_GET.call_twin(
             self.api_client, (project_name, notification_group_name), options, self._twins_return_data_only
         )
@@ -257,7 +257,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/monitoring/notification-groups
         """
@@ -265,7 +265,7 @@ class Webhooks(Api):
 
     @method_of(_NOTIFICATION_GROUPS_LIST)
     def notification_groups_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `notification_groups_list`; on `CoreApi`, returns status and headers too."""
+        """Like `notification_groups_list`; on `CoreApi` it returns status and headers too."""
         return _NOTIFICATION_GROUPS_LIST.call_twin(
             self.api_client, (project_name,), options, self._twins_return_data_only
         )
@@ -296,10 +296,10 @@ class Webhooks(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The new name is taken or invalid, or a contact is of another type than `email` or
-                lacks `email_address`.
+            BadRequestError: The new name is taken or invalid, or a contact has another type than `email` or
+                no `email_address`.
             NotFoundError: The project or notification group does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/monitoring/notification-groups/{notification_group_name}
         """
@@ -313,7 +313,7 @@ class Webhooks(Api):
         data: models.NotificationGroupUpdate | dict[str, Any],
         **options: Any,
     ) -> Any:
-        """Like `notification_groups_update`; on `CoreApi`, returns status and headers too."""
+        """Like `notification_groups_update`; on `CoreApi` it returns status and headers too."""
         return _NOTIFICATION_GROUPS_UPDATE.call_twin(
             self.api_client, (project_name, notification_group_name, data), options, self._twins_return_data_only
         )
@@ -339,7 +339,7 @@ class Webhooks(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The URL, the event or the timeout is not valid.
             NotFoundError: The project, the object or its version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/webhooks-tests
         """
@@ -349,7 +349,7 @@ class Webhooks(Api):
     def webhook_tests_create_with_http_info(
         self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `webhook_tests_create`; on `CoreApi`, returns status and headers too."""
+        """Like `webhook_tests_create`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOK_TESTS_CREATE.call_twin(
             self.api_client, (project_name, data), options, self._twins_return_data_only
         )
@@ -371,7 +371,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or test does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/webhooks-tests/{test_id}
         """
@@ -379,7 +379,7 @@ class Webhooks(Api):
 
     @method_of(_WEBHOOK_TESTS_GET)
     def webhook_tests_get_with_http_info(self, project_name: str, test_id: str, **options: Any) -> Any:
-        """Like `webhook_tests_get`; on `CoreApi`, returns status and headers too."""
+        """Like `webhook_tests_get`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOK_TESTS_GET.call_twin(
             self.api_client, (project_name, test_id), options, self._twins_return_data_only
         )
@@ -391,8 +391,8 @@ class Webhooks(Api):
         """Create a webhook.
 
         Has the server POST a JSON message to a URL whenever something happens to the requests of a deployment
-        or pipeline. The message holds event, names and ids of the object and version, request_id, status,
-        text and, where asked for, result. A call counts as delivered with an answer of status 200 to 399.
+        or pipeline. The message contains event, names and ids of the object and version, request_id, status,
+        text and, if requested, result. A call counts as delivered with an answer of status 200 to 399.
 
         Args:
             project_name: Name of the project.
@@ -406,7 +406,7 @@ class Webhooks(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken, or the URL, the event or the timeout is not valid.
             NotFoundError: The project, the object or its version does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /projects/{project_name}/webhooks
         """
@@ -416,7 +416,7 @@ class Webhooks(Api):
     def webhooks_create_with_http_info(
         self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `webhooks_create`; on `CoreApi`, returns status and headers too."""
+        """Like `webhooks_create`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOKS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
 
     @method_of(_WEBHOOKS_DELETE)
@@ -433,7 +433,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or webhook does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /projects/{project_name}/webhooks/{webhook_name}
         """
@@ -441,7 +441,7 @@ class Webhooks(Api):
 
     @method_of(_WEBHOOKS_DELETE)
     def webhooks_delete_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
-        """Like `webhooks_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `webhooks_delete`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOKS_DELETE.call_twin(
             self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
         )
@@ -463,7 +463,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project or webhook does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/webhooks/{webhook_name}
         """
@@ -471,7 +471,7 @@ class Webhooks(Api):
 
     @method_of(_WEBHOOKS_GET)
     def webhooks_get_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
-        """Like `webhooks_get`; on `CoreApi`, returns status and headers too."""
+        """Like `webhooks_get`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOKS_GET.call_twin(
             self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
         )
@@ -502,7 +502,7 @@ class Webhooks(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: The project does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /projects/{project_name}/webhooks
         """
@@ -517,7 +517,7 @@ class Webhooks(Api):
         event: str | None = None,
         **options: Any,
     ) -> Any:
-        """Like `webhooks_list`; on `CoreApi`, returns status and headers too."""
+        """Like `webhooks_list`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOKS_LIST.call_twin(
             self.api_client, (project_name, labels, object_type, event), options, self._twins_return_data_only
         )
@@ -543,7 +543,7 @@ class Webhooks(Api):
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The name is taken, or the URL, the event or the timeout is not valid.
             NotFoundError: The project or webhook does not exist.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /projects/{project_name}/webhooks/{webhook_name}
         """
@@ -553,7 +553,7 @@ class Webhooks(Api):
     def webhooks_update_with_http_info(
         self, project_name: str, webhook_name: str, data: models.WebhookUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `webhooks_update`; on `CoreApi`, returns status and headers too."""
+        """Like `webhooks_update`; on `CoreApi` it returns status and headers too."""
         return _WEBHOOKS_UPDATE.call_twin(
             self.api_client, (project_name, webhook_name, data), options, self._twins_return_data_only
         )

@@ -23,7 +23,7 @@ class BucketCreate(
         credentials (dict[str, str], nullable): Not for `ubiops`. S3: `access_key`, `secret_key`. Azure:
             `connection_string` (`Name=value` pairs joined by `;`). Google: `json_key_file`.
         configuration (dict[str, str], nullable): Not for `ubiops`. S3: `region`, `bucket`, `prefix`. Azure:
-            `container`, `prefix`. Google: `bucket`, `prefix`. A prefix gets a final `/` if it lacks one.
+            `container`, `prefix`. Google: `bucket`, `prefix`. A prefix gets a final `/` if it has none.
         ttl (int, nullable): Seconds that files are kept, a multiple of 604800 (1 week); null keeps them for
             good.
         description (str): Free text, at most 400 characters.

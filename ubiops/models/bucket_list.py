@@ -27,7 +27,7 @@ class BucketList(Model):
         description (str, at most 400 characters): Free text, at most 400 characters.
         labels (Any, nullable): Labels as an object of keys and values.
         last_updated (datetime.datetime): When the bucket was last changed (ISO 8601).
-        credentials (Any, nullable): Credentials for the provider. Only the answer to `buckets_create` holds
+        credentials (Any, nullable): Credentials for the provider. Only the answer to `buckets_create` has
             them.
     """
 

@@ -15,7 +15,7 @@ class DeploymentInstanceType(Model):
 
     Attributes:
         id (str): UUID of the instance type.
-        name (str, required, 1 to 256 characters): Name to give as `instance_type`, e.g. `512mb`.
+        name (str, required, 1 to 256 characters): Name to pass as `instance_type`, e.g. `512mb`.
         display_name (str, nullable, at most 256 characters): Name for people to read.
         memory_allocation (int): Memory in MiB.
         cpu_allocation (int): CPU share in thousandths of a core.

@@ -16,8 +16,8 @@ class DeploymentRequestBatchCreateResponse(Model):
 
     Attributes:
         id (str, required): Id (UUID) with which to ask for the result.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable, not empty): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable, not empty): Name of the deployment version that the request was made to.
         status (str, required, `"pending"`, `"processing"`, `"completed"`, `"failed"`, `"cancelled_pending"`
             or `"cancelled"`): State of the request, `pending` at first.
         time_created (datetime.datetime, required): When the request was made.

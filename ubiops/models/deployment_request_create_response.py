@@ -15,8 +15,8 @@ class DeploymentRequestCreateResponse(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the request.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable): Name of the deployment version that the request was made to.
         success (bool, required): Whether the request succeeded.
         result (Any, nullable): What the deployment returned: a dictionary, a string if the output is plain,
             or a list of them for a list of inputs; null on failure.

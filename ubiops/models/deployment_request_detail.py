@@ -33,7 +33,7 @@ class DeploymentRequestDetail(DeploymentRequestBatchDetail):
         request_data (Any, nullable): The input. Large ones: `deployment_version_requests_input_get`.
         result (Any, nullable): The result; null until it is done. Large ones:
             `deployment_version_requests_output_get`.
-        additional_data (AdditionalData, nullable): How it came, where it was made through a service.
+        additional_data (AdditionalData, nullable): How it arrived, if it was made through a service.
         retries (int): How often the request was tried again.
     """
 

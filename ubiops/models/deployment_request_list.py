@@ -16,8 +16,8 @@ class DeploymentRequestList(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the request.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable, not empty): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable, not empty): Name of the deployment version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed`, `failed`,
             `cancelled_pending` or `cancelled`.
         success (bool, nullable): Whether the request succeeded; null until it has finished.

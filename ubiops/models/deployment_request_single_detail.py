@@ -17,8 +17,8 @@ class DeploymentRequestSingleDetail(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the request.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable, not empty): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable, not empty): Name of the deployment version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed`, `failed`,
             `cancelled_pending` or `cancelled`.
         success (bool, nullable): Whether the request succeeded; null until it has finished.
@@ -31,15 +31,15 @@ class DeploymentRequestSingleDetail(Model):
             Absent with `metadata_only`.
         result (Any, nullable): What the deployment returned; null unless the request completed. Absent with
             `metadata_only`.
-        notification_group (str, nullable): Notification group that is told when the request is done; null if
-            none.
+        notification_group (str, nullable): Notification group that is notified when the request is done; null
+            if none.
         origin (dict[str, str], nullable): Where it came from: names of the deployment and its version, of the
             pipeline and its version, or of the schedule that made it.
         created_by (str, nullable): Email of the user who made the request, or `UbiOps` if a service made it.
         input_size (int, nullable): Size of the input in bytes.
         output_size (int, nullable): Size of the result in bytes.
         timeout (int, nullable): Time limit in seconds.
-        additional_data (AdditionalData, nullable): How it came, where it was made through a service.
+        additional_data (AdditionalData, nullable): How it arrived, if it was made through a service.
     """
 
     id: str = field("str", required=True)

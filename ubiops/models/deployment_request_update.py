@@ -37,8 +37,8 @@ class DeploymentRequestUpdate(
 
     Attributes:
         status (str): `cancelled`, to cancel the request; no other value is allowed.
-        notification_group (str, nullable, not empty): Name of the notification group to tell when the request
-            is done; null for none.
+        notification_group (str, nullable, not empty): Name of the notification group to notify when the
+            request is done; null for none.
     """
 
     status: str | None = field("str", enum=("cancelled",))

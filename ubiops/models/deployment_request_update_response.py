@@ -16,8 +16,8 @@ class DeploymentRequestUpdateResponse(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the request.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable, not empty): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable, not empty): Name of the deployment version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed`, `failed`,
             `cancelled_pending` or `cancelled`. `cancelled_pending` means that it is still being stopped.
         success (bool, nullable): Whether the request succeeded; null until it has finished.
@@ -28,8 +28,8 @@ class DeploymentRequestUpdateResponse(Model):
         retries (int): How often the request was tried again.
         request_data (Any, nullable): The input as given: a dictionary, or a string if the input is plain.
         result (Any, nullable): What the deployment returned; null unless the request completed.
-        notification_group (str, nullable): Notification group that is told when the request is done; null if
-            none.
+        notification_group (str, nullable): Notification group that is notified when the request is done; null
+            if none.
     """
 
     id: str = field("str", required=True)

@@ -33,7 +33,7 @@ class DeploymentVersionCreate(
     ),
     excludes=("environment", "environment_name"),
 ):
-    """What is needed to create a deployment version. The defaults do where response time is no concern.
+    """The body that creates a deployment version. The defaults suffice unless response time matters.
 
     Attributes:
         version (str, required, not empty): Name of the version, unique in its deployment: lowercase letters,
@@ -42,9 +42,9 @@ class DeploymentVersionCreate(
             suffix `_cuda` for GPUs, or `r4.0`; default `python3.7`. Fixed after creation.
         memory_allocation (int): Deprecated, use `instance_type`. Memory in MiB, 256 to 16384, default 2048.
         instance_type (str, not empty): Name of an instance type, `256mb` to `16384mb`, default `2048mb`; with
-            a GPU e.g. `16384mb_t4`. Its memory must hold the package and all it installs.
-        maximum_instances (int): Most instances running in parallel, up to 20, default 5. Raise it to work
-            through many requests faster.
+            a GPU e.g. `16384mb_t4`. Its memory must have room for the package and all it installs.
+        maximum_instances (int): Maximum number of instances running in parallel, up to 20, default 5. Raise
+            it to work through many requests faster.
         minimum_instances (int): Instances kept running at all times, from 0 (the default) to
             `maximum_instances`. With 0 the first request waits for a start.
         maximum_idle_time (int): Seconds without requests after which an instance stops: 10 to 3600, default
@@ -59,27 +59,26 @@ class DeploymentVersionCreate(
             output), `metadata` (without them) or `none`; default `full`.
         default_notification_group (str, nullable, not empty): Name of the notification group told when
             requests are completed; null switches this off.
-        maximum_queue_size_express (int): Most direct requests waiting at one time, over all instances
-            (observed default 100); more are refused.
-        maximum_queue_size_batch (int): Most batch requests waiting at one time, over all instances (observed
-            default 100000); more are refused.
+        maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
+            instances (observed default 100); more are refused.
+        maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
+            instances (observed default 100000); more are refused.
         static_ip (bool, default `False`): Whether outgoing traffic comes from a fixed IP address; default
             false.
-        restart_request_interruption (bool, default `False`): Whether requests start anew when their instance
-            is lost; default false. Requests that fail are never repeated.
+        restart_request_interruption (bool, default `False`): Whether requests are restarted when their
+            instance is lost; default false. Requests that fail are never repeated.
         environment (str, not empty): Name of the environment to run in, of the system or the project, e.g.
             `python3-11`; without it a default of the server.
         instance_type_group_id (str): UUID of the instance type group to run on, in place of `instance_type`.
         instance_type_group_name (str, not empty): Name of the instance type group to run on, in place of
             `instance_type`; of equal names the first found.
-        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
-            (observed default 100000); more are refused.
+        maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
+            instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
         scaling_strategy (str): `default` or `moderate`, which starts fewer instances at a time.
         instance_processes (int): Processes in each instance that handle requests at the same time; default 1.
-        health_check (HealthCheck, nullable): How instances are asked whether they can serve; null for no
-            check.
-        environment_name (str, not empty): Name of the environment to run in; goes with `environment_tag`.
+        health_check (HealthCheck, nullable): How the health of instances is checked; null for no check.
+        environment_name (str, not empty): Name of the environment to run in; used with `environment_tag`.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
         command (Any, nullable): Command that the image runs in place of its entry point, a list of strings;
             null for its own.

@@ -28,7 +28,7 @@ class DeploymentVersionDetail(DeploymentVersionList):
         latest_build (str): UUID of the most recent build; null before the first upload.
         memory_allocation (int): Deprecated, see `instance_type`. Memory in MiB.
         instance_type (str, required, not empty): Name of its instance type.
-        maximum_instances (int): Most instances running in parallel.
+        maximum_instances (int): Maximum number of instances running in parallel.
         minimum_instances (int): Instances kept running at all times.
         maximum_idle_time (int): Seconds without requests after which an instance stops.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
@@ -42,28 +42,29 @@ class DeploymentVersionDetail(DeploymentVersionList):
             `none`.
         default_notification_group (str): Name of the notification group told when requests are completed;
             null if off.
-        maximum_queue_size_express (int): Most direct requests waiting at one time, over all instances.
-        maximum_queue_size_batch (int): Most batch requests waiting at one time, over all instances.
+        maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
+            instances.
+        maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
+            instances.
         has_request_method (bool): Whether the code of the latest build has a method `request`.
         has_requests_method (bool): Whether the code of the latest build has a method `requests`.
         static_ip (bool): Whether outgoing traffic comes from a fixed IP address.
-        restart_request_interruption (bool): Whether requests start anew when their instance is lost.
+        restart_request_interruption (bool): Whether requests are restarted when their instance is lost.
         last_file_uploaded (datetime.datetime, nullable): Moment of the last package upload, ISO 8601. Null
             before the first one.
         default (bool, nullable): Whether it is the default version of the deployment.
         environment (str, not empty): Name of the environment that it runs in.
         environment_display_name (str, not empty): Name of that environment for people to read.
         latest_revision (str): UUID of the newest revision.
-        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
-            (observed default 100000); more are refused.
+        maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
+            instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
         scaling_strategy (str, nullable, not empty): `default` or `moderate`, which starts fewer instances at
             a time.
         instance_processes (int): Processes in each instance that handle requests at the same time; default 1.
         instance_type_group_id (str): UUID of the instance type group that it runs on.
         instance_type_group_name (str, not empty): Name of the instance type group that it runs on.
-        health_check (HealthCheck, nullable): How instances are asked whether they can serve; null for no
-            check.
+        health_check (HealthCheck, nullable): How the health of instances is checked; null for no check.
         environment_name (str, not empty): Name of the environment that it runs in.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
         command (Any, nullable): Command that the image runs in place of its entry point; null for its own.

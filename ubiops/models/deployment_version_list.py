@@ -27,7 +27,7 @@ class DeploymentVersionList(Model):
         latest_build (str): UUID of the most recent build; null before the first upload.
         memory_allocation (int): Deprecated, see `instance_type`. Memory in MiB.
         instance_type (str, required, not empty): Name of its instance type.
-        maximum_instances (int): Most instances running in parallel.
+        maximum_instances (int): Maximum number of instances running in parallel.
         minimum_instances (int): Instances kept running at all times.
         maximum_idle_time (int): Seconds without requests after which an instance stops.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
@@ -39,16 +39,18 @@ class DeploymentVersionList(Model):
         monitoring (str): Name of the notification group told when requests fail or work again; null if off.
         default_notification_group (str): Name of the notification group told when requests are completed;
             null if off.
-        maximum_queue_size_express (int): Most direct requests waiting at one time, over all instances.
-        maximum_queue_size_batch (int): Most batch requests waiting at one time, over all instances.
+        maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
+            instances.
+        maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
+            instances.
         static_ip (bool): Whether outgoing traffic comes from a fixed IP address.
-        restart_request_interruption (bool): Whether requests start anew when their instance is lost.
+        restart_request_interruption (bool): Whether requests are restarted when their instance is lost.
         default (bool, nullable): Whether it is the default version of the deployment.
         environment (str, not empty): Name of the environment that it runs in.
         environment_display_name (str, not empty): Name of that environment for people to read.
         latest_revision (str): UUID of the newest revision.
-        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
-            (observed default 100000); more are refused.
+        maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
+            instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
         scaling_strategy (str, nullable, not empty): `default` or `moderate`, which starts fewer instances at
             a time.

@@ -41,7 +41,8 @@ class DeploymentVersionUpdate(
             64 characters.
         memory_allocation (int): Deprecated, use `instance_type`. Memory in MiB, 256 to 16384.
         instance_type (str, not empty): Name of the new instance type. Restarts the version.
-        maximum_instances (int): Most instances running in parallel, up to 20. Restarts the version.
+        maximum_instances (int): Maximum number of instances running in parallel, up to 20. Restarts the
+            version.
         minimum_instances (int): Instances kept running at all times, from 0 to `maximum_instances`. Restarts
             the version.
         maximum_idle_time (int): Seconds without requests after which an instance stops: 10 to 3600, at least
@@ -56,23 +57,24 @@ class DeploymentVersionUpdate(
             (without them) or `none`.
         default_notification_group (str, nullable, not empty): Name of the notification group told when
             requests are completed; null switches this off.
-        maximum_queue_size_express (int): Most direct requests waiting at one time, over all instances.
-        maximum_queue_size_batch (int): Most batch requests waiting at one time, over all instances.
+        maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
+            instances.
+        maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
+            instances.
         static_ip (bool, initially `False`): Whether outgoing traffic comes from a fixed IP address.
-        restart_request_interruption (bool, initially `False`): Whether requests start anew when their
+        restart_request_interruption (bool, initially `False`): Whether requests are restarted when their
             instance is lost.
         environment (str, not empty): Name of another environment to run in.
         instance_type_group_id (str): UUID of the instance type group to run on, in place of `instance_type`.
         instance_type_group_name (str, not empty): Name of the instance type group to run on, in place of
             `instance_type`; of equal names the first found.
-        maximum_queue_size (int): Most requests waiting at one time, direct and batch, over all instances
-            (observed default 100000); more are refused.
+        maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
+            instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
         scaling_strategy (str): `default` or `moderate`, which starts fewer instances at a time.
         instance_processes (int): Processes in each instance that handle requests at the same time.
-        health_check (HealthCheck, nullable): How instances are asked whether they can serve; null for no
-            check.
-        environment_name (str, not empty): Name of the environment to run in; goes with `environment_tag`.
+        health_check (HealthCheck, nullable): How the health of instances is checked; null for no check.
+        environment_name (str, not empty): Name of the environment to run in; used with `environment_tag`.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
         command (Any, nullable): Command that the image runs in place of its entry point, a list of strings;
             null for its own.

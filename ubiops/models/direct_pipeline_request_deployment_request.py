@@ -16,8 +16,8 @@ class DirectPipelineRequestDeploymentRequest(Model):
     Attributes:
         id (str, nullable): Id (UUID) of the deployment request.
         pipeline_object (str, required, not empty): Name of the object in the pipeline.
-        deployment (str, nullable): Name of the deployment that was asked.
-        version (str, nullable): Name of the deployment version that was asked.
+        deployment (str, nullable): Name of the deployment that the request was made to.
+        version (str, nullable): Name of the deployment version that the request was made to.
         success (bool, required): Whether the deployment request succeeded.
         error_message (str, nullable): Why the deployment request failed; null if it did not.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EnvironmentList(Model):
-    """An environment, as lists hold it.
+    """An environment, as in lists.
 
     Attributes:
         id (str): UUID of the environment.

@@ -19,7 +19,7 @@ class EventList(Model):
         date (datetime.datetime): When it happened.
         object_type (str, not empty): Kind of the object, e.g. `deployment_version`.
         object_id (str): UUID of the object.
-        object_name (str, nullable, not empty): Name of the object; null where it is gone.
+        object_name (str, nullable, not empty): Name of the object; null if it no longer exists.
         parent_object_name (str, nullable, not empty): Name of what the object belongs to, or null.
         parent_object_id (str, nullable): UUID of what the object belongs to, or null.
         type (str, required): Type of the event, e.g. `instance_out_of_memory`.

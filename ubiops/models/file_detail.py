@@ -18,7 +18,7 @@ class FileDetail(Model):
     Attributes:
         continuation_token (str, nullable, not empty): Token to ask for the next page with; null on the last.
         files (list[FileItem], required): Files of this page.
-        prefixes (list[str], required): Folders at this level, when the list was asked for with a delimiter.
+        prefixes (list[str], required): Folders at this level, when the list was requested with a delimiter.
     """
 
     continuation_token: str | None = field("str", nullable=True, min_length=1)

@@ -11,15 +11,14 @@ if TYPE_CHECKING:
 
 
 class HealthCheck(Model):
-    """How the instances of a deployment version are asked whether they can serve; one that fails gets no
-    requests.
+    """How the health of a deployment version's instances is checked; one that fails gets no requests.
 
     Attributes:
         interval (int, nullable): Seconds between two checks.
         timeout (int, nullable): Seconds within which an instance must answer.
         failure_threshold (int, nullable): Failures in a row after which an instance gets no more requests.
-        port (int, nullable): Port that is asked.
-        path (str, nullable): Path that is asked by HTTP, e.g. `/health`; null to only open the port.
+        port (int, nullable): Port that is checked.
+        path (str, nullable): Path that is requested by HTTP, e.g. `/health`; null to only open the port.
     """
 
     interval: int | None = field("int", nullable=True)

@@ -17,10 +17,10 @@ class ImportUpdate(
     Attributes:
         deployments (dict[str, Any]): Deployments by name with their settings, `versions` and
             `environment_variables`. A version's `zip` is the path of its package in the import file.
-        pipelines (dict[str, Any]): Pipelines by name with their settings and `versions`; a version holds
+        pipelines (dict[str, Any]): Pipelines by name with their settings and `versions`; a version has
             `objects` and `attachments`.
         environment_variables (dict[str, Any]): Project variables by name, each with `value` and optionally
-            `secret` (default false). Give the missing values here.
+            `secret` (default false). Pass the missing values here.
         environments (dict[str, Any]): Environments to import, by name, as `ImportDetail` has them.
         services (dict[str, Any]): Services to import, by name, as `ImportDetail` has them.
     """

@@ -19,7 +19,7 @@ class InstanceList(Model):
         id (str): UUID of the instance.
         status (str): `pending`, `initialising`, `running` or `stopping`.
         instance_type (InstanceInstanceTypeDetail, nullable): Its instance type; null until it is scheduled.
-        time_created (datetime.datetime): When it was asked for.
+        time_created (datetime.datetime): When it was requested.
         time_updated (datetime.datetime): When its status last changed.
     """
 

@@ -18,7 +18,7 @@ class InstanceTypeList(Model):
     Attributes:
         id (str): UUID of the instance type.
         time_created (datetime.datetime): When it was made.
-        name (str, required, 1 to 256 characters): Name to give as `instance_type`, e.g. `2048mb`.
+        name (str, required, 1 to 256 characters): Name to pass as `instance_type`, e.g. `2048mb`.
         display_name (str, nullable, at most 256 characters): Name for people to read, e.g. `2048 MB + 0.5
             vCPU`.
         cpu (float): Number of virtual cores.

@@ -26,7 +26,7 @@ class LogsCreate(
         "level",
     ),
 ):
-    """Which log lines to look for. Give at most one of `date` and `id`.
+    """Which log lines to look for. Pass at most one of `date` and `id`.
 
     Attributes:
         filters (dict[str, str]): Any of the fields of a log line but `id`, `log`, `date`. A version needs its
@@ -36,7 +36,7 @@ class LogsCreate(
         date (str, not empty): Starting point (ISO 8601), included. Without `date` and `id`: now.
         id (str, 24 to 24 characters): Id of the line to start at, 24 characters; that line is always part of
             the result.
-        limit (int): Most lines to return, default 50, at most 500.
+        limit (int): Maximum number of lines to return, default 50, at most 500.
     """
 
     filters: dict[str, str] | None = field("dict(str, str)")

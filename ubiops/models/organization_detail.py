@@ -22,7 +22,7 @@ class OrganizationDetail(Model):
         subscription_self_service (bool): Whether the subscription is a self-service one.
         two_factor_authentication_forced (bool): Whether all users of the organization must sign in with a
             second factor.
-        overage_usage (bool): Whether more credits may be used than the subscription holds.
+        overage_usage (bool): Whether more credits may be used than the subscription has.
     """
 
     id: str | None = field("str")

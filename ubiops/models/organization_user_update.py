@@ -13,8 +13,8 @@ class OrganizationUserUpdate(Model, body=True, read_only=("id", "email", "name",
     """The admin status to give a member of an organization.
 
     Attributes:
-        admin (bool, initially `False`): True for an organization admin, false for an ordinary user; give it
-            always. The last admin cannot become an ordinary user.
+        admin (bool, initially `False`): True for an organization admin, false for an ordinary user; always
+            required. The last admin cannot become an ordinary user.
     """
 
     admin: bool | None = field("bool")

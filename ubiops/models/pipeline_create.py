@@ -22,8 +22,8 @@ class PipelineCreate(Model, body=True, read_only=("id", "project", "creation_dat
         input_type (str, required): Kind of input: `structured` (named fields) or `plain` (a single string).
         input_fields (list[PipelineInputFieldCreate]): Input fields, each with `name`, `data_type` and
             optionally `widget`. May be empty; must be for `plain`.
-        output_type (str): Kind of output: `structured` (named fields) or `plain` (a single string). Give it
-            always.
+        output_type (str): Kind of output: `structured` (named fields) or `plain` (a single string). Always
+            required.
         output_fields (list[PipelineOutputFieldCreate]): Output fields, each with `name`, `data_type` and
             optionally `widget`. May be empty; must be for `plain`.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.

@@ -30,7 +30,7 @@ class PipelineDetail(Model):
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
-        default_version (str): Version that serves requests naming none; not set while there is none.
+        default_version (str): Version that serves requests naming none; not set while there is no version.
     """
 
     id: str | None = field("str")

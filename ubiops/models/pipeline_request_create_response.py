@@ -17,8 +17,8 @@ class PipelineRequestCreateResponse(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the pipeline request.
-        pipeline (str, nullable): Name of the pipeline that was asked.
-        version (str, nullable, not empty): Name of the pipeline version that was asked.
+        pipeline (str, nullable): Name of the pipeline that the request was made to.
+        version (str, nullable, not empty): Name of the pipeline version that the request was made to.
         deployment_requests (list[PipelineRequestDeploymentRequest], nullable): How each deployment in the
             pipeline fared. Objects that were skipped have no entry.
         result (Any, nullable): What reached the end of the pipeline: a dictionary, or a string if the output

@@ -18,8 +18,8 @@ class PipelineRequestDeploymentRequest(DirectPipelineRequestDeploymentRequest):
     Attributes:
         id (str, nullable): Id (UUID) of the deployment request, to look up its result.
         pipeline_object (str, nullable, not empty): Name of the object in the pipeline.
-        deployment (str, nullable, not empty): Name of the deployment that was asked.
-        version (str, nullable, not empty): Name of the deployment version that was asked.
+        deployment (str, nullable, not empty): Name of the deployment that the request was made to.
+        version (str, nullable, not empty): Name of the deployment version that the request was made to.
         time_created (datetime.datetime, nullable): When it was made.
         time_started (datetime.datetime, nullable): When it began; null before.
         time_completed (datetime.datetime, nullable): When it was done; null before.

@@ -18,8 +18,8 @@ class PipelineRequestDetail(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the pipeline request.
-        pipeline (str, nullable): Name of the pipeline that was asked.
-        version (str, nullable, not empty): Name of the pipeline version that was asked.
+        pipeline (str, nullable): Name of the pipeline that the request was made to.
+        version (str, nullable, not empty): Name of the pipeline version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed` or `failed`; the
             type also has `cancelled_pending` and `cancelled`.
         success (bool, nullable): Whether the request succeeded; null until it has finished.

@@ -18,8 +18,8 @@ class PipelineRequestSingleDetail(Model):
 
     Attributes:
         id (str, required): Id (UUID) of the pipeline request.
-        pipeline (str, nullable): Name of the pipeline that was asked.
-        version (str, nullable, not empty): Name of the pipeline version that was asked.
+        pipeline (str, nullable): Name of the pipeline that the request was made to.
+        version (str, nullable, not empty): Name of the pipeline version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed` or `failed`; the
             type also has `cancelled_pending` and `cancelled`.
         success (bool, nullable): Whether the request succeeded; null until it has finished.
@@ -33,8 +33,8 @@ class PipelineRequestSingleDetail(Model):
         deployment_requests (list[PipelineRequestDeploymentRequest], nullable): The deployment requests made
             so far; their ids give access to each result.
         error_message (str, nullable): Why the request failed; null if it did not.
-        notification_group (str, nullable): Notification group that is told when the request is done; null if
-            none.
+        notification_group (str, nullable): Notification group that is notified when the request is done; null
+            if none.
         origin (dict[str, str], nullable): Where it came from: names of the pipeline and its version, or of
             the schedule that made it.
         created_by (str, nullable): Email of the user who made the request, or `UbiOps` if a service made it.

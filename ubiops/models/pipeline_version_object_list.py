@@ -26,7 +26,7 @@ class PipelineVersionObjectList(Model):
         output_type (str, not empty): Kind of output: `structured` or `plain`.
         configuration (dict[str, str], nullable): Settings of an operator; empty or null otherwise.
         input_fields (list[DeploymentInputFieldCreate], nullable): Fields the object takes.
-        output_fields (list[DeploymentOutputFieldCreate], nullable): Fields the object gives.
+        output_fields (list[DeploymentOutputFieldCreate], nullable): Output fields of the object.
         metadata (dict[str, str], nullable): Free-form strings for the WebApp, such as a position in the
             editor.
     """

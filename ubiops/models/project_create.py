@@ -20,7 +20,7 @@ class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspend
         advanced_permissions (bool, default `False`): Switches on advanced permissions for the project.
             Default false.
         credits (float, nullable): Credits the project may use in a month: credit rate of the instance type
-            times hours running. Null, the default, is no limit.
+            times hours running. Null, the default, means no limit.
         cors_origins (list[str]): Origins whose web pages may call the API for the project, e.g.
             `https://app.example.com`.
         labels (dict[str, str]): Labels: keys and values, both strings.

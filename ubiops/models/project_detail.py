@@ -21,7 +21,7 @@ class ProjectDetail(Model):
         organization_name (str, required, not empty): Name of the organization that owns the project.
         advanced_permissions (bool): Whether advanced permissions are on.
         credits (float, nullable): Credits the project may use in a month (credit rate times hours running);
-            null is no limit. At 100 % it is suspended.
+            null means no limit. At 100 % it is suspended.
         suspended (str): Whether the project is suspended. Declared as a string, though servers send a
             boolean.
         suspended_reason (str): Why the project is suspended; null while it is active.

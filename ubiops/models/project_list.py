@@ -20,7 +20,7 @@ class ProjectList(Model):
         creation_date (datetime.date): Day on which the project was created (YYYY-MM-DD).
         advanced_permissions (bool): Whether advanced permissions are on.
         credits (float, nullable): Credits the project may use in a month (credit rate times hours running);
-            null is no limit.
+            null means no limit.
         organization_name (str, required, not empty): Name of the organization that owns the project.
         labels (dict[str, str]): Labels: keys and values, both strings.
     """

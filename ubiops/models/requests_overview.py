@@ -18,7 +18,7 @@ class RequestsOverview(Model):
         id (str, required): Id (UUID) of the request.
         deployment (str, nullable): Name of the deployment; null for a pipeline request.
         pipeline (str, nullable): Name of the pipeline; null for a deployment request.
-        version (str, nullable, not empty): Name of the version that was asked.
+        version (str, nullable, not empty): Name of the version that the request was made to.
         status (str, required): State of the request: `pending`, `processing`, `completed`, `failed`,
             `cancelled`, `cancelled_pending`, `offloaded` or `offloaded_pending`.
         success (bool, nullable): Whether the request succeeded; null until it has finished.

@@ -23,7 +23,7 @@ class RevisionList(Model):
         error_message (str, nullable, at most 1024 characters): Why the build failed; else null.
         has_request_method (bool, nullable): Whether the code has `request`; null until it is built.
         has_requests_method (bool, nullable): Whether the code has `requests`; null until it is built.
-        empty (bool): Whether it holds no package.
+        empty (bool): Whether it has no package.
     """
 
     id: str | None = field("str")

@@ -14,7 +14,7 @@ class RoleAssignmentList(Model):
 
     Attributes:
         id (str): Id of the role assignment (UUID).
-        assignee (str): Who holds the role: the UUID of a user, or the name of a deployment.
+        assignee (str): Who has the role: the UUID of a user, or the name of a deployment.
         assignee_type (str): Kind of assignee: `user` or `deployment`.
         role (str, required, not empty): Name of the role.
         resource (str): Name of what the role covers; the project's own name when it covers everything.

@@ -18,7 +18,7 @@ class ScheduleCreate(Model, body=True, read_only=("id", "creation_date")):
             digits and dashes, starting with a letter.
         object_type (str, required, not empty): What the requests go to: `deployment` or `pipeline`.
         object_name (str, required, not empty): Name of the deployment or pipeline.
-        version (str, not empty): Name of the version to ask. Without it the requests go to the default
+        version (str, not empty): Name of the version to make requests to. Without it they go to the default
             version.
         schedule (str, required, not empty): Times as a crontab expression of five fields, in UTC; weekdays 0
             to 6 from Sunday; `*`, ranges, lists and steps work.

@@ -30,13 +30,15 @@ class ServiceCreate(Model, body=True, read_only=("id", "time_created", "time_upd
         request_logging_excluded_extensions (list[str]): Extensions of paths whose requests are neither logged
             nor stored, without the dot.
         deployment (str, not empty): Name of the deployment to serve.
-        version (str, nullable, not empty): Name of the version to serve; the default version where none is
+        version (str, nullable, not empty): Name of the version to serve; the default version if none is
             given.
-        rate_limit (int, nullable): Most requests in a minute to the service; null for no limit.
-        rate_limit_user_default (int, nullable): Most requests in a minute of one user; null for no limit.
-        concurrency_limit (int, nullable): Most requests that may run at the same time; null for no limit.
-        concurrency_limit_user_default (int, nullable): Most requests of one user that may run at the same
-            time; null for no limit.
+        rate_limit (int, nullable): Maximum number of requests in a minute to the service; null for no limit.
+        rate_limit_user_default (int, nullable): Maximum number of requests in a minute of one user; null for
+            no limit.
+        concurrency_limit (int, nullable): Maximum number of requests that may run at the same time; null for
+            no limit.
+        concurrency_limit_user_default (int, nullable): Maximum number of requests of one user that may run at
+            the same time; null for no limit.
         type (str): `standard` (the default), or `kubernetes_imported` for a service of a cluster.
         cache_aware_llm_routing (bool): Whether requests with the same beginning go to the same instance,
             whose cache of a language model then helps.

@@ -33,11 +33,13 @@ class ServiceDetail(Model):
             characters; requests whose path matches are neither logged nor stored.
         request_logging_excluded_extensions (list[str]): Extensions of paths whose requests are neither logged
             nor stored, without the dot.
-        rate_limit (int, nullable): Most requests in a minute to the service; null for no limit.
-        rate_limit_user_default (int, nullable): Most requests in a minute of one user; null for no limit.
-        concurrency_limit (int, nullable): Most requests that may run at the same time; null for no limit.
-        concurrency_limit_user_default (int, nullable): Most requests of one user that may run at the same
-            time; null for no limit.
+        rate_limit (int, nullable): Maximum number of requests in a minute to the service; null for no limit.
+        rate_limit_user_default (int, nullable): Maximum number of requests in a minute of one user; null for
+            no limit.
+        concurrency_limit (int, nullable): Maximum number of requests that may run at the same time; null for
+            no limit.
+        concurrency_limit_user_default (int, nullable): Maximum number of requests of one user that may run at
+            the same time; null for no limit.
         endpoint (str, nullable): Address of the service; null until it has one.
         type (str): `standard` or `kubernetes_imported`.
         cache_aware_llm_routing (bool): Whether requests with the same beginning go to the same instance.

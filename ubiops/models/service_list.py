@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ServiceList(Model):
-    """A service, as lists hold it.
+    """A service, as in lists.
 
     Attributes:
         id (str): UUID of the service.

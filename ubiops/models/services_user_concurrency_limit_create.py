@@ -15,7 +15,7 @@ class ServicesUserConcurrencyLimitCreate(Model, body=True):
     Attributes:
         id (str): Left to the server.
         user_id (str, required): UUID of the user.
-        limit (int, required): Most requests that may run at the same time.
+        limit (int, required): Maximum number of requests that may run at the same time.
     """
 
     id: str | None = field("str")

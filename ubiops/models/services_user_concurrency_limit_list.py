@@ -16,7 +16,7 @@ class ServicesUserConcurrencyLimitList(Model):
         id (str): UUID of the limit.
         user_id (str, required): UUID of the user.
         user_email (str, required, not empty): E-mail address of the user.
-        limit (int, required): Most requests that may run at the same time.
+        limit (int, required): Maximum number of requests that may run at the same time.
     """
 
     id: str | None = field("str")

@@ -13,7 +13,7 @@ class ServicesUserConcurrencyLimitUpdate(Model, body=True):
     """A new limit of the requests that may run at the same time.
 
     Attributes:
-        limit (int): Most requests that may run at the same time.
+        limit (int): Maximum number of requests that may run at the same time.
     """
 
     limit: int | None = field("int")

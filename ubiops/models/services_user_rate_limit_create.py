@@ -15,7 +15,7 @@ class ServicesUserRateLimitCreate(Model, body=True):
     Attributes:
         id (str): Left to the server.
         user_id (str, required): UUID of the user.
-        limit (int, required): Most requests in a minute.
+        limit (int, required): Maximum number of requests in a minute.
     """
 
     id: str | None = field("str")

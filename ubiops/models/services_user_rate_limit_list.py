@@ -16,7 +16,7 @@ class ServicesUserRateLimitList(Model):
         id (str): UUID of the limit.
         user_id (str, required): UUID of the user.
         user_email (str, required, not empty): E-mail address of the user.
-        limit (int, required): Most requests in a minute.
+        limit (int, required): Maximum number of requests in a minute.
     """
 
     id: str | None = field("str")

@@ -13,7 +13,7 @@ class ServicesUserRateLimitUpdate(Model, body=True):
     """A new limit of the requests in a minute.
 
     Attributes:
-        limit (int): Most requests in a minute.
+        limit (int): Maximum number of requests in a minute.
     """
 
     limit: int | None = field("int")

@@ -13,7 +13,7 @@ class TemplateDeploymentList(Model):
     """A ready-made deployment.
 
     Attributes:
-        id (str): UUID to give as `template_deployment_id`.
+        id (str): UUID to pass as `template_deployment_id`.
         details (Any): Body for `deployments_create`.
     """
 

@@ -23,7 +23,7 @@ class TimeSeriesDataList(Model):
         start_date (datetime.datetime, required): Start of the first period.
         end_date (datetime.datetime, required): End of the last period.
         aggregation_period (int, required): Length of a period in seconds.
-        labels (dict[str, str], required): The labels that were asked for.
+        labels (dict[str, str], required): The labels that were requested.
         data_points (list[TimeSeriesDataPointList], required): A value for each period.
     """
 

@@ -20,7 +20,7 @@ class WebhookCreate(Model, body=True, read_only=("id", "creation_date", "last_up
             characters.
         object_type (str, required, not empty): `deployment` or `pipeline`.
         object_name (str, required, not empty): Name of the deployment or pipeline to watch.
-        version (str, nullable, not empty): Name of the version to watch; the default version where none is
+        version (str, nullable, not empty): Name of the version to watch; the default version if none is
             given.
         url (str, required): URL that the message is sent to.
         headers (list[WebhookHeader]): Headers that go with the message.
@@ -32,8 +32,8 @@ class WebhookCreate(Model, body=True, read_only=("id", "creation_date", "last_up
         enabled (bool): Whether messages are sent; default true.
         retry (bool): Whether a message is sent again after a timeout of the network or an error status;
             default false.
-        include_result (bool): Whether the message holds the request's result, if that is no larger than 16
-            kB; default false.
+        include_result (bool): Whether the message contains the request's result, if it has at most 16 kB;
+            default false.
     """
 
     name: str = field("str", required=True, min_length=1, max_length=64)

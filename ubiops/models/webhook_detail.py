@@ -32,8 +32,7 @@ class WebhookDetail(Model):
         timeout (int): Seconds to wait for an answer.
         enabled (bool): Whether messages are sent.
         retry (bool): Whether a message is sent again after a timeout of the network or an error status.
-        include_result (bool): Whether the message holds the request's result, if that is no larger than 16
-            kB.
+        include_result (bool): Whether the message contains the request's result, if it has at most 16 kB.
     """
 
     id: str | None = field("str")

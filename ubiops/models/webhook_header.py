@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class WebhookHeader(Model):
-    """A header that goes with a webhook's message.
+    """A header of a webhook's message.
 
     Attributes:
         key (str, required, not empty): Name of the header.

@@ -18,7 +18,7 @@ class WebhookTestCreate(Model, body=True):
     Attributes:
         object_type (str, required, not empty): `deployment` or `pipeline`.
         object_name (str, required, not empty): Name of the deployment or pipeline to watch.
-        version (str, nullable, not empty): Name of the version; the default version where none is given.
+        version (str, nullable, not empty): Name of the version; the default version if none is given.
         url (str, required): URL that the message is sent to.
         headers (list[WebhookHeader]): Headers that go with the message.
         event (str, required): `deployment_request_` or `pipeline_request_` with `started`, `completed`,
@@ -26,8 +26,8 @@ class WebhookTestCreate(Model, body=True):
         timeout (int): Seconds to wait for an answer, at most 30; default 10.
         retry (bool): Whether a message is sent again after a timeout of the network or an error status;
             default false.
-        include_result (bool): Whether the message holds the request's result, if that is no larger than 16
-            kB; default false.
+        include_result (bool): Whether the message contains the request's result, if it has at most 16 kB;
+            default false.
     """
 
     object_type: str = field("str", required=True, min_length=1)

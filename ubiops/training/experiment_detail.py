@@ -25,7 +25,7 @@ class ExperimentDetail(DeploymentVersionDetail, alone=True):
         instance_type (str): Name of the instance type.
         instance_type_group_id (str): Id of the group of instance types to run on.
         instance_type_group_name (str): Name of that group.
-        maximum_instances (int): Highest number of instances that run at once.
+        maximum_instances (int): Maximum number of instances that run at once.
         minimum_instances (int): Instances kept running at all times.
         maximum_idle_time (int): Seconds without runs after which an instance stops.
         labels (dict[str, str]): Labels: keys and values, both strings.
@@ -33,7 +33,7 @@ class ExperimentDetail(DeploymentVersionDetail, alone=True):
         last_updated (datetime): When it was changed.
         request_retention_time (int): Seconds for which runs are kept.
         request_retention_mode (str): What is kept of runs: `full`, `metadata` or `none`.
-        maximum_queue_size (int): Highest number of runs that wait at one time.
+        maximum_queue_size (int): Maximum number of runs that wait at one time.
         restart_request_interruption (bool): Whether a run starts again when its instance is lost.
         ports (list[DeploymentVersionPort]): Open ports.
         last_file_upload (datetime): When code was last uploaded.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LINES_PER_PAGE", "LogReader", "date_of", "latest_moment", "present", "read_lines", "tail_logs"]
 
 LINES_PER_PAGE = 500
-"""Highest number of lines in one answer of the API."""
+"""Maximum number of lines in one answer of the API."""
 
 _DAY = timedelta(days=1)
 """The most that the API looks through at a time."""
@@ -141,7 +141,7 @@ class LogReader:
         """The last lines, oldest first; `new` continues after them.
 
         Args:
-            number: Highest number of lines.
+            number: Maximum number of lines.
             timeout: Seconds for each call to the server; None for the default.
         """
         start = latest_moment()

@@ -67,7 +67,7 @@ def map_requests(
             for plain input. A generator is read lazily.
         chunk_size: Inputs per batch, by default the most that are possible: 1 to 250 for a deployment, 1 to 100 for a
             pipeline. A batch has fewer if the inputs come slowly.
-        max_in_flight: Highest number of outstanding requests; by default four batches. In order, at most as many again
+        max_in_flight: Maximum number of outstanding requests; by default four batches. In order, at most as many again
             are finished and wait for an earlier one.
         timeout: Seconds for the whole map, from the first result that is asked for; None for no limit.
         on_error: With ``raise``, the first failure ends the map, after the results before it. With ``return``, each

@@ -47,7 +47,7 @@ class Photos(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /photos
         """
@@ -57,7 +57,7 @@ class Photos(Api):
     def photos_create_with_http_info(
         self, photo: ubiops.files.FileLike, title: str | None = None, public: bool | None = None, **options: Any
     ) -> Any:
-        """Like `photos_create`; on `CoreApi`, returns status and headers too."""
+        """Like `photos_create`; on `CoreApi` it returns status and headers too."""
         return _PHOTOS_CREATE.call_twin(self.api_client, (photo, title, public), options, self._twins_return_data_only)
 
     @method_of(_PHOTOS_LATEST)
@@ -72,7 +72,7 @@ class Photos(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /photos/latest
         """
@@ -80,5 +80,5 @@ class Photos(Api):
 
     @method_of(_PHOTOS_LATEST)
     def photos_latest_with_http_info(self, **options: Any) -> Any:
-        """Like `photos_latest`; on `CoreApi`, returns status and headers too."""
+        """Like `photos_latest`; on `CoreApi` it returns status and headers too."""
         return _PHOTOS_LATEST.call_twin(self.api_client, (), options, self._twins_return_data_only)

@@ -76,7 +76,7 @@ class Plants(Api):
             ConflictError: The name is taken.
             ApiException: The garden is a teapot.
             ServerError: It is winter.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /gardens/{garden_name}/plants
         """
@@ -86,7 +86,7 @@ class Plants(Api):
     def plants_create_with_http_info(
         self, garden_name: str, data: models.PlantCreate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `plants_create`; on `CoreApi`, returns status and headers too."""
+        """Like `plants_create`; on `CoreApi` it returns status and headers too."""
         return _PLANTS_CREATE.call_twin(self.api_client, (garden_name, data), options, self._twins_return_data_only)
 
     @method_of(_PLANTS_DELETE)
@@ -102,7 +102,7 @@ class Plants(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         DELETE /gardens/{garden_name}/plants/{id}
         """
@@ -110,7 +110,7 @@ class Plants(Api):
 
     @method_of(_PLANTS_DELETE)
     def plants_delete_with_http_info(self, garden_name: str, id: str, **options: Any) -> Any:
-        """Like `plants_delete`; on `CoreApi`, returns status and headers too."""
+        """Like `plants_delete`; on `CoreApi` it returns status and headers too."""
         return _PLANTS_DELETE.call_twin(self.api_client, (garden_name, id), options, self._twins_return_data_only)
 
     @method_of(_PLANTS_LIST)
@@ -139,7 +139,7 @@ class Plants(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             NotFoundError: There is no such garden.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         GET /gardens/{garden_name}/plants
         """
@@ -154,7 +154,7 @@ class Plants(Api):
         trace_id: int | None = None,
         **options: Any,
     ) -> Any:
-        """Like `plants_list`; on `CoreApi`, returns status and headers too."""
+        """Like `plants_list`; on `CoreApi` it returns status and headers too."""
         return _PLANTS_LIST.call_twin(
             self.api_client, (garden_name, kind, planted_after, trace_id), options, self._twins_return_data_only
         )
@@ -176,7 +176,7 @@ class Plants(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         PATCH /gardens/{garden_name}/plants/{id}
         """
@@ -186,5 +186,5 @@ class Plants(Api):
     def plants_update_with_http_info(
         self, garden_name: str, id: str, data: models.PlantUpdate | dict[str, Any], **options: Any
     ) -> Any:
-        """Like `plants_update`; on `CoreApi`, returns status and headers too."""
+        """Like `plants_update`; on `CoreApi` it returns status and headers too."""
         return _PLANTS_UPDATE.call_twin(self.api_client, (garden_name, id, data), options, self._twins_return_data_only)

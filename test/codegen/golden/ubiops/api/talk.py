@@ -53,7 +53,7 @@ class Talk(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /gardens/{garden_name}/talk
         """
@@ -63,7 +63,7 @@ class Talk(Api):
     def garden_talk_with_http_info(
         self, garden_name: str, data: Any, timeout: float | None = None, **options: Any
     ) -> Any:
-        """Like `garden_talk`; on `CoreApi`, returns status and headers too."""
+        """Like `garden_talk`; on `CoreApi` it returns status and headers too."""
         return _GARDEN_TALK.call_twin(
             self.api_client, (garden_name, data, timeout), options, self._twins_return_data_only
         )
@@ -82,7 +82,7 @@ class Talk(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            ApiException: Another error of the server, or of the way to it.
+            ApiException: Any other error of the server or of the connection.
 
         POST /gardens/{garden_name}/talks
         """
@@ -92,5 +92,5 @@ class Talk(Api):
     def garden_talks_with_http_info(
         self, garden_name: str, data: list[Any] | dict[str, Any] | str, **options: Any
     ) -> Any:
-        """Like `garden_talks`; on `CoreApi`, returns status and headers too."""
+        """Like `garden_talks`; on `CoreApi` it returns status and headers too."""
         return _GARDEN_TALKS.call_twin(self.api_client, (garden_name, data), options, self._twins_return_data_only)
