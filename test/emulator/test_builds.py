@@ -64,7 +64,7 @@ def test_where_the_code_may_be(bare: TestProject, files: dict[str, str]) -> None
     ("files", "problem"),
     [
         ({}, "The package has no deployment.py at its top level, and no single folder that could have it"),
-        ({"a/x.py": "", "b/deployment.py": DOUBLE}, "and not one folder that could hold it"),
+        ({"a/x.py": "", "b/deployment.py": DOUBLE}, "and no single folder that could have it"),
         ({"package/model.py": DOUBLE}, "The package has no deployment.py in its folder package"),
         ({"deployment.py": "import notthere"}, "No module named 'notthere'"),
         ({"deployment.py": "def"}, "Failed to load deployment package: SyntaxError: invalid syntax"),

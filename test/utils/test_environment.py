@@ -67,7 +67,7 @@ def test_a_tag_is_created_and_built(client: ubiops.ApiClient, folder: Path, cloc
 
 def test_a_tag_that_is_built_is_not_built_again(client: ubiops.ApiClient, folder: Path) -> None:
     api = Builder(client, environments_get=[SimpleNamespace(id="e")], environment_tags_get=[tag("available")])
-    with pytest.raises(ubiops.ApiValueError, match="`tag_name` when calling `deploy_environment`, the tag v1 is built"):
+    with pytest.raises(ubiops.ApiValueError, match="`tag_name` when calling `deploy_environment`, the tag v1 was"):
         deploy_environment(api, "lab", folder, "e", "v1", quiet=True)
 
 

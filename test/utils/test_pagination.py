@@ -476,7 +476,7 @@ def test_bad_arguments_are_refused_at_the_call(unreachable: ubiops.CoreApi) -> N
         (partial(take, requests, "lab", "model", limit=-1), ApiValueError, "`limit` .* must be 0 or more, not -1"),
         (partial(take, requests, "lab", "model", page_size=0), ApiValueError, "`page_size` .* must be 1 or more"),
         (partial(take, requests, "lab", "model", page_size=2.5), ApiTypeError, "`page_size` .* expected int"),
-        (partial(take, requests, "lab", "model", async_req=True), ApiTypeError, "can't take `async_req`"),
+        (partial(take, requests, "lab", "model", async_req=True), ApiTypeError, "doesn't take `async_req`"),
         (partial(take, requests, "lab", "model", _preload_content=False), ApiTypeError, "`_preload_content`"),
         (partial(take, logs, "lab", {"date": "soon"}), ApiValueError, "`data.date` .* ISO 8601, not 'soon'"),
         (partial(take, logs, "lab", {"limit": -1}), ApiValueError, "`limit` .* must be 0 or more"),

@@ -193,7 +193,7 @@ def test_inputs_that_are_all_faulty_are_all_reported(project: TestProject, calls
     for item in items:
         assert isinstance(item.error, InvalidInput)
         assert item.error.index == item.index
-        assert "the server denied it: Bad Request (400) Error: The input" in str(item.error)
+        assert "the server refused it: Bad Request (400) Error: The input" in str(item.error)
         assert isinstance(item.error.__cause__, ubiops.exceptions.BadRequestError)
     assert calls.batches == 15
     assert requested(project) == {}
@@ -297,7 +297,7 @@ def test_inputs_that_are_no_iterable_of_inputs_are_refused(project: TestProject,
 
 def test_a_table_is_refused_as_its_columns_would_be_sent(project: TestProject) -> None:
     pandas = pytest.importorskip("pandas")
-    with pytest.raises(ubiops.exceptions.ApiTypeError, match=r"give its .to_dict\('records'\)"):
+    with pytest.raises(ubiops.exceptions.ApiTypeError, match=r"pass its .to_dict\('records'\)"):
         map_requests(project.api, "lab", "model", inputs=pandas.DataFrame({"x": [1]}))
 
 
@@ -364,7 +364,7 @@ def test_all_inputs_go_to_the_version_that_was_the_default_at_the_start(project:
 
 def test_a_deployment_without_a_version_is_refused(project: TestProject) -> None:
     project.create_deployment()
-    with pytest.raises(ubiops.ApiValueError, match="'model' has no default version: give the `version`"):
+    with pytest.raises(ubiops.ApiValueError, match="'model' has no default version: pass the `version`"):
         next(map_requests(project.api, "lab", "model", inputs=xs(1)))
 
 
@@ -467,7 +467,7 @@ def test_a_batch_that_can_t_be_told_from_those_of_others_is_in_doubt(project: Te
         emulator.faults.add(Fault("POST", BATCH, truncate=True))
         yield from xs(10)
 
-    with pytest.raises(RequestsInDoubt, match=r"inputs\[0:5\]: .*others have made requests with the same") as caught:
+    with pytest.raises(RequestsInDoubt, match=r"inputs\[0:5\]: .*other requests with the same") as caught:
         list(map_requests(project.api, "lab", "model", inputs=inputs(), chunk_size=5))
     assert caught.value.indexes == range(5)
     items = list(map_requests(project.api, "lab", "model", inputs=inputs(), chunk_size=5, on_error="return"))
@@ -611,7 +611,7 @@ def test_a_result_that_is_no_longer_kept_is_an_error(project: TestProject) -> No
         project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
         yield from xs(1)
 
-    message = r"of inputs\[0\] has no result: .* another request_retention_mode than 'full'"
+    message = r"for inputs\[0\] has no result: .* another request_retention_mode than 'full'"
     with pytest.raises(RequestFailed, match=message) as caught:
         next(map_requests(project.api, "lab", "model", inputs=inputs()))
     assert caught.value.index == 0

@@ -83,7 +83,7 @@ def test_the_latest_build_of_an_environment(client: ubiops.ApiClient, clock: Clo
     builds = [SimpleNamespace(status=status, error_message="bad pin") for status in ("processing", "success")]
     api = Planned(client, environments_get=[environment], environment_builds_get=builds)
     assert wait_for_environment(api, "lab", "e", quiet=True) is environment
-    with pytest.raises(WaitError, match=r"has no build: .* name one as `tag_name`"):
+    with pytest.raises(WaitError, match=r"has no build: .* pass one as `tag_name`"):
         wait_for_environment(Planned(client, environments_get=[SimpleNamespace(id="e")]), "lab", "e", quiet=True)
 
 
