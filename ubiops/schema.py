@@ -630,7 +630,7 @@ def _unwritable_hint(value: Any) -> str:
         return "JSON can't represent it, send a list"
     if hasattr(value, "tolist"):
         return "JSON can't represent it, send its .tolist()"
-    return "JSON has no form for it"
+    return "JSON can't represent it"
 
 
 def plain(value: Any) -> Any:
