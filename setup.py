@@ -9,7 +9,9 @@ assert VERSION is not None
 
 EMULATOR = [
     "starlette>=0.39",
-    "uvicorn>=0.29",
+    "uvicorn>=0.35",
+    "h11>=0.14",
+    "websockets>=15.0",
     "python-multipart>=0.0.13",
     "sqlalchemy>=2.0.30",
     "jsonschema>=4.21",
@@ -42,7 +44,11 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["ubiops", "ubiops.*"]),
-    package_data={"ubiops": ["openapi.yaml", "py.typed"], "ubiops.api": ["*.pyi"]},
+    package_data={
+        "ubiops": ["openapi.yaml", "py.typed"],
+        "ubiops.api": ["*.pyi"],
+        "ubiops.emulator.execution": ["bootstrap/*.py"],
+    },
     install_requires=(ROOT / "requirements.txt").read_text().split(),
     extras_require={**EXTRAS, "all": sorted({requirement for extra in EXTRAS.values() for requirement in extra})},
     entry_points={"pytest11": ["ubiops = ubiops.pytest_plugin"]},

@@ -25,6 +25,7 @@ _REQUIRED = {
     "sqlalchemy": "sqlalchemy",
     "starlette": "starlette",
     "uvicorn": "uvicorn",
+    "websockets": "websockets",
     "yaml": "pyyaml",
 }
 """The modules that it imports, and the packages that have them."""

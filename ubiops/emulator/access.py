@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 from ubiops.emulator import permissions
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError
+from ubiops.emulator.model_names import parse_model_name
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
     AccessToken,
     Base,
+    Deployment,
     Organization,
     OrganizationUser,
     Project,
@@ -51,6 +53,10 @@ _FOR_MEMBERS = {
     "organizations_resource_usage",
     "organizations_usage_get",
 }
+_OF_OPENAI = {"openai_chat_completions_create", "openai_embeddings_create", "openai_models_list"}
+_NAMED_IN_BODY = {"request_schedules_create", "openai_chat_completions_create", "openai_embeddings_create"}
+"""What they are about is not in their path, but in their body."""
+
 _FOR_ORGANIZATION_ADMINS = {"project_users_create", "project_users_delete"}
 
 
@@ -94,6 +100,8 @@ class Access:
             return self._administrator
         if operation in _OPEN_TO_ALL:
             return Caller("")
+        if operation in _OF_OPENAI:
+            return self.authenticate_key(given)
         if not given:
             raise ApiError(401, "The header Authorization is missing; it must hold 'Token <token>'")
         kind, _, token = given.partition(" ")
@@ -105,6 +113,31 @@ class Access:
             if kind == "Bearer":
                 return _signed_in(session, token)
         raise ApiError(401, "The API token is not valid: the header Authorization must hold 'Token <token>'")
+
+    def authenticate_key(self, given: str) -> Caller:
+        """Who calls a service or what is like OpenAI's: the API token may follow ``Bearer`` too, as programs for those
+        write it.
+
+        Raises:
+            ApiError: 401: there is no token, or one that is not or no longer valid.
+        """
+        kind, _, token = given.partition(" ")
+        if kind == "Bearer":
+            with self._store.new_session() as session:
+                if session.get(AccessToken, digest(token)) is None:
+                    given = f"Token {token}"
+        return self.authenticate("", given)
+
+    def authorize_requests(self, caller: Caller, deployment: Deployment) -> None:
+        """Check that the caller may make requests to a deployment.
+
+        Raises:
+            ApiError: 403, with the permission that is missing.
+        """
+        if caller is not self._administrator:
+            place = {"project_name": deployment.project.name, "deployment_name": deployment.name}
+            with self._store.new_session() as session:
+                self._check(session, caller, ("deployments.versions.requests.create",), place)
 
     def authorize(self, caller: Caller, operation: str, arguments: Mapping[str, str]) -> None:
         """Check that the caller may do what a path says.
@@ -125,7 +158,7 @@ class Access:
                 project = _project(session, arguments)
                 if project is not None:
                     _check_admin(session, caller, project.organization)
-            elif operation != "request_schedules_create":
+            elif operation not in _NAMED_IN_BODY:
                 needed = permissions.required(operation)
                 if "schedule_name" in arguments:
                     needed, arguments = _of_schedule(session, needed, arguments)
@@ -284,6 +317,8 @@ def _named_in_body(operation: str, arguments: Mapping[str, Any]) -> tuple[str, d
     if operation in ("deployment_environment_variables_copy", "deployment_version_environment_variables_copy"):
         resource = "deployments.versions" if data.get("source_version") else "deployments"
         return f"{resource}.environment-variables.list", {"deployment_name": data["source_deployment"]}
+    if operation in _OF_OPENAI and (model := parse_model_name(data.get("model", ""))) is not None:
+        return f"{model.kind}s.versions.requests.create", {f"{model.kind}_name": model.name}
     if operation == "request_schedules_create":
         kind = data.get("object_type", "deployment")
         if kind in ("deployment", "pipeline"):

@@ -62,6 +62,13 @@ def _streams(kind: str) -> dict[str, Any]:
 _UNDOCUMENTED = {
     "/oauth/sign-in": {"post": _undocumented("oauth_sign_in", "email")},
     "/authorize": {"post": _undocumented("authorize", "email", "password")},
+    "/projects/{project_name}/openai-compatible/v1/chat/completions": {
+        "post": _undocumented("openai_chat_completions_create", "model")
+    },
+    "/projects/{project_name}/openai-compatible/v1/embeddings": {
+        "post": _undocumented("openai_embeddings_create", "model")
+    },
+    "/projects/{project_name}/openai-compatible/v1/models": {"get": _undocumented("openai_models_list")},
     **_streams("deployment"),
     **_streams("pipeline"),
 }

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from ubiops.emulator.errors import ApiError
@@ -26,13 +26,14 @@ class JsonResponse(Response):
         return json.dumps(content, separators=(",", ":")).encode()
 
 
-def failure(request: Request, error: Exception) -> JsonResponse:
+def failure(request: HTTPConnection, error: Exception) -> JsonResponse:
     """The answer to a request whose handling raised an error."""
     if isinstance(error, ApiError):
         return JsonResponse({"error": error.message}, error.status)
     if _is_full(error):
         return JsonResponse({"error": f"The emulator has no room left on its disk: {error}"}, 507)
-    _logger.error("%s %s failed inside the emulator", request.method, request.url.path, exc_info=error)
+    method = request.scope.get("method", "WebSocket")
+    _logger.error("%s %s failed inside the emulator", method, request.url.path, exc_info=error)
     return JsonResponse({"error": "The emulator failed; its log says why"}, 500)
 
 

@@ -33,6 +33,8 @@ from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.membership import welcome
+from ubiops.emulator.services.proxy import ServiceProxy
+from ubiops.emulator.services.websocket import LARGEST_MESSAGE
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Bucket, Organization, OrganizationUser, Project, User
@@ -117,7 +119,8 @@ class Emulator:
             self.faults = Faults()
             served = GENERATIONS[generation] if generation is not None else None
             app = create_app(self._store, self._engine, self._clock, self.token, served)
-            self.app: ASGIApp = Control(app, self.token, self.faults, self._forget, self._engine.webhooks.sent)
+            app = Control(app, self.token, self.faults, self._forget, self._engine.webhooks.sent)
+            self.app: ASGIApp = ServiceProxy(app, self._store, self._engine, self.token)
             self._address = resources.enter_context(_Address(host, port))
             self._close = weakref.finalize(self, resources.pop_all().close)
         self.url = self._url(generation)
@@ -341,6 +344,8 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=_Protocol,
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE,
             lifespan="on",
             backlog=_BACKLOG,
             # Logging is the program's.

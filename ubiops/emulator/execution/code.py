@@ -4,13 +4,14 @@ goes."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ubiops.deployment_package import PackageError, find_root, inherited_environment, main_file_name
 from ubiops.emulator.execution.instance import LogSink, Package
 from ubiops.emulator.execution.packages import Packages
+from ubiops.emulator.execution.ports import free_ports, mapping_ports
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import LogLine, Variable, Version
@@ -25,9 +26,13 @@ class Code:
         store: Where the versions are.
         packages: Where their packages are.
         requirements: What provides for what the packages ask for.
+        ports: The ports that services lead to, given the id of a version.
     """
 
-    def __init__(self, store: Store, packages: Packages, requirements: Requirements) -> None:
+    def __init__(
+        self, store: Store, packages: Packages, requirements: Requirements, ports: Callable[[str], Iterable[int]]
+    ) -> None:
+        self._ports = ports
         self._store = store
         self._packages = packages
         self._requirements = requirements
@@ -53,7 +58,8 @@ class Code:
         environment = {**inherited_environment(), **read_variables(root), **own}
         self._add_requirements(environment, root)
         secrets = [variable.value for variable in variables if variable.secret and variable.value]
-        return Package(root, context, environment, secrets)
+        ports = free_ports(self._ports(version_id))
+        return Package(root, context, mapping_ports(environment, ports), secrets, ports)
 
     def _add_requirements(self, environment: dict[str, str], root: Path) -> None:
         installed = self._requirements.path(root)

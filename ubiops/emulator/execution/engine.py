@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Update, bindparam, delete, literal_column, select, update
+from sqlalchemy import Update, bindparam, delete, event, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, PackageError, RequestError
@@ -26,6 +26,8 @@ from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
+from ubiops.emulator.execution.ports import ServedPorts
+from ubiops.emulator.execution.readiness import Readiness
 from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
@@ -82,6 +84,7 @@ class Engine:
         builds (Builds): Builds the packages.
         webhooks (Webhooks): Sends what webhooks are to be told.
         pipelines (Pipelines): Runs pipeline requests.
+        readiness (Readiness): Which instances serve.
         updates (Updates): What code sends while its requests run.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
@@ -100,7 +103,9 @@ class Engine:
         self.targets = Targets(store)
         self.packages = Packages(directory)
         requirements = Requirements(directory.parent / "environments", install=install_requirements)
-        self._code = Code(store, self.packages, requirements)
+        self._served = ServedPorts(store)
+        self._code = Code(store, self.packages, requirements, self._served.of)
+        self.readiness = Readiness(self.instances, lambda id, line: self._code.log_of(id, system=True)("error", [line]))
         self.builds = Builds(
             store,
             self.packages,
@@ -153,8 +158,23 @@ class Engine:
         for version in versions:
             if version.id in self._pools:
                 self._pool(version).restart()
-            if version.minimum_instances and version.is_ready:
-                self._pool(version).keep_minimum()
+            self.keep_minimum(version)
+
+    def keep_minimum(self, version: Version) -> None:
+        """Start the instances that a version keeps: one at least where a service leads to it."""
+        if version.is_ready and (version.minimum_instances or self._served.of(version.id)):
+            pool = self._pool(version)
+            pool.replace_lost()
+            pool.keep_minimum()
+
+    def services_changed(self, session: Session) -> None:
+        """Let versions follow their services, once the present transaction is committed."""
+        event.listen(session, "after_commit", lambda _: self._follow_services(), once=True)
+
+    def _follow_services(self) -> None:
+        changed = self._served.refresh()
+        with self._store.session() as session:
+            self.restart(session.scalars(select(Version).where(Version.id.in_(changed))))
 
     def forget(self, session: Session, version_ids: Iterable[str]) -> None:
         """Stop the instances of versions that are being deleted, and delete their packages."""
@@ -170,7 +190,7 @@ class Engine:
         if pool is None:
             pool = self._pools[version.id] = Pool(self, version.id)
         pool.maximum_instances = version.maximum_instances
-        pool.minimum_instances = version.minimum_instances
+        pool.minimum_instances = max(version.minimum_instances, 1 if self._served.of(version.id) else 0)
         pool.maximum_idle_time = version.maximum_idle_time
         pool.instance_processes = version.instance_processes
         pool.is_gradual = version.scaling_strategy == "moderate"
@@ -362,7 +382,7 @@ class Engine:
             unfinished = DeploymentRequest.status.in_(["pending", "processing", "cancelled_pending"])
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
                 self._take_up(session, request)
-            kept = Version.minimum_instances > 0
+            kept = or_(Version.minimum_instances > 0, Version.id.in_(self._served.refresh()))
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
 
     def _take_up(self, session: Session, request: DeploymentRequest) -> None:
@@ -397,6 +417,7 @@ class Engine:
         self.packages.clear()
         self.targets.forget()
         self.webhooks.forget()
+        self._served.clear()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it is done, or the engine stops."""

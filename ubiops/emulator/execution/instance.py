@@ -49,12 +49,14 @@ class Package:
         context: What the user's ``__init__`` gets.
         environment: All variables of the process.
         secrets: Values that must not appear in a log.
+        ports: The free ports that its processes listen on, by the ports that the code declares.
     """
 
     directory: Path
     context: dict[str, Any]
     environment: dict[str, str]
     secrets: list[str] = field(default_factory=list)
+    ports: dict[int, int] = field(default_factory=dict)
 
 
 STATUSES = ("pending", "initialising", "running", "stopping")
@@ -115,6 +117,11 @@ class Instance:
         """Ids of the processes that were started and not lost."""
         return [process.pid for process in self.processes if process.pid is not None]
 
+    @property
+    def ports(self) -> dict[int, int]:
+        """The ports that its processes listen on, by those that the code declares."""
+        return self.package.ports if self.package is not None else {}
+
     def note(self, status: str) -> None:
         """Note that one of its processes is that far; what a further one has been through is no news."""
         if STATUSES.index(status) > STATUSES.index(self.status):
@@ -159,7 +166,7 @@ class Process:
     @property
     def pid(self) -> int | None:
         """Id of the process; None where there is none."""
-        return self._worker.pid if self._worker is not None else None
+        return self._worker.pid if self._worker is not None and not self._worker.has_exited else None
 
     async def start(self) -> dict[str, bool]:
         """Start the process and let it load the package; gives ``has_request_method``, ``has_requests_method``.
@@ -266,6 +273,10 @@ class _Worker:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def has_exited(self) -> bool:
+        return self._exited.done()
 
     @classmethod
     async def start(cls, package: Package, log: LogSink) -> _Worker:

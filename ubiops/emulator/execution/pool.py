@@ -232,6 +232,13 @@ class Pool:
         while len(self._servers) < min(self.minimum_instances, self.maximum_instances) and not self._closed:
             self._start(None)
 
+    def replace_lost(self) -> None:
+        """Let instances take the place of those that have nothing to do and have lost a process."""
+        for server in self._servers.values():
+            if server.is_idle and any(process.pid is None for process in server.instance.processes):
+                server.generation = _STOPPED
+                server.dismiss()
+
     async def stop_instance(self, instance: Instance) -> None:
         """Stop an instance at once; its requests fail, or run on another one where their version says so."""
         for server in self._servers.values():

@@ -23,6 +23,7 @@ from ubiops.emulator.handlers.rules import (
     parse_labels,
 )
 from ubiops.emulator.handlers.schedules import refuse_scheduled_deployment
+from ubiops.emulator.handlers.services import refuse_if_served
 from ubiops.emulator.tables import Deployment, PipelineVersion, Project, Version
 
 
@@ -78,6 +79,7 @@ def deployments_update(
         deployment.name = _name(context, deployment.project, data["name"])
     if "default_version" in data:
         deployment.default_version = _available_version(context, deployment, data["default_version"])
+        context.engine.services_changed(context.session)
     if "description" in data:
         deployment.description = check_description(data)
     if "labels" in data:
@@ -93,6 +95,7 @@ def deployments_delete(context: Context, project_name: str, deployment_name: str
     deployment = find_deployment(context, project_name, deployment_name)
     refuse_if_referenced(context, deployment)
     refuse_scheduled_deployment(context, deployment)
+    refuse_if_served(context, deployment)
     context.engine.forget(
         context.session, context.session.scalars(select(Version.id).where(Version.deployment_id == deployment.id))
     )

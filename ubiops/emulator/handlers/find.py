@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.handlers.resource import find
-from ubiops.emulator.tables import Deployment, Organization, Pipeline, PipelineVersion, Project, User, Version
+from ubiops.emulator.tables import Deployment, Organization, Pipeline, PipelineVersion, Project, Service, User, Version
 
 
 def find_caller(context: Context) -> User:
@@ -48,3 +48,8 @@ def find_pipeline_version(context: Context, project_name: str, pipeline_name: st
 def find_pipeline_version_of(context: Context, pipeline: Pipeline, name: str) -> PipelineVersion:
     where = f" in the pipeline '{pipeline.name}'"
     return find(context, PipelineVersion, f"The pipeline version '{name}'", where, pipeline_id=pipeline.id, name=name)
+
+
+def find_service(context: Context, project_name: str, name: str) -> Service:
+    project, where = find_project(context, project_name), f" in the project '{project_name}'"
+    return find(context, Service, f"The service '{name}'", where, project_id=project.id, name=name)

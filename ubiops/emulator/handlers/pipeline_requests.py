@@ -41,9 +41,7 @@ _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT = 14400, 172800
 # Making requests
 
 
-def _find_target(
-    context: Context, project_name: str, pipeline_name: str, version: str | None = None
-) -> PipelineVersion:
+def find_target(context: Context, project_name: str, pipeline_name: str, version: str | None = None) -> PipelineVersion:
     if version is not None:
         return find_pipeline_version(context, project_name, pipeline_name, version)
     pipeline = find_pipeline(context, project_name, pipeline_name)
@@ -54,7 +52,7 @@ def _find_target(
 
 def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Serve an operation on the requests to a default version, and its twin for those to any version."""
-    return serves(_find_target, name, name.replace("pipeline_", "pipeline_version_"))
+    return serves(find_target, name, name.replace("pipeline_", "pipeline_version_"))
 
 
 @_to_versions("pipeline_requests_create")
@@ -68,19 +66,19 @@ async def _create(
     priority: int | None = None,
 ) -> JsonResponse:
     name, given = ("pipeline_timeout", pipeline_timeout) if timeout is None else ("timeout", timeout)
-    request, done = _start_request(context, version, data, name, given, deployment_timeout, priority)
-    answer = _direct_answer(request, await done)
+    request, done = start_request(context, version, data, name, given, deployment_timeout, priority)
+    answer = direct_answer(request, await done)
     return JsonResponse(answer, 201 if answer["success"] else 400)
 
 
 @_to_versions("pipeline_requests_stream")
 def _stream(context: Context, version: PipelineVersion, data: Any, timeout: int | None) -> EventStream:
-    request, done = _start_request(context, version, data, "timeout", timeout)
+    request, done = start_request(context, version, data, "timeout", timeout)
     updates = context.engine.updates.follow(request["id"], done)
-    return EventStream(updates, lambda: _direct_answer(request, done.result()))
+    return EventStream(updates, lambda: direct_answer(request, done.result()))
 
 
-def _start_request(
+def start_request(
     context: Context,
     version: PipelineVersion,
     data: Any,
@@ -115,7 +113,7 @@ def _start_request(
     return named, context.engine.pipelines.submit(request)
 
 
-def _direct_answer(request: dict[str, str], outcome: PipelineOutcome) -> dict[str, Any]:
+def direct_answer(request: dict[str, str], outcome: PipelineOutcome) -> dict[str, Any]:
     return {
         **request,
         "success": outcome.status == "completed",

@@ -73,7 +73,7 @@ _INSERT = _insert()
 # Making requests
 
 
-def _find_target(context: Context, project_name: str, deployment_name: str, version: str | None = None) -> Version:
+def find_target(context: Context, project_name: str, deployment_name: str, version: str | None = None) -> Version:
     targets = context.engine.targets
     if version is not None:
         found = targets.find_named(project_name, deployment_name, version)
@@ -87,7 +87,7 @@ def _find_target(context: Context, project_name: str, deployment_name: str, vers
 
 def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Serve an operation on the requests to a default version, and its twin for those to any version."""
-    return serves(_find_target, name, name.replace("deployment_", "deployment_version_"))
+    return serves(find_target, name, name.replace("deployment_", "deployment_version_"))
 
 
 @_to_versions("deployment_requests_create")
@@ -371,7 +371,12 @@ def _summary(request: DeploymentRequest) -> dict[str, Any]:
 
 
 def _metadata(request: DeploymentRequest) -> dict[str, Any]:
-    return {**_summary(request), "error_message": request.error_message, "retries": request.retries}
+    return {
+        **_summary(request),
+        "error_message": request.error_message,
+        "retries": request.retries,
+        "additional_data": request.additional_data,
+    }
 
 
 def _full_view(request: DeploymentRequest) -> dict[str, Any]:

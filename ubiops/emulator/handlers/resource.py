@@ -24,6 +24,7 @@ from ubiops.emulator.tables import (
     Project,
     Role,
     Schedule,
+    Service,
     Transfer,
     Version,
     Webhook,
@@ -112,6 +113,7 @@ Recorded = (
     | NotificationGroup
     | Role
     | Schedule
+    | Service
     | Transfer
     | InstanceTypeGroup
     | Webhook

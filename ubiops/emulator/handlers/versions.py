@@ -25,6 +25,8 @@ from ubiops.emulator.handlers.rules import (
     parse_labels,
 )
 from ubiops.emulator.handlers.schedules import refuse_scheduled_version
+from ubiops.emulator.handlers.services import refuse_if_served
+from ubiops.emulator.handlers.version_ports import UNUSED, check_ports
 from ubiops.emulator.tables import Build, Deployment, Version
 
 # The service has those up to 3.10. Code runs on this Python whatever the name says, so its own name is one too.
@@ -54,6 +56,7 @@ _DEFAULTS: dict[str, Any] = {
     "restart_request_interruption": False,
     "monitoring": None,
     "default_notification_group": None,
+    "health_check": None,
 }
 """The settings that are a value and nothing more."""
 
@@ -67,6 +70,7 @@ def deployment_versions_create(
     context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project_name, deployment_name)
+    check_ports(data)
     language = data.get("language", "python3.7")
     if language not in _LANGUAGES:
         raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
@@ -89,6 +93,7 @@ def deployment_versions_create(
     context.session.flush()
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
+        context.engine.services_changed(context.session)
     record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
     return _detail(context, version)
 
@@ -110,6 +115,7 @@ def deployment_versions_update(
     context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
+    check_ports(data)
     before = _audited(found)
     if data.get("version", found.name) != found.name:
         found.name = _name(context, found.deployment, data["version"])
@@ -123,6 +129,8 @@ def deployment_versions_update(
         _set_queue_size(found, data["maximum_queue_size"], data)
     for name in _DEFAULTS.keys() & data.keys():
         setattr(found, name, data[name])
+    if "health_check" in data:
+        context.engine.services_changed(context.session)
     _check_settings(found)
     check_notification_groups(context, found.deployment.project, found)
     found.last_updated = now()
@@ -137,6 +145,7 @@ def deployment_versions_delete(context: Context, project_name: str, deployment_n
     found = find_version(context, project_name, deployment_name, version)
     refuse_if_referenced(context, found)
     refuse_scheduled_version(context, found)
+    refuse_if_served(context, found)
     context.engine.forget(context.session, [found.id])
     record(context, found, "delete", f"Deleted version {found.name} for deployment {deployment_name}")
     context.session.delete(found)
@@ -197,6 +206,7 @@ def _summary(version: Version) -> dict[str, Any]:
         "creation_date": version.creation_date,
         "last_updated": version.last_updated,
         **{name: getattr(version, name) for name in _DEFAULTS},
+        **UNUSED,
     }
 
 

@@ -17,6 +17,7 @@ from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.metrics import Metric, Point, Series
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
 from ubiops.emulator.tables.requests import DeploymentRequest, NotificationGroup, PipelineRequest, Schedule
+from ubiops.emulator.tables.services import Service, ServiceLimit
 from ubiops.emulator.tables.storage import Blob, Bucket, File, Part, Upload
 from ubiops.emulator.tables.transfers import Transfer
 from ubiops.emulator.tables.webhooks import Webhook, WebhookMessage, WebhookTest
@@ -53,6 +54,8 @@ __all__ = [
     "RoleAssignment",
     "Schedule",
     "Series",
+    "Service",
+    "ServiceLimit",
     "Transfer",
     "Upload",
     "User",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
@@ -59,6 +61,7 @@ class Version(Identified, Described, Retained, Dated, Base):
     scaling_strategy: Mapped[str] = mapped_column(default="default", server_default="default")
     instance_processes: Mapped[int] = mapped_column(default=1, server_default="1")
     maximum_queue_size: Mapped[int | None]
+    health_check: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import JSON, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
@@ -48,6 +48,7 @@ class DeploymentRequest(Numbered, Requested, Base):
     pipeline_request_id: Mapped[str | None]
     pipeline_object: Mapped[str | None]
     pipeline_object_id: Mapped[str | None]
+    additional_data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     version: Mapped[Version] = relationship()
 
 

@@ -1,0 +1,1 @@
+"""Services: HTTP and WebSockets to the ports of deployment versions."""

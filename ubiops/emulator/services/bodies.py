@@ -1,0 +1,73 @@
+"""The body of a request to a service, as it comes in."""
+
+from __future__ import annotations
+
+from starlette.types import Receive
+
+from ubiops.emulator.errors import ApiError
+
+LARGEST_BODY = 256 * 2**20
+"""Bytes that the body of a request to a service may have."""
+
+
+class GoneError(Exception):
+    """The caller has gone away."""
+
+
+class RequestBody:
+    """A body in blocks, up to a bound.
+
+    Args:
+        receive: Where its messages come from.
+        length: The header ``Content-Length``; empty where there is none.
+
+    Raises:
+        ApiError: 413: it says that it is too large.
+    """
+
+    def __init__(self, receive: Receive, length: str) -> None:
+        self._receive = receive
+        self._size = 0
+        self._more = True
+        self._first: bytes | None = None
+        _check(int(length) if length.isdecimal() else 0)
+
+    async def first(self) -> bytes:
+        """Its first block, which `read` returns again; empty where there is no body.
+
+        Raises:
+            GoneError: The caller has gone away.
+        """
+        self._first = await self.read() or b""
+        return self._first
+
+    async def read(self) -> bytes | None:
+        """The next block; None at the end.
+
+        Raises:
+            ApiError: 413: it is too large.
+            GoneError: The caller has gone away.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if not self._more:
+            return None
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
+        self._more = message.get("more_body", False)
+        block: bytes = message.get("body", b"")
+        self._size += len(block)
+        _check(self._size)
+        return block
+
+    async def gone(self) -> None:
+        """Wait until the caller goes away; what is left of the body is dropped."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _check(size: int) -> None:
+    if size > LARGEST_BODY:
+        raise ApiError(413, f"The body is larger than {LARGEST_BODY // 2**20} MiB, the most that services take here")

@@ -1,0 +1,90 @@
+"""What is kept of requests to services: they are stored as requests to the version, and logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import PurePosixPath
+
+from ubiops.emulator.dates import now, timestamp
+from ubiops.emulator.ids import new_ids
+from ubiops.emulator.patterns import matches
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import DeploymentRequest, LogLine, Service, Version
+
+
+@dataclass
+class Visit:
+    """A request that an instance is asked to answer.
+
+    Attributes:
+        service: The service that it came by.
+        version: The version that runs it.
+        caller: Email address of who made it; empty where nobody had to say.
+        method: Its method.
+        path: Its path at the service, as it came; never its query, which may hold secrets.
+        status: Status of the answer; None until there is one.
+        started: When it came.
+    """
+
+    service: Service
+    version: Version
+    caller: str
+    method: str
+    path: str
+    status: int | None = None
+    started: str = field(default_factory=now)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the service keeps such requests."""
+        pattern = self.service.request_logging_excluded_paths
+        extensions = {extension.lstrip(".") for extension in self.service.request_logging_excluded_extensions}
+        is_excluded = bool(pattern) and matches(pattern, self.path)
+        return not is_excluded and PurePosixPath(self.path).suffix[1:] not in extensions
+
+
+_GONE = 499
+"""What is kept as the status where the caller went away before the answer."""
+
+
+def keep(store: Store, visit: Visit) -> None:
+    """Store and log a request that has ended, as its service and its version say."""
+    if not visit.is_kept:
+        return
+    version, status = visit.version, visit.status or _GONE
+    success = status < 500 and visit.status is not None
+    request_id = new_ids(1)[0]
+    with store.session() as session:
+        if session.get(Version, version.id) is None:
+            return
+        if version.request_retention_mode != "none":
+            session.add(
+                DeploymentRequest(
+                    id=request_id,
+                    version_id=version.id,
+                    express=True,
+                    timeout=0,
+                    status="completed" if success else "failed",
+                    success=success,
+                    error_message=None if success else f"The service answered with the status {status}",
+                    time_created=visit.started,
+                    time_started=visit.started,
+                    time_completed=now(),
+                    created_by=visit.caller,
+                    delete_after=timestamp(
+                        datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time)
+                    ),
+                    additional_data={"path": visit.path, "method": visit.method, "status_code": status},
+                )
+            )
+        session.add(
+            LogLine(
+                project_id=visit.service.project_id,
+                version_id=version.id,
+                request_id=request_id,
+                level="info" if success else "error",
+                system=True,
+                log=f"Service {visit.service.name}: {visit.method} {visit.path} {status}",
+            )
+        )
