@@ -1125,7 +1125,7 @@ class Deployments(Api):
             project_name: Name of the project.
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
-            data: What to change.
+            data: The changes.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -1305,7 +1305,7 @@ class Deployments(Api):
         Args:
             project_name: Name of the project.
             deployment_name: Name of the deployment.
-            data: What to change.
+            data: The changes.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:

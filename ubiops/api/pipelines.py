@@ -418,7 +418,7 @@ class Pipelines(Api):
             project_name: Name of the project.
             pipeline_name: Name of the pipeline.
             version: Name of the pipeline version.
-            data: What to change.
+            data: The changes.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -586,7 +586,7 @@ class Pipelines(Api):
         Args:
             project_name: Name of the project.
             pipeline_name: Name of the pipeline.
-            data: What to change.
+            data: The changes.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:

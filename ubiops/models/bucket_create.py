@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class BucketCreate(
     Model, body=True, read_only=("id", "project", "creation_date", "last_updated", "size", "size_measurement_date")
 ):
-    """What is needed to create a bucket.
+    """The body that creates a bucket.
 
     Attributes:
         name (str, required, not empty): Name of the bucket, unique in its project: at most 64 lowercase

@@ -17,7 +17,7 @@ class DeploymentCreate(
     body=True,
     read_only=("id", "project", "creation_date", "last_updated", "default_version", "number_of_versions"),
 ):
-    """What is needed to create a deployment.
+    """The body that creates a deployment.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the deployment, unique in its project: lowercase

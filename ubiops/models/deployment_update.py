@@ -26,7 +26,7 @@ class DeploymentUpdate(
         "number_of_versions",
     ),
 ):
-    """What to change in a deployment; fields left out keep their value.
+    """The changes to a deployment; fields left out keep their value.
 
     Attributes:
         name (str, not empty): New name: lowercase letters, digits and dashes, starting with a letter; at most

@@ -34,7 +34,7 @@ class DeploymentVersionUpdate(
     ),
     excludes=("environment", "environment_name"),
 ):
-    """What to change in a deployment version; fields left out keep their value. The language cannot change.
+    """The changes to a deployment version; fields left out keep their value. The language cannot change.
 
     Attributes:
         version (str, not empty): New name: lowercase letters, digits, dashes, dots and underscores; at most

@@ -31,7 +31,7 @@ class EnvironmentCreate(
         "latest_build",
     ),
 ):
-    """What is needed to create an environment.
+    """The body that creates an environment.
 
     Attributes:
         name (str, required, 1 to 1024 characters): Name of the environment, unique in the project; at most

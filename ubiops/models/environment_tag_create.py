@@ -25,7 +25,7 @@ class EnvironmentTagCreate(
         "built",
     ),
 ):
-    """What is needed to create a tag of an environment.
+    """The body that creates a tag of an environment.
 
     Attributes:
         name (str, 1 to 128 characters): Name of the tag, unique in the environment, e.g. `v2`; at most 128

@@ -26,7 +26,7 @@ class EnvironmentTagUpdate(
         "built",
     ),
 ):
-    """What can be changed of a tag.
+    """The changes to a tag.
 
     Attributes:
         status (str): Only `cancelled`, which stops the build.

@@ -32,7 +32,7 @@ class EnvironmentUpdate(
         "latest_build",
     ),
 ):
-    """What can be changed of an environment.
+    """The changes to an environment.
 
     Attributes:
         name (str, not empty): New name, unique in the project. Deployment versions that refer to the

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class InstanceTypeGroupCreate(Model, body=True, read_only=("id", "time_created", "time_updated")):
-    """What is needed to create an instance type group.
+    """The body that creates an instance type group.
 
     Attributes:
         name (str, 1 to 256 characters): Name of the group, at most 256 characters. It need not be unique; by

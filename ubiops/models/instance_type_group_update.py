@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class InstanceTypeGroupUpdate(Model, body=True, read_only=("id", "time_created", "time_updated")):
-    """What can be changed of an instance type group.
+    """The changes to an instance type group.
 
     Attributes:
         name (str, not empty): New name of the group.

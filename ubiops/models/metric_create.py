@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class MetricCreate(Model, body=True, read_only=("id", "creation_date", "last_updated", "custom")):
-    """What is needed to create a metric.
+    """The body that creates a metric.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the metric, unique in the project: `custom.` and

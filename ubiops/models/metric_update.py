@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class MetricUpdate(Model, body=True, read_only=("id", "creation_date", "last_updated", "custom", "metric_type")):
-    """What can be changed of a metric.
+    """The changes to a metric.
 
     Attributes:
         name (str, not empty): New name, unique in the project: `custom.` and more.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NotificationGroupCreate(Model, body=True, read_only=("id",)):
-    """What is needed to create a notification group.
+    """The body that creates a notification group.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the group, unique in its project, at most 64

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class OrganizationCreate(
     Model, body=True, read_only=("id", "creation_date", "status", "subscription_self_service", "overage_usage")
 ):
-    """What is needed to create an organization.
+    """The body that creates an organization.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the organization, unique on the platform: up to 64

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PipelineCreate(Model, body=True, read_only=("id", "project", "creation_date", "last_updated", "default_version")):
-    """What is needed to create a pipeline.
+    """The body that creates a pipeline.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the pipeline, unique in its project: lowercase

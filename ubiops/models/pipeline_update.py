@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PipelineUpdate(Model, body=True, read_only=("id", "project", "creation_date", "last_updated")):
-    """What to change in a pipeline; fields left out keep their value.
+    """The changes to a pipeline; fields left out keep their value.
 
     Attributes:
         name (str, not empty): New name: lowercase letters, digits and dashes, starting with a letter; at most

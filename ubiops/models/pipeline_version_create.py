@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated", "default")):
-    """What is needed to create a pipeline version.
+    """The body that creates a pipeline version.
 
     Attributes:
         version (str, required, not empty): Name of the version, unique in its pipeline: lowercase letters,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "creation_date", "last_updated", "default")):
-    """What to change in a pipeline version; fields left out keep their value.
+    """The changes to a pipeline version; fields left out keep their value.
 
     Attributes:
         version (str, not empty): New name: lowercase letters, digits, dashes, dots and underscores; at most

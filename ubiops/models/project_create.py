@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ProjectCreate(Model, body=True, read_only=("id", "creation_date", "suspended", "suspended_reason")):
-    """What is needed to create a project.
+    """The body that creates a project.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the project, unique on the platform: up to 64

@@ -23,7 +23,7 @@ class RevisionCreate(
         "empty",
     ),
 ):
-    """What became of a package upload or copy.
+    """The result of a package upload or copy.
 
     Attributes:
         success (bool, required): Whether the package was received.

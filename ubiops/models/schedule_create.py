@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ScheduleCreate(Model, body=True, read_only=("id", "creation_date")):
-    """What is needed to create a request schedule.
+    """The body that creates a request schedule.
 
     Attributes:
         name (str, required, not empty): Name of the schedule, unique in its project: lowercase letters,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ServiceCreate(Model, body=True, read_only=("id", "time_created", "time_updated", "endpoint", "imported_scheme")):
-    """What is needed to create a service.
+    """The body that creates a service.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the service, unique in the project; at most 64

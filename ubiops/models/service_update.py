@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ServiceUpdate(Model, body=True, read_only=("id", "time_created", "time_updated", "endpoint", "imported_scheme")):
-    """What can be changed of a service.
+    """The changes to a service.
 
     Attributes:
         name (str, not empty): New name, unique in the project; at most 64 characters.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UserPendingCreate(Model, body=True):
-    """What is needed to register a user.
+    """The body that registers a user.
 
     Attributes:
         email (str, required, 1 to 254 characters): E-mail address, at most 254 characters; also the login

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Voucher(Model):
-    """What a voucher is worth.
+    """The value of a voucher.
 
     Attributes:
         description (str, at most 400 characters): Text for people to read.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WebhookCreate(Model, body=True, read_only=("id", "creation_date", "last_updated")):
-    """What is needed to create a webhook.
+    """The body that creates a webhook.
 
     Attributes:
         name (str, required, 1 to 64 characters): Name of the webhook, unique in the project; at most 64

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WebhookTestCreate(Model, body=True):
-    """What is needed to test a webhook.
+    """The body that tests a webhook.
 
     Attributes:
         object_type (str, required, not empty): `deployment` or `pipeline`.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class WebhookUpdate(
     Model, body=True, read_only=("id", "object_type", "object_name", "version", "creation_date", "last_updated")
 ):
-    """What can be changed of a webhook.
+    """The changes to a webhook.
 
     Attributes:
         name (str, not empty): New name, unique in the project; at most 64 characters.
