@@ -21,6 +21,7 @@ _NULLABLE = ["string", "null"]
 _OF_VERSIONS = {
     "active_revision": _NULLABLE,
     "latest_build": _NULLABLE,
+    "latest_revision": _NULLABLE,
     "monitoring": _NULLABLE,
     "default_notification_group": _NULLABLE,
 }

@@ -14,7 +14,7 @@ import pytest
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
-from ubiops.emulator.handlers import revisions
+from ubiops.emulator.handlers import uploads
 
 BROKEN = "raise ValueError('broken at import')"
 
@@ -232,7 +232,7 @@ def test_a_package_is_copied_beside_the_event_loop(
 
 def test_a_package_has_a_largest_size(bare: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     # 2 GB are the rule, and too much for a test.
-    monkeypatch.setattr(revisions, "MAXIMUM_ZIP_SIZE", len(make_zip({"deployment.py": DOUBLE}).getvalue()))
+    monkeypatch.setattr(uploads, "MAXIMUM_ZIP_SIZE", len(make_zip({"deployment.py": DOUBLE}).getvalue()))
     assert bare.upload({"deployment.py": DOUBLE}).status == "success"
     kept = packages(emulator)
     with pytest.raises(ubiops.exceptions.BadRequestError, match="The file is larger than"):

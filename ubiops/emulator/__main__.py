@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--install-requirements",
         action="store_true",
-        help="install the requirements.txt of deployment packages with pip (default: they must be installed here)",
+        help="install requirements.txt with pip, in virtual environments (default: they must be installed here)",
     )
     parser.add_argument(
         "--allow-webhooks",

@@ -54,13 +54,8 @@ class Clock:
 
     def tick(self, moment: datetime) -> None:
         """Do what is due at a moment."""
-        for work in (
-            self._make_requests,
-            self._delete_requests,
-            self._delete_files,
-            self._delete_messages,
-            self._note_instances,
-        ):
+        deletions = (self._delete_requests, self._delete_files, self._delete_messages, self._delete_environments)
+        for work in (self._make_requests, *deletions, self._note_instances):
             try:
                 work(moment)
             except Exception:
@@ -91,6 +86,9 @@ class Clock:
 
     def _delete_messages(self, moment: datetime) -> None:
         self._engine.webhooks.expire(moment)
+
+    def _delete_environments(self, _moment: datetime) -> None:
+        self._engine.environments.collect()
 
     def _note_instances(self, _moment: datetime) -> None:
         with self._store.session() as session:

@@ -28,6 +28,7 @@ from ubiops.emulator.app import create_app
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.control import Control, with_drop
 from ubiops.emulator.document import GENERATIONS
+from ubiops.emulator.environments import add_system_environments
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
@@ -64,8 +65,9 @@ class Emulator:
         data_dir: Directory that keeps the state; None for one that goes with the emulator.
         token: The API token to accept, with or without ``Token`` in front; None for a random one.
         project: Name of a project to create, if it isn't there.
-        install_requirements: Whether builds install the ``requirements.txt`` of their packages, which takes the
-            package index. Otherwise all that they ask for must be installed beside the emulator.
+        install_requirements: Whether builds install ``requirements.txt`` into virtual environments, which takes the
+            package index. Otherwise all that it asks for must be installed already, beside the emulator or in the
+            other Python that an environment means.
         allow_webhooks: Hosts that webhooks may send to; others get nothing, unless they are this machine.
         generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is to be, and no
             other; None for all of them at once.
@@ -222,7 +224,7 @@ class Emulator:
         self._seed()
 
     def _seed(self) -> None:
-        """Give the store what there always is: an organization, and the project that was asked for."""
+        """Give the store what there always is: an organization, the system's environments, the project asked for."""
         with self._store.session() as session:
             organization = session.scalar(select(Organization).order_by(Organization.creation_date).limit(1))
             if organization is None:
@@ -231,6 +233,7 @@ class Emulator:
                 session.add_all([organization, administrator])
                 session.flush()
                 session.add(OrganizationUser(organization_id=organization.id, user=administrator, admin=True))
+            add_system_environments(session)
             if self._project is None:
                 return
             if session.scalar(select(Project.id).where(Project.name == self._project)) is None:

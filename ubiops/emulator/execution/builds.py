@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.dates import now
 from ubiops.emulator.execution.code import Code
+from ubiops.emulator.execution.environments import Environments
 from ubiops.emulator.execution.events import BUILD_FAILED, note_event
 from ubiops.emulator.execution.instance import Process
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.packages import Packages
-from ubiops.emulator.execution.requirements import Requirements
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Build, Version
 from ubiops.emulator.targets import Targets
@@ -38,7 +39,7 @@ class Builds:
     Args:
         store: Where the builds are.
         packages: Where their packages are.
-        requirements: What provides for what the packages ask for.
+        environments: What they run in.
         code: Describes what an instance runs.
         targets: The versions that requests go to.
         spawn: Runs something until it is done, or the emulator stops.
@@ -49,7 +50,7 @@ class Builds:
         self,
         store: Store,
         packages: Packages,
-        requirements: Requirements,
+        environments: Environments,
         code: Code,
         targets: Targets,
         *,
@@ -58,7 +59,7 @@ class Builds:
     ) -> None:
         self._store = store
         self._packages = packages
-        self._requirements = requirements
+        self._environments = environments
         self._code = code
         self._targets = targets
         self._spawn = spawn
@@ -73,6 +74,24 @@ class Builds:
         """Start those again that an earlier process left."""
         for build in session.scalars(select(Build).where(Build.status.in_(["queued", "building", "validating"]))):
             self.start(build.id, build.version_id)
+        built = select(Version).where(Version.active_revision_id.is_not(None), Version.status != "building")
+        for version in session.scalars(built).all():
+            if self._lacks_environment(session, version):
+                build = Build(
+                    id=new_id(), version=version, revision_id=version.active_revision_id, trigger="Emulator update"
+                )
+                session.add(build)
+                version.latest_build_id, version.status = build.id, "building"
+                self.start(build.id, version.id)
+
+    def _lacks_environment(self, session: Session, version: Version) -> bool:
+        """Whether what a package requires was installed by an earlier release of the emulator, in another way."""
+        assert version.active_revision_id is not None
+        try:
+            root = self._code.root_of(version.id, version.active_revision_id)
+        except (PackageError, OSError):
+            return False
+        return self._environments.is_missing(session, version.active_revision_id, root)
 
     def stop(self) -> None:
         """Forget whose turn it is, once all are stopped: a lock belongs to the event loop that it was waited for in."""
@@ -102,9 +121,10 @@ class Builds:
 
     async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:
         await asyncio.to_thread(self._packages.unpack, revision_id)
-        describe = partial(self._code.describe, version_id, revision_id)
+        root = self._code.root_of(version_id, revision_id)
         log = self._code.log_of(version_id, build_id=build_id, system=True)
-        await self._requirements.provide(describe().directory, log)
+        await self._environments.provide(version_id, revision_id, root, build_id, log)
+        describe = partial(self._code.describe, version_id, revision_id)
         self._change(build_id, status="validating")
         process = Process(describe, self._code.log_of(version_id, build_id=build_id))
         try:

@@ -3,16 +3,16 @@ goes."""
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ubiops.deployment_package import PackageError, find_root, inherited_environment, main_file_name
+from ubiops.emulator.execution.environments import Environments
 from ubiops.emulator.execution.instance import LogSink, Package
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.ports import free_ports, mapping_ports
-from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import LogLine, Variable, Version
 from ubiops.emulator.variables import effective_variables
@@ -25,23 +25,49 @@ class Code:
     Args:
         store: Where the versions are.
         packages: Where their packages are.
-        requirements: What provides for what the packages ask for.
+        environments: What they run in.
         ports: The ports that services lead to, given the id of a version.
     """
 
     def __init__(
-        self, store: Store, packages: Packages, requirements: Requirements, ports: Callable[[str], Iterable[int]]
+        self, store: Store, packages: Packages, environments: Environments, ports: Callable[[str], Iterable[int]]
     ) -> None:
         self._ports = ports
         self._store = store
         self._packages = packages
-        self._requirements = requirements
+        self._environments = environments
 
     def describe(self, version_id: str, revision_id: str | None = None) -> Package:
         """What an instance of a version runs: a revision, or without one the active one.
 
         Raises:
-            PackageError: The version is gone, or there is nothing in its package that can be run.
+            PackageError: The version is gone, or there is nothing in its package that can be run, or nothing to run
+                it in.
+        """
+        with self._store.session() as session:
+            version = session.get(Version, version_id)
+            if version is None:
+                raise PackageError("The version was deleted")
+            revision_id = revision_id or version.active_revision_id
+            assert revision_id is not None
+            runtime = self._environments.runtime(session, version, revision_id)
+            variables = effective_variables(session, version)
+            context = _init_context(version, variables)
+        own = {variable.name: variable.value for variable in variables}
+        root = find_root(self._packages.unpacked(revision_id), main_file_name(own))
+        environment = {**inherited_environment(), **runtime.variables, **read_variables(root), **own}
+        if runtime.interpreter != sys.executable:
+            environment.pop("PYTHONHOME", None)
+        secrets = [variable.value for variable in variables if variable.secret and variable.value]
+        ports = free_ports(self._ports(version_id))
+        variables_of_process = mapping_ports(environment, ports)
+        return Package(root, context, variables_of_process, secrets, ports, runtime.interpreter, runtime.library)
+
+    def root_of(self, version_id: str, revision_id: str) -> Path:
+        """The folder of the package of a revision, which is unpacked.
+
+        Raises:
+            PackageError: The version is gone, or its language is another than Python, or there is no package in it.
         """
         with self._store.session() as session:
             version = session.get(Version, version_id)
@@ -49,23 +75,8 @@ class Code:
                 raise PackageError("The version was deleted")
             if version.language.startswith("r"):
                 raise PackageError(f"The emulator runs Python, not {version.language}")
-            revision_id = revision_id or version.active_revision_id
-            assert revision_id is not None
-            variables = effective_variables(session, version)
-            context = _init_context(version, variables)
-        own = {variable.name: variable.value for variable in variables}
-        root = find_root(self._packages.unpacked(revision_id), main_file_name(own))
-        environment = {**inherited_environment(), **read_variables(root), **own}
-        self._add_requirements(environment, root)
-        secrets = [variable.value for variable in variables if variable.secret and variable.value]
-        ports = free_ports(self._ports(version_id))
-        return Package(root, context, mapping_ports(environment, ports), secrets, ports)
-
-    def _add_requirements(self, environment: dict[str, str], root: Path) -> None:
-        installed = self._requirements.path(root)
-        if installed is not None:
-            search = [str(installed), environment.get("PYTHONPATH", "")]
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
+            own = {variable.name: variable.value for variable in effective_variables(session, version)}
+        return find_root(self._packages.unpacked(revision_id), main_file_name(own))
 
     def log_of(
         self,

@@ -18,6 +18,7 @@ from ubiops.deployment_package import DataError, PackageError, RequestError
 from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
+from ubiops.emulator.execution.environments import Environments
 from ubiops.emulator.execution.events import INSTANCE_LOST, OUT_OF_MEMORY, note_event
 from ubiops.emulator.execution.files import RequestFiles
 from ubiops.emulator.execution.instance import Instance, LogSink, Process, RetiredError, WorkerLostError
@@ -28,13 +29,21 @@ from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.ports import ServedPorts
 from ubiops.emulator.execution.readiness import Readiness
-from ubiops.emulator.execution.requirements import Requirements
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.execution.webhooks import Webhooks
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
-from ubiops.emulator.tables import DeploymentRequest, InstanceRun, PipelineVersion, Revision, Transfer, Version
+from ubiops.emulator.tables import (
+    DeploymentRequest,
+    Environment,
+    EnvironmentTag,
+    InstanceRun,
+    PipelineVersion,
+    Revision,
+    Transfer,
+    Version,
+)
 from ubiops.emulator.targets import Targets
 from ubiops.emulator.training import check
 
@@ -81,6 +90,7 @@ class Engine:
         storage (Storage): The same.
         targets (Targets): The versions that requests go to.
         packages (Packages): The zips of revisions, exports and imports.
+        environments (Environments): Builds what they run in.
         builds (Builds): Builds the packages.
         webhooks (Webhooks): Sends what webhooks are to be told.
         pipelines (Pipelines): Runs pipeline requests.
@@ -102,14 +112,21 @@ class Engine:
         self.store = self._store = store
         self.targets = Targets(store)
         self.packages = Packages(directory)
-        requirements = Requirements(directory.parent / "environments", install=install_requirements)
+        self.environments = Environments(
+            store,
+            self.packages,
+            directory.parent,
+            install=install_requirements,
+            spawn=self.spawn,
+            changed=self.restart,
+        )
         self._served = ServedPorts(store)
-        self._code = Code(store, self.packages, requirements, self._served.of)
+        self._code = Code(store, self.packages, self.environments, self._served.of)
         self.readiness = Readiness(self.instances, lambda id, line: self._code.log_of(id, system=True)("error", [line]))
         self.builds = Builds(
             store,
             self.packages,
-            requirements,
+            self.environments,
             self._code,
             self.targets,
             spawn=self.spawn,
@@ -184,6 +201,9 @@ class Engine:
             if pool is not None:
                 self.spawn(pool.close())
         self.packages.remove_later(session, session.scalars(select(Revision.id).where(Revision.version_id.in_(ids))))
+        self.environments.forget(
+            session, select(EnvironmentTag).join(EnvironmentTag.environment).where(Environment.version_id.in_(ids))
+        )
 
     def _pool(self, version: Version) -> Pool:
         pool = self._pools.get(version.id)
@@ -375,7 +395,9 @@ class Engine:
     def recover(self) -> None:
         """Take up what an earlier process left: builds and batches run again, direct requests have failed."""
         with self._store.session() as session:
-            self.packages.sweep({*session.scalars(select(Revision.id)), *session.scalars(select(Transfer.id))})
+            known = (session.scalars(select(table.id)) for table in (Revision, Transfer, EnvironmentTag))
+            self.packages.sweep({id for ids in known for id in ids})
+            self.environments.recover(session)
             self.builds.recover(session)
             self.pipelines.recover(session)
             self.webhooks.recover(session)
@@ -384,6 +406,7 @@ class Engine:
                 self._take_up(session, request)
             kept = or_(Version.minimum_instances > 0, Version.id.in_(self._served.refresh()))
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
+        self.environments.collect()
 
     def _take_up(self, session: Session, request: DeploymentRequest) -> None:
         # Batches to pipelines begin anew, with new requests to their deployments.
@@ -415,6 +438,7 @@ class Engine:
         await self.stop()
         self.storage.clear()
         self.packages.clear()
+        self.environments.clear()
         self.targets.forget()
         self.webhooks.forget()
         self._served.clear()

@@ -50,6 +50,8 @@ class Package:
         environment: All variables of the process.
         secrets: Values that must not appear in a log.
         ports: The free ports that its processes listen on, by the ports that the code declares.
+        interpreter: Path of the Python that runs it.
+        library: The folder, or the zip, in which that Python finds ubiops.
     """
 
     directory: Path
@@ -57,6 +59,8 @@ class Package:
     environment: dict[str, str]
     secrets: list[str] = field(default_factory=list)
     ports: dict[int, int] = field(default_factory=dict)
+    interpreter: str = sys.executable
+    library: str = _LIBRARY
 
 
 STATUSES = ("pending", "initialising", "running", "stopping")
@@ -286,7 +290,7 @@ class _Worker:
             streams = await asyncio.open_connection(sock=ours, limit=_LARGEST_MESSAGE)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-X", "utf8", "-c", _WORKER, str(theirs.fileno()), _LIBRARY),
+                    *(package.interpreter, "-X", "utf8", "-c", _WORKER, str(theirs.fileno()), package.library),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=outputs[0].writer,
                     stderr=outputs[1].writer,

@@ -1,121 +1,183 @@
-"""The Python packages that a package asks for."""
+"""What the ``requirements.txt`` of a folder asks for."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import shutil
-import sys
-import sysconfig
-import tempfile
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from ubiops.deployment_package import PackageError
 from ubiops.emulator.execution.instance import LogSink
+from ubiops.emulator.interpreters import Interpreter
 from ubiops.package_format import REQUIREMENTS_FILE, read_text, requirement_lines
 
-_PROVIDED = "ubiops"
-"""What instances find even where it runs from its sources."""
+CLIENT = "ubiops"
+"""This package. Of the same name on the index is another's, so it is never installed from there."""
+
+CLIENT_NEEDS = ("certifi", "python-dateutil", "six", "urllib3")
+"""What this package needs where it is used."""
+
+_LIST_INSTALLED = """
+import json
+from importlib import metadata
+found = {item.metadata["Name"]: item.version for item in metadata.distributions()}
+print(json.dumps({name: version for name, version in found.items() if name}))
+"""
+_INCLUDING = re.compile(r"(-r|--requirement|-c|--constraint)[\s=]*(\S+)")
+_ABOUT_THE_INDEX = re.compile(
+    r"(-i|--index-url|--extra-index-url|--no-index|--pre|--prefer-binary|--no-binary|--only-binary|--trusted-host)\b"
+)
 
 
-class Requirements:
-    """Provides for the ``requirements.txt`` of packages.
+async def check_installed(root: Path, interpreter: Interpreter, log: LogSink) -> None:
+    """See to it that what a folder asks for is installed in an interpreter.
+
+    Options, paths and links in its ``requirements.txt`` are pip's alone to understand, and are passed over.
 
     Args:
-        directory: Where installed packages are kept, for each content of a ``requirements.txt`` once.
-        install: Whether they are installed with pip; else they must be there already, in the emulator's environment.
+        root: The folder.
+        interpreter: What is to run its code.
+        log: Takes what is worth knowing.
+
+    Raises:
+        PackageError: Something is missing.
     """
-
-    def __init__(self, directory: Path, *, install: bool) -> None:
-        self._directory = directory
-        self._install = install
-
-    async def provide(self, root: Path, log: LogSink) -> None:
-        """See to it that a package finds what it requires.
-
-        Args:
-            root: Directory of the package.
-            log: Takes what is worth knowing.
-
-        Raises:
-            PackageError: Something is missing, or can't be installed.
-        """
-        if not (root / REQUIREMENTS_FILE).is_file():
-            return
-        if not self._install:
-            _check(root / REQUIREMENTS_FILE, log)
-        elif not self._target(root).is_dir():
-            await self._pip(root, log)
-
-    def path(self, root: Path) -> Path | None:
-        """The directory of what was installed for a package, if anything was."""
-        if not self._install or not (root / REQUIREMENTS_FILE).is_file():
-            return None
-        return self._target(root)
-
-    def _target(self, root: Path) -> Path:
-        platform = f"{sysconfig.get_platform()} {sys.version}".encode()
-        return self._directory / hashlib.sha256((root / REQUIREMENTS_FILE).read_bytes() + platform).hexdigest()[:32]
-
-    async def _pip(self, root: Path, log: LogSink) -> None:
-        self._directory.mkdir(exist_ok=True)
-        # Moved into place when it is complete, so that no build finds half of it.
-        target = Path(tempfile.mkdtemp(dir=self._directory))
-        try:
-            log("info", ["Installing requirements.txt"])
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-                *("--target", str(target), "--requirement", REQUIREMENTS_FILE),
-                cwd=root,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            output, _ = await process.communicate()
-            lines = output.decode(errors="replace").splitlines()
-            log("info" if process.returncode == 0 else "error", lines)
-            if process.returncode != 0:
-                raise PackageError(f"requirements.txt can't be installed: {lines[-1] if lines else 'pip failed'}")
-            if not self._target(root).is_dir():
-                target.rename(self._target(root))
-        finally:
-            shutil.rmtree(target, ignore_errors=True)
-
-
-def _check(file: Path, log: LogSink) -> None:
+    if not (root / REQUIREMENTS_FILE).is_file():
+        return
     missing = []
-    for requirement in _read(file):
-        if requirement.name == _PROVIDED:
+    version_of = await _versions(interpreter)
+    for requirement in _read(root / REQUIREMENTS_FILE, interpreter):
+        if canonicalize_name(requirement.name) == CLIENT:
+            missing += [name for name in CLIENT_NEEDS if version_of(name) is None]
             continue
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
+        version = version_of(requirement.name)
+        if version is None:
             missing.append(requirement.name)
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
+        elif not requirement.specifier.contains(version, prereleases=True):
             log("info", [f"requirements.txt asks for {requirement}, and {requirement.name} {version} is used"])
     if missing:
+        where = "the environment of the emulator" if interpreter.is_running else interpreter.path
         raise PackageError(
-            f"requirements.txt asks for {', '.join(missing)}, not installed here: install it into the environment of "
-            "the emulator, or start the emulator with --install-requirements"
+            f"requirements.txt asks for {', '.join(missing)}, not installed here: install it into {where}, or start "
+            "the emulator with --install-requirements"
         )
 
 
-def _read(file: Path) -> list[Requirement]:
-    """The requirements that hold for this Python; options, paths and links are pip's alone to understand."""
+async def _versions(interpreter: Interpreter) -> Callable[[str], str | None]:
+    """What tells the version of a package that an interpreter finds; None for one that it doesn't."""
+    if interpreter.is_running:
+        return _version
+    process = await asyncio.create_subprocess_exec(
+        *(interpreter.path, "-I", "-c", _LIST_INSTALLED),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    found = {canonicalize_name(name): version for name, version in json.loads(output or b"{}").items()}
+    return lambda name: found.get(canonicalize_name(name))
+
+
+def _version(name: str) -> str | None:
     try:
-        text = read_text(file)
-    except UnicodeDecodeError as error:
-        raise PackageError(f"{REQUIREMENTS_FILE} can't be read: {error}") from error
-    requirements = []
-    for _, line in requirement_lines(text):
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _read(file: Path, interpreter: Interpreter) -> Iterator[Requirement]:
+    """The requirements that hold for an interpreter."""
+    python = {} if interpreter.is_running else {"python_version": interpreter.version}
+    for _, line in requirement_lines(read_requirements(file)):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if requirement.marker is None or requirement.marker.evaluate():
-            requirements.append(requirement)
-    return requirements
+        if requirement.marker is None or requirement.marker.evaluate(python):
+            yield requirement
+
+
+def read_requirements(file: Path) -> str:
+    """The text of a file of requirements.
+
+    Raises:
+        PackageError: It is no text.
+    """
+    try:
+        return read_text(file)
+    except UnicodeDecodeError as error:
+        raise PackageError(f"{file.name} can't be read: {error}") from error
+
+
+def stands_alone(file: Path) -> bool:
+    """Whether a file of requirements says all by itself: it names no other file or folder."""
+    for _, line in requirement_lines(read_requirements(file)):
+        try:
+            if Requirement(line).url is not None:
+                return False
+        except InvalidRequirement:
+            if not _ABOUT_THE_INDEX.match(line):
+                return False
+    return True
+
+
+def without_version_of_client(root: Path, name: str = REQUIREMENTS_FILE) -> str:
+    """Write a file of requirements, and those that it names, once more with any version of this package.
+
+    Args:
+        root: The folder that holds them.
+        name: Path of the file in it.
+
+    Returns:
+        Path of the new file, in the same folder.
+    """
+    path = PurePosixPath(name)
+    copy = str(path.with_name(f".any-{path.name}"))
+    if not (root / copy).is_file():
+        # Written before it is complete, for files that name each other.
+        (root / copy).touch()
+        lines = [_rewritten(root, path, line) for line in _joined_lines(read_requirements(root / name))]
+        (root / copy).write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return copy
+
+
+def asks_for_client(root: Path) -> bool:
+    """Whether the files that `without_version_of_client` wrote ask for this package."""
+    return any(CLIENT in file.read_text(encoding="utf-8").splitlines() for file in root.rglob(".any-*"))
+
+
+def _joined_lines(text: str) -> Iterator[str]:
+    """The lines, each with those that continue it."""
+    joined: list[str] = []
+    for line in text.splitlines():
+        joined.append(line)
+        if not line.endswith("\\"):
+            yield "\n".join(joined)
+            joined = []
+    if joined:
+        yield "\n".join(joined)
+
+
+def _rewritten(root: Path, file: PurePosixPath, line: str) -> str:
+    if (found := _INCLUDING.match(line.strip())) is not None:
+        option, name = found.groups()
+        included = str(file.parent / name)
+        if ":" not in name and _is_inside(root, included):
+            # pip finds it from the folder of the file that names it.
+            return f"{option} {os.path.relpath(without_version_of_client(root, included), file.parent)}"
+        return line
+    name = re.match(r"\s*([A-Za-z0-9._-]+)", line)
+    if name is None or canonicalize_name(name[1]) != CLIENT:
+        return line
+    return CLIENT
+
+
+def _is_inside(root: Path, name: str) -> bool:
+    path = (root / name).resolve()
+    return path.is_relative_to(root.resolve()) and path.is_file()

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+import re
+
+from sqlalchemy import or_, select
 
 from ubiops.emulator.context import Context
+from ubiops.emulator.environments import add_system_tag
+from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.resource import find
-from ubiops.emulator.tables import Deployment, Organization, Pipeline, PipelineVersion, Project, Service, User, Version
+from ubiops.emulator.tables import (
+    Deployment,
+    Environment,
+    EnvironmentTag,
+    Organization,
+    Pipeline,
+    PipelineVersion,
+    Project,
+    Service,
+    User,
+    Version,
+)
 
 
 def find_caller(context: Context) -> User:
@@ -53,3 +68,39 @@ def find_pipeline_version_of(context: Context, pipeline: Pipeline, name: str) ->
 def find_service(context: Context, project_name: str, name: str) -> Service:
     project, where = find_project(context, project_name), f" in the project '{project_name}'"
     return find(context, Service, f"The service '{name}'", where, project_id=project.id, name=name)
+
+
+def find_environment(context: Context, project_name: str, name: str) -> Environment:
+    """An environment of a project, or one of the system."""
+    project = find_project(context, project_name)
+    places = or_(Environment.project_id == project.id, Environment.project_id.is_(None))
+    found = context.session.scalar(select(Environment).where(Environment.name == name, places))
+    if found is None:
+        raise not_found(f"The environment '{name}' was not found in the project '{project_name}'")
+    return found
+
+
+def find_own_environment(context: Context, project_name: str, name: str) -> Environment:
+    """An environment that a project may change.
+
+    Raises:
+        ApiError: 400: it is one of the system's, or an implicit one.
+    """
+    found = find_environment(context, project_name, name)
+    if found.is_system:
+        raise invalid(f"'{name}' is an environment of the system, which can't be changed; create one based on it")
+    if found.version_id is not None:
+        raise invalid(f"'{name}' was made of a deployment package; only another upload of that changes it")
+    return found
+
+
+def find_environment_tag(context: Context, environment: Environment, name: str) -> EnvironmentTag:
+    """A tag of an environment. One of the system has each that looks like a release."""
+    query = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id, EnvironmentTag.name == name)
+    found = context.session.scalar(query)
+    if found is None and environment.is_system and re.fullmatch(r"v[0-9]{1,9}(\.[0-9]{1,9}){0,3}", name):
+        found = add_system_tag(context.session, environment, name)
+        context.session.flush()
+    if found is None:
+        raise not_found(f"The tag '{name}' was not found in the environment '{environment.name}'")
+    return found

@@ -13,7 +13,17 @@ from ubiops.emulator.dates import parse_date, timestamp
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.log_query import read_query
-from ubiops.emulator.tables import Deployment, LogLine, Pipeline, PipelineVersion, Project, Version
+from ubiops.emulator.tables import (
+    Build,
+    Deployment,
+    Environment,
+    EnvironmentTag,
+    LogLine,
+    Pipeline,
+    PipelineVersion,
+    Project,
+    Version,
+)
 
 _DEFAULT_RANGE = -21600
 _LONGEST_RANGE = 86400
@@ -22,7 +32,9 @@ _REQUIRES = {
     "deployment_version": "deployment_name",
     "pipeline_version": "pipeline_name",
     "pipeline_object_name": "pipeline_version",
+    "environment_tag": "environment_name",
 }
+_REVISION = select(Build.revision_id).where(Build.id == LogLine.build_id).scalar_subquery()
 _COLUMNS = {
     "deployment_name": Deployment.name,
     "deployment_version": Version.name,
@@ -34,6 +46,10 @@ _COLUMNS = {
     "pipeline_version": PipelineVersion.name,
     "pipeline_object_name": LogLine.pipeline_object,
     "pipeline_request_id": LogLine.pipeline_request_id,
+    "deployment_version_revision_id": _REVISION,
+    "environment_build_id": LogLine.environment_build_id,
+    "environment_name": Environment.name,
+    "environment_tag": EnvironmentTag.name,
 }
 
 
@@ -47,6 +63,7 @@ def projects_log_list(context: Context, project_name: str, data: dict[str, Any] 
 _LABELS = {
     "deployment_name": Deployment.name,
     "deployment_version": Version.name,
+    "deployment_version_revision_id": _REVISION,
     "build_id": LogLine.build_id,
     "pipeline_name": Pipeline.name,
     "pipeline_version": PipelineVersion.name,
@@ -54,9 +71,13 @@ _LABELS = {
     "deployment_request_id": LogLine.request_id,
     "pipeline_request_id": LogLine.pipeline_request_id,
     "webhook_name": LogLine.webhook_name,
+    "environment_name": Environment.name,
+    "environment_tag": EnvironmentTag.name,
+    "environment_build_id": LogLine.environment_build_id,
     "system": LogLine.system,
     "level": LogLine.level,
 }
+_OF_ENVIRONMENTS = {"environment_name", "environment_tag"}
 _DEFAULT_LINES, _MOST_LINES = 1000, 5000
 _DEFAULT_WINDOW = timedelta(hours=24)
 
@@ -77,6 +98,8 @@ def logs_list(
         .outerjoin(Version.deployment)
         .outerjoin(LogLine.pipeline_version)
         .outerjoin(PipelineVersion.pipeline)
+        .outerjoin(LogLine.environment_tag)
+        .outerjoin(EnvironmentTag.environment)
         .where(*read_query(query or "", _LABELS))
     )
     # From the later to the earlier moment, the newest line comes first.
@@ -118,6 +141,8 @@ def _filtered(project: Project, filters: dict[str, Any]) -> Select[LogLine]:
         query = query.join(LogLine.version).join(Version.deployment)
     if filters.keys() & {"pipeline_name", "pipeline_version"}:
         query = query.join(LogLine.pipeline_version).join(PipelineVersion.pipeline)
+    if filters.keys() & _OF_ENVIRONMENTS:
+        query = query.join(LogLine.environment_tag).join(EnvironmentTag.environment)
     for name, value in filters.items():
         if name not in _COLUMNS:
             raise invalid(f"filters: there is no filter '{name}'")
@@ -171,17 +196,21 @@ def _limit(data: dict[str, Any]) -> int:
 
 
 def _view(line: LogLine) -> dict[str, Any]:
-    version, pipeline_version = line.version, line.pipeline_version
+    version, pipeline_version, tag = line.version, line.pipeline_version, line.environment_tag
     view = {
         "id": f"{line.number:024x}",
         "log": line.log,
         "date": line.date,
         "deployment_name": version and version.deployment.name,
         "deployment_version": version and version.name,
+        "deployment_version_revision_id": line.build and line.build.revision_id,
         "pipeline_name": pipeline_version and pipeline_version.pipeline.name,
         "pipeline_version": pipeline_version and pipeline_version.name,
         "pipeline_object_name": line.pipeline_object,
         "pipeline_request_id": line.pipeline_request_id,
+        "environment_name": tag and tag.environment.name,
+        "environment_tag": tag and tag.name,
+        "environment_build_id": line.environment_build_id,
         "build_id": line.build_id,
         "deployment_request_id": line.request_id,
         "webhook_name": line.webhook_name,

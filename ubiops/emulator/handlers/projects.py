@@ -18,6 +18,8 @@ from ubiops.emulator.membership import welcome
 from ubiops.emulator.tables import (
     Bucket,
     Deployment,
+    Environment,
+    EnvironmentTag,
     Organization,
     OrganizationUser,
     Pipeline,
@@ -85,6 +87,8 @@ def projects_delete(context: Context, project_name: str) -> None:
     project = find_project(context, project_name)
     versions = select(Version.id).join(Version.deployment).where(Deployment.project_id == project.id)
     context.engine.forget(context.session, context.session.scalars(versions))
+    tags = select(EnvironmentTag).join(EnvironmentTag.environment).where(Environment.project_id == project.id)
+    context.engine.environments.forget(context.session, tags)
     transfers = select(Transfer.id).where(Transfer.project_id == project.id)
     context.engine.packages.remove_later(context.session, context.session.scalars(transfers))
     context.engine.storage.forget(context.session, project)

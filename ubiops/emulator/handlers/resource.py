@@ -17,6 +17,7 @@ from ubiops.emulator.tables import (
     Blob,
     Bucket,
     Deployment,
+    Environment,
     InstanceTypeGroup,
     NotificationGroup,
     Pipeline,
@@ -33,7 +34,7 @@ from ubiops.emulator.tables import (
 Table = TypeVar("Table", bound=Base)
 R = TypeVar("R")
 
-_PLACE = ("project_name", "deployment_name", "pipeline_name", "version")
+_PLACE = ("project_name", "deployment_name", "pipeline_name", "version", "environment_name", "tag_name")
 
 
 def serves(find: Callable[..., Any], *operations: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
@@ -109,6 +110,7 @@ Recorded = (
     | Pipeline
     | PipelineVersion
     | Bucket
+    | Environment
     | Blob
     | NotificationGroup
     | Role
@@ -127,6 +129,8 @@ def record(context: Context, resource: Recorded, action: str, event: str) -> Non
     if isinstance(resource, PipelineVersion):
         resource = resource.pipeline
     project = resource if isinstance(resource, Project) else resource.project
+    # Those of the system, which have none, aren't changed.
+    assert project is not None
     kind = resource.kind if isinstance(resource, Transfer) else resource.__tablename__
     record_event(
         context,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import zipfile
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -18,10 +16,10 @@ from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.find import find_version
 from ubiops.emulator.handlers.resource import find, record
+from ubiops.emulator.handlers.uploads import keep_zip
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Build, Revision, Version
 from ubiops.emulator.training import TEMPLATE_ID, write_package
-from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
 
 async def revisions_file_upload(
@@ -40,7 +38,7 @@ async def revisions_file_upload(
     with whole(target):
         if isinstance(file, UploadFile):
             context.session.commit()
-            await asyncio.to_thread(_keep, file, target)
+            await asyncio.to_thread(keep_zip, file, target, "the package's directory")
         elif source_deployment and source_version:
             source = find_version(context, project_name, source_deployment, source_version)
             archive = context.engine.packages.archive(_latest_revision(context, source).id)
@@ -60,15 +58,10 @@ async def revisions_file_upload(
         return create_revision(context, find_version(context, project_name, deployment_name, version), revision_id)
 
 
-def _keep(file: UploadFile, target: Path) -> None:
-    if not zipfile.is_zipfile(file.file):
-        raise invalid("The file is no zip; upload a zip of the package's directory")
-    size = file.file.seek(0, 2)
-    if size > MAXIMUM_ZIP_SIZE:
-        raise invalid(f"The file is larger than {MAXIMUM_ZIP_SIZE // 2**30} GB")
-    file.file.seek(0)
-    with target.open("wb") as kept:
-        shutil.copyfileobj(file.file, kept, 2**20)
+def latest_revision_id(context: Context, version: Version) -> str | None:
+    """The newest revision of a version."""
+    query = select(Revision.id).where(Revision.version_id == version.id).order_by(Revision.number.desc())
+    return context.session.scalar(query.limit(1))
 
 
 def _latest_revision(context: Context, version: Version) -> Revision:
@@ -82,26 +75,56 @@ def _latest_revision(context: Context, version: Version) -> Revision:
 def create_revision(context: Context, version: Version, revision_id: str) -> dict[str, Any]:
     """Take a kept archive for the new package of a version, and build it."""
     revision = Revision(id=revision_id, version=version, created_by=context.user)
-    build = Build(id=new_id(), version=version, revision_id=revision_id, trigger="Deployment file upload")
-    context.session.add_all([revision, build])
-    version.latest_build_id, version.status = build.id, "building"
+    context.session.add(revision)
     version.last_file_uploaded = version.last_updated = now()
     context.session.flush()
     record(context, version, "info", f"Uploaded a package to {_place(version)}")
-    context.engine.builds.start(build.id, version.id)
+    build = start_build(context, version, revision.id, "Deployment file upload")
     return {"success": True, "revision": revision.id, "build": build.id}
+
+
+def start_build(context: Context, version: Version, revision_id: str, trigger: str) -> Build:
+    """Build a revision of a version."""
+    build = Build(id=new_id(), version=version, revision_id=revision_id, trigger=trigger)
+    context.session.add(build)
+    version.latest_build_id, version.status = build.id, "building"
+    context.session.flush()
+    context.engine.builds.start(build.id, version.id)
+    return build
+
+
+async def revisions_rebuild(
+    context: Context, project_name: str, deployment_name: str, version: str, revision_id: str, data: Any
+) -> dict[str, Any]:
+    revision = _find(context, project_name, deployment_name, version, revision_id)
+    if _status(latest_build(context, revision)) in ("queued", "building"):
+        raise invalid(f"A build of the revision '{revision_id}' is running; wait until it has ended")
+    archive, new = context.engine.packages.archive(revision_id), new_id()
+    target = context.engine.packages.archive(new)
+    with whole(target):
+        context.session.commit()
+        await asyncio.to_thread(shutil.copyfile, archive, target)
+        # Looked up again: it may have been deleted meanwhile.
+        found = _find(context, project_name, deployment_name, version, revision_id).version
+        copy = Revision(id=new, version=found, created_by=context.user)
+        context.session.add(copy)
+        found.last_updated = now()
+        context.session.flush()
+        record(context, found, "update", f"Built a package of {_place(found)} again")
+        start_build(context, found, new, "Revision rebuild")
+        return _view(context, copy)
 
 
 def revisions_list(context: Context, project_name: str, deployment_name: str, version: str) -> list[dict[str, Any]]:
     found = find_version(context, project_name, deployment_name, version)
     query = select(Revision).where(Revision.version_id == found.id).order_by(Revision.number)
-    return [_view(revision) for revision in context.session.scalars(query)]
+    return [_view(context, revision) for revision in context.session.scalars(query)]
 
 
 def revisions_get(
     context: Context, project_name: str, deployment_name: str, version: str, revision_id: str
 ) -> dict[str, Any]:
-    return _view(_find(context, project_name, deployment_name, version, revision_id))
+    return _view(context, _find(context, project_name, deployment_name, version, revision_id))
 
 
 def revisions_file_download(
@@ -126,10 +149,29 @@ def _place(version: Version) -> str:
     return f"version {version.name} of deployment {version.deployment.name}"
 
 
-def _view(revision: Revision) -> dict[str, Any]:
+def latest_build(context: Context, revision: Revision) -> Build | None:
+    """The newest build of a revision."""
+    query = select(Build).where(Build.version_id == revision.version_id, Build.revision_id == revision.id)
+    return context.session.scalar(query.order_by(Build.number.desc()).limit(1))
+
+
+def _status(build: Build | None) -> str | None:
+    """The status of a revision; only a build is also validating."""
+    if build is None:
+        return None
+    return "building" if build.status == "validating" else build.status
+
+
+def _view(context: Context, revision: Revision) -> dict[str, Any]:
+    build = latest_build(context, revision)
     return {
         "id": revision.id,
         "version": revision.version.name,
         "creation_date": revision.creation_date,
         "created_by": revision.created_by,
+        "status": _status(build),
+        "error_message": (build and build.error_message) or None,
+        "has_request_method": build and build.has_request_method,
+        "has_requests_method": build and build.has_requests_method,
+        "empty": False,
     }

@@ -11,6 +11,9 @@ from ubiops.emulator.errors import invalid
 from ubiops.package_format import FIELD_NAME, VARIABLE_NAME
 
 _MAXIMUM_NAME = 64
+_MAXIMUM_ENVIRONMENT_NAME = 1024
+_MAXIMUM_TAG_NAME = 128
+_PUNCTUATED = (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, dashes, dots and underscores")
 _MAXIMUM_EMAIL = 254
 _MAXIMUM_DESCRIPTION = 400
 
@@ -25,6 +28,16 @@ def check_version_name(name: str) -> str:
     return _check(name, "version", r"[a-z0-9._-]+", "lowercase letters, digits, dashes, dots and underscores")
 
 
+def check_environment_name(name: str) -> str:
+    """The rule of environments."""
+    return _check(name, "environment", *_PUNCTUATED, most=_MAXIMUM_ENVIRONMENT_NAME)
+
+
+def check_tag_name(name: str) -> str:
+    """The rule of the tags of environments."""
+    return _check(name, "tag", *_PUNCTUATED, most=_MAXIMUM_TAG_NAME)
+
+
 def check_field_name(name: str) -> str:
     """The rule of input and output fields."""
     return _check(name, "field", *FIELD_NAME)
@@ -35,9 +48,9 @@ def check_variable_name(name: str) -> str:
     return _check(name, "variable", *VARIABLE_NAME)
 
 
-def _check(name: str, kind: str, form: str, words: str) -> str:
-    if not re.fullmatch(form, name) or len(name) > _MAXIMUM_NAME:
-        raise invalid(f"The {kind} name '{name}' is not valid: it takes up to {_MAXIMUM_NAME} {words}")
+def _check(name: str, kind: str, form: str, words: str, most: int = _MAXIMUM_NAME) -> str:
+    if not re.fullmatch(form, name) or len(name) > most:
+        raise invalid(f"The {kind} name '{name}' is not valid: it takes up to {most} {words}")
     return name
 
 

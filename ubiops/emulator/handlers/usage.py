@@ -18,6 +18,7 @@ from ubiops.emulator.measured import DEPLOYMENT, PIPELINE, STARTS, Interval, Usa
 from ubiops.emulator.tables import (
     Bucket,
     Deployment,
+    Environment,
     InstanceRun,
     Organization,
     OrganizationUser,
@@ -174,7 +175,7 @@ def _resources(context: Context, project_ids: Sequence[str]) -> dict[str, Any]:
         "pipeline_versions": count(select(PipelineVersion.id).join(PipelineVersion.pipeline).where(of_pipelines)),
         "gpus": _gpus(context, project_ids),
         "buckets": count(select(Bucket.id).where(Bucket.project_id.in_(project_ids))),
-        "environments": 0,
+        "environments": count(select(Environment.id).where(Environment.project_id.in_(project_ids))),
     }
 
 

@@ -40,7 +40,7 @@ def create_variable(context: Context, owner: Owner, data: dict[str, Any]) -> dic
     variable = Variable(
         **level(owner),
         name=_name(context, owner, data["name"]),
-        value=_value(data),
+        value=read_value(data),
         secret=data["secret"],
     )
     context.session.add(variable)
@@ -80,7 +80,7 @@ def _update(context: Context, owner: Owner, id: str, data: dict[str, Any]) -> di
         raise invalid("secret: a secret variable stays secret; delete it and create another")
     if data["name"] != variable.name:
         variable.name = _name(context, owner, data["name"])
-    variable.value = _value(data)
+    variable.value = read_value(data)
     before, variable.secret = {"name": old_name, "secret": variable.secret}, data["secret"]
     changed = changes(before, {"name": variable.name, "secret": variable.secret})
     _record(context, owner, "update", f"Updated environment variable {old_name}", changed)
@@ -139,7 +139,7 @@ def _name(context: Context, owner: Owner, name: str) -> str:
     return check_variable_name(free_name(context, Variable, "variable", name, f" on '{owner.name}'", **level(owner)))
 
 
-def _value(data: dict[str, Any]) -> str:
+def read_value(data: dict[str, Any]) -> str:
     if "value" not in data:
         raise invalid("value: it is required; it may be an empty string")
     value: str = data["value"]

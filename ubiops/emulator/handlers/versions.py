@@ -17,6 +17,7 @@ from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.resource import free_name, record
+from ubiops.emulator.handlers.revisions import latest_revision_id, start_build
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -26,6 +27,7 @@ from ubiops.emulator.handlers.rules import (
 )
 from ubiops.emulator.handlers.schedules import refuse_scheduled_version
 from ubiops.emulator.handlers.services import refuse_if_served
+from ubiops.emulator.handlers.version_environments import check_instance, choose_environment, environment_view
 from ubiops.emulator.handlers.version_ports import UNUSED, check_ports
 from ubiops.emulator.tables import Build, Deployment, Version
 
@@ -65,21 +67,22 @@ _RESTARTING = {
     *("maximum_instances", "minimum_instances", "maximum_idle_time", "instance_processes"),
 }
 
+_WITHOUT_BUILDS = (4, 12)
+"""The first client without builds of deployment versions."""
+
 
 def deployment_versions_create(
     context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project_name, deployment_name)
     check_ports(data)
-    language = data.get("language", "python3.7")
-    if language not in _LANGUAGES:
-        raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
+    environment = choose_environment(context, project_name, data)
     project = deployment.project
     of_type = choose_instance_type(context, project, data) or choose_instance_type(context, project, _BY_DEFAULT)
     version = Version(
         deployment=deployment,
         name=_name(context, deployment, data["version"]),
-        language=language,
+        language=_language(data) if environment is None else environment.language,
         description=check_description(data),
         labels=check_labels(data),
         **of_type,
@@ -87,7 +90,10 @@ def deployment_versions_create(
     )
     if "maximum_queue_size" in data or context.generation >= _ONE_QUEUE_SINCE:
         _set_queue_size(version, data.get("maximum_queue_size", _QUEUE_SIZE), data)
+    if environment is not None:
+        version.environment_id, version.environment_tag_id = environment.id, environment.tag_id
     _check_settings(version)
+    check_instance(context, version, has_gpu=_has_gpu(version))
     check_notification_groups(context, deployment.project, version)
     context.session.add(version)
     context.session.flush()
@@ -104,7 +110,8 @@ def deployment_versions_list(
     deployment = find_deployment(context, project_name, deployment_name)
     pairs = parse_labels(labels)
     query = select(Version).where(Version.deployment_id == deployment.id).order_by(Version.creation_date)
-    return [_summary(version) for version in context.session.scalars(query) if has_label(version.labels, pairs)]
+    versions = [version for version in context.session.scalars(query) if has_label(version.labels, pairs)]
+    return [_summary(context, version) for version in versions]
 
 
 def deployment_versions_get(context: Context, project_name: str, deployment_name: str, version: str) -> dict[str, Any]:
@@ -131,11 +138,18 @@ def deployment_versions_update(
         setattr(found, name, data[name])
     if "health_check" in data:
         context.engine.services_changed(context.session)
+    environment = choose_environment(context, project_name, data, found)
+    if environment is not None:
+        found.language = environment.language
+        found.environment_id, found.environment_tag_id = environment.id, environment.tag_id
     _check_settings(found)
+    check_instance(context, found, has_gpu=_has_gpu(found))
     check_notification_groups(context, found.deployment.project, found)
     found.last_updated = now()
     event = f"Updated version {version} of deployment {deployment_name}{changes(before, _audited(found))}"
     record(context, found, "update", event)
+    if environment is not None and found.active_revision_id is not None:
+        start_build(context, found, found.active_revision_id, "Environment change")
     if _RESTARTING & data.keys():
         context.engine.restart([found])
     return _detail(context, found)
@@ -169,13 +183,23 @@ def _name(context: Context, deployment: Deployment, name: str) -> str:
     return check_version_name(free_name(context, Version, "version", name, where, deployment_id=deployment.id))
 
 
+def _language(data: dict[str, Any]) -> str:
+    language: str = data.get("language", "python3.7")
+    if language not in _LANGUAGES:
+        raise invalid(f"language: there is no '{language}'; choose one of {', '.join(_LANGUAGES)}")
+    return language
+
+
+def _has_gpu(version: Version) -> bool:
+    return bool(INSTANCE_TYPES[version.instance_type]["gpu_allocation"])
+
+
 def _check_settings(version: Version) -> None:
-    has_gpu = INSTANCE_TYPES[version.instance_type]["gpu_allocation"] > 0
     bounds = {
         **({} if version.maximum_queue_size is None else {"maximum_queue_size": (1, _LARGEST_QUEUE)}),
         "maximum_instances": (0, _MAXIMUM_INSTANCES),
         "minimum_instances": (0, version.maximum_instances),
-        "maximum_idle_time": (300 if has_gpu else 10, 3600),
+        "maximum_idle_time": (300 if _has_gpu(version) else 10, 3600),
         "request_retention_time": (0, _MAXIMUM_RETENTION),
         "maximum_queue_size_express": (1, _LARGEST_QUEUE),
         "maximum_queue_size_batch": (1, _LARGEST_QUEUE),
@@ -189,7 +213,7 @@ def _check_settings(version: Version) -> None:
             raise invalid(f"{name}: it must be from {least} to {most}, not {value}")
 
 
-def _summary(version: Version) -> dict[str, Any]:
+def _summary(context: Context, version: Version) -> dict[str, Any]:
     return {
         "id": version.id,
         "deployment": version.deployment.name,
@@ -198,13 +222,17 @@ def _summary(version: Version) -> dict[str, Any]:
         "language": version.language,
         "status": version.status,
         "active_revision": version.active_revision_id,
-        "latest_build": version.latest_build_id,
         "memory_allocation": INSTANCE_TYPES[version.instance_type]["memory_allocation"],
         "instance_type": version.instance_type,
         "maximum_queue_size": version.maximum_queue_size or version.maximum_queue_size_batch,
         "labels": version.labels,
         "creation_date": version.creation_date,
         "last_updated": version.last_updated,
+        "default": version.deployment.default_version_id == version.id,
+        "latest_revision": latest_revision_id(context, version),
+        **environment_view(context, version),
+        # Where builds can't be asked for any more, a client would ask for it all the same.
+        **({"latest_build": version.latest_build_id} if context.generation < _WITHOUT_BUILDS else {}),
         **{name: getattr(version, name) for name in _DEFAULTS},
         **UNUSED,
     }
@@ -214,7 +242,7 @@ def _detail(context: Context, version: Version) -> dict[str, Any]:
     build = context.session.scalar(select(Build).where(Build.id == version.latest_build_id))
     group = group_of(context, version)
     detail = {
-        **_summary(version),
+        **_summary(context, version),
         "instance_type_group_id": group.id,
         "instance_type_group_name": group.name,
         "last_file_upload": version.last_file_uploaded,

@@ -12,6 +12,7 @@ from ubiops.emulator.tables.accounts import (
 )
 from ubiops.emulator.tables.base import Base
 from ubiops.emulator.tables.deployments import Build, Deployment, Revision, Variable, Version
+from ubiops.emulator.tables.environments import Environment, EnvironmentBuild, EnvironmentSecret, EnvironmentTag
 from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Measurement, ProjectEvent
 from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.metrics import Metric, Point, Series
@@ -31,6 +32,10 @@ __all__ = [
     "Build",
     "Deployment",
     "DeploymentRequest",
+    "Environment",
+    "EnvironmentBuild",
+    "EnvironmentSecret",
+    "EnvironmentTag",
     "File",
     "InstanceRun",
     "InstanceTypeGroup",

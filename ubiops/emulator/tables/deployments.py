@@ -62,6 +62,10 @@ class Version(Identified, Described, Retained, Dated, Base):
     instance_processes: Mapped[int] = mapped_column(default=1, server_default="1")
     maximum_queue_size: Mapped[int | None]
     health_check: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    environment_id: Mapped[str | None]
+    """Its environment; None for the default one."""
+    environment_tag_id: Mapped[str | None]
+    """The tag of it; None for the one that was built last."""
     deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
 
     @property
@@ -89,6 +93,8 @@ class Revision(Numbered, Base):
     version_id: Mapped[str] = parent("version.id")
     creation_date: Mapped[str] = mapped_column(default=now)
     created_by: Mapped[str]
+    environment_tag_id: Mapped[str | None]
+    """What was built of the dependency files in its package, if there are any."""
     version: Mapped[Version] = relationship()
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables.base import Base, Identified, OfProject
-from ubiops.emulator.tables.deployments import Version
+from ubiops.emulator.tables.deployments import Build, Version
+from ubiops.emulator.tables.environments import EnvironmentTag
 from ubiops.emulator.tables.pipelines import PipelineVersion
 
 
 class LogLine(OfProject, Base):
     __tablename__ = "log_line"
-    __table_args__ = (Index("log_order", "project_id", "date", "number"),)
+    # Most lines are of no environment: an index of all would be written to with each of them.
+    __table_args__ = (
+        Index("log_order", "project_id", "date", "number"),
+        Index("log_of_environment", "environment_tag_id", sqlite_where=text("environment_tag_id IS NOT NULL")),
+    )
 
     number: Mapped[int] = mapped_column(primary_key=True)
     version_id: Mapped[str | None] = mapped_column(ForeignKey("version.id", ondelete="CASCADE"), index=True)
@@ -24,6 +29,8 @@ class LogLine(OfProject, Base):
     pipeline_request_id: Mapped[str | None] = mapped_column(index=True)
     pipeline_object: Mapped[str | None]
     webhook_name: Mapped[str | None]
+    environment_tag_id: Mapped[str | None]
+    environment_build_id: Mapped[str | None]
     date: Mapped[str] = mapped_column(default=now)
     level: Mapped[str]
     system: Mapped[bool]
@@ -31,6 +38,12 @@ class LogLine(OfProject, Base):
     version: Mapped[Version | None] = relationship()
     pipeline_version: Mapped[PipelineVersion | None] = relationship(
         primaryjoin="foreign(LogLine.pipeline_version_id) == PipelineVersion.id", viewonly=True
+    )
+    build: Mapped[Build | None] = relationship(
+        primaryjoin="foreign(LogLine.build_id) == Build.id", viewonly=True, uselist=False
+    )
+    environment_tag: Mapped[EnvironmentTag | None] = relationship(
+        primaryjoin="foreign(LogLine.environment_tag_id) == EnvironmentTag.id", viewonly=True
     )
 
 
