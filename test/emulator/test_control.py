@@ -175,14 +175,14 @@ def test_faults_are_taken_back(emulator: Emulator, api: ubiops.CoreApi) -> None:
     [
         (b"{", "Expecting"),
         ([], "is not of type 'object'"),
-        ({}, "needs a latency, a status, drop or truncate"),
+        ({}, "must have a latency, a status, drop or truncate"),
         ({"latenzy": 1}, "'latenzy' was unexpected"),
         ({"status": 200}, "status: 200 is not one of"),
         ({"status": 500, "times": 0}, "times: 0 is less than the minimum of 1"),
         ({"latency": -1}, "latency: -1 is less than the minimum of 0"),
         ({"method": "get", "drop": True}, "method: 'get' is not one of"),
-        ({"drop": True, "truncate": True}, "not several"),
-        ({"drop": True, "retry_after": 1}, "needs a status"),
+        ({"drop": True, "truncate": True}, "can have only one of"),
+        ({"drop": True, "retry_after": 1}, "must come with a status"),
     ],
 )
 def test_a_body_that_is_no_fault(emulator: Emulator, body: Any, problem: str) -> None:

@@ -297,14 +297,14 @@ def test_a_form_that_is_broken_is_400(http: urllib3.PoolManager, emulator: Emula
 
 def test_start_after_stop_serves_with_the_same_state(tmp_path: Path) -> None:
     emulator = Emulator(project="lab", data_dir=tmp_path)
-    with pytest.raises(RuntimeError, match="isn't serving"):
+    with pytest.raises(RuntimeError, match="isn't running"):
         emulator.reset()
     api = emulator.client()
     with api.api_client:
         emulator.start()
         TestProject(api, "lab").deploy()
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="serving already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 emulator.start()
             emulator.stop()
             emulator.stop()
@@ -442,7 +442,7 @@ def test_without_unix_processes_it_says_so() -> None:
     code = "import sys; sys.modules['fcntl'] = None; import ubiops.emulator"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
     assert result.stderr.splitlines()[-1] == (
-        "ImportError: The emulator runs on Linux, macOS and in WSL: this system lacks what its processes need (fcntl)"
+        "ImportError: The emulator runs on Linux, macOS and in WSL, not on this system (it needs fcntl)"
     )
 
 

@@ -31,7 +31,7 @@ _REQUIRED = {
 """The modules that it imports, and the packages that have them."""
 
 if find_spec("fcntl") is None:
-    raise ImportError("The emulator runs on Linux, macOS and in WSL: this system lacks what its processes need (fcntl)")
+    raise ImportError("The emulator runs on Linux, macOS and in WSL, not on this system (it needs fcntl)")
 _missing = [package for module, package in _REQUIRED.items() if find_spec(module) is None]
 if _missing:
     raise ImportError(f"The emulator needs packages that are missing: pip install {' '.join(_missing)}")

@@ -32,14 +32,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ubiops.emulator", description="A UbiOps on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--data-dir", help="directory that keeps the state (default: none, the state is temporary)")
+    parser.add_argument("--data-dir", help="directory for the state (default: a temporary one)")
     parser.add_argument("--token", help="API token to accept (default: a random one)")
     parser.add_argument(
         "--generation",
         choices=GENERATIONS,
-        help="the client whose service it is to be (default: all of them, at /v2.1 and /v2)",
+        help="the version of the client whose service to emulate (default: all, at /v2.1 and /v2)",
     )
-    parser.add_argument("--project", help="name of a project to create, if it isn't there")
+    parser.add_argument("--project", help="name of a project to create, unless it exists")
     parser.add_argument(
         "--install-requirements",
         action="store_true",

@@ -1,4 +1,4 @@
-"""Faults on demand, so that programs can test how they handle them."""
+"""Faults on demand, for testing how programs handle errors."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _SCHEMA = Draft202012Validator(
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with the requests that match. A request that is truncated or only late is carried out.
+    """An error for requests that match. A request whose answer is truncated or only delayed is carried out.
 
     Attributes:
-        method: Method that a request must have; ``*`` for any.
-        path: Path that it must have, from the first slash on; ``*`` stands for any characters.
-        times: How many requests it hits.
-        latency: Seconds before anything else happens.
+        method: Method of the requests; ``*`` for any.
+        path: Path of the requests, from the first slash on; ``*`` matches any characters.
+        times: Number of requests that it affects.
+        latency: Seconds to wait before anything else.
         status: Status of the answer, from 400 to 599; None for that of the emulator.
-        retry_after: Seconds that the header ``Retry-After`` of such an answer asks for; None for no header.
+        retry_after: Seconds in the header ``Retry-After`` of that answer; None for no header.
         drop: Whether the connection is closed without an answer.
         truncate: Whether the connection is closed after half of the answer's body.
 
     Raises:
-        ValueError: A value is not of its type or out of bounds, or the values exclude each other.
+        ValueError: A value has the wrong type or is out of bounds, or the values exclude each other.
     """
 
     method: str = "*"
@@ -59,24 +59,24 @@ class Fault:
     def __post_init__(self) -> None:
         _check(vars(self))
         if (self.status is not None) + self.drop + self.truncate > 1:
-            raise ValueError("a fault has one of status, drop and truncate, not several")
+            raise ValueError("a fault can have only one of status, drop and truncate")
         if self.retry_after is not None and self.status is None:
-            raise ValueError("retry_after: it needs a status beside it")
+            raise ValueError("retry_after: must come with a status")
         if not (self.latency or self.status or self.drop or self.truncate):
-            raise ValueError("a fault needs a latency, a status, drop or truncate")
+            raise ValueError("a fault must have a latency, a status, drop or truncate")
 
     @classmethod
     def from_json(cls, data: Any) -> Fault:
-        """The fault that a JSON object describes.
+        """Make a fault from a JSON object.
 
         Raises:
-            ValueError: It is no object, or has other keys or values than the attributes above.
+            ValueError: It isn't an object, or has other keys or values than the attributes above.
         """
         _check(data)
         return cls(**data)
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it hits a request."""
+        """Whether it affects a request."""
         return self.method in ("*", method) and fnmatchcase(path, self.path)
 
 
@@ -94,17 +94,17 @@ class Faults:
         self._left: list[tuple[Fault, int]] = []
 
     def add(self, fault: Fault) -> None:
-        """Set a fault; of several that match a request, the first that was set hits it."""
+        """Set a fault; if several match a request, the first one set applies."""
         with self._lock:
             self._left.append((fault, fault.times))
 
     def clear(self) -> None:
-        """Take all faults back."""
+        """Remove all faults."""
         with self._lock:
             self._left.clear()
 
     def left(self) -> list[dict[str, Any]]:
-        """What is set, each with the ``times`` that are left of it."""
+        """Return the faults that are set, each with its remaining ``times``."""
         with self._lock:
             return [{**vars(fault), "times": times} for fault, times in self._left]
 

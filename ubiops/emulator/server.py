@@ -1,4 +1,4 @@
-"""The emulator as an object: started in a thread of this process, and stopped."""
+"""`Emulator`: a server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -57,30 +57,30 @@ _GRACE = 5
 class Emulator:
     """A UbiOps on this machine. It serves from `start` to `stop`, or inside a ``with``.
 
-    It can be started again after it was stopped, with its state, until its ``with`` has ended or it is collected.
+    After `stop` it can be started again, with its state, until its ``with`` has ended or it is garbage-collected.
 
     Args:
-        host: Address to listen on, of IPv4 or IPv6; only this machine reaches the default.
+        host: Address to listen on, IPv4 or IPv6; the default can only be reached from this machine.
         port: Port to listen on; 0 chooses a free one.
-        data_dir: Directory that keeps the state; None for one that goes with the emulator.
+        data_dir: Directory for the state; None for a temporary one.
         token: The API token to accept, with or without ``Token`` in front; None for a random one.
-        project: Name of a project to create, if it isn't there.
-        install_requirements: Whether builds install ``requirements.txt`` into virtual environments, which takes the
-            package index. Otherwise all that it asks for must be installed already, beside the emulator or in the
-            other Python that an environment means.
-        allow_webhooks: Hosts that webhooks may send to; others get nothing, unless they are this machine.
-        generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is to be, and no
-            other; None for all of them at once.
+        project: Name of a project to create, unless it exists.
+        install_requirements: Whether builds install ``requirements.txt`` into virtual environments, from the package
+            index. If not, the requirements must already be installed, with the emulator or in the other Python that
+            an environment stands for.
+        allow_webhooks: Hosts that webhooks may send to, in addition to this machine.
+        generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is; None for all
+            of them at once.
 
     Attributes:
         app: The ASGI application that is served.
-        faults: What goes wrong on purpose: ``emulator.faults.add(Fault(path="*/requests", status=503, times=2))``.
+        faults: Errors made on purpose: ``emulator.faults.add(Fault(path="*/requests", status=503, times=2))``.
         token: The value of the header ``Authorization`` of every request: ``Token ...``.
-        url: Base URL of the API, without a slash at the end; the port is known from the start.
+        url: Base URL of the API, without a slash at the end; it is known before `start`.
 
     Raises:
-        OSError: The address can't be listened on, or another emulator uses the data directory.
-        ValueError: The name is none that a project can have, or there is no such generation.
+        OSError: The address can't be used, or another emulator uses the data directory.
+        ValueError: The name isn't valid for a project, or the generation doesn't exist.
     """
 
     def __init__(
@@ -129,16 +129,16 @@ class Emulator:
         self._server: _Server | None = None
 
     def start(self) -> Self:
-        """Serve, in a thread of this process; returns when the emulator is ready.
+        """Serve, in a thread of this process; it returns when the emulator is ready.
 
         Raises:
-            OSError: Another program has its port, or another emulator its data directory, since it was stopped.
-            RuntimeError: It is serving already, it was closed, or it couldn't be started: the log says why.
+            OSError: Since it was stopped, another program took its port or another emulator its data directory.
+            RuntimeError: It is already running, it is closed, or it couldn't be started; the log says why.
         """
         if self._server is not None:
-            raise RuntimeError("The emulator is serving already; it is started once")
+            raise RuntimeError("The emulator is already running")
         if not self._close.alive:
-            raise RuntimeError("The emulator is closed, since its `with` has ended; make another one")
+            raise RuntimeError("The emulator is closed, since its `with` has ended; create another one")
         self._lock.take()
         server = _Server(self.app)
         self._thread = threading.Thread(target=server.serve_in_thread, args=(self._address.take(),), daemon=True)
@@ -154,11 +154,11 @@ class Emulator:
         return f"http://{self._address}/{'v2' if generation == '4.15' else 'v2.1'}"
 
     def client(self, generation: str | None = None) -> CoreApi:
-        """A client of this emulator, with its token; it never goes through a proxy.
+        """Return a client of this emulator, with its token; it never uses a proxy.
 
         Args:
-            generation: The version of the vendor's client that it stands for, which chooses the path of the API; None
-                for that of the emulator.
+            generation: The version of the vendor's client to act as, which selects the path of the API; None for that
+                of the emulator.
         """
         from ubiops import ApiClient, Configuration, CoreApi
 
@@ -168,14 +168,12 @@ class Emulator:
         return CoreApi(ApiClient(configuration))
 
     def reset(self) -> None:
-        """Forget everything: projects, deployments, requests, logs, faults; running code is stopped."""
+        """Delete everything: projects, deployments, requests, logs, faults; running code is stopped."""
         self._in_server(self._forget)
 
     def tick(self, moment: datetime) -> None:
-        """Do what is due at a moment, which the emulator does every minute by itself.
-
-        The schedules that meet its minute make their requests, and what was kept until then is deleted. For tests of
-        schedules, which need not wait for the hour.
+        """Do the work of a given moment, as the emulator does every minute: the schedules of that minute make their
+        requests, and data whose retention time is over is deleted. Tests of schedules don't have to wait.
 
         Args:
             moment: When, with its zone.
@@ -186,7 +184,7 @@ class Emulator:
         self._clock.tick(moment)
 
     def stop(self) -> None:
-        """Stop serving and all running code; the state stays until the emulator is closed."""
+        """Stop the server and all running code; the state is kept until the emulator is closed."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -206,7 +204,7 @@ class Emulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it and close it. Without a data directory, the state is gone."""
+        """Stop and close it. Without a data directory, the state is deleted."""
         try:
             self.stop()
         finally:
@@ -214,7 +212,7 @@ class Emulator:
 
     def _in_server(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._server is None:
-            raise RuntimeError("The emulator isn't serving; start it first")
+            raise RuntimeError("The emulator isn't running; start it first")
         asyncio.run_coroutine_threadsafe(work(), self._server.loop).result()
 
     async def _forget(self) -> None:
