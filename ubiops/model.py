@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
@@ -95,13 +96,67 @@ Plain = Callable[[Any], Any]
 Writer = Callable[[Any, "Plain | None"], Any]
 
 
-class Compiled(NamedTuple):
-    """The functions made for one class."""
+class Compiled:
+    """The functions of one class, each made at its first use."""
 
-    construct: Callable[..., None]
-    read: Callable[[dict[str, Any]], Any]
-    write: Callable[..., dict[str, Any]]
-    to_dict: Callable[[Any], dict[str, Any]]
+    def __init__(self, cls: type[Model]) -> None:
+        self._cls = cls
+        self._names: dict[str, Any] = {
+            "_blank": {
+                "local_vars_configuration": VALIDATED,
+                **{f"_{name}": spec.default for name, spec in cls.fields.items()},
+                "discriminator": None,
+            },
+            "_cls": cls,
+        }
+        # A subclass may have put a property of its own in a field's place.
+        self._values = {
+            name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}"
+            for name in cls.fields
+        }
+
+    @cached_property
+    def construct(self) -> Callable[..., None]:
+        """The constructor."""
+        cls, names = self._cls, {}
+        for index, spec in enumerate(cls.fields.values()):
+            names[f"_spec{index}"] = spec
+            names[f"_enum{index}"] = frozenset(spec.enum or ())
+            names[f"_default{index}"] = spec.default
+        construct = self._made("construct", _constructor_source(cls), names)
+        construct.__name__, construct.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
+        return construct
+
+    @cached_property
+    def read(self) -> Callable[[dict[str, Any]], Any]:
+        """Make a model of decoded JSON, which it consumes."""
+        fields = self._cls.fields
+        readers = {
+            f"_read{index}": read_date_or_datetime if spec.with_time else reader(spec.type)
+            for index, spec in enumerate(fields.values())
+        }
+        return self._made("read", _reader_source(fields), readers)
+
+    @cached_property
+    def write(self) -> Callable[..., dict[str, Any]]:
+        """`Model.to_wire`."""
+        fields = self._cls.fields
+        names: dict[str, Any] = {"_newer": frozenset(name for name, spec in fields.items() if spec.since is not None)}
+        for index, spec in enumerate(fields.values()):
+            names[f"_default{index}"] = spec.default
+            names[f"_write{index}"] = None if is_free(spec.type) else _writer(spec.type)
+        return self._made("write", _writer_source(fields, self._values), names)
+
+    @cached_property
+    def to_dict(self) -> Callable[[Any], dict[str, Any]]:
+        """`Model.to_dict`."""
+        return self._made("to_dict", _to_dict_source(self._values), {})
+
+    def _made(self, name: str, source: list[str], names: dict[str, Any]) -> Any:
+        """The function that its source defines, as `dataclasses` makes one."""
+        names = {**_NAMES, **self._names, **names}
+        exec(compile("\n".join(source), f"<{self._cls.__name__}>", "exec"), names)
+        return names[name]
 
 
 class Model:
@@ -165,16 +220,19 @@ class Model:
             _set_init(cls, Model.__init__)
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        self.compiled().construct(self, *values, **named)
+        cls = type(self)
+        construct = cls.compiled().construct
+        if cls is not Model and cls.__dict__.get("__init__") is Model.__init__:
+            # From now on it is called itself.
+            _set_init(cls, construct)
+        construct(self, *values, **named)
 
     @classmethod
     def compiled(cls) -> Compiled:
-        """The functions made for this class, from then on its constructor too; they are made at the first call."""
+        """The functions made for this class."""
         compiled: Compiled | None = cls.__dict__.get("_compiled")
         if compiled is None:
-            compiled = cls._compiled = _compile(cls)
-            if cls is not Model and cls.__dict__.get("__init__") is Model.__init__:
-                _set_init(cls, compiled.construct)
+            compiled = cls._compiled = Compiled(cls)
         return compiled
 
     if not TYPE_CHECKING:
@@ -470,60 +528,33 @@ def _to_dict(value: Any) -> Any:
 # Compiling
 
 
-def _compile(cls: type[Model]) -> Compiled:
-    """Make the constructor, the reader and the writer of a class, as `dataclasses` does."""
-    names: dict[str, Any] = {
-        "_accept": accept,
-        "_atoms": ATOMS,
-        "_blank": {
-            "local_vars_configuration": VALIDATED,
-            **{f"_{name}": spec.default for name, spec in cls.fields.items()},
-            "discriminator": None,
-        },
-        "_bool": bool,
-        "_check_rules": _check_rules_of_new,
-        "_cls": cls,
-        "_copied": copied,
-        "_datetime": datetime.datetime,
-        "_dict": dict,
-        "_float": float,
-        "_from_iso": datetime.datetime.fromisoformat,
-        "_inf": math.inf,
-        "_int": int,
-        "_Invalid": Invalid,
-        "_keep_unknown": _keep_unknown,
-        "_len": len,
-        "_new": object.__new__,
-        "_newer": frozenset(name for name, spec in cls.fields.items() if spec.since is not None),
-        "_NULL": NULL,
-        "_plain": _to_dict,
-        "_Received": Received,
-        "_simple": frozenset({bool, datetime.date, datetime.datetime, float, int, str, type(None)}),
-        "_str": str,
-        "_type": type,
-        "_unvalidated": _construct_unvalidated,
-        "_VALIDATED": VALIDATED,
-    }
-    for index, spec in enumerate(cls.fields.values()):
-        names[f"_spec{index}"] = spec
-        names[f"_enum{index}"] = frozenset(spec.enum or ())
-        names[f"_default{index}"] = spec.default
-        names[f"_read{index}"] = read_date_or_datetime if spec.with_time else reader(spec.type)
-        names[f"_write{index}"] = None if is_free(spec.type) else _writer(spec.type)
-    # A subclass may have put a property of its own in a field's place.
-    values = {
-        name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}" for name in cls.fields
-    }
-    source = [
-        *_constructor_source(cls),
-        *_reader_source(cls.fields),
-        *_writer_source(cls.fields, values),
-        *_to_dict_source(values),
-    ]
-    exec(compile("\n".join(source), f"<{cls.__name__}>", "exec"), {**names, "__name__": __name__}, names)
-    construct = names["construct"]
-    construct.__name__, construct.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
-    return Compiled(construct, names["read"], names["write"], names["to_dict"])
+# What the functions of every class use.
+_NAMES: dict[str, Any] = {
+    "__name__": __name__,
+    "_accept": accept,
+    "_atoms": ATOMS,
+    "_bool": bool,
+    "_check_rules": _check_rules_of_new,
+    "_copied": copied,
+    "_datetime": datetime.datetime,
+    "_dict": dict,
+    "_float": float,
+    "_from_iso": datetime.datetime.fromisoformat,
+    "_inf": math.inf,
+    "_int": int,
+    "_Invalid": Invalid,
+    "_keep_unknown": _keep_unknown,
+    "_len": len,
+    "_new": object.__new__,
+    "_NULL": NULL,
+    "_plain": _to_dict,
+    "_Received": Received,
+    "_simple": frozenset({bool, datetime.date, datetime.datetime, float, int, str, type(None)}),
+    "_str": str,
+    "_type": type,
+    "_unvalidated": _construct_unvalidated,
+    "_VALIDATED": VALIDATED,
+}
 
 
 def _constructor_source(cls: type[Model]) -> list[str]:
