@@ -187,10 +187,10 @@ class ApiClient(Doors):
         try:
             url = self.url_of(request, host)
             headers = self.headers_of(request, None if host is None else url, auth_settings)
-            Deadline(timeout)
+            deadline = Deadline(timeout, request.read_timeout or READ_TIMEOUT)
         except ApiValueError as error:
             raise naming_call(error, request) from None
-        arguments = (request, url, headers, returns, preload, timeout, data_only)
+        arguments = (request, url, headers, returns, preload, deadline, data_only)
         return self.apply_async(self._send, arguments) if async_req else self._send(*arguments)
 
     @one_frame
@@ -201,10 +201,11 @@ class ApiClient(Doors):
         headers: MaskedHeaders,
         returns: str | None,
         preload: bool,
-        timeout: Any,
+        deadline: Deadline,
         data_only: bool,
     ) -> Any:
-        deadline = Deadline(timeout, request.read_timeout or READ_TIMEOUT)
+        # In the thread pool that is later than it was made.
+        deadline.start()
         streamed = not preload or returns == "file"
         try:
             response, body = self.rest_client.send(request.method, url, headers, request.body, deadline, streamed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import lru_cache
 from typing import Any
 
 import urllib3
@@ -21,7 +22,7 @@ _LONGEST_TIMEOUT = 2e6
 
 
 class Deadline:
-    """The timeouts of one call, in seconds.
+    """The timeouts of one call, in seconds; its time begins where it is made, unless it is started later.
 
     Args:
         timeout: Seconds in all, or a pair of seconds to connect and to wait for data; None for the defaults.
@@ -31,10 +32,11 @@ class Deadline:
         ApiValueError: It can't be used as a timeout.
     """
 
-    __slots__ = ("connect", "end", "read")
+    __slots__ = ("connect", "end", "read", "total")
 
     def __init__(self, timeout: Any = None, read: float = READ_TIMEOUT) -> None:
-        self.connect, self.read, self.end = CONNECT_TIMEOUT, read, math.inf
+        self.connect, self.read = CONNECT_TIMEOUT, read
+        self.total = self.end = math.inf
         if timeout is None:
             return
         if isinstance(timeout, (tuple, list)):
@@ -43,8 +45,13 @@ class Deadline:
             self.connect = CONNECT_TIMEOUT if timeout[0] is None else _seconds(timeout[0], timeout)
             self.read = read if timeout[1] is None else _seconds(timeout[1], timeout)
         else:
-            self.connect = self.read = _seconds(timeout, timeout)
-            self.end = monotonic() + self.read
+            self.connect = self.read = self.total = _seconds(timeout, timeout)
+        self.start()
+
+    def start(self) -> None:
+        """Let the time of the whole call, where it has one, begin now."""
+        if self.total != math.inf:
+            self.end = monotonic() + self.total
 
     def left(self) -> float:
         """Seconds left for the call."""
@@ -66,8 +73,14 @@ class Deadline:
     def attempt(self) -> urllib3.Timeout:
         """The timeouts for one attempt."""
         if self.end == math.inf:
-            return urllib3.Timeout(connect=self.connect, read=self.read)
+            return _timeouts(self.connect, self.read)
         return urllib3.Timeout(total=max(self.left(), 0.001))
+
+
+@lru_cache(8)
+def _timeouts(connect: float, read: float) -> urllib3.Timeout:
+    # One may serve many requests: urllib3 takes a copy for each.
+    return urllib3.Timeout(connect=connect, read=read)
 
 
 def _seconds(value: Any, given: Any) -> float:

@@ -48,7 +48,11 @@ __all__ = [
 
 _decoder = json.JSONDecoder()
 _SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"})
-_CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
+# Segments of a path that lead to another endpoint.
+_LEADING_ELSEWHERE = ("", ".", "..")
+# What needs no encoding anywhere in a URL.
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_CHARSET = r';\s*charset\s*=\s*"?([\w.:+-]+)'
 
 # Seconds beyond the server's own time limit after which a call gives up.
 _GRACE = 30
@@ -177,8 +181,10 @@ def quote_path(value: Any, safe: str) -> str:
         Invalid: It is empty, ``.`` or ``..`` and would lead to another endpoint; or it can't be encoded as UTF-8.
     """
     text = value if type(value) is str else write_text(value)
+    if text not in _LEADING_ELSEWHERE and not text.strip(_UNRESERVED):
+        return text
     for segment in text.split("/") if "/" in safe else (text,):
-        if segment in ("", ".", ".."):
+        if segment in _LEADING_ELSEWHERE:
             raise Invalid(f"must not be {'empty' if not segment else repr(segment)}: the path would lead elsewhere")
     try:
         return quote(text, safe=safe)
@@ -219,6 +225,7 @@ class Parameter:
         self.required = required
         self._type = type
         self._bounds = bounds
+        self._takes_any_text = type == "str" and not bounds
 
     @cached_property
     def spec(self) -> Spec:
@@ -249,7 +256,8 @@ class Path(Parameter):
         super().__init__(name, type, required=True, **bounds)
 
     def check(self, value: Any) -> None:
-        super().check(_numeral(self.spec, value))
+        if not (self._takes_any_text and type(value) is str):
+            super().check(_numeral(self.spec, value))
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.path_params[self.wire_name] = quote_path(value, safe)
@@ -261,7 +269,8 @@ class Query(Parameter):
     goes_to = "query_params"
 
     def check(self, value: Any) -> None:
-        super().check(_numeral(self.spec, value))
+        if not (self._takes_any_text and type(value) is str):
+            super().check(_numeral(self.spec, value))
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
         request.query.append(f"{self.wire_name}={quote_plus(write_text(value))}")
@@ -468,6 +477,7 @@ class Operation:
             return None
         return _NEWEST_HOST if configuration.address() == configuration.get_host_settings()[0]["url"] else None
 
+    @cached_property
     def _dropped(self) -> str | None:
         if self.until is None:
             return None
@@ -532,7 +542,7 @@ class Operation:
             ApiValueError: An argument that the API doesn't accept.
         """
         request = Request(self.name, self.method)
-        request.dropped = self._dropped()
+        request.dropped = self._dropped
         request.newest = newest
         self._check_together(arguments)
         for parameter, value in zip(self.parameters, arguments, strict=True):
@@ -607,7 +617,7 @@ def decode_body(data: bytes, content_type: str | None = None) -> str:
     Raises:
         ValueError: It is not in that charset, or there is no such charset.
     """
-    declared = _CHARSET.search(content_type or "")
+    declared = re.search(_CHARSET, content_type, re.IGNORECASE) if content_type and ";" in content_type else None
     try:
         text = data.decode(declared[1] if declared else "utf-8")
     except LookupError as error:

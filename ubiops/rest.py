@@ -36,6 +36,8 @@ _KEPT_CONNECTIONS = 64
 # A part of a file is one of what is stored.
 _ENCODING_AFFAIRS = frozenset({"accept-encoding", "range"})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
+# What urllib3 makes of False, for each request.
+_NO_RETRIES = urllib3.Retry(False, redirect=False)
 
 logger = logging.getLogger(__name__)
 
@@ -218,8 +220,9 @@ class RESTClientObject(Verbs):
             # After a fork the connections are the parent's: they are left alone.
             self._reset()
         start, target = split(url)
-        if method == "GET" and not stream and not any(name.lower() in _ENCODING_AFFAIRS for name in headers):
-            headers = {**headers, "Accept-Encoding": "gzip"}
+        sent = dict(headers)
+        if method == "GET" and not stream and _ENCODING_AFFAIRS.isdisjoint(map(str.lower, headers)):
+            sent["Accept-Encoding"] = "gzip"
         opener = self._openers.get(start) or self._opener(start)
         # A call may be made while another one's body is read for sending.
         outer = current.deadline
@@ -229,8 +232,8 @@ class RESTClientObject(Verbs):
                 method,
                 f"{origin_of(start)}{target}" if isinstance(opener, urllib3.PoolManager) else target,
                 body=_outgoing(body) if isinstance(body, Stream) else body,
-                headers=dict(headers),
-                retries=False,
+                headers=sent,
+                retries=_NO_RETRIES,
                 redirect=False,
                 timeout=deadline.attempt(),
                 preload_content=False,

@@ -13,11 +13,11 @@ from ubiops.exceptions import ApiValueError
 
 __all__ = ["Origin", "is_upgrade", "origin_of", "redirect_target", "same_origin", "split", "without_secrets"]
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(.*)", re.DOTALL)
 # Parsers disagree on where the host ends at these.
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 _PORTS = {"http": 80, "https": 443}
-_NO_URI = re.compile(r"[^\x21-\x7e]|\\")
+_NO_URI = r"[^\x21-\x7e]|\\"
 
 
 class Origin(NamedTuple):
@@ -88,7 +88,7 @@ def is_upgrade(url: str, target: str) -> bool:
 def redirect_target(url: str, location: str) -> str | None:
     """The URL that a ``Location`` leads to; None for one that isn't plain: nobody should guess where it leads."""
     location = location.strip(" \t")
-    if not location or _NO_URI.search(location):
+    if not location or re.search(_NO_URI, location):
         return None
     try:
         target = urljoin(url, location)
