@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Configuration"]
 
-# A string object of its own, so that a host that was passed is told from the default even where it reads the same.
-_DEFAULT_HOST = "".join(("https://", "api.ubiops.com/v2.1"))
-_NEWEST_HOST = "".join(("https://", "api.ubiops.com/v2"))
+
+class _LeftOut(str):
+    """The default of an argument, told from the same text that somebody passes."""
+
+    __slots__ = ()
+
+
+_DEFAULT_HOST = _LeftOut("https://api.ubiops.com/v2.1")
 # Base path of the API by the client version whose operations it serves.
 _VERSIONS = {"3.12": "/v2.1", "4.14": "/v2.1", "4.15": "/v2"}
 _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
-_ELSEWHERE = re.compile(r"https?://(?!localhost|127\.)[\w.-]+(:\d+)?(/|$)", re.IGNORECASE)
+_ELSEWHERE = r"(?i)https?://(?!localhost|127\.)[\w.-]+(:\d+)?(/|$)"
 _LOGGERS = {"package_logger": "ubiops", "urllib3_logger": "urllib3"}
 
 
@@ -79,7 +84,7 @@ class Configuration:
     """
 
     # Values on the class, so that doubles made from it have them too, and misspelled settings are told from them.
-    host: str = _DEFAULT_HOST
+    host: str = str(_DEFAULT_HOST)
     api_key: dict[str, str] = None  # type: ignore[assignment]
     api_key_prefix: dict[str, str] = None  # type: ignore[assignment]
     username: str | None = None
@@ -106,6 +111,8 @@ class Configuration:
     retries: Any = None
     auto_retry_rate_limiting: bool = True
     client_side_validation: bool = True
+    # Whether neither the program nor the environment has chosen a host.
+    _has_default_host = False
 
     def __init__(
         self,
@@ -120,7 +127,10 @@ class Configuration:
         if generation is not None and generation not in _VERSIONS:
             raise ApiValueError(f"generation must be {', '.join(map(repr, _VERSIONS))} or None, not {generation!r}")
         self.generation = generation
-        self.host = _default_host(generation) if host is None or host is _DEFAULT_HOST else host
+        if host is None or isinstance(host, _LeftOut):
+            host = _host_from_environment(generation)
+        self.host = _versioned("https://api.ubiops.com", generation) if host is None else host
+        self._has_default_host = host is None
         self.temp_folder_path = None
         self.api_key = _copied("api_key", api_key)
         self.api_key_prefix = _copied("api_key_prefix", api_key_prefix)
@@ -154,6 +164,7 @@ class Configuration:
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "host":
             value = _with_scheme(value)
+            self._has_default_host = False
         elif not hasattr(type(self), name) and name not in self.__dict__ and not name.startswith("_"):
             from ubiops.schema import nearest_hint
 
@@ -166,13 +177,13 @@ class Configuration:
     def address(self) -> str:
         """The URL that calls go to: `host`, or the API that a running deployment belongs to."""
         if self._is_inside_deployment():
-            return str(_with_scheme(_versioned(os.environ["INT_API_URL"], _VERSIONS[self.generation or "3.12"])))
+            return str(_with_scheme(_versioned(os.environ["INT_API_URL"], self.generation)))
         return self.host
 
     def _is_inside_deployment(self) -> bool:
         """Whether this runs inside a deployment, and the program has set neither host nor key."""
         return (
-            (self.host is _DEFAULT_HOST or self.host is _NEWEST_HOST)
+            self._has_default_host
             and "Authorization" not in self.api_key
             and all(os.environ.get(name) for name in ("INT_API_URL", "INT_API_TOKEN"))
             and not any(os.environ.get(name) for name in ("UBIOPS_API_HOST", "UBIOPS_API_TOKEN"))
@@ -341,16 +352,13 @@ class Configuration:
         return duplicate
 
 
-def _default_host(generation: str | None) -> str:
-    version = _VERSIONS[generation or "3.12"]
+def _host_from_environment(generation: str | None) -> str | None:
     host = os.environ.get("UBIOPS_API_HOST", "").strip().rstrip("/")
-    if not host:
-        return _DEFAULT_HOST if version == "/v2.1" else _NEWEST_HOST
-    return _versioned(host, version)
+    return _versioned(host, generation) if host else None
 
 
-def _versioned(host: str, version: str) -> str:
-    return host if _VERSION.search(host) else f"{host.rstrip('/')}{version}"
+def _versioned(host: str, generation: str | None) -> str:
+    return host if _VERSION.search(host) else f"{host.rstrip('/')}{_VERSIONS[generation or '3.12']}"
 
 
 def _with_scheme(host: Any) -> Any:
@@ -359,7 +367,7 @@ def _with_scheme(host: Any) -> Any:
         return host
     if "://" not in host:
         host = f"https://{host}"
-    if _ELSEWHERE.match(host) and not _VERSION.search(host):
+    if not _VERSION.search(host) and re.match(_ELSEWHERE, host):
         # Of who sets it, in the constructor or later.
         level = 4 if sys._getframe(2).f_code is Configuration.__init__.__code__ else 3
         warnings.warn(
