@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 
 from codegen.document import Argument, Document, Field, Group, Operation, Schema
 from codegen.layout import CODE_WIDTH, Code, broken, flat, literal, scalar, tuple_of
@@ -184,10 +186,26 @@ def constant(operation: Operation) -> str:
     return f"_{operation.name.upper()}"
 
 
-def declared_operation(operation: Operation) -> str:
+def declared_paths(group: Group) -> list[str]:
+    """The declarations of the path parameters that several operations of a group have in common."""
+    return [f"{name} = {declared}" for declared, name in sorted(_shared_paths(group).items(), key=itemgetter(1))]
+
+
+def _shared_paths(group: Group) -> dict[str, str]:
+    """Names by declaration. One object serves all: whoever makes a first call pays for each that is made."""
+    arguments = [one for operation in group.operations for one in operation.arguments if one.kind == "Path"]
+    uses = Counter(_declared_argument(argument) for argument in arguments)
+    names = {_declared_argument(one): f"_{one.name.upper()}" for one in arguments if uses[_declared_argument(one)] > 1}
+    taken = Counter([*names.values(), *map(constant, group.operations)])
+    return {declared: name for declared, name in names.items() if taken[name] == 1}
+
+
+def declared_operation(operation: Operation, group: Group) -> str:
     """The declaration of an operation."""
+    paths = _shared_paths(group)
+    declared = map(_declared_argument, operation.arguments)
     items = [scalar(operation.name), scalar(operation.method), scalar(operation.path)]
-    items += [_declared_argument(argument) for argument in operation.arguments]
+    items += [paths.get(argument, argument) for argument in declared]
     items += [f"returns={scalar(operation.returns)}"] if operation.returns else []
     items += [f"content_type={scalar(operation.content_type)}"] if operation.content_type else []
     if operation.server_timeout:

@@ -10,44 +10,44 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, File, Form, Operation, Path, Query
 
+_EXPORT_ID = Path("export_id", "str")
+_IMPORT_ID = Path("import_id", "str")
+_PROJECT_NAME = Path("project_name", "str")
+
 _EXPORTS_CREATE = Operation(
     "exports_create",
     "POST",
     "/projects/{project_name}/exports",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "ExportCreate", required=True),
     Query("all", "bool"),
     Query("packages", "bool"),
     returns="ExportList",
 )
 _EXPORTS_DELETE = Operation(
-    "exports_delete",
-    "DELETE",
-    "/projects/{project_name}/exports/{export_id}",
-    Path("project_name", "str"),
-    Path("export_id", "str"),
+    "exports_delete", "DELETE", "/projects/{project_name}/exports/{export_id}", _PROJECT_NAME, _EXPORT_ID
 )
 _EXPORTS_DOWNLOAD = Operation(
     "exports_download",
     "GET",
     "/projects/{project_name}/exports/{export_id}/download",
-    Path("project_name", "str"),
-    Path("export_id", "str"),
+    _PROJECT_NAME,
+    _EXPORT_ID,
     returns="file",
 )
 _EXPORTS_GET = Operation(
     "exports_get",
     "GET",
     "/projects/{project_name}/exports/{export_id}",
-    Path("project_name", "str"),
-    Path("export_id", "str"),
+    _PROJECT_NAME,
+    _EXPORT_ID,
     returns="ExportDetail",
 )
 _EXPORTS_LIST = Operation(
     "exports_list",
     "GET",
     "/projects/{project_name}/exports",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("status", "str"),
     returns="list[ExportList]",
 )
@@ -55,7 +55,7 @@ _IMPORTS_CREATE = Operation(
     "imports_create",
     "POST",
     "/projects/{project_name}/imports",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     File("file", "file"),
     Form("import_link", "str", min_length=1),
     Form("export_id", "str"),
@@ -64,33 +64,29 @@ _IMPORTS_CREATE = Operation(
     content_type="multipart/form-data",
 )
 _IMPORTS_DELETE = Operation(
-    "imports_delete",
-    "DELETE",
-    "/projects/{project_name}/imports/{import_id}",
-    Path("project_name", "str"),
-    Path("import_id", "str"),
+    "imports_delete", "DELETE", "/projects/{project_name}/imports/{import_id}", _PROJECT_NAME, _IMPORT_ID
 )
 _IMPORTS_DOWNLOAD = Operation(
     "imports_download",
     "GET",
     "/projects/{project_name}/imports/{import_id}/download",
-    Path("project_name", "str"),
-    Path("import_id", "str"),
+    _PROJECT_NAME,
+    _IMPORT_ID,
     returns="file",
 )
 _IMPORTS_GET = Operation(
     "imports_get",
     "GET",
     "/projects/{project_name}/imports/{import_id}",
-    Path("project_name", "str"),
-    Path("import_id", "str"),
+    _PROJECT_NAME,
+    _IMPORT_ID,
     returns="ImportDetail",
 )
 _IMPORTS_LIST = Operation(
     "imports_list",
     "GET",
     "/projects/{project_name}/imports",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("status", "str"),
     returns="list[ImportList]",
 )
@@ -98,8 +94,8 @@ _IMPORTS_UPDATE = Operation(
     "imports_update",
     "PATCH",
     "/projects/{project_name}/imports/{import_id}",
-    Path("project_name", "str"),
-    Path("import_id", "str"),
+    _PROJECT_NAME,
+    _IMPORT_ID,
     Body("data", "ImportUpdate", required=True),
     returns="ImportDetail",
 )

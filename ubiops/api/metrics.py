@@ -10,28 +10,26 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_METRIC_NAME = Path("metric_name", "str", wire_name="metric")
+_PROJECT_NAME = Path("project_name", "str")
+
 _METRICS_CREATE = Operation(
     "metrics_create",
     "POST",
     "/projects/{project_name}/metrics",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "MetricCreate", required=True),
     returns="MetricDetail",
     since="4.2",
 )
 _METRICS_DELETE = Operation(
-    "metrics_delete",
-    "DELETE",
-    "/projects/{project_name}/metrics/{metric}",
-    Path("project_name", "str"),
-    Path("metric_name", "str", wire_name="metric"),
-    since="4.2",
+    "metrics_delete", "DELETE", "/projects/{project_name}/metrics/{metric}", _PROJECT_NAME, _METRIC_NAME, since="4.2"
 )
 _METRICS_GET = Operation(
     "metrics_get",
     "GET",
     "/projects/{project_name}/metrics/{metric}",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Path("metric", "str", alias="metric_name"),
     Query("start_date", "datetime"),
     Query("end_date", "datetime"),
@@ -46,7 +44,7 @@ _METRICS_LIST = Operation(
     "metrics_list",
     "GET",
     "/projects/{project_name}/metrics",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("custom", "bool"),
     returns="list[MetricDetail]",
     since="4.2",
@@ -55,8 +53,8 @@ _METRICS_UPDATE = Operation(
     "metrics_update",
     "PATCH",
     "/projects/{project_name}/metrics/{metric}",
-    Path("project_name", "str"),
-    Path("metric_name", "str", wire_name="metric"),
+    _PROJECT_NAME,
+    _METRIC_NAME,
     Body("data", "MetricUpdate", required=True),
     returns="MetricDetail",
     since="4.2",
@@ -65,7 +63,7 @@ _TIME_SERIES_DATA_AGGREGATE = Operation(
     "time_series_data_aggregate",
     "POST",
     "/projects/{project_name}/time-series/aggregate",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "TimeSeriesDataCreate", required=True),
     returns="object",
     since="4.2",
@@ -74,7 +72,7 @@ _TIME_SERIES_DATA_CREATE = Operation(
     "time_series_data_create",
     "POST",
     "/projects/{project_name}/time-series/data",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "TimeSeriesDataCreate", required=True),
     returns="object",
     since="4.2",
@@ -83,7 +81,7 @@ _TIME_SERIES_DATA_LIST = Operation(
     "time_series_data_list",
     "GET",
     "/projects/{project_name}/time-series/data",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("metric", "str"),
     Query("start_date", "str"),
     Query("end_date", "str"),
@@ -97,7 +95,7 @@ _TIME_SERIES_DELETE = Operation(
     "time_series_delete",
     "DELETE",
     "/projects/{project_name}/time-series/{time_series_id}",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Path("time_series_id", "str"),
     since="4.2",
 )
@@ -105,7 +103,7 @@ _TIME_SERIES_SEARCH = Operation(
     "time_series_search",
     "GET",
     "/projects/{project_name}/time-series/search",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("metric", "str"),
     Query("labels", "str"),
     Query("custom", "bool"),

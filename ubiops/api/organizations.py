@@ -10,11 +10,14 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_ORGANIZATION_NAME = Path("organization_name", "str")
+_USER_ID = Path("user_id", "str")
+
 _ORGANIZATION_USERS_CREATE = Operation(
     "organization_users_create",
     "POST",
     "/organizations/{organization_name}/users",
-    Path("organization_name", "str"),
+    _ORGANIZATION_NAME,
     Body("data", "OrganizationUserCreate", required=True),
     returns="OrganizationUserList",
 )
@@ -22,30 +25,30 @@ _ORGANIZATION_USERS_DELETE = Operation(
     "organization_users_delete",
     "DELETE",
     "/organizations/{organization_name}/users/{user_id}",
-    Path("organization_name", "str"),
-    Path("user_id", "str"),
+    _ORGANIZATION_NAME,
+    _USER_ID,
 )
 _ORGANIZATION_USERS_GET = Operation(
     "organization_users_get",
     "GET",
     "/organizations/{organization_name}/users/{user_id}",
-    Path("organization_name", "str"),
-    Path("user_id", "str"),
+    _ORGANIZATION_NAME,
+    _USER_ID,
     returns="OrganizationUserList",
 )
 _ORGANIZATION_USERS_LIST = Operation(
     "organization_users_list",
     "GET",
     "/organizations/{organization_name}/users",
-    Path("organization_name", "str"),
+    _ORGANIZATION_NAME,
     returns="list[OrganizationUserList]",
 )
 _ORGANIZATION_USERS_UPDATE = Operation(
     "organization_users_update",
     "PATCH",
     "/organizations/{organization_name}/users/{user_id}",
-    Path("organization_name", "str"),
-    Path("user_id", "str"),
+    _ORGANIZATION_NAME,
+    _USER_ID,
     Body("data", "OrganizationUserUpdate", required=True),
     returns="OrganizationUserList",
 )
@@ -57,25 +60,21 @@ _ORGANIZATIONS_CREATE = Operation(
     returns="OrganizationList",
 )
 _ORGANIZATIONS_GET = Operation(
-    "organizations_get",
-    "GET",
-    "/organizations/{organization_name}",
-    Path("organization_name", "str"),
-    returns="OrganizationDetail",
+    "organizations_get", "GET", "/organizations/{organization_name}", _ORGANIZATION_NAME, returns="OrganizationDetail"
 )
 _ORGANIZATIONS_LIST = Operation("organizations_list", "GET", "/organizations", returns="list[OrganizationList]")
 _ORGANIZATIONS_RESOURCE_USAGE = Operation(
     "organizations_resource_usage",
     "GET",
     "/organizations/{organization_name}/resources",
-    Path("organization_name", "str"),
+    _ORGANIZATION_NAME,
     returns="ResourceUsage",
 )
 _ORGANIZATIONS_UPDATE = Operation(
     "organizations_update",
     "PATCH",
     "/organizations/{organization_name}",
-    Path("organization_name", "str"),
+    _ORGANIZATION_NAME,
     Body("data", "OrganizationUpdate", required=True),
     returns="OrganizationDetail",
 )
@@ -83,7 +82,7 @@ _ORGANIZATIONS_USAGE_GET = Operation(
     "organizations_usage_get",
     "GET",
     "/organizations/{organization_name}/usage",
-    Path("organization_name", "str"),
+    _ORGANIZATION_NAME,
     Query("start_date", "datetime"),
     Query("end_date", "datetime"),
     Query("interval", "str"),

@@ -9,6 +9,10 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_PIPELINE_NAME = Path("pipeline_name", "str")
+_PROJECT_NAME = Path("project_name", "str")
+_VERSION = Path("version", "str")
+
 _EXPRESSIONS_EVALUATE = Operation(
     "expressions_evaluate",
     "POST",
@@ -20,8 +24,8 @@ _PIPELINE_AUDIT_EVENTS_LIST = Operation(
     "pipeline_audit_events_list",
     "GET",
     "/projects/{project_name}/pipelines/{pipeline_name}/audit",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
     Query("action", "str"),
     Query("limit", "int"),
     Query("offset", "int"),
@@ -31,18 +35,18 @@ _PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST = Operation(
     "pipeline_version_object_environment_variables_list",
     "GET",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}/objects/{name}/environment-variables",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Path("name", "str"),
-    Path("pipeline_name", "str"),
-    Path("version", "str"),
+    _PIPELINE_NAME,
+    _VERSION,
     returns="list[InheritedEnvironmentVariableList]",
 )
 _PIPELINE_VERSIONS_CREATE = Operation(
     "pipeline_versions_create",
     "POST",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
     Body("data", "PipelineVersionCreate", required=True),
     returns="PipelineVersionDetail",
 )
@@ -50,25 +54,25 @@ _PIPELINE_VERSIONS_DELETE = Operation(
     "pipeline_versions_delete",
     "DELETE",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
-    Path("version", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
+    _VERSION,
 )
 _PIPELINE_VERSIONS_GET = Operation(
     "pipeline_versions_get",
     "GET",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
-    Path("version", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
+    _VERSION,
     returns="PipelineVersionDetail",
 )
 _PIPELINE_VERSIONS_LIST = Operation(
     "pipeline_versions_list",
     "GET",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
     Query("labels", "str"),
     returns="list[PipelineVersionList]",
 )
@@ -76,9 +80,9 @@ _PIPELINE_VERSIONS_UPDATE = Operation(
     "pipeline_versions_update",
     "PATCH",
     "/projects/{project_name}/pipelines/{pipeline_name}/versions/{version}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
-    Path("version", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
+    _VERSION,
     Body("data", "PipelineVersionUpdate", required=True),
     returns="PipelineVersionDetail",
 )
@@ -86,30 +90,26 @@ _PIPELINES_CREATE = Operation(
     "pipelines_create",
     "POST",
     "/projects/{project_name}/pipelines",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "PipelineCreate", required=True),
     returns="PipelineCreateResponse",
 )
 _PIPELINES_DELETE = Operation(
-    "pipelines_delete",
-    "DELETE",
-    "/projects/{project_name}/pipelines/{pipeline_name}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    "pipelines_delete", "DELETE", "/projects/{project_name}/pipelines/{pipeline_name}", _PROJECT_NAME, _PIPELINE_NAME
 )
 _PIPELINES_GET = Operation(
     "pipelines_get",
     "GET",
     "/projects/{project_name}/pipelines/{pipeline_name}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
     returns="PipelineDetail",
 )
 _PIPELINES_LIST = Operation(
     "pipelines_list",
     "GET",
     "/projects/{project_name}/pipelines",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("labels", "str"),
     returns="list[PipelineList]",
 )
@@ -117,8 +117,8 @@ _PIPELINES_UPDATE = Operation(
     "pipelines_update",
     "PATCH",
     "/projects/{project_name}/pipelines/{pipeline_name}",
-    Path("project_name", "str"),
-    Path("pipeline_name", "str"),
+    _PROJECT_NAME,
+    _PIPELINE_NAME,
     Body("data", "PipelineUpdate", required=True),
     returns="PipelineDetail",
 )

@@ -10,11 +10,15 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_ID = Path("id", "str")
+_PROJECT_NAME = Path("project_name", "str")
+_USER_ID = Path("user_id", "str")
+
 _LOGS_LIST = Operation(
     "logs_list",
     "GET",
     "/projects/{project_name}/logs",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("query", "str"),
     Query("start", "str"),
     Query("end", "str"),
@@ -26,7 +30,7 @@ _PROJECT_AUDIT_EVENTS_LIST = Operation(
     "project_audit_events_list",
     "GET",
     "/projects/{project_name}/audit",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("action", "str"),
     Query("limit", "int"),
     Query("offset", "int"),
@@ -36,7 +40,7 @@ _PROJECT_ENVIRONMENT_VARIABLES_CREATE = Operation(
     "project_environment_variables_create",
     "POST",
     "/projects/{project_name}/environment-variables",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "EnvironmentVariableCreate", required=True),
     returns="EnvironmentVariableList",
 )
@@ -44,30 +48,30 @@ _PROJECT_ENVIRONMENT_VARIABLES_DELETE = Operation(
     "project_environment_variables_delete",
     "DELETE",
     "/projects/{project_name}/environment-variables/{id}",
-    Path("project_name", "str"),
-    Path("id", "str"),
+    _PROJECT_NAME,
+    _ID,
 )
 _PROJECT_ENVIRONMENT_VARIABLES_GET = Operation(
     "project_environment_variables_get",
     "GET",
     "/projects/{project_name}/environment-variables/{id}",
-    Path("project_name", "str"),
-    Path("id", "str"),
+    _PROJECT_NAME,
+    _ID,
     returns="EnvironmentVariableList",
 )
 _PROJECT_ENVIRONMENT_VARIABLES_LIST = Operation(
     "project_environment_variables_list",
     "GET",
     "/projects/{project_name}/environment-variables",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     returns="list[EnvironmentVariableList]",
 )
 _PROJECT_ENVIRONMENT_VARIABLES_UPDATE = Operation(
     "project_environment_variables_update",
     "PATCH",
     "/projects/{project_name}/environment-variables/{id}",
-    Path("project_name", "str"),
-    Path("id", "str"),
+    _PROJECT_NAME,
+    _ID,
     Body("data", "EnvironmentVariableCreate", required=True),
     returns="EnvironmentVariableList",
 )
@@ -75,7 +79,7 @@ _PROJECT_EVENTS_LIST = Operation(
     "project_events_list",
     "GET",
     "/projects/{project_name}/events",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("object_type", "str"),
     Query("object_id", "str"),
     Query("start_time", "str"),
@@ -91,7 +95,7 @@ _PROJECT_REQUESTS_LIST = Operation(
     "project_requests_list",
     "GET",
     "/projects/{project_name}/requests",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("object_type", "str"),
     Query("status", "str"),
     Query("success", "bool"),
@@ -108,40 +112,34 @@ _PROJECT_USERS_CREATE = Operation(
     "project_users_create",
     "POST",
     "/projects/{project_name}/users",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "ProjectUserCreate", required=True),
     returns="ProjectUserList",
 )
 _PROJECT_USERS_DELETE = Operation(
-    "project_users_delete",
-    "DELETE",
-    "/projects/{project_name}/users/{user_id}",
-    Path("project_name", "str"),
-    Path("user_id", "str"),
+    "project_users_delete", "DELETE", "/projects/{project_name}/users/{user_id}", _PROJECT_NAME, _USER_ID
 )
 _PROJECT_USERS_GET = Operation(
     "project_users_get",
     "GET",
     "/projects/{project_name}/users/{user_id}",
-    Path("project_name", "str"),
-    Path("user_id", "str"),
+    _PROJECT_NAME,
+    _USER_ID,
     returns="ProjectUserList",
 )
 _PROJECT_USERS_LIST = Operation(
     "project_users_list",
     "GET",
     "/projects/{project_name}/users",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("user_type", "str"),
     returns="list[ProjectUserList]",
 )
 _PROJECTS_CREATE = Operation(
     "projects_create", "POST", "/projects", Body("data", "ProjectCreate", required=True), returns="ProjectDetail"
 )
-_PROJECTS_DELETE = Operation("projects_delete", "DELETE", "/projects/{project_name}", Path("project_name", "str"))
-_PROJECTS_GET = Operation(
-    "projects_get", "GET", "/projects/{project_name}", Path("project_name", "str"), returns="ProjectDetail"
-)
+_PROJECTS_DELETE = Operation("projects_delete", "DELETE", "/projects/{project_name}", _PROJECT_NAME)
+_PROJECTS_GET = Operation("projects_get", "GET", "/projects/{project_name}", _PROJECT_NAME, returns="ProjectDetail")
 _PROJECTS_LIST = Operation(
     "projects_list",
     "GET",
@@ -154,7 +152,7 @@ _PROJECTS_LOG_LIST = Operation(
     "projects_log_list",
     "POST",
     "/projects/{project_name}/logs",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "LogsCreate"),
     returns="list[Logs]",
     until="4.12",
@@ -164,14 +162,14 @@ _PROJECTS_RESOURCE_USAGE = Operation(
     "projects_resource_usage",
     "GET",
     "/projects/{project_name}/resources",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     returns="ProjectResourceUsage",
 )
 _PROJECTS_UPDATE = Operation(
     "projects_update",
     "PATCH",
     "/projects/{project_name}",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "ProjectUpdate", required=True),
     returns="ProjectDetail",
 )
@@ -179,19 +177,14 @@ _PROJECTS_USAGE_GET = Operation(
     "projects_usage_get",
     "GET",
     "/projects/{project_name}/usage",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("start_date", "datetime"),
     Query("end_date", "datetime"),
     Query("interval", "str"),
     returns="list[Usage] | ProjectUsage",
 )
 _QUOTAS_LIST = Operation(
-    "quotas_list",
-    "GET",
-    "/projects/{project_name}/quotas",
-    Path("project_name", "str"),
-    returns="list[QuotaDetail]",
-    since="3.14",
+    "quotas_list", "GET", "/projects/{project_name}/quotas", _PROJECT_NAME, returns="list[QuotaDetail]", since="3.14"
 )
 
 

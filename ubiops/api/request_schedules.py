@@ -9,11 +9,14 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_PROJECT_NAME = Path("project_name", "str")
+_SCHEDULE_NAME = Path("schedule_name", "str")
+
 _REQUEST_SCHEDULES_CREATE = Operation(
     "request_schedules_create",
     "POST",
     "/projects/{project_name}/schedules",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "ScheduleCreate", required=True),
     returns="ScheduleList",
 )
@@ -21,22 +24,22 @@ _REQUEST_SCHEDULES_DELETE = Operation(
     "request_schedules_delete",
     "DELETE",
     "/projects/{project_name}/schedules/{schedule_name}",
-    Path("project_name", "str"),
-    Path("schedule_name", "str"),
+    _PROJECT_NAME,
+    _SCHEDULE_NAME,
 )
 _REQUEST_SCHEDULES_GET = Operation(
     "request_schedules_get",
     "GET",
     "/projects/{project_name}/schedules/{schedule_name}",
-    Path("project_name", "str"),
-    Path("schedule_name", "str"),
+    _PROJECT_NAME,
+    _SCHEDULE_NAME,
     returns="ScheduleList",
 )
 _REQUEST_SCHEDULES_LIST = Operation(
     "request_schedules_list",
     "GET",
     "/projects/{project_name}/schedules",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("labels", "str"),
     returns="list[ScheduleList]",
 )
@@ -44,8 +47,8 @@ _REQUEST_SCHEDULES_UPDATE = Operation(
     "request_schedules_update",
     "PATCH",
     "/projects/{project_name}/schedules/{schedule_name}",
-    Path("project_name", "str"),
-    Path("schedule_name", "str"),
+    _PROJECT_NAME,
+    _SCHEDULE_NAME,
     Body("data", "ScheduleUpdate", required=True),
     returns="ScheduleList",
 )

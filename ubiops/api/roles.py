@@ -9,35 +9,35 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_ID = Path("id", "str")
+_PROJECT_NAME = Path("project_name", "str")
+_ROLE_NAME = Path("role_name", "str")
+
 _PERMISSIONS_LIST = Operation("permissions_list", "GET", "/permissions", returns="list[PermissionList]")
 _ROLE_ASSIGNMENTS_CREATE = Operation(
     "role_assignments_create",
     "POST",
     "/projects/{project_name}/role-assignments",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "RoleAssignmentCreate", required=True),
     returns="RoleAssignmentList",
 )
 _ROLE_ASSIGNMENTS_DELETE = Operation(
-    "role_assignments_delete",
-    "DELETE",
-    "/projects/{project_name}/role-assignments/{id}",
-    Path("project_name", "str"),
-    Path("id", "str"),
+    "role_assignments_delete", "DELETE", "/projects/{project_name}/role-assignments/{id}", _PROJECT_NAME, _ID
 )
 _ROLE_ASSIGNMENTS_GET = Operation(
     "role_assignments_get",
     "GET",
     "/projects/{project_name}/role-assignments/{id}",
-    Path("project_name", "str"),
-    Path("id", "str"),
+    _PROJECT_NAME,
+    _ID,
     returns="RoleAssignmentList",
 )
 _ROLE_ASSIGNMENTS_PER_OBJECT_LIST = Operation(
     "role_assignments_per_object_list",
     "GET",
     "/projects/{project_name}/role-assignments",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Query("resource", "str"),
     Query("resource_type", "str"),
     Query("assignee", "str"),
@@ -48,34 +48,28 @@ _ROLES_CREATE = Operation(
     "roles_create",
     "POST",
     "/projects/{project_name}/roles",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "RoleCreate", required=True),
     returns="RoleDetailList",
 )
 _ROLES_DELETE = Operation(
-    "roles_delete",
-    "DELETE",
-    "/projects/{project_name}/roles/{role_name}",
-    Path("project_name", "str"),
-    Path("role_name", "str"),
+    "roles_delete", "DELETE", "/projects/{project_name}/roles/{role_name}", _PROJECT_NAME, _ROLE_NAME
 )
 _ROLES_GET = Operation(
     "roles_get",
     "GET",
     "/projects/{project_name}/roles/{role_name}",
-    Path("project_name", "str"),
-    Path("role_name", "str"),
+    _PROJECT_NAME,
+    _ROLE_NAME,
     returns="RoleDetailList",
 )
-_ROLES_LIST = Operation(
-    "roles_list", "GET", "/projects/{project_name}/roles", Path("project_name", "str"), returns="list[RoleList]"
-)
+_ROLES_LIST = Operation("roles_list", "GET", "/projects/{project_name}/roles", _PROJECT_NAME, returns="list[RoleList]")
 _ROLES_UPDATE = Operation(
     "roles_update",
     "PATCH",
     "/projects/{project_name}/roles/{role_name}",
-    Path("project_name", "str"),
-    Path("role_name", "str"),
+    _PROJECT_NAME,
+    _ROLE_NAME,
     Body("data", "RoleUpdate", required=True),
     returns="RoleDetailList",
 )

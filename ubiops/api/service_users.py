@@ -9,11 +9,14 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path
 
+_PROJECT_NAME = Path("project_name", "str")
+_SERVICE_USER_ID = Path("service_user_id", "str")
+
 _SERVICE_USERS_CREATE = Operation(
     "service_users_create",
     "POST",
     "/projects/{project_name}/service-users",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     Body("data", "ServiceUserCreate", required=True),
     returns="ServiceUserTokenDetail",
 )
@@ -21,30 +24,30 @@ _SERVICE_USERS_DELETE = Operation(
     "service_users_delete",
     "DELETE",
     "/projects/{project_name}/service-users/{service_user_id}",
-    Path("project_name", "str"),
-    Path("service_user_id", "str"),
+    _PROJECT_NAME,
+    _SERVICE_USER_ID,
 )
 _SERVICE_USERS_GET = Operation(
     "service_users_get",
     "GET",
     "/projects/{project_name}/service-users/{service_user_id}",
-    Path("project_name", "str"),
-    Path("service_user_id", "str"),
+    _PROJECT_NAME,
+    _SERVICE_USER_ID,
     returns="ServiceUserList",
 )
 _SERVICE_USERS_LIST = Operation(
     "service_users_list",
     "GET",
     "/projects/{project_name}/service-users",
-    Path("project_name", "str"),
+    _PROJECT_NAME,
     returns="list[ServiceUserList]",
 )
 _SERVICE_USERS_TOKEN = Operation(
     "service_users_token",
     "PUT",
     "/projects/{project_name}/service-users/{service_user_id}/token",
-    Path("project_name", "str"),
-    Path("service_user_id", "str"),
+    _PROJECT_NAME,
+    _SERVICE_USER_ID,
     Body("data", "object"),
     returns="ServiceUserTokenList",
 )
@@ -52,8 +55,8 @@ _SERVICE_USERS_UPDATE = Operation(
     "service_users_update",
     "PATCH",
     "/projects/{project_name}/service-users/{service_user_id}",
-    Path("project_name", "str"),
-    Path("service_user_id", "str"),
+    _PROJECT_NAME,
+    _SERVICE_USER_ID,
     Body("data", "ServiceUserCreate", required=True),
     returns="ServiceUserList",
 )
