@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import urllib3
 import ubiops
 from test.emulator import pipelines
 from test.emulator.project import TestProject, make_zip, wait_until
+from test.server import Answer, Recorded, Server
 
 ROOT = Path(ubiops.__file__).parents[1]
 DEPLOYMENT = """
@@ -67,6 +69,7 @@ class Accepted:
     revisions: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     log_lines: set[str] = field(default_factory=set)
+    values: list[datetime] = field(default_factory=list)
 
     def post_batch(self, project: TestProject) -> None:
         requests = project.api.batch_deployment_requests_create("lab", "model", [{"x": x} for x in range(5)])
@@ -100,13 +103,19 @@ class Accepted:
         lines = project.api.projects_log_list("lab", data={"limit": 100})
         self.log_lines |= {line.id for line in lines}
 
+    def insert_value(self, project: TestProject) -> None:
+        minute = datetime(2020, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=len(self.values))
+        values = [{"date": minute.isoformat(), "value": 1}]
+        project.api.time_series_data_create("lab", {"metric": "custom.count", "data": values})
+        self.values.append(minute)
+
     def of_each(self) -> bool:
         """Whether there is some of each."""
         return all(vars(self).values())
 
     def works(self) -> list[Callable[[TestProject], None]]:
         batches = [self.post_batch, self.post_pipeline_batch]
-        return [*batches, self.post_direct, self.upload_revision, self.upload_file, self.read_log]
+        return [*batches, self.post_direct, self.upload_revision, self.upload_file, self.read_log, self.insert_value]
 
     def load(self, process: subprocess.Popen[str], project: TestProject, seconds: float) -> None:
         """Do all at once, for some seconds from when there is some of each, then kill the emulator amid it."""
@@ -140,6 +149,19 @@ class Accepted:
         assert not failures, failures
 
 
+class Told(Server):
+    """Receives the messages of a webhook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.default = self._take
+
+    def _take(self, request: Recorded) -> Answer:
+        self.ids.add(request.json["request_id"])
+        return Answer()
+
+
 def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
@@ -147,21 +169,28 @@ def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
 
 def run(directory: Path, kills: int) -> str:
     """Kills an emulator with this data directory so often; returns what was kept."""
-    accepted = Accepted()
-    with running(directory) as (_, project):
-        project.deploy(DEPLOYMENT)
-        project.create_version("v2")
-        pipelines.make_line(project)
-    for _ in range(kills):
-        with running(directory) as (process, project):
-            accepted.load(process, project, random.uniform(0, 1))
-    with running(directory) as (_, project):
-        check(project, accepted)
+    accepted, told = Accepted(), Told()
+    with contextlib.closing(told):
+        with running(directory) as (_, project):
+            project.deploy(DEPLOYMENT)
+            project.create_version("v2")
+            pipelines.make_line(project)
+            project.api.metrics_create("lab", {"name": "custom.count", "metric_type": "delta"})
+            watched = {"object_type": "deployment", "object_name": "model", "event": "deployment_request_finished"}
+            project.api.webhooks_create("lab", {"name": "hook", **watched, "url": told.origin})
+        for _ in range(kills):
+            with running(directory) as (process, project):
+                accepted.load(process, project, random.uniform(0, 1))
+        with running(directory) as (_, project):
+            check(project, accepted)
+            wanted = {*accepted.batches, *accepted.direct}
+            wait_until(lambda: project.api.service_status() and wanted - told.ids, operator.not_)
     return (
         f"{kills} kills; kept: {len(accepted.batches)} requests of batches, {len(accepted.direct)} direct ones, "
         f"{len(accepted.pipeline_batches)} to a pipeline, "
         f"{len(accepted.revisions)} revisions and builds, {len(accepted.files)} files, "
-        f"{len(accepted.log_lines)} log lines that were read"
+        f"{len(accepted.log_lines)} log lines that were read, {len(accepted.values)} values of a metric; "
+        f"messages of webhooks for all requests to the deployment"
     )
 
 
@@ -191,6 +220,10 @@ def check(project: TestProject, accepted: Accepted) -> None:
     for name, content in accepted.files.items():
         with urllib3.PoolManager() as http:
             assert http.request("GET", api.files_download("lab", "default", name).url).data == content
+    end = accepted.values[-1] + timedelta(minutes=1)
+    range_ = {"start_date": accepted.values[0].isoformat(), "end_date": end.isoformat(), "aggregation_period": 60}
+    kept = api.time_series_data_list("lab", metric="custom.count", **range_).data_points
+    assert [point.value for point in kept] == [1] * len(accepted.values)
     assert_logged(api, accepted)
 
 

@@ -57,6 +57,25 @@ def test_an_export_can_be_described(project: TestProject) -> None:
     assert listed.description == "Before the move"
 
 
+def test_services_and_newer_settings_go_along(project: TestProject, other: TestProject) -> None:
+    project.deploy()
+    project.create_version("v2", maximum_queue_size=7, scaling_strategy="moderate", instance_processes=2)
+    service = {"name": "page", "deployment": "model", "version": "v2", "port": 8080, "rate_limit": 10}
+    project.api.services_create("lab", service)
+    created = project.api.exports_create("lab", {}, all=True)
+    done = settled(lambda: project.api.exports_get("lab", created.id))
+    assert done.services["page"]["rate_limit"] == 10
+    read = bring_in(other, download(project, done.id))
+    assert read.services == done.services
+    # What the confirmation leaves out is left out, and what it changes is changed.
+    changed = {"deployments": read.deployments, "services": {"page": {"rate_limit": 20}}}
+    assert confirm(other, read.id, changed).status == "completed"
+    version = other.api.deployment_versions_get("other", "model", "v2")
+    assert (version.maximum_queue_size, version.scaling_strategy, version.instance_processes) == (7, "moderate", 2)
+    found = other.api.services_get("other", "page")
+    assert (found.version, found.port, found.rate_limit, found.rate_limit_user_default) == ("v2", 8080, 20, None)
+
+
 def download(project: TestProject, export_id: str) -> io.BytesIO:
     with project.api.exports_download("lab", export_id) as response:
         return io.BytesIO(response.read())

@@ -1,7 +1,7 @@
 """The zip of an export or import: what is in it as one dictionary, and the packages beside it.
 
-The dictionary has ``deployments``, ``pipelines`` and ``environment_variables`` by name, as a confirmation of an import
-has them. A ``zip`` in a version is the path of its package in the file.
+The dictionary has ``deployments``, ``pipelines``, ``services`` and ``environment_variables`` by name, as a confirmation
+of an import has them. A ``zip`` in a version is the path of its package in the file.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _PREFIXED = ("name", "description", "labels", "environment_variables")
 _REQUIRED = {
     "deployment": ("name", "input_type", "output_type"),
     "pipeline": ("name", "input_type", "output_type"),
+    "service": ("name", "deployment"),
     "version": ("name",),
 }
 
@@ -66,12 +67,14 @@ def write_bundle(path: Path, contents: Contents, packages: Mapping[str, Path]) -
                 write(f"{directory(kind, name)}/{kind}_{name}.yaml", _to_file(kind, name, item))
                 for version, settings in item["versions"].items():
                     write(f"{version_path(kind, name, version)}.yaml", _to_file("version", version, settings))
+        for name, item in contents["services"].items():
+            write(f"{directory('service', name)}/service_{name}.yaml", _to_file("service", name, item))
         for name, package in packages.items():
             bundle.write(package, f"{_ROOT}/{name}", zipfile.ZIP_STORED)
 
 
 def directory(kind: str, name: str) -> str:
-    """Where a deployment or pipeline is in the zip."""
+    """Where a deployment, pipeline or service is in the zip."""
     return f"{kind}s/{kind}_{name}"
 
 
@@ -162,7 +165,7 @@ def _read(bundle: zipfile.ZipFile) -> Contents:
     info = load("info.yaml")
     if not isinstance(info, dict) or info.get("format_spec") != _FORMAT:
         raise BundleError(f"info.yaml must have the format_spec {_FORMAT}")
-    contents: Contents = {"deployments": {}, "pipelines": {}, "environment_variables": {}}
+    contents: Contents = {"deployments": {}, "pipelines": {}, "services": {}, "environment_variables": {}}
     if "environment_variables.yaml" in paths:
         file = "environment_variables.yaml"
         contents["environment_variables"] = _from_list(file, load(file))
@@ -179,6 +182,9 @@ def _read(bundle: zipfile.ZipFile) -> Contents:
                             settings["zip"] = package
                         _add(item["versions"], version, settings, version_file)
                 _add(contents[f"{kind}s"], name, item, path)
+    for path in paths:
+        if re.fullmatch(r"services/[^/]+/[^/]+\.ya?ml", path):
+            _add(contents["services"], *_from_file("service", path, load(path)), path)
     return contents
 
 
@@ -217,7 +223,7 @@ def _from_file(kind: str, path: str, file: Any) -> tuple[str, dict[str, Any]]:
     if missing:
         raise BundleError(f"{path} lacks {', '.join(f'{kind}_name' if name == 'name' else name for name in missing)}")
     item["environment_variables"] = _from_list(path, item.get("environment_variables") or [])
-    if kind == "pipeline" or "objects" in item:
+    if kind in ("pipeline", "service") or "objects" in item:
         del item["environment_variables"]
     return str(item.pop("name")), item
 

@@ -21,8 +21,9 @@ from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.rules import check_description
+from ubiops.emulator.handlers.services import services_get
 from ubiops.emulator.handlers.versions import deployment_versions_get
-from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Project, Transfer, Version
+from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Project, Service, Transfer, Version
 from ubiops.emulator.variables import Owner, own_variables
 
 _logger = logging.getLogger(__name__)
@@ -33,15 +34,24 @@ STATUSES = {
 }
 _LONGEST_ERROR = 1024
 _PACKAGES = "packages"
-_CONTENTS = ("deployments", "pipelines", "environment_variables")
+_CONTENTS = ("deployments", "pipelines", "services", "environment_variables")
 OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
 """What an export takes of a deployment or a pipeline."""
 VERSION_SETTINGS = (
     *("description", "labels", "language", "instance_type", "memory_allocation", "maximum_instances"),
     *("minimum_instances", "maximum_idle_time", "request_retention_mode", "request_retention_time"),
     *("maximum_queue_size_express", "maximum_queue_size_batch", "static_ip", "restart_request_interruption"),
+    *("instance_type_group_name", "maximum_queue_size", "scaling_strategy", "instance_processes"),
+    "health_check",
 )
 """What it takes of a deployment version."""
+SERVICE_SETTINGS = (
+    *("description", "labels", "deployment", "version", "port", "authentication_required"),
+    *("authentication_method_token_enabled", "authentication_header_pass_through", "request_logging_excluded_paths"),
+    *("request_logging_excluded_extensions", "rate_limit", "rate_limit_user_default", "concurrency_limit"),
+    *("concurrency_limit_user_default", "cache_aware_llm_routing"),
+)
+"""What it takes of a service."""
 PIPELINE_VERSION_SETTINGS = (
     *("description", "labels", "objects", "attachments", "request_retention_mode", "request_retention_time"),
 )
@@ -196,8 +206,12 @@ def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[
     kept = packages if data.get(_PACKAGES, True) else None
     deployments = {name: _deployment(context, project, name, item, kept) for name, item in _items(data, "deployments")}
     pipelines = {name: _pipeline(context, project, name, item) for name, item in _items(data, "pipelines")}
-    variables = _variables(context, project, data)
-    contents = {"deployments": deployments, "pipelines": pipelines, "environment_variables": variables}
+    contents = {
+        "deployments": deployments,
+        "pipelines": pipelines,
+        "services": {name: _service(context, project, name) for name, _ in _items(data, "services")},
+        "environment_variables": _variables(context, project, data),
+    }
     # It is collected once more when it is written.
     return {**contents, _PACKAGES: kept is not None}, packages
 
@@ -224,6 +238,7 @@ def _everything(context: Context, project: Project) -> dict[str, Any]:
             item.name: {"versions": {version.name: {} for version in of(PipelineVersion, pipeline_id=item.id)}}
             for item in of(Pipeline, project_id=project.id)
         },
+        "services": {item.name: {} for item in of(Service, project_id=project.id)},
         "environment_variables": variables(project),
     }
 
@@ -244,6 +259,9 @@ def _deployment(
         version = find_version(context, project.name, name, version_name)
         read = deployment_versions_get(context, project.name, name, version_name)
         settings = {key: read[key] for key in VERSION_SETTINGS}
+        if version.maximum_queue_size is None:
+            # What is read is that of a batch, and would bound both kinds of requests together.
+            del settings["maximum_queue_size"]
         revision_id = version.active_revision_id
         if revision_id is not None and packages is not None:
             settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
@@ -266,6 +284,11 @@ def _pipeline(context: Context, project: Project, name: str, data: dict[str, Any
         settings["objects"] = [_object(item) for item in version["objects"]]
         versions[version_name] = settings
     return {**_settings(read, versions), "versions": versions}
+
+
+def _service(context: Context, project: Project, name: str) -> dict[str, Any]:
+    read = services_get(context, project.name, name)
+    return {key: read[key] for key in SERVICE_SETTINGS if read[key] is not None}
 
 
 def _object(item: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ubiops.emulator.handlers.deployments import deployments_create
 from ubiops.emulator.handlers.exports import (
     OBJECT_SETTINGS,
     PIPELINE_VERSION_SETTINGS,
+    SERVICE_SETTINGS,
     VERSION_SETTINGS,
     change,
     delete,
@@ -50,6 +51,7 @@ from ubiops.emulator.handlers.find import (
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_create
 from ubiops.emulator.handlers.pipelines import pipelines_create
 from ubiops.emulator.handlers.revisions import create_revision
+from ubiops.emulator.handlers.services import services_create
 from ubiops.emulator.handlers.variables import create_variable
 from ubiops.emulator.handlers.versions import deployment_versions_create
 from ubiops.emulator.ids import new_id
@@ -186,7 +188,7 @@ def _fetch(link: str, target: Path) -> None:
 
 def _chosen(contents: Contents, data: dict[str, Any]) -> Contents:
     """The contents that a confirmation names, with its changes; what it leaves out is left out."""
-    chosen: Contents = {"environment_variables": _merged(contents, data, "environment_variables")}
+    chosen: Contents = {key: _merged(contents, data, key) for key in ("services", "environment_variables")}
     for kind in ("deployments", "pipelines"):
         chosen[kind] = _merged(contents, data, kind)
         for name, item in chosen[kind].items():
@@ -302,6 +304,9 @@ class _Creation:
         for name, item in self._contents["pipelines"].items():
             self._call("pipelines_create", pipelines_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
         self._create_pipeline_versions()
+        # An import from before there were services has none.
+        for name, item in self._contents.get("services", {}).items():
+            self._call("services_create", services_create, {}, self._body("name", name, item, SERVICE_SETTINGS))
 
     def _call(self, operation: str, create: Callable[..., Any], place: dict[str, str], body: dict[str, Any]) -> None:
         schema = load_document().operations[operation].body
