@@ -57,7 +57,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(training: ubiops.Training, project: TestProject, tmp_path: Path) -> Run:
-    """Runs code in an experiment; gives how it ended."""
+    """Runs code in an experiment; returns the run when it has ended."""
     training.experiments_create("lab", {"name": "first", "instance_type": "512mb"})
     wait_for_experiment(project.api, "lab", "first", quiet=True)
 

@@ -9,14 +9,14 @@ import re2  # type: ignore[import-untyped]
 
 
 class PatternError(ValueError):
-    """A text is no regular expression of RE2, which has no references back and no looking around."""
+    """A text is not a regular expression of RE2, which has neither backreferences nor lookaround."""
 
 
 def check_pattern(text: str) -> None:
-    """Refuse what is no regular expression.
+    """Check a regular expression.
 
     Raises:
-        PatternError: The text is none.
+        PatternError: The text is not one.
     """
     _compiled(text)
 

@@ -34,16 +34,16 @@ def parse_target(url: str) -> Url:
     """The parts of a URL that can be sent to.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It can't be sent to.
     """
     try:
         target = parse_url(url)
     except LocationParseError:
-        raise ValueError(f"'{url}' is no URL") from None
+        raise ValueError(f"'{url}' is not a URL") from None
     if target.scheme not in ("http", "https") or not target.host:
-        raise ValueError(f"'{url}' is no URL of http or https")
+        raise ValueError(f"'{url}' is not an http or https URL")
     if target.auth is not None:
-        raise ValueError("a URL is no place for credentials; put them in a protected header")
+        raise ValueError("a URL must not contain credentials; put them in a protected header")
     return target
 
 
@@ -65,7 +65,7 @@ async def post(url: str, headers: Mapping[str, str], body: Any, timeout: float, 
     except asyncio.TimeoutError:
         raise PostError(f"Timeout: there was no answer within {timeout:g} seconds") from None
     except h11.ProtocolError:
-        raise PostError("Connection error: the answer is no HTTP, or ended early") from None
+        raise PostError("Connection error: the answer is not HTTP, or ended early") from None
     except (OSError, UnicodeError) as error:
         raise PostError(f"Connection error: {error}") from None
     if not 200 <= status < 400:

@@ -1,4 +1,4 @@
-"""Webhooks: what happens to requests is told to URLs."""
+"""Webhooks: messages to URLs about what happens to requests."""
 
 from __future__ import annotations
 

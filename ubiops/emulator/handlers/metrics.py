@@ -1,4 +1,4 @@
-"""Metrics: those of the system, which what ran gives their values, and those of a project's own."""
+"""Metrics: those of the system, whose values come from what ran, and those of a project's own."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def find_own(context: Context, project: Project, name: str) -> Metric:
     """A metric of a project's own.
 
     Raises:
-        ApiError: 400: it is the system's; 404: there is none.
+        ApiError: 400: it is the system's; 404: it was not found.
     """
     if name in SYSTEM_METRICS:
         raise invalid(f"metric: '{name}' is one of the system's; only those of the project's own can be changed")
@@ -235,7 +235,9 @@ def _check_labels(labels: list[str] | None) -> list[str]:
         raise invalid(f"labels: it takes up to {_MOST_LABELS}, not {len(labels)}")
     for label in labels:
         if not label or len(label) > _LONGEST_NAME or {":", ","} & set(label):
-            raise invalid(f"labels: '{label[:_LONGEST_NAME]}' is no name of a label: it takes neither ':' nor ','")
+            raise invalid(
+                f"labels: '{label[:_LONGEST_NAME]}' is not a label name: it must not be empty or contain ':' or ','"
+            )
     return labels
 
 

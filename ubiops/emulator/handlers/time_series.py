@@ -85,7 +85,7 @@ def time_series_data_list(
         "aggregation_period": period,
         "labels": wanted,
         "data_points": [
-            value_view(interval, value * factor) for interval, value in zip(intervals, values, strict=True)
+            value_view(interval, float(value * factor)) for interval, value in zip(intervals, values, strict=True)
         ],
     }
 

@@ -208,7 +208,7 @@ def _check_headers(headers: list[dict[str, Any]], present: list[dict[str, Any]])
         if value is None and protected:
             value = kept.get(key.lower())
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", key) or key.lower() in _OUR_HEADERS:
-            raise invalid(f"headers: '{key[:64]}' is no name of a header that can be sent")
+            raise invalid(f"headers: '{key[:64]}' is not the name of a header that can be sent")
         if value is None or not re.fullmatch(r"[\t\x20-\x7e]*", value) or value != value.strip():
             # The value itself may be a secret.
             raise invalid(f"headers: {key} needs a value of printable ASCII, without spaces around it")
