@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ubiops import __version__
+from ubiops.clock import monotonic
 from ubiops.compat import Doors, decode, naming_call
 from ubiops.configuration import Configuration
 from ubiops.connections import as_raw
@@ -35,6 +37,8 @@ C = TypeVar("C", bound="ApiClient")
 logger = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset({"authorization", "cookie"})
+# Seconds that the end of the program waits for the next of its asynchronous calls to end.
+_LEAVING = 30.0
 # Shorter ones, as in tests, are no secret, and masking them would garble the text.
 _SHORTEST_TOKEN = 6
 
@@ -100,7 +104,10 @@ class ApiClient(Doors):
         self.close()
 
     def close(self) -> None:
-        """Close the idle connections, and let the threads end once their calls are done; it doesn't wait for them."""
+        """Close the idle connections and let the threads end once their calls are done; it doesn't wait for them.
+
+        The end of the program waits for asynchronous calls, closed or not, as long as one of them ends every 30 s.
+        """
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
             pool.close()
@@ -118,6 +125,9 @@ class ApiClient(Doors):
         kept = self._pools.setdefault(os.getpid(), pool)
         if kept is pool:
             weakref.finalize(self, pool.close)
+            # Once, and last: what is registered last runs first, and the pool's own end would drop its calls.
+            atexit.unregister(_finish_calls)
+            atexit.register(_finish_calls)
         else:
             # Another thread was quicker.
             pool.close()
@@ -128,11 +138,16 @@ class ApiClient(Doors):
         while True:
             pool = self.pool
             try:
-                return pool.apply_async(function, arguments)
+                result = pool.apply_async(function, arguments)
             except ValueError:
                 if self._pools.get(os.getpid()) is pool:
                     # Closed by the program itself.
                     del self._pools[os.getpid()]
+            else:
+                # Not what a double of the pool returns.
+                with suppress(TypeError):
+                    _begun[result] = os.getpid()
+                return result
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pools": {}, "last_response": None}
@@ -274,6 +289,22 @@ class ApiClient(Doors):
         name = filename_of(response.headers.get("Content-Disposition"))
         with closing(response):
             return save(blocks_of(response), self.configuration.temp_folder_path, name)
+
+
+_begun: weakref.WeakKeyDictionary[AsyncResult[Any], int] = weakref.WeakKeyDictionary()
+"""Asynchronous calls, each with the process that made it; those that have not ended are kept by their pools."""
+
+
+def _finish_calls() -> None:
+    """Let asynchronous calls finish before the program ends, unless none of them ends for too long."""
+    left, end = len(_begun) + 1, 0.0
+    while waiting := [call for call, pid in list(_begun.items()) if pid == os.getpid() and not call.ready()]:
+        if len(waiting) < left:
+            left, end = len(waiting), monotonic() + _LEAVING
+        elif monotonic() > end:
+            logger.warning("The program ends while %d asynchronous calls are under way: get() their results", left)
+            return
+        waiting[0].wait(0.1)
 
 
 def _base(host: str) -> str:

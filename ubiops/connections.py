@@ -11,7 +11,11 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Generator
-from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from email.errors import (
+    FirstHeaderLineIsContinuationDefect,
+    InvalidHeaderDefect,
+    MissingHeaderBodySeparatorDefect,
+)
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import urllib3
@@ -37,7 +41,12 @@ _MOST_HEADERS = 99
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n")
 _CHUNK_SIZE = rb"(?s)([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n"
 _BODILESS = frozenset({*range(100, 200), 204, 304})
-_UNCLEAR = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*?))?[ \t]*\r?\n", re.DOTALL)
+_UNCLEAR = (
+    FirstHeaderLineIsContinuationDefect,
+    InvalidHeaderDefect,
+    MissingHeaderBodySeparatorDefect,
+)
 
 
 class _Incoming(socket.SocketIO):
@@ -68,9 +77,9 @@ class _Lines:
         self._size += len(line)
         if self._size > _LONGEST_HEAD:
             raise http.client.LineTooLong("head")
-        if b"\r" in line[:-2] or b"\0" in line:
-            # The one would be two headers to Python's parser and one to others.
-            raise http.client.HTTPException("a header holds a carriage return or NUL")
+        if b"\r" in line[:-2] or b"\0" in line or line.startswith(b"From "):
+            # To Python's parser the first would be two headers, and the last the beginning of a mail.
+            raise http.client.HTTPException("a header holds a carriage return or NUL, or is none")
         return line
 
     def headers(self) -> http.client.HTTPMessage:
@@ -121,21 +130,30 @@ class _Answer(http.client.HTTPResponse):
         status = 100
         try:
             while status <= 199 and status != 101:
-                version, status, reason = self._read_status()  # type: ignore[attr-defined]
-                if version != "HTTP/0.9" and not version.startswith("HTTP/1."):
-                    raise http.client.UnknownProtocol(version)
+                version, status, reason = self._read_status()
                 headers = lines.headers()
         finally:
             # Not where http.client has closed it.
             self.fp = self.fp and file
         self.code = self.status = status
         self.reason = reason.strip()
-        self.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
+        self.version = 10 if version == "HTTP/1.0" else 11
         self.headers = self.msg = headers
         if self.debuglevel > 0:  # type: ignore[attr-defined]
             for name, value in headers.items():
                 print("header:", f"{name}:", value)
         self._frame()
+
+    def _read_status(self) -> tuple[str, int, str]:
+        line = self.fp.readline(_LONGEST_LINE + 1)
+        if not line:
+            raise http.client.RemoteDisconnected("Remote end closed connection without response")
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            # Python's own reading of numbers takes signs and underscores.
+            self._close_conn()
+            raise http.client.BadStatusLine(line.decode("latin-1"))
+        return match[1].decode(), int(match[2]), (match[3] or b"").decode("latin-1")
 
     def _frame(self) -> None:
         """Find where the answer ends."""
@@ -147,17 +165,17 @@ class _Answer(http.client.HTTPResponse):
         # In one pass: asking for either by its name takes longer than all else that is done here.
         for name, value in headers.raw_items():
             if len(name) == 14 and name.lower() == "content-length":
-                lengths.update(one.strip() for one in value.split(","))
+                lengths.update(one.strip(" \t") for one in value.split(","))
             elif len(name) == 17 and name.lower() == "transfer-encoding":
                 codings.append(value)
         coding = ", ".join(codings)
         self.will_close = self._check_close()  # type: ignore[attr-defined]
-        if self.status == 101 or (coding and (lengths or self.version == 10)):
+        if self.status == 101 or (codings and (lengths or self.version == 10)):
             self.will_close = True
         self.chunked, self.length = False, None
         if self.status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
-        elif coding.lower() not in ("", "identity"):
+        elif codings and coding.lower() != "identity":
             if coding.lower() != "chunked":
                 raise http.client.HTTPException(f"unknown Transfer-Encoding {coding[:100]!r}")
             self.chunked, self.chunk_left = True, None  # type: ignore[attr-defined]
@@ -169,10 +187,20 @@ class _Answer(http.client.HTTPResponse):
                 raise http.client.HTTPException(f"unclear Content-Length {headers['Content-Length'][:100]!r}")
             self.length = int(length)
         else:
+            # The end of such a body is that of the connection. Without the close of TLS anybody on the way can make it.
             self.will_close = True
+            if hasattr(self._sock, "suppress_ragged_eofs"):
+                self._sock.suppress_ragged_eofs = False
+
+    def _get_chunk_left(self) -> int | None:
+        if self.chunk_left == 0:
+            if self._safe_read(2) != b"\r\n":
+                raise http.client.HTTPException("a chunk is longer than its size")
+            self.chunk_left = None
+        return super()._get_chunk_left()  # type: ignore[misc,no-any-return]
 
     def _read_next_chunk_size(self) -> int:
-        line = self.fp.readline((1 << 16) + 1)
+        line = self.fp.readline(_LONGEST_LINE + 1)
         match = re.fullmatch(_CHUNK_SIZE, line)
         if match is None:
             # http.client makes a protocol error of it; Python's own reading of numbers takes signs and underscores.
@@ -221,6 +249,14 @@ class _Answer(http.client.HTTPResponse):
             return True
         finally:
             self._sock.settimeout(timeout)
+
+
+class _TunnelAnswer(_Answer):
+    """A proxy's answer to ``CONNECT``: http.client reads its headers without a bound."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = _Lines(self.fp)  # type: ignore[assignment]
 
 
 class RawResponse(urllib3.HTTPResponse):
@@ -341,7 +377,14 @@ _GENUINE = (HTTPConnection, HTTPSConnection)
 class _Connection(HTTPConnection):
     """A connection that keeps to the current call's deadline."""
 
-    response_class = _Answer
+    response_class: type[_Answer] = _Answer
+
+    def _tunnel(self) -> None:
+        self.response_class = _TunnelAnswer
+        try:
+            super()._tunnel()
+        finally:
+            del self.response_class
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if current.deadline is not None:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from ubiops.urls import Origin
 
-__all__ = ["is_socks", "proxy_from_environment", "proxy_manager", "with_scheme"]
+__all__ = ["is_socks", "proxy_from_environment", "proxy_manager", "proxy_secrets", "with_scheme"]
 
 _VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+_AUTHORIZATION = "proxy-authorization"
+_SHORTEST_SECRET = 6
 
 
 def proxy_from_environment(origin: Origin) -> str | None:
@@ -89,10 +91,8 @@ def proxy_manager(proxy: str, headers: Mapping[str, str] | None, options: dict[s
         if is_socks(proxy):
             return _socks_manager(proxy, options)
         sent = dict(headers or {})
-        if parsed.auth and not any(name.lower() == "proxy-authorization" for name in sent):
-            user, _, password = parsed.auth.partition(":")
-            secret = f"{unquote(user)}:{unquote(password)}"
-            sent["Proxy-Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
+        if parsed.auth and not any(name.lower() == _AUTHORIZATION for name in sent):
+            sent["Proxy-Authorization"] = f"Basic {_basic(*_user_and_password(parsed.auth))}"
         manager = urllib3.ProxyManager(proxy, proxy_headers=sent, **options)
         manager.pool_classes_by_scheme = pools_by_scheme()
         return manager
@@ -100,6 +100,27 @@ def proxy_manager(proxy: str, headers: Mapping[str, str] | None, options: dict[s
         raise
     except ValueError:
         raise ApiValueError(f"The proxy {without_secrets(proxy)!r} can't be used: write http://host:port") from None
+
+
+def proxy_secrets(proxy: str, headers: Mapping[str, str] | None) -> set[str]:
+    """The credentials for a proxy, which it may repeat: as they are, and as they are sent."""
+    given = (value for name, value in (headers or {}).items() if name.lower() == _AUTHORIZATION)
+    secrets = {value.rpartition(" ")[2] for value in given}
+    auth = parse_url(proxy).auth
+    if auth:
+        user, password = _user_and_password(auth)
+        secrets |= {password, _basic(user, password)}
+    # Shorter ones are no secret, and masking them would garble the text.
+    return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+
+
+def _user_and_password(auth: str) -> tuple[str, str]:
+    user, _, password = auth.partition(":")
+    return unquote(user), unquote(password)
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _socks_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:

@@ -17,7 +17,7 @@ from ubiops.connections import BLOCK, RawResponse, pools_by_scheme
 from ubiops.deadline import Deadline, current
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import Stream
-from ubiops.proxies import is_socks, proxy_from_environment, proxy_manager, with_scheme
+from ubiops.proxies import is_socks, proxy_from_environment, proxy_manager, proxy_secrets, with_scheme
 from ubiops.retries import RETRIES, Rules, can_be_sent_again, rules_for
 from ubiops.transport_errors import transport_error
 from ubiops.urls import Origin, is_upgrade, origin_of, redirect_target, same_origin, split, without_secrets
@@ -76,6 +76,7 @@ class RESTClientObject(Verbs):
 
     def _reset(self) -> None:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._proxy_secrets: set[str] = set()
         # What opens the URLs of an origin: its connections, or the manager of the proxy on the way to it.
         self._openers: dict[str, urllib3.HTTPConnectionPool | urllib3.PoolManager] = {}
         self.pool_manager = self._manager(None)
@@ -91,6 +92,7 @@ class RESTClientObject(Verbs):
                 made.pool_classes_by_scheme = pools_by_scheme()
             else:
                 made = proxy_manager(proxy, self.configuration.proxy_headers, options)
+                self._proxy_secrets |= proxy_secrets(proxy, self.configuration.proxy_headers)
             made.pools.dispose_func = _retire
             # Of two threads that made one, both use the same.
             manager = self._managers.setdefault(proxy, made)
@@ -103,7 +105,7 @@ class RESTClientObject(Verbs):
         self._reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        sockets = {"_managers", "_openers", "pool_manager"}
+        sockets = {"_managers", "_openers", "_proxy_secrets", "pool_manager"}
         return {name: value for name, value in self.__dict__.items() if name not in sockets}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -143,7 +145,23 @@ class RESTClientObject(Verbs):
             ApiException: The answer's status isn't a success; a subclass for the status.
             ApiValueError: The URL or a timeout can't be used.
         """
-        deadline = deadline or Deadline()
+        try:
+            return self._send(method, url, headers, body, deadline or Deadline(), stream, renew)
+        except ApiException as error:
+            for secret in self._proxy_secrets:
+                error.hide(secret)
+            raise
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Stream | None,
+        deadline: Deadline,
+        stream: bool,
+        renew: Callable[[], str] | None,
+    ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         for _ in range(_REDIRECTS):
             response, data = self._send_repeatedly(method, url, headers, body, deadline, stream, renew)
             if response.status == 206 and not any(name.lower() == "range" for name in headers):

@@ -6,6 +6,8 @@ python -m test.faults interrupts 3000   Ctrl-C at random moments
 python -m test.faults threads 120       64 threads, in seconds
 python -m test.faults calls 200000      calls of which 5 % fail
 python -m test.faults kills 20          an emulator under load, killed
+python -m test.faults forks 200         children while threads call
+python -m test.faults ends 50           programs that end with calls on their way
 python -m test.faults fuzz 600          atheris over what answers hold, in seconds
 """
 

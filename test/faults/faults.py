@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
+import ssl
 import struct
 import zlib
 from collections.abc import Callable
@@ -29,6 +31,8 @@ class Fault(NamedTuple):
         before_request: Whether the request is left unread.
         surely_undone: Whether the server says that it did nothing, so that a create may be sent again.
         keeps: Whether the connection serves the next request too.
+        tls: Returns the server's side of TLS, None where it speaks none; by itself None for HTTP without TLS.
+        proxy: How the proxy on the way misbehaves; None for no proxy.
     """
 
     behave: Behaviour
@@ -36,6 +40,8 @@ class Fault(NamedTuple):
     before_request: bool = False
     surely_undone: bool = False
     keeps: bool = False
+    tls: Callable[[], ssl.SSLContext | None] | None = None
+    proxy: Callable[[RawServer, socket.socket, str, int], None] | None = None
 
 
 def _head_and_body(answer: bytes) -> tuple[bytes, bytes]:
@@ -168,7 +174,9 @@ FAULTS: dict[str, Fault] = {
     "NUL in a header": changed(lambda head, body: head + b"\r\nX-A: \0\r\n\r\n" + body),
     "a carriage return in a header": changed(lambda head, body: head + b"\r\nX-A: 1\rX-B: 2\r\n\r\n" + body),
     "a header without a colon": changed(lambda head, body: head + b"\r\nX-A\r\n\r\n" + body),
-    "a header that is not ASCII": changed(lambda head, body: head + b"\r\nX-A: \xff\xfe\r\n\r\n" + body, harmless=True),
+    "a header that is not ASCII": changed(
+        lambda head, body: head + b"\r\nX-A: \xff\xfe\r\n\r\n" + body, harmless=True, keeps=True
+    ),
     "100,000 headers": changed(lambda head, body: head + b"\r\nX-A: 1" * 100_000 + b"\r\n\r\n" + body),
     "headers without end": Fault(_endless(b"X-A: 1\r\n")),
     "a header of 10 MB": changed(lambda head, body: head + b"\r\nX-A: " + b"x" * 10_000_000 + b"\r\n\r\n" + body),
@@ -184,6 +192,9 @@ FAULTS: dict[str, Fault] = {
     "chunked": framed(CHUNKED, lambda body: _chunk(body) + b"0\r\n\r\n", harmless=True, keeps=True),
     "chunked, and a length": framed(
         CHUNKED + b"\r\nContent-Length: 1", lambda body: _chunk(body) + b"0\r\n\r\n", harmless=True
+    ),
+    "a chunk longer than its size": framed(
+        CHUNKED, lambda body: b"%x\r\n%s\r\n0\r\n\r\n" % (max(len(body) - 2, 0), body)
     ),
     "chunks cut short": framed(CHUNKED, lambda body: _chunk(body)[:-3]),
     "chunks without an end": framed(CHUNKED, _chunk),
@@ -218,6 +229,7 @@ FAULTS: dict[str, Fault] = {
     "gzip without its end": framed(b"Content-Encoding: gzip", lambda body: _packed(body)[:-8]),
     "deflate cut": framed(b"Content-Encoding: deflate", lambda body: zlib.compress(body)[:-6]),
     "gzip that is none": framed(b"Content-Encoding: gzip"),
+    "an unknown encoding": framed(b"Content-Encoding: br"),
     "a gzip bomb": framed(b"Content-Encoding: gzip", lambda body: _bomb()),
     # Bodies
     "an empty body": json_body(b""),
@@ -260,26 +272,26 @@ FAULTS: dict[str, Fault] = {
 
 
 def serving(
-    fault: Fault, right: Callable[[str], bytes], applies: Callable[[str], bool]
+    fault: Fault, right: Callable[[RawServer, str], bytes], at: str = ""
 ) -> Callable[[RawServer, socket.socket], None]:
     """What a server does with a connection.
 
     Args:
         fault: How it misbehaves.
         right: The right answer to a request, by its head.
-        applies: Whether it misbehaves at this request.
+        at: The beginning, as a pattern, of the requests at which it misbehaves.
     """
 
     def serve(server: RawServer, connection: socket.socket) -> None:
-        if fault.before_request and applies(""):
+        if fault.before_request:
             fault.behave(server, connection, b"")
             return
         with suppress(OSError):
             while True:
                 head = server.read_head(connection)
-                _read_body(connection, head)
-                answer = right(head)
-                if not applies(head):
+                read_body(connection, head)
+                answer = right(server, head)
+                if not re.match(at, head):
                     connection.sendall(answer)
                     continue
                 fault.behave(server, connection, answer)
@@ -291,7 +303,7 @@ def serving(
     return serve
 
 
-def _read_body(connection: socket.socket, head: str) -> None:
+def read_body(connection: socket.socket, head: str) -> None:
     lowered = head.lower()
     if "transfer-encoding: chunked" in lowered:
         seen = b""

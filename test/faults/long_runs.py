@@ -1,11 +1,15 @@
-"""Runs that take minutes: interrupts, many threads, many calls, kills."""
+"""Runs that take minutes: interrupts, many threads, many calls, forks, programs that end, kills."""
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,12 +23,14 @@ from unittest import mock
 
 import ubiops
 import ubiops.rest
-import ubiops.utils
 from test.emulator import kills as emulator_kills
-from test.faults.calls import KINDS, right_answer
+from test.faults.answers import right_answer
+from test.faults.faults import read_body
+from test.faults.helpers import KINDS, impatient
 from test.faults.table import descriptors
-from test.server import Answer
+from test.server import Answer, Server
 from test.unit.raw_server import RawServer
+from ubiops.exceptions import OpenApiException
 
 Result = tuple[str, list[str]]
 """What was counted, and what is bad."""
@@ -87,9 +93,12 @@ def calls(count: int = 200_000) -> Result:
         marks = []
         for number in range(count):
             outcomes[_ask(api, f"n{number}")] += 1
-            if number in (count // 10, count - 1):
+            if number % 1000 == 999:
+                # What the server keeps of connections that have ended.
                 server._threads[:] = [thread for thread in server._threads if thread.is_alive()]
                 server._open[:] = [one for one in server._open if one.fileno() != -1]
+            if number in (count // 10, count - 1):
+                gc.collect()
                 marks.append((_memory(), descriptors()))
     (memory, opened), (memory_after, opened_after) = marks
     if memory_after > memory + 10_000:
@@ -146,50 +155,148 @@ def _works(api: ubiops.CoreApi) -> bool:
     return names == ["model"]
 
 
+def _answer_rightly(server: RawServer, connection: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            head = server.read_head(connection)
+            read_body(connection, head)
+            connection.sendall(right_answer(server, head))
+            if len(server.heads) > 1000:
+                del server.heads[:-10]
+
+
 def interrupts(count: int = 3000) -> Result:
-    """Ctrl-C at random moments of calls, transfers and `close`: what follows works."""
+    """Ctrl-C at random moments of calls, transfers, maps, waits and `close`: what follows works."""
     outcomes: Counter[str] = Counter()
     bad: list[str] = []
-    main = threading.main_thread().ident
-    assert main is not None
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    chosen = [KINDS[name] for name in ("read", "create", "upload", "download", "stream", "upload_file", "paginate")]
-
-    def serve(server: RawServer, connection: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                head = server.read_head(connection)
-                left = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0] or 0)
-                while left > 0:
-                    left -= len(connection.recv(min(left, 1 << 16)))
-                connection.sendall(right_answer(head))
-
-    with RawServer(serve) as server, tempfile.TemporaryDirectory() as folder:
+    names = [name for name in KINDS if ":" not in name]
+    with impatient(), RawServer(_answer_rightly) as server, tempfile.TemporaryDirectory() as folder:
         client = _client(server)
         api = ubiops.CoreApi(client)
         for number in range(count):
-            kind = random.choice(chosen)
-            timer = threading.Timer(random.uniform(0, 0.02), os.kill, (os.getpid(), signal.SIGINT))
-            try:
-                timer.start()
-                while True:
-                    kind.run(api, Path(folder))
-                    if number % 10 == 0:
-                        client.close()
-            except KeyboardInterrupt:
-                outcomes["interrupted"] += 1
-            except ubiops.ApiException as error:
-                outcomes[f"{type(error).__name__} before it"] += 1
-                with suppress(KeyboardInterrupt):
-                    timer.join()
-                    time.sleep(0.01)
+            name = random.choice(names)
+            outcome = _interrupt(api, name, Path(tempfile.mkdtemp(dir=folder)), closing=number % 4 == 0)
+            outcomes[outcome] += 1
             if not _works(api):
-                bad.append(f"after interrupt {number} the next call hangs or fails")
+                bad.append(f"after interrupt {number}, of {name}, the next call hangs or fails")
                 client = _client(server)
                 api = ubiops.CoreApi(client)
         client.close()
-        server.heads.clear()
+        gc.collect()
+        outcomes["files left"] = sum(1 for path in Path(folder).rglob(".ubiops-*"))
     return f"{count} interrupts: {dict(outcomes)}", bad
+
+
+def _interrupt(api: ubiops.CoreApi, name: str, folder: Path, closing: bool) -> str:
+    """Make calls of a kind until the signal comes; what came of it."""
+    timer = threading.Timer(random.uniform(0, 0.03), os.kill, (os.getpid(), signal.SIGINT))
+    # Python swallows what is raised in a finalizer.
+    end = time.monotonic() + 30
+    number = 0
+    try:
+        timer.start()
+        while time.monotonic() < end:
+            number += 1
+            (folder / str(number)).mkdir()
+            KINDS[name].run(api, folder / str(number))
+            if closing:
+                api.api_client.close()
+        return "swallowed"
+    except KeyboardInterrupt:
+        return "interrupted"
+    except (ubiops.ApiException, OpenApiException) as error:
+        with suppress(KeyboardInterrupt):
+            timer.join()
+            time.sleep(0.01)
+        return f"{type(error).__name__} before it"
+
+
+def forks(count: int = 200) -> Result:
+    """Children by fork and by spawn while threads call: each makes calls of its own, and the parent's go on."""
+    outcomes: Counter[str] = Counter()
+    stopped = threading.Event()
+    with _no_pauses(), RawServer(_echoing(0)) as server, _client(server) as client:
+        api = ubiops.CoreApi(client)
+
+        def work(which: int) -> None:
+            number = 0
+            while not stopped.is_set():
+                number += 1
+                outcomes[_ask(api, f"t{which}n{number}")] += 1
+
+        workers = [threading.Thread(target=work, args=(which,), daemon=True) for which in range(8)]
+        for worker in workers:
+            worker.start()
+        codes: Counter[int] = Counter(_in_a_child(api, number) for number in range(count))
+        with multiprocessing.get_context("spawn").Pool(2) as processes:
+            spawned = processes.starmap(_ask, [(api, f"s{number}") for number in range(count)])
+        stopped.set()
+        for worker in workers:
+            worker.join(100)
+        hanging = sum(worker.is_alive() for worker in workers)
+    bad = [f"{number} calls: {text}" for text, number in (outcomes + Counter(spawned)).items() if text != "right"]
+    bad += [f"{number} children ended with {code}" for code, number in codes.items() if code]
+    bad += [f"{hanging} threads hang"] if hanging else []
+    return f"{count} forks, {count} calls in spawned processes, {sum(outcomes.values())} calls of the parent", bad
+
+
+def _in_a_child(api: ubiops.CoreApi, number: int) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            # Kills what hangs.
+            signal.alarm(100)
+            code = 0 if all(_ask(api, f"c{number}n{which}") == "right" for which in range(3)) else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+_ENDING = """
+import sys, threading, time
+import ubiops
+from ubiops.utils import MetricClient
+configuration = ubiops.Configuration(sys.argv[1])
+client = ubiops.ApiClient(configuration, pool_threads=4)
+api = ubiops.CoreApi(client)
+metrics = MetricClient("lab", client)
+metrics.start()
+for number in range(int(sys.argv[2])):
+    metrics.log_metric("custom.m", {}, float(number))
+for number in range(int(sys.argv[3])):
+    api.deployment_requests_create("lab", f"n{number}", {"a": number}, async_req=True)
+time.sleep(float(sys.argv[4]))
+if sys.argv[5] == "close":
+    client.close()
+elif sys.argv[5] == "raise":
+    raise RuntimeError("the program's own")
+elif sys.argv[5] == "exit":
+    sys.exit(1)
+"""
+
+
+def ends(count: int = 50) -> Result:
+    """Programs that end with asynchronous calls and values of metrics on their way: all arrive, once."""
+    bad: list[str] = []
+    sent = 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for _ in range(count):
+        server = Server()
+        server.default = lambda request: (time.sleep(random.uniform(0, 0.05)), Answer.json({}))[1]
+        values, calls, how = random.randrange(20), random.randrange(20), random.choice(["", "close", "raise", "exit"])
+        command = [sys.executable, "-c", _ENDING, server.url, str(values), str(calls), str(random.uniform(0, 0.2)), how]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        arrived = Counter(request.path for request in server.requests if not request.path.endswith("aggregate"))
+        points = sum(len(request.json["data"]) for request in server.requests if request.path.endswith("aggregate"))
+        if len(arrived) != calls or set(arrived.values()) > {1} or points != values:
+            bad.append(f"{arrived} of {calls} calls and {points} of {values} values arrived: {done.stderr}")
+        if done.returncode != (how in ("raise", "exit")):
+            bad.append(f"it ended with {done.returncode} after {how!r}: {done.stderr}")
+        sent += values + calls
+        server.close()
+    return f"{count} programs, with {sent} calls and values", bad
 
 
 def kills(count: int = 20) -> Result:
@@ -202,5 +309,7 @@ RUNS: dict[str, Callable[..., Result]] = {
     "interrupts": interrupts,
     "threads": threads,
     "calls": calls,
+    "forks": forks,
+    "ends": ends,
     "kills": kills,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from test.faults.calls import KINDS
-from test.faults.faults import FAULTS
+from test.faults.calls import CALLS
+from test.faults.helpers import HELPERS
+from test.faults.table import ALL_FAULTS
 
 __all__ = ["PATH", "headings", "write"]
 
@@ -23,27 +25,40 @@ Whatever a server, a proxy or the network does, a call ends in its time, with th
 - No descriptor, thread or temporary file is left.
 
 This page is written by `python -m test.faults table --docs` from what happened, and checked by the tests. Each row is a
-fault of a server, with a limit of 0.7 seconds and the default of two retries; each column is a kind of call. "what was
-sent" is a well-formed answer that is another than expected, such as an empty one.
+fault of a server, of TLS or of a proxy on the way, with a limit of 0.7 seconds and the default of two retries; each
+column is a kind of call, or several that came to the same. What stands behind a colon says at which of its requests a
+helper met the fault. "what was sent" is a well-formed answer that is another than expected, such as an empty one.
 
 """
 
 
 def headings() -> tuple[list[str], list[str]]:
-    """The rows and columns that the page should have."""
-    return list(FAULTS), list(KINDS)
+    """The rows and the kinds of call that the page should have."""
+    return list(ALL_FAULTS), [*CALLS, *HELPERS]
 
 
 def write(cells: dict[tuple[str, str], str]) -> str:
     """The page for the outcomes of all cells."""
-    faults, kinds = headings()
-    legend: dict[str, str] = {}
-    lines = [f"| fault | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
-    for fault in faults:
-        row = [legend.setdefault(cells[fault, kind], _short(cells[fault, kind])) for kind in kinds]
-        lines.append(f"| {fault.replace('|', '')} | {' | '.join(row)} |")
+    legend = {text: _short(text) for text in cells.values()}
     meanings = "\n".join(f"- {short}: {text}" for text, short in sorted(legend.items()) if short != text)
-    return f"{_HEAD}{meanings}\n\n" + "\n".join(lines) + "\n"
+    tables = [f"## {title}\n\n{_table(list(kinds), cells, legend)}" for title, kinds in _PARTS.items()]
+    return "\n\n".join([f"{_HEAD}{meanings}", *tables]) + "\n"
+
+
+_PARTS = {"Operations": CALLS, "Helpers": HELPERS}
+
+
+def _table(kinds: list[str], cells: dict[tuple[str, str], str], legend: dict[str, str]) -> str:
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for kind in kinds:
+        columns.setdefault(tuple(legend[cells[fault, kind]] for fault in ALL_FAULTS), []).append(kind)
+    titles = ["fault", *(", ".join(alike) for alike in columns.values())]
+    rows = zip((fault.replace("|", "") for fault in ALL_FAULTS), *columns, strict=True)
+    return "\n".join([_line(titles), "|---" * len(titles) + "|", *map(_line, rows)])
+
+
+def _line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
 def _short(text: str) -> str:

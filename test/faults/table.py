@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import socket
 import tempfile
 import threading
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,12 +21,15 @@ from unittest import mock
 import urllib3
 
 import ubiops
-from test.faults.calls import KINDS, Kind, right_answer
+from test.faults.answers import SIGNATURE, right_answer
+from test.faults.calls import Kind
 from test.faults.faults import FAULTS, TOKEN, Fault, serving
+from test.faults.helpers import KINDS, impatient
+from test.faults.networks import NETWORKS, PROXY_PASSWORD, PROXY_USER, authority
 from test.unit.raw_server import RawServer
 from ubiops.exceptions import OpenApiException
 
-SECRETS = (TOKEN, "s1gnature-of-the-tests")
+SECRETS = (TOKEN, SIGNATURE, PROXY_PASSWORD, b64encode(f"{PROXY_USER}:{PROXY_PASSWORD}".encode()).decode())
 LONGEST = 30.0
 """Seconds that a call may take whose own limit is under one: for a busy machine."""
 
@@ -47,10 +52,8 @@ def outcome(fault: Fault, kind: Kind) -> str:
         AssertionError: What must never happen.
     """
     with tempfile.TemporaryDirectory() as folder, _listening() as other, _logged() as records:
-        with RawServer(serving(fault, right_answer, kind.applies)) as server:
+        with _served(fault, kind) as (server, configuration):
             server.other_port = other.getsockname()[1]  # type: ignore[attr-defined]
-            configuration = ubiops.Configuration(server.url, {"Authorization": f"Token {TOKEN}"})
-            configuration.max_response_size = 8 << 20
             with ubiops.ApiClient(configuration) as client:
                 result = _run(kind, ubiops.CoreApi(client), Path(folder), records)
             _check_requests(fault, kind, server)
@@ -64,6 +67,33 @@ def outcome(fault: Fault, kind: Kind) -> str:
     if fault.harmless:
         assert result == RIGHT, f"{result} where nothing was wrong"
     return result
+
+
+@contextmanager
+def _served(fault: Fault, kind: Kind) -> Iterator[tuple[RawServer, ubiops.Configuration]]:
+    """A server, perhaps behind a proxy, and the settings of a client for it."""
+    with ExitStack() as opened:
+        tls = None if fault.tls is None else fault.tls()
+        server = opened.enter_context(RawServer(serving(fault, right_answer, kind.at), tls))
+        configuration = ubiops.Configuration(server.url, {"Authorization": f"Token {TOKEN}"})
+        configuration.max_response_size = 8 << 20
+        if fault.tls is not None:
+            configuration.host = f"https://127.0.0.1:{server.port}/v2.1"
+            certificate = opened.enter_context(tempfile.NamedTemporaryFile())
+            authority().cert_pem.write_to_path(certificate.name)
+            configuration.ssl_ca_cert = certificate.name
+        proxy = None
+        if fault.proxy is not None:
+            behave = fault.proxy
+            proxy = opened.enter_context(
+                RawServer(lambda proxy, connection: behave(proxy, connection, proxy.read_head(connection), server.port))
+            )
+            configuration.proxy = f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{proxy.port}"
+        yield server, configuration
+        if proxy is not None:
+            seen = "".join(proxy.heads)
+            assert TOKEN not in seen, "the proxy saw the token"
+            assert SIGNATURE not in seen, "the proxy saw a signature"
 
 
 def _run(kind: Kind, api: ubiops.CoreApi, folder: Path, records: _Records) -> str:
@@ -97,8 +127,8 @@ def _check_secrets(error: BaseException, records: _Records) -> None:
 
 
 def _check_requests(fault: Fault, kind: Kind, server: RawServer) -> None:
-    if kind.once and not fault.surely_undone:
-        sent = [head for head in server.heads if not head.startswith("GET")]
+    if kind.once is not None and not fault.surely_undone:
+        sent = [head for head in server.heads if re.match(kind.once, head)]
         assert len(sent) <= 1, f"sent {len(sent)} times"
 
 
@@ -150,10 +180,13 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def run(faults: dict[str, Fault] = FAULTS, kinds: dict[str, Kind] = KINDS) -> dict[tuple[str, str], str]:
+ALL_FAULTS = {**FAULTS, **NETWORKS}
+
+
+def run(faults: dict[str, Fault] = ALL_FAULTS, kinds: dict[str, Kind] = KINDS) -> dict[tuple[str, str], str]:
     """All cells, by fault and kind; one that must not be starts with ``BAD``."""
     cells = {}
-    with hurried():
+    with hurried(), impatient():
         for fault_name, fault in faults.items():
             before, threads = descriptors(), threading.active_count()
             for kind_name, kind in kinds.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+
 import pytest
 
-from test.faults import report, table
-from test.faults.calls import KINDS
-from test.faults.faults import FAULTS
+from test.faults import long_runs, report, table
+from test.faults.helpers import KINDS
+from test.faults.table import ALL_FAULTS
 
 # Each costs the time of a call in full, for each kind of call.
 SLOW = frozenset(
@@ -19,33 +22,69 @@ SLOW = frozenset(
         "informational answers without end",
         "a gzip bomb",
         "a header of 10 MB",
+        "TLS: silence",
+        "TLS: a handshake that breaks off",
+        "proxy: hangs",
+        "proxy: says yes and hangs",
+        "proxy: headers without end",
     }
 )
 OFTEN = {name: KINDS[name] for name in ("read", "create", "download to disk", "download_file")}
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name not in SLOW])
+@pytest.mark.parametrize("name", [name for name in ALL_FAULTS if name not in SLOW])
 def test_a_fault_ends_in_a_typed_error_or_the_right_value(name: str) -> None:
-    cells = table.run({name: FAULTS[name]}, OFTEN)
+    cells = table.run({name: ALL_FAULTS[name]}, OFTEN)
     assert [cell for cell in cells.items() if cell[1].startswith("BAD")] == []
 
 
 @pytest.mark.parametrize("name", sorted(SLOW))
 def test_a_slow_fault_too(name: str) -> None:
-    cells = table.run({name: FAULTS[name]}, {"read": KINDS["read"]})
+    cells = table.run({name: ALL_FAULTS[name]}, {"read": KINDS["read"]})
     assert [cell for cell in cells.items() if cell[1].startswith("BAD")] == []
 
 
 def test_every_other_kind_of_call_meets_the_worst() -> None:
-    worst = ("closed after the request", "gzip cut in the middle", "redirect: a backslash", "a second answer", "null")
-    cells = table.run({name: FAULTS[name] for name in worst}, KINDS)
+    worst = (
+        "closed after the request",
+        "gzip cut in the middle",
+        "redirect: a backslash",
+        "a second answer",
+        "null",
+        "an empty body",
+        "TLS: an end that isn't its own",
+        "proxy: refuses, and repeats what was sent",
+    )
+    cells = table.run({name: ALL_FAULTS[name] for name in worst})
     assert [cell for cell in cells.items() if cell[1].startswith("BAD")] == []
 
 
 def test_the_page_has_every_fault_and_kind() -> None:
     page = report.PATH.read_text()
     faults, kinds = report.headings()
-    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
-    assert rows == ["fault", *faults], "run: python -m test.faults table --docs"
-    assert f"| fault | {' | '.join(kinds)} |" in page
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows] == 2 * ["fault", *faults], (
+        "run: python -m test.faults table --docs"
+    )
+    titles = [title.removesuffix(" |") for row in rows if row[0] == "| fault" for title in row[1:]]
+    assert sorted(kind for title in titles for kind in title.split(", ")) == sorted(kinds)
     assert "BAD" not in page
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals as Unix has them")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+# A socket that was made when the interrupt came, and not yet kept anywhere, is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("run", "amount"),
+    [(long_runs.interrupts, 40), (long_runs.calls, 300), (long_runs.forks, 3), (long_runs.ends, 2)],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_short_form_of_a_long_run(run: Callable[[int], long_runs.Result], amount: int) -> None:
+    line, bad = run(amount)
+    assert bad == [], line
+
+
+def test_a_short_form_of_many_threads() -> None:
+    line, bad = long_runs.threads(seconds=2, count=16)
+    assert bad == [], line

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +17,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ubiops
+from test.faults.answers import right_answer
+from test.faults.faults import FAULTS, serving
+from test.faults.helpers import KINDS, impatient
+from test.faults.oracle import body_of
+from test.faults.table import hurried
 from test.server import Answer, Server
-from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError
+from test.unit.raw_server import RawServer
+from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, OpenApiException
 from ubiops.files import filename_of
 from ubiops.urls import origin_of, redirect_target, same_origin, split
 
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
 
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "40"))
+RIGHT = FAULTS["nothing wrong"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -50,6 +63,13 @@ def one_attempt(api: ubiops.CoreApi, tmp_path: Any) -> ubiops.CoreApi:
     return api
 
 
+@pytest.fixture
+def other() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
 @SHARED
 @given(body=JSON, status=st.sampled_from([200, 201, 204, 400, 404, 500]), which=st.sampled_from(OPERATIONS))
 def test_any_json_as_an_answer_is_read_or_a_typed_error(
@@ -68,29 +88,186 @@ def test_any_bytes_as_a_body_are_read_or_a_typed_error(
     _typed(lambda: which(one_attempt))
 
 
-@SHARED
-@given(
-    answer=st.one_of(
-        st.binary(max_size=300),
-        st.builds(lambda head, body: b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body, st.binary(), st.binary()),
-        st.builds(
-            lambda coding, body: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\n\r\n" + body,
-            st.sampled_from([b"chunked", b"gzip, chunked", b"CHUNKED"]),
-            st.binary(),
-        ),
-        st.builds(
-            lambda coding, body: b"HTTP/1.1 200 OK\r\nContent-Encoding: " + coding + b"\r\n\r\n" + body,
-            st.sampled_from([b"gzip", b"deflate", b"gzip, deflate", b"br"]),
-            st.binary(),
-        ),
-    )
+def _one_of(choices: Any) -> Any:
+    """One of several texts or bytes, that are written with bars between them."""
+    return st.sampled_from(choices.split("|" if isinstance(choices, str) else b"|"))
+
+
+# Answers that are nearly right: what parsers have read differently, each at its place.
+STATUS_LINES = _one_of(
+    b"HTTP/1.1 200 OK|HTTP/1.1 200|HTTP/1.0 200 OK|HTTP/1.1 2000 OK|HTTP/1.1 +200 OK|HTTP/1.1 20_0 OK|HTTP/1.2 200 OK"
+    b"|HTTP/2 200|http/1.1 200 OK| HTTP/1.1 200 OK|HTTP/1.1  200 OK|HTTP/1.1 204 No|HTTP/1.1 99 OK|PRI * HTTP/2.0"
+    b"|HTTP/1.1 200 \rOK"
 )
-def test_any_bytes_as_an_answer_are_read_or_a_typed_error(
+NUMBER_MARKS = _one_of(b"+|-|0x| |\t|_|00|\xa0|\x0b|\x85|x|.0|e1")
+LINE_ENDS = st.just(b"\r\n") | _one_of(b"\r\n|\n|\r|\r\r\n|\n\n")
+CODINGS = st.just(b"chunked") | _one_of(b"Chunked|identity|gzip|chunked, chunked|gzip, chunked|x chunked|\x0bchunked")
+OTHER_HEADERS = _one_of(
+    b"X-A: 1|X-A : 1|X-A| folded|: 1|X A: 1|From me|From me: 1|X-A: \0|X-A: 1\rX-B: 2|X-A: \xff|Content-Length : 3"
+    b"|Content-Length\t: 3|Content Length: 3|X-A: 1\n Content-Length: 3"
+)
+
+
+@st.composite
+def numbers(draw: Any, number: int, form: str) -> bytes:
+    text = (f"{number:x}" if form == "x" else f"{number}").encode()
+    if draw(st.integers(0, 3)):
+        return text
+    at = draw(st.sampled_from([0, len(text)]) | st.integers(0, len(text)))
+    return text[:at] + draw(NUMBER_MARKS) + text[at:]
+
+
+@st.composite
+def bodies_in_chunks(draw: Any) -> bytes:
+    chunks = []
+    for data in [*draw(st.lists(st.binary(min_size=1, max_size=20), max_size=3)), b""]:
+        size = draw(numbers(len(data) + draw(st.sampled_from([0] * 6 + [1, -1]) if data else st.just(0)), "x"))
+        extension = draw(st.just(b"") | _one_of(b'|;a=b| ;a|;\n|; a="\r\n"'))
+        end = draw(st.sampled_from([b"\r\n"] * 6 + [b"\n", b"", b"xx", b"\r\r"]))
+        chunks.append(size + extension + draw(LINE_ENDS) + data + (end if data else b""))
+    trailers = draw(st.sampled_from([b"\r\n"] * 4 + [b"", b"X-A: 1\r\n\r\n", b"X-A: 1\r\n", b"\n", b"X-A\r\n\r\n"]))
+    return b"".join(chunks) + trailers
+
+
+@st.composite
+def near_answers(draw: Any) -> bytes:
+    headers = draw(st.lists(OTHER_HEADERS, max_size=1)) if draw(st.booleans()) else []
+    body = draw(st.binary(max_size=40))
+    kind = draw(st.integers(0, 3))
+    if kind & 1:
+        body = draw(bodies_in_chunks())
+        headers += [b"Transfer-Encoding: " + coding for coding in draw(st.lists(CODINGS, min_size=1, max_size=2))]
+    if kind == 2 or (kind == 3 and draw(st.booleans())):
+        lengths = st.sampled_from([0] * 6 + [1, -1]).flatmap(lambda more: numbers(len(body) + more, "d"))
+        headers += [
+            draw(st.sampled_from([b"Content-Length: ", b"content-length:", b"Content-Length:\r\n "]))
+            + b", ".join(given)
+            for given in draw(st.lists(st.lists(lengths, min_size=1, max_size=2), min_size=1, max_size=2))
+        ]
+    first = draw(st.just(b"") | st.sampled_from([b"HTTP/1.1 100 So\r\n\r\n", b"HTTP/1.1 103 So\r\nX-A: 1\r\n\r\n"]))
+    status = draw(st.just(b"HTTP/1.1 200 OK") | STATUS_LINES)
+    head = b"".join(line + draw(LINE_ENDS) for line in [status, *draw(st.permutations(headers))])
+    answer = first + head + draw(st.just(b"\r\n") | LINE_ENDS) + body + draw(st.sampled_from([b""] * 3 + [b"surplus"]))
+    return answer[: draw(st.integers(0, len(answer)))] if not draw(st.integers(0, 5)) else answer
+
+
+@settings(SHARED, max_examples=10 * EXAMPLES)
+@given(answer=near_answers() | st.binary(max_size=300))
+def test_a_nearly_right_answer_is_read_as_a_strict_reader_does_or_refused(
     one_attempt: ubiops.CoreApi, server: Server, answer: bytes
 ) -> None:
     server.default = answer
     _typed(lambda: one_attempt.deployments_get("p", "d", _request_timeout=60))
-    _typed(lambda: one_attempt.deployments_get("p", "d", _preload_content=False, _request_timeout=60).read())
+    try:
+        body = one_attempt.deployments_get("p", "d", _preload_content=False, _request_timeout=60).read()
+    except (ApiException, urllib3.exceptions.HTTPError):
+        return
+    assert body == body_of(answer)
+
+
+@settings(SHARED, max_examples=EXAMPLES)
+@given(parts=st.lists(st.binary(min_size=1, max_size=20), max_size=4), informed=st.booleans(), frame=st.integers(0, 2))
+def test_a_right_answer_is_read(
+    one_attempt: ubiops.CoreApi, server: Server, parts: list[bytes], informed: bool, frame: int
+) -> None:
+    body = b"".join(parts)
+    chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
+    frames = [
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunked,
+        b"content-length: %d\r\n\r\n%s" % (len(body), body),
+        b"\r\n" + body,
+    ]
+    server.default = b"HTTP/1.1 103 So\r\n\r\n" * informed + b"HTTP/1.1 200 OK\r\n" + frames[frame]
+    assert one_attempt.deployments_get("p", "d", _preload_content=False, _request_timeout=60).read() == body
+
+
+HOSTILE = st.sampled_from(
+    [None, True, 0, -1, 1.5, float("nan"), float("inf"), 10**400, "", "\ud800", "\0", [], {}, [[]], [None], {"": {}}]
+) | _one_of("x|0001-01-01T00:00:00Z|9999-12-31T23:59:59.999999Z|2026-02-30T25:61:61|file:///etc/passwd|http://[::1")
+
+
+def _with(value: Any, place: list[int], hostile: Any) -> Any:
+    """A value of JSON with another at some place in it."""
+    if not place or not isinstance(value, (dict, list)) or not value:
+        return hostile
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = keys[place[0] % len(value)]
+    changed = copy.copy(value)
+    changed[key] = _with(value[key], place[1:], hostile)
+    return changed
+
+
+@settings(SHARED, max_examples=2 * EXAMPLES)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    nth=st.integers(0, 6),
+    place=st.lists(st.integers(0, 20), max_size=3),
+    hostile=HOSTILE | JSON,
+)
+def test_any_shape_of_an_answer_to_any_kind_of_call_is_taken_or_a_typed_error(
+    kind: str, nth: int, place: list[int], hostile: Any
+) -> None:
+    def answer(server: RawServer, head: str) -> bytes:
+        # From the n-th answer on, since the first are asked for again.
+        return right_answer(
+            server, head, lambda value: _with(value, place, hostile) if len(server.heads) > nth else value
+        )
+
+    with hurried(), impatient(), tempfile.TemporaryDirectory() as folder, RawServer(serving(RIGHT, answer)) as server:
+        configuration = ubiops.Configuration(server.url)
+        configuration.retries = 0
+        with ubiops.ApiClient(configuration) as client, suppress(OpenApiException, urllib3.exceptions.HTTPError):
+            KINDS[kind].run(ubiops.CoreApi(client), Path(folder))
+
+
+LOCATION_HOSTS = st.sampled_from(
+    ["{own}", "{other}", "localhost:{o}", "[::1]:{o}", "127.1:{o}", "", "evil.test", "{own}.", "0:{o}"]
+)
+
+
+@settings(SHARED, max_examples=3 * EXAMPLES)
+@given(
+    scheme=st.sampled_from(["http:", "HTTP:", "https:", "", "file:", "http:/", "ftp:"]),
+    slashes=st.sampled_from(["//", "///", "/\\", "\\\\", "/", ""]),
+    hosts=st.lists(st.tuples(LOCATION_HOSTS, MARKS), min_size=1, max_size=3),
+    path=st.sampled_from(["/v2.1/x", "", "?q", "#f", ";x"]) | st.text(max_size=4),
+)
+def test_any_location_sends_nothing_to_another_host(
+    one_attempt: ubiops.CoreApi, server: Server, other: Server, scheme: str, slashes: str, hosts: Any, path: str
+) -> None:
+    text = scheme + slashes + "".join(host + mark for host, mark in hosts) + path
+    own, elsewhere = (f"127.0.0.1:{one.port}" for one in (server, other))
+    location = text.replace("{own}", own).replace("{other}", elsewhere).replace("{o}", str(other.port))
+    moved = b"HTTP/1.1 302 So\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % location.encode(errors="replace")
+    server.default = lambda request: moved if request.path.endswith("/deployments/d") else Answer.json({})
+    _typed(lambda: one_attempt.deployments_get("p", "d", _request_timeout=60))
+    assert other.connections == 0
+
+
+@settings(SHARED, max_examples=2 * EXAMPLES)
+@given(
+    header=st.lists(
+        _one_of(
+            "attachment|;|filename|filename*|filename*0|filename*1*|=|\"|'|UTF-8''|\\|/|..|%2e%2e|%2F|%00|\xff|a|.part"
+            "|utf-16''| |=?utf-8?q?=2E=2E?=|C:|" + "x" * 300
+        ),
+        max_size=14,
+    ).map("".join)
+)
+def test_any_content_disposition_names_a_file_in_the_folder(
+    one_attempt: ubiops.CoreApi, server: Server, header: str
+) -> None:
+    server.default = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Disposition: %s\r\n\r\nx" % header.encode(
+        "latin-1"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder, "inner")
+        inner.mkdir()
+        one_attempt.api_client.configuration.temp_folder_path = str(inner)
+        path: Any = one_attempt.blobs_get("p", "b", _preload_content=True, _request_timeout=60)
+        assert [str(found) for found in inner.iterdir()] == [path]
+        assert Path(path).read_bytes() == b"x"
+        assert os.listdir(folder) == ["inner"]
 
 
 @settings(SHARED, max_examples=400)

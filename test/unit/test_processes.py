@@ -192,6 +192,42 @@ def test_threads_of_a_child_use_the_childs_connections(client: ubiops.ApiClient,
     assert not parents & {request.connection for request in server.requests}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_of_a_process_that_imports_a_model_imports_it_too(server: Server) -> None:
+    program = """
+        import os, signal, sys, threading, warnings
+        import ubiops
+
+        # Newer Pythons warn of forks where threads are.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        begun, forked = threading.Event(), threading.Event()
+
+        class Finder:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name == "ubiops.models.deployment_detail" and not begun.is_set():
+                    begun.set()
+                    # A fork waits for the import, so it doesn't come.
+                    forked.wait(1)
+
+        sys.meta_path.insert(0, Finder)
+        api = ubiops.CoreApi(ubiops.ApiClient(ubiops.Configuration(sys.argv[1])))
+        thread = threading.Thread(target=api.deployments_get, args=("p", "d"))
+        thread.start()
+        begun.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            print(type(api.deployments_get("p", "d")).__name__, flush=True)
+            os._exit(0)
+        forked.set()
+        thread.join()
+        print(os.waitpid(child, 0)[1])
+    """
+    done = run(program, server.url)
+    assert (done.stdout, done.stderr) == ("DeploymentDetail\n0\n", "")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_takes_a_client_along(client: ubiops.ApiClient, server: Server, method: str) -> None:
     status_of(client)
@@ -336,17 +372,36 @@ def test_a_closed_client_opens_again(client: ubiops.ApiClient, server: Server) -
     assert server.connections == 2
 
 
-def test_a_program_ends_while_a_call_hangs() -> None:
+def test_the_end_of_a_program_waits_for_its_asynchronous_calls(server: Server) -> None:
     program = """
         import sys
         import ubiops
         client = ubiops.ApiClient(ubiops.Configuration(sys.argv[1]), pool_threads=2)
-        client.call_api("/x", "GET", async_req=True)
+        calls = [client.call_api("/x", "POST", async_req=True) for _ in range(6)]
+        with ubiops.ApiClient(client.configuration) as closed:
+            closed.call_api("/x", "POST", async_req=True)
+    """
+    late = threading.Event()
+    server.default = lambda request: (late.wait(0.2), Answer.json({}))[1]
+    done = run(program, server.url)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert len(server.requests) == 7
+
+
+def test_a_program_ends_while_a_call_hangs_and_says_so() -> None:
+    program = """
+        import sys
+        import ubiops, ubiops.api_client
+        # 30 s are told about in the docstring of `close`.
+        ubiops.api_client._LEAVING = 0.5
+        client = ubiops.ApiClient(ubiops.Configuration(sys.argv[1]), pool_threads=2)
+        calls = [client.call_api("/x", "GET", async_req=True) for _ in range(3)]
         print("end")
     """
     with RawServer(silent) as server:
         done = run(program, server.url)
-    assert (done.stdout, done.stderr, done.returncode) == ("end\n", "", 0)
+    warning = "The program ends while 3 asynchronous calls are under way: get() their results\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("end\n", warning, 0)
 
 
 def test_nothing_is_left_open(server: Server, tmp_path: Any) -> None:

@@ -440,7 +440,7 @@ class Bar:
     def refresh(self) -> None:
         pass
 
-    def set_postfix_str(self, state: str) -> None:
+    def set_postfix_str(self, state: str, refresh: bool = True) -> None:
         self.state = state
 
     def close(self) -> None:

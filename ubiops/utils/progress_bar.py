@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import warnings
+from collections import deque
 from types import TracebackType
 from typing import Any, Literal
 
@@ -59,6 +60,7 @@ class Progress:
     def __init__(self, description: str, total: int | None = None, unit: str = "it", *, shown: bool = True) -> None:
         self._description = description
         self._lock = threading.Lock()
+        self._counted: deque[int] = deque()
         self._bar = _make_bar(description, total, unit) if shown and progress() and _watched() else None
         self._logged = shown and self._bar is None
 
@@ -76,21 +78,18 @@ class Progress:
     def expect(self, total: int) -> None:
         """Say how much there is to do, where that wasn't known at the start."""
         if self._bar is not None:
-            with self._lock:
-                self._bar.total = total
-                self._bar.refresh()
+            self._bar.total = total
+            self._draw(at_once=True)
 
     def advance(self, amount: int = 1) -> None:
         """Count what was done; a negative amount takes back what must be done again."""
-        if self._bar is not None:
-            with self._lock:
-                self._bar.update(amount)
+        self._draw(amount)
 
     def step(self, state: str) -> None:
         """Say what is going on now, such as the status of a build."""
         if self._bar is not None:
-            with self._lock:
-                self._bar.set_postfix_str(state)
+            self._bar.set_postfix_str(state, refresh=False)
+            self._draw(at_once=True)
         self._log(state)
 
     def print(self, line: str) -> None:
@@ -98,8 +97,23 @@ class Progress:
         if self._bar is None:
             print(line, flush=True)
         else:
-            with self._lock:
-                self._bar.write(line)
+            self._bar.write(line)
+
+    def _draw(self, amount: int = 0, at_once: bool = False) -> None:
+        """Let the bar show what was counted; where another thread is at it, that one shows this too."""
+        bar = self._bar
+        if bar is None:
+            return
+        self._counted.append(amount)
+        # The lock isn't waited for: a Ctrl-C in the thread that has it can leave it taken.
+        while self._counted and self._lock.acquire(blocking=False):
+            try:
+                while self._counted:
+                    bar.update(self._counted.popleft())
+                if at_once:
+                    bar.refresh()
+            finally:
+                self._lock.release()
 
     def _log(self, state: str) -> None:
         if self._logged:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+from ubiops.clock import monotonic
 from ubiops.exceptions import TooManyRequestsError
 from ubiops.utils.exceptions import IncompleteTransfer
 from ubiops.utils.polling import Backoff
@@ -85,27 +89,33 @@ class _Threads:
         self.completed: dict[Transfer, str] = {}
         self.failed: dict[Transfer, BaseException] = {}
         self._count = len(transfers)
-        self._left = iter(transfers)
+        self._left = deque(transfers)
         self._work = work
         self._bar = bar
-        self._lock = threading.Lock()
+        # Each says here that it has ended. No `threading.Event`, whose lock a Ctrl-C can leave taken.
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self._running = 0
-        self._ended = threading.Event()
-        self._stopped = threading.Event()
+        self._stopped = False
 
     def run(self, parallel: int) -> None:
-        threads = min(parallel, self._count)
-        self._running = threads
-        for _ in range(threads):
+        for _ in range(min(parallel, self._count)):
+            self._running += 1
             threading.Thread(target=self._transfer, name="ubiops-transfer", daemon=True).start()
         # No join: before Python 3.13 a Ctrl-C during one takes a running thread for ended, and on Windows it doesn't
         # interrupt a wait without an end.
-        while not self._ended.wait(1.0):
-            pass
+        while self._running:
+            self._wait(1.0)
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._ended.wait(_GRACE)
+        self._stopped = True
+        end = monotonic() + _GRACE
+        while self._running and (left := end - monotonic()) > 0:
+            self._wait(left)
+
+    def _wait(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._ended.get(timeout=seconds)
+            self._running -= 1
 
     def _transfer(self) -> None:
         while (transfer := self._next()) is not None:
@@ -116,10 +126,7 @@ class _Threads:
                 break
             except BaseException as error:
                 self.failed[transfer] = error
-        with self._lock:
-            self._running -= 1
-            if not self._running:
-                self._ended.set()
+        self._ended.put(None)
 
     def _patiently(self, transfer: Transfer) -> str:
         backoff = Backoff(_PATIENCE)
@@ -131,11 +138,15 @@ class _Threads:
                     raise
 
     def _next(self) -> Transfer | None:
-        with self._lock:
-            return None if self._stopped.is_set() or self.failed else next(self._left, None)
+        if self._stopped or self.failed:
+            return None
+        try:
+            return self._left.popleft()
+        except IndexError:
+            return None
 
     def _report(self, amount: int) -> None:
-        if self._stopped.is_set():
+        if self._stopped:
             raise _StoppedError
         self._bar.advance(amount)
 

@@ -9,8 +9,10 @@ import random
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from threading import Event, Thread
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from ubiops.api_client import ApiClient
 from ubiops.clock import monotonic
@@ -61,7 +63,9 @@ class MetricClient(Thread):
         # Without a lock, which a signal could leave taken: the ends of a deque are safe.
         self._logged: deque[Metric] = deque()
         self._series: dict[object, TimeSeries] = {}
-        self._stopping = Event()
+        # No `Event`, for the same reason: its lock is one of Python's.
+        self._stopping = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._pid = os.getpid()
 
     def start(self) -> None:
@@ -90,14 +94,19 @@ class MetricClient(Thread):
     def run(self) -> None:
         """Send what is logged until it is stopped."""
         pause = random.uniform(0, self.insert_frequency)
-        while not self._stopping.wait(pause):
+        while not self._is_stopped_within(pause):
             self._send(max(self.insert_frequency, _LEAVING))
             pause = self.insert_frequency
         end = monotonic() + _LEAVING
         while (left := end - monotonic()) > 0 and self._unsent:
             self._send(left)
             if self._unsent:
-                Event().wait(min(0.5, left))
+                self._is_stopped_within(min(0.5, left))
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        with suppress(Empty):
+            self._wakes.get(timeout=seconds)
+        return self._stopping
 
     def stop(self, timeout: float | None = None) -> None:
         """Send the remaining values, and end. Calling it again does nothing.
@@ -107,8 +116,9 @@ class MetricClient(Thread):
         Args:
             timeout (float | None): Seconds to wait, at most 10; None for 10.
         """
-        first = not self._stopping.is_set()
-        self._stopping.set()
+        first, self._stopping = not self._stopping, True
+        if first:
+            self._wakes.put(None)
         _running.discard(self)
         if self.is_alive():
             self.join(_LEAVING if timeout is None else min(max(timeout, 0), _LEAVING))
