@@ -62,7 +62,12 @@ def _line(texts: Sequence[str]) -> str:
 
 
 def _short(text: str) -> str:
-    names = {"ApiConnectionError": "connection", "ApiTimeoutError": "timeout", "what was sent": "as sent"}
+    names = {
+        "ApiConnectionError": "connection",
+        "ApiTimeoutError": "timeout",
+        "WaitTimeout (504)": "not in time",
+        "what was sent": "as sent",
+    }
     if text in names:
         return names[text]
     if text.endswith(")"):
