@@ -74,8 +74,13 @@ def _chunks(data: bytes) -> bytes | None:
             return None
         length = int(size[1], 16)
         if not length:
-            # That it was the last chunk is certain here, whatever becomes of the trailers.
-            return body if not data or _headers(data)[0] is not None else None
+            # The body is certain here; trailers are read past.
+            return body if not data or _has_end(data) else None
         body, after, data = body + data[:length], data[length : length + 2], data[length + 2 :]
         if after != b"\r\n":
             return None
+
+
+def _has_end(data: bytes) -> bool:
+    line, data = _line(data)
+    return line is not None and (not line or _has_end(data))
