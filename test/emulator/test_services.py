@@ -19,7 +19,9 @@ from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
 
 PAGE = """
+    import contextlib
     import http.server
+    import os
     import threading
     import time
 
@@ -39,10 +41,30 @@ PAGE = """
                 return self.answer(b"", 302, Location="/elsewhere")
             if self.path == "/away":
                 return self.answer(b"", 302, Location="http://other.example/")
-            if self.path == "/slow":
-                return self.answer(open("gate").read().encode())
+            if self.path == "/endless":
+                return self.write_events()
+            if self.path == "/cut":
+                self.send_response(200)
+                self.send_header("Content-Length", "9")
+                self.end_headers()
+                self.wfile.write(b"abc")
+                self.close_connection = True
+                return
+            if self.path == "/exit":
+                os._exit(1)
             headers = "".join(f"{name}: {value}\\n" for name, value in self.headers.items())
             self.answer(f"{self.path}\\n{headers}".encode(), Connection="X-Hop", X_Hop="1", X_End="2")
+
+        def write_events(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"data: x\\n\\n")
+                    time.sleep(0.01)
+            print("the caller is gone", flush=True)
 
         def do_POST(self):
             if self.headers.get("Transfer-Encoding") == "chunked":
@@ -81,9 +103,8 @@ class Caller:
 
     def __call__(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
         headers = {**self.headers, **options.pop("headers", {})}
-        return self._http.request(
-            method, self.endpoint + path, headers=headers, redirect=False, retries=False, **options
-        )
+        url = path if path.startswith("http") else self.endpoint + path
+        return self._http.request(method, url, headers=headers, redirect=False, retries=False, **options)
 
     def raw(self, head: str) -> bytes:
         """What is answered to a head that no client would write."""
@@ -151,6 +172,37 @@ def test_bodies_go_both_ways(page: Caller, monkeypatch: pytest.MonkeyPatch) -> N
         assert answer.json() == {"error": "The body is larger than 1 MiB, the most that services take here"}
 
 
+def test_answers_are_streamed(page: Caller, project: TestProject) -> None:
+    answer = page("GET", "/endless", preload_content=False)
+    assert answer.read(18) == b"data: x\n\n" * 2
+    answer.close()
+    # The code sees that its caller goes away, too.
+    wait_until(project.log, lambda lines: "the caller is gone" in lines)
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        page("GET", "/cut")
+
+
+def test_an_instance_that_ends_is_replaced(page: Caller) -> None:
+    lost = page("GET", "/exit")
+    assert lost.status == 502
+    # By the end of the connection, or its reset.
+    assert lost.json()["error"].startswith("The instance")
+    wait_until(lambda: page("GET", "/").status, lambda status: status == 200)
+
+
+def test_services_outlive_the_emulator(tmp_path: Path, http: urllib3.PoolManager) -> None:
+    with Emulator(data_dir=tmp_path, project="lab") as emulator:
+        api = emulator.client()
+        with api.api_client:
+            project = TestProject(api, "lab")
+            project.deploy(PAGE)
+            serve(project)
+            emulator.stop()
+            emulator.start()
+            wait_ready(project)
+            assert Caller(api, emulator.token, http, "page")("GET", "/").status == 200
+
+
 def test_redirects_are_the_callers(page: Caller) -> None:
     moved = page("GET", "/moved")
     assert (moved.status, moved.headers["Location"]) == (302, f"{page.prefix}/elsewhere")
@@ -215,6 +267,10 @@ def test_limits(page: Caller, project: TestProject, callers: Callers) -> None:
     assert project.api.services_user_rate_limit_get("lab", "page", found.id).limit == 3
     assert page("GET", "/", headers=headers).status == 200
     assert "The service 'page' takes up to 4 requests" in page("GET", "/", headers=headers).json()["error"]
+    address = f"{page.base}/v2.1/projects/lab/services/page"
+    # Of the client 4.12, which had this limit alone.
+    updated = page("PATCH", address, json={"rate_limit_token": 7})
+    assert updated.json()["rate_limit_user_default"] == 7
     project.api.services_user_rate_limit_delete("lab", "page", found.id)
     assert project.api.services_user_rate_limit_list("lab", "page") == []
 

@@ -404,6 +404,7 @@ class Engine:
             unfinished = DeploymentRequest.status.in_(["pending", "processing", "cancelled_pending"])
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
                 self._take_up(session, request)
+            self._served.clear()
             kept = or_(Version.minimum_instances > 0, Version.id.in_(self._served.refresh()))
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
         self.environments.collect()

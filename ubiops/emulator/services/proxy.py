@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,8 +169,10 @@ class ServiceProxy:
                     async with tunnel:
                         visit.status = 101
                         accept = {"type": "websocket.accept", "subprotocol": tunnel.subprotocol}
-                        await send({**accept, "headers": tunnel.cookies})
-                        await tunnel.relay(receive, send)
+                        # What uvicorn raises where the caller has gone away is an OSError.
+                        with contextlib.suppress(OSError):
+                            await send({**accept, "headers": tunnel.cookies})
+                            await tunnel.relay(receive, send)
                 except InvalidStatus as error:
                     visit.status = error.response.status_code
                     kind = error.response.headers.get("Content-Type")
@@ -271,8 +274,9 @@ async def _respond(response: Response, scope: Scope, receive: Receive, send: Sen
     if scope["type"] == "websocket":
         # To uvicorn a handshake that was answered otherwise is unfinished until the connection is lost, which it would
         # log. It says first that the handshake failed, then that the connection is lost.
-        for _ in range(2):
-            await asyncio.wait_for(receive(), _LOST_WITHIN)
+        with contextlib.suppress(asyncio.TimeoutError):
+            for _ in range(2):
+                await asyncio.wait_for(receive(), _LOST_WITHIN)
 
 
 def _refusal(scope: Scope, error: Exception) -> Response:

@@ -125,8 +125,8 @@ class Tunnel:
             await self._connection.close(_sendable(message.get("code")), message.get("reason") or "")
 
     async def _from_instance(self, send: Send) -> None:
-        # The caller may be gone (OSError) or have been told of the end (RuntimeError).
-        with contextlib.suppress(OSError, RuntimeError):
+        # The caller may have been told of the end.
+        with contextlib.suppress(RuntimeError):
             try:
                 while True:
                     message = await self._connection.recv()
