@@ -494,6 +494,46 @@ def test_health_checks(project: TestProject, emulator: Emulator, http: urllib3.P
             project.api.deployment_versions_update("lab", "model", "v1", {"health_check": wrong})
 
 
+ECHO = """
+    import socketserver
+    import threading
+
+    class Echo(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                self.wfile.write(line.upper())
+
+    class Deployment:
+        def __init__(self):
+            server = socketserver.ThreadingTCPServer(("0.0.0.0", 7000), Echo)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def request(self, data):
+            return {"y": 0}
+"""
+
+
+def test_public_ports(project: TestProject) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        public = free.getsockname()[1]
+    project.deploy(ECHO)
+    port = {"public_port": public, "deployment_port": 7000, "protocol": "tcp"}
+    updated = project.api.deployment_versions_update("lab", "model", "v1", {"ports": [port]})
+    assert updated.ports[0].public_port == public
+
+    def ask() -> bytes:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", public)) as connection:
+            connection.sendall(b"hello\n")
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(64), b""))
+        return b""
+
+    # Nothing is open, or behind it, until an instance listens.
+    wait_until(ask, lambda answer: answer == b"HELLO\n")
+    project.api.deployment_versions_update("lab", "model", "v1", {"ports": []})
+    wait_until(ask, lambda answer: answer == b"")
+
+
 def test_a_service_follows_its_deployment(page: Caller, project: TestProject) -> None:
     for resource, delete in (
         ("v1", lambda: project.api.deployment_versions_delete("lab", "model", "v1")),
@@ -527,10 +567,12 @@ def test_what_is_refused(project: TestProject) -> None:
     ):
         with pytest.raises(ubiops.ApiException, match=problem):
             project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80, **data})
-    ports = [{"public_port": 1, "deployment_port": 2, "protocol": "tcp"}]
+    port = {"public_port": 8080, "deployment_port": 80, "protocol": "tcp"}
     for data, problem in (
-        ({"ports": ports}, "create a service"),
         ({"command": ["run"]}, "the emulator runs no images"),
+        ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp alone, not for udp"),
+        ({"ports": [{**port, "public_port": 0}]}, "ports.public_port: it must be from 1 to 65535, not 0"),
+        ({"ports": [port, port]}, "the public port 8080 is taken"),
     ):
         with pytest.raises(ubiops.ApiException, match=problem):
             project.create_version(**data)

@@ -28,6 +28,7 @@ from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.pipelines import Pipelines, find_pipeline_version, log_columns
 from ubiops.emulator.execution.pool import Job, Outcome, Pool
 from ubiops.emulator.execution.ports import ServedPorts
+from ubiops.emulator.execution.public_ports import PublicPorts
 from ubiops.emulator.execution.readiness import Readiness
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
@@ -122,7 +123,8 @@ class Engine:
         )
         self._served = ServedPorts(store)
         self._code = Code(store, self.packages, self.environments, self._served.of)
-        self.readiness = Readiness(self.instances, lambda id, line: self._code.log_of(id, system=True)("error", [line]))
+        self.readiness = Readiness(self.instances, self._log_error)
+        self._public_ports = PublicPorts(store, self.readiness.ready, self._log_error)
         self.builds = Builds(
             store,
             self.packages,
@@ -184,18 +186,23 @@ class Engine:
             pool.replace_lost()
             pool.keep_minimum()
 
+    def _log_error(self, version_id: str, line: str) -> None:
+        self._code.log_of(version_id, system=True)("error", [line])
+
     def services_changed(self, session: Session) -> None:
-        """Let versions follow their services, once the present transaction is committed."""
+        """Let versions follow their services and public ports, once the present transaction is committed."""
         event.listen(session, "after_commit", lambda _: self._follow_services(), once=True)
 
     def _follow_services(self) -> None:
         changed = self._served.refresh()
         with self._store.session() as session:
             self.restart(session.scalars(select(Version).where(Version.id.in_(changed))))
+        self.spawn(self._public_ports.follow())
 
     def forget(self, session: Session, version_ids: Iterable[str]) -> None:
         """Stop the instances of versions that are being deleted, and delete their packages."""
         ids = list(version_ids)
+        self.services_changed(session)
         for version_id in ids:
             pool = self._pools.pop(version_id, None)
             if pool is not None:
@@ -405,6 +412,7 @@ class Engine:
             for request in session.scalars(select(DeploymentRequest).where(unfinished)):
                 self._take_up(session, request)
             self._served.clear()
+            self.spawn(self._public_ports.follow())
             kept = or_(Version.minimum_instances > 0, Version.id.in_(self._served.refresh()))
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
         self.environments.collect()
@@ -431,6 +439,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._public_ports.close()
         self.builds.stop()
         self.webhooks.stop()
 

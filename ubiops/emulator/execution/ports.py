@@ -10,17 +10,17 @@ from contextlib import ExitStack
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ubiops.emulator.store import Store
-from ubiops.emulator.tables import Service
+from ubiops.emulator.tables import Service, Version
 
 _BOOTSTRAP = str(resources.files("ubiops.emulator.execution") / "bootstrap")
 _VARIABLE = "UBIOPS_EMULATOR_PORTS"
 
 
 class ServedPorts:
-    """The ports that services lead to, by version.
+    """The ports that services and public ports lead to, by version.
 
     Args:
         store: Where the services are.
@@ -31,7 +31,7 @@ class ServedPorts:
         self._ports: dict[str, frozenset[int]] = {}
 
     def of(self, version_id: str) -> frozenset[int]:
-        """The ports of a version; none where no service leads to it."""
+        """The ports of a version; none where nothing leads to it."""
         return self._ports.get(version_id, frozenset())
 
     def refresh(self) -> set[str]:
@@ -43,6 +43,8 @@ class ServedPorts:
                     found[version.id].add(service.port)
                     if (port := _checked_port(version.health_check)) is not None:
                         found[version.id].add(port)
+            for version in session.scalars(select(Version).where(func.json_array_length(Version.ports) > 0)):
+                found[version.id].update(port["deployment_port"] for port in version.ports)
         before, self._ports = self._ports, {id: frozenset(ports) for id, ports in found.items()}
         return {id for id in before.keys() | self._ports.keys() if before.get(id) != self._ports.get(id)}
 

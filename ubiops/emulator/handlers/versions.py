@@ -59,8 +59,12 @@ _DEFAULTS: dict[str, Any] = {
     "monitoring": None,
     "default_notification_group": None,
     "health_check": None,
+    "ports": [],
 }
 """The settings that are a value and nothing more."""
+
+_SERVED = {"health_check", "ports"}
+"""Settings that tell which ports of the instances are reached."""
 
 _RESTARTING = {
     *("instance_type", "memory_allocation", "instance_type_group_id", "instance_type_group_name"),
@@ -75,7 +79,7 @@ def deployment_versions_create(
     context: Context, project_name: str, deployment_name: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project_name, deployment_name)
-    check_ports(data)
+    check_ports(context, data)
     environment = choose_environment(context, project_name, data)
     project = deployment.project
     of_type = choose_instance_type(context, project, data) or choose_instance_type(context, project, _BY_DEFAULT)
@@ -99,7 +103,7 @@ def deployment_versions_create(
     context.session.flush()
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
-        context.engine.services_changed(context.session)
+    context.engine.services_changed(context.session)
     record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
     return _detail(context, version)
 
@@ -122,7 +126,7 @@ def deployment_versions_update(
     context: Context, project_name: str, deployment_name: str, version: str, data: dict[str, Any]
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
-    check_ports(data)
+    check_ports(context, data, found)
     before = _audited(found)
     if data.get("version", found.name) != found.name:
         found.name = _name(context, found.deployment, data["version"])
@@ -136,7 +140,7 @@ def deployment_versions_update(
         _set_queue_size(found, data["maximum_queue_size"], data)
     for name in _DEFAULTS.keys() & data.keys():
         setattr(found, name, data[name])
-    if "health_check" in data:
+    if _SERVED & data.keys():
         context.engine.services_changed(context.session)
     environment = choose_environment(context, project_name, data, found)
     if environment is not None:

@@ -61,6 +61,7 @@ class Version(Identified, Described, Retained, Dated, Base):
     scaling_strategy: Mapped[str] = mapped_column(default="default", server_default="default")
     instance_processes: Mapped[int] = mapped_column(default=1, server_default="1")
     maximum_queue_size: Mapped[int | None]
+    ports: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     health_check: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     environment_id: Mapped[str | None]
     """Its environment; None for the default one."""
