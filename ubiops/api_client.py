@@ -261,7 +261,7 @@ class ApiClient(Doors):
             if request.body.length is not None:
                 merged["content-length"] = ("Content-Length", str(request.body.length))
             if "Content-Type" in request.headers:
-                # It holds the boundary of the form's parts.
+                # It contains the boundary of the form's parts.
                 merged["content-type"] = ("Content-Type", request.headers["Content-Type"])
         if other_url is not None and _is_foreign(other_url, self._address()):
             merged = {key: header for key, header in merged.items() if key not in _CREDENTIALS}

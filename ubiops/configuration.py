@@ -322,7 +322,7 @@ class Configuration:
         return f"Configuration(host={self.host!r}, api_key={dict.fromkeys(self.api_key, '***')!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A handler holds an open file and a lock: it is made anew.
+        # A handler has an open file and a lock: a new one is made.
         return {**self.__dict__, "logger_file_handler": None, "logger_stream_handler": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

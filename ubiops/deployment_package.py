@@ -65,13 +65,13 @@ def inherited_environment() -> dict[str, str]:
 
 
 def main_file_name(environment: Mapping[str, str]) -> str:
-    """The name of the file that holds the class ``Deployment``, as the version's variables choose it."""
+    """The name of the file with the class ``Deployment``, as chosen by the version's variables."""
     name = environment.get("SYS_DEPLOYMENT_FILE_NAME") or environment.get("ML_MODEL_FILE_NAME") or "deployment"
     return name if name.endswith(".py") else f"{name}.py"
 
 
 def find_root(directory: Path, file_name: str) -> Path:
-    """The directory of an unpacked zip that holds the main file.
+    """The directory of an unpacked zip that contains the main file.
 
     That is the directory itself, or else the one directory in it, or else ``deployment_package`` among several.
 
@@ -229,7 +229,7 @@ def map_files(data: Any, fields: Fields, change: Callable[[str, Any], Any]) -> A
 
 
 def is_of_files(field: Mapping[str, Any]) -> bool:
-    """Whether a field holds a file, or several."""
+    """Whether a field's value is a file, or several."""
     return field["data_type"] in ("file", "blob", "array_file")
 
 

@@ -318,7 +318,7 @@ def _move_to_free_name(part: str, path: str) -> None:
 
 
 def _mode_for(path: str, probe: str) -> int:
-    """The permissions of the file at a path; where there is none, those that the program gives to new ones."""
+    """The permissions of the file at a path; if it doesn't exist, those of a new file."""
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:

@@ -25,7 +25,7 @@ _GENERATOR = 0x20
 
 
 def one_frame(function: F) -> F:
-    """Let errors leave a function from one frame, which no longer holds its arguments.
+    """Let errors leave a function from one frame, without its arguments.
 
     With `Configuration.debug` of the client that is its first argument, or its ``self``, they keep all their frames.
     """

@@ -355,7 +355,7 @@ class Operation:
         method: HTTP method.
         path: Path below the host, with the names of its parameters in braces.
         *parameters: The parameters, in the order of the arguments.
-        returns: Type of the answer; None where there is none, ``file`` where it is the open response.
+        returns: Type of the answer; None if it has no body, ``file`` if it is the open response.
         content_type: Content type of the request body.
         server_timeout: The parameter that bounds how long the server works on a request, and its default in seconds.
         together: Parameters that are required as soon as one of them, or of some others, is given; and those others.
@@ -536,7 +536,7 @@ class Operation:
     def request(
         self, arguments: Sequence[Any], *, validate: bool = True, safe: str = "", newest: bool = False
     ) -> Request:
-        """Build the request for arguments in the order of the parameters; None stands for "not given".
+        """Build the request for arguments in the order of the parameters; None means "not given".
 
         Raises:
             ApiValueError: An argument that the API doesn't accept.

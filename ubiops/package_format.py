@@ -32,7 +32,7 @@ MAXIMUM_ZIP_SIZE = 2 * 2**30
 """Bytes that a zip may have."""
 
 MAXIMUM_UNPACKED_SIZE = 8 * 2**30
-"""Bytes that a package may take when unpacked: a zip of 2 GB that holds more is a bomb."""
+"""Bytes that a package may take when unpacked: a zip of 2 GB with more than this is a zip bomb."""
 
 FIELD_NAME = (r"[A-Za-z0-9_-]+", "letters, digits, underscores and dashes")
 """What the name of an input or output field may consist of: as a pattern, and in words."""

@@ -133,8 +133,8 @@ class RESTClientObject(Verbs):
             body: The body, if any.
             deadline: The timeouts; by default 10 s to connect and 300 s to wait for data.
             stream: Whether to leave the body of a successful answer unread.
-            renew: Asks for the URL anew, where it is a signed one that expires: before each repetition, and once where
-                the answer says that it has expired.
+            renew: Requests a new URL, if it is a signed one that expires: before each repetition, and once if the
+                answer says that it has expired.
 
         Returns:
             The response and its body; the body is empty where it is left unread.

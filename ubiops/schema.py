@@ -63,7 +63,7 @@ class Invalid(Exception):
         self.path = list(path)
 
     def under(self, part: str | int) -> Invalid:
-        """The same, seen from the container that holds the value under `part`."""
+        """The same, seen from the container that has the value under `part`."""
         self.path.insert(0, part)
         return self
 
@@ -144,7 +144,7 @@ class Spec:
         self.with_time = with_time
 
     def left_out(self) -> Any:
-        """The value of what is left out: the default, never a container that another model holds too."""
+        """The value of what is left out: the default, never a container shared with another model."""
         return copied(self.default) if isinstance(self.default, (dict, list)) else self.default
 
     def accept(self, value: Any) -> Any:
@@ -299,7 +299,7 @@ def _checker(type_name: str) -> Callable[[Any], None]:
 
 
 def refuse_no_value(value: Any) -> None:
-    """Raise `Invalid` for what stands for a missing value, such as NaN, NaT and pandas' NA."""
+    """Raise `Invalid` for what means a missing value, such as NaN, NaT and pandas' NA."""
     try:
         missing = bool(value != value)
     except (ArithmeticError, TypeError):
@@ -551,7 +551,7 @@ def write_text(value: Any) -> str:
     """A value as a path, query, header or form parameter carries it; booleans as ``True`` and ``False``.
 
     Raises:
-        Invalid: It stands for no value.
+        Invalid: It means a missing value.
     """
     value = _value_of(value)
     refuse_no_value(value)
@@ -563,7 +563,7 @@ def write_special(value: Any) -> Any:
 
     Raises:
         TypeError: JSON can't represent it.
-        Invalid: It stands for no value.
+        Invalid: It means a missing value.
     """
     if value is NULL:
         return None
@@ -649,7 +649,7 @@ def plain(value: Any) -> Any:
 
     Raises:
         TypeError: JSON can't represent it.
-        Invalid: Something in it stands for no value, or a model holds what its schema rules out.
+        Invalid: Something in it means a missing value, or a model contains a value that its schema rules out.
     """
     try:
         return _plain(value)

@@ -20,7 +20,7 @@ G = TypeVar("G", bound="Api")
 
 
 class Api:
-    """The base of `CoreApi` and of the groups of its methods: holds the client that they use.
+    """The base of `CoreApi` and of the groups of its methods: has the client that they use.
 
     Args:
         api_client: The client; by default a new one with the default configuration.

@@ -19,7 +19,7 @@ def make_callable(name: str) -> None:
     """Let a module be called as the function of its own name, so ``utils.run_local`` may be either.
 
     Args:
-        name: The ``__name__`` of the module, which holds the function.
+        name: The ``__name__`` of the module, which has the function.
     """
     module = sys.modules[name]
     module.__class__ = _CallableModule

@@ -18,7 +18,7 @@ __all__ = ["deploy_environment"]
 
 _FUNCTION = "deploy_environment"
 _FOLDER = "environment_package"
-"""Name of the one folder in the zip that holds everything."""
+"""Name of the top-level folder in the zip."""
 
 
 @one_frame

@@ -278,7 +278,7 @@ def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collect
                 fixed = {"end_date": (newest + timedelta(seconds=1)).isoformat()}
         new = [item for item in page if item.id not in seen and not _is_newer(item, newest)]
         seen.update(item.id for item in new)
-        # Items whose order changes from one page to the next would lead back and forth for ever.
+        # Items whose order changes from one page to the next would lead back and forth forever.
         stuck, went_back = went_back and not new, False
         yield from new
         if len(page) < min(size, _PER_PAGE):

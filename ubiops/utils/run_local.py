@@ -226,7 +226,7 @@ def _restored_imports(root: Path) -> Iterator[None]:
     hidden = _names_hidden_by([str(root), str(root / "libraries")])
     try:
         os.chdir(root)
-        # Bytecode is told from that of an edited file by the second of the edit; and none is left in the package.
+        # Bytecode is told from that of an edited file by the second of the edit; none may stay in the package either.
         sys.dont_write_bytecode = True
         for name in hidden:
             del sys.modules[name]

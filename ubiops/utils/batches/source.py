@@ -129,7 +129,7 @@ class Source:
         return chunk
 
     def _next(self) -> Input | None:
-        """The next input; None where there is none, or it can't be sent."""
+        """The next input; None if no input is left, or it can't be sent."""
         try:
             index, data = next(self._inputs)
         except StopIteration:

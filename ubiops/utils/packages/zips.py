@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PACKAGE_DIRECTORY", "name_of", "zipped"]
 
 PACKAGE_DIRECTORY = "deployment_package"
-"""Name of the one folder in the zip of a package that holds everything."""
+"""Name of the top-level folder in the zip of a package."""
 
 _LINUX = 3
 

@@ -61,9 +61,9 @@ def plot_pipeline(
 ) -> Axes:
     """Draw a pipeline version as a graph, from its start to its end; needs matplotlib.
 
-    Deployments are boxes with round corners, pipelines have square ones, operators are hexagons. Each holds the
-    object's name, what it refers to with the version that it is pinned to, and the expression of an operator. The
-    graph runs from left to right, or from top to bottom where it would be more than 14.5 inches wide.
+    Deployments are boxes with round corners, pipelines have square ones, operators are hexagons. Each shows the
+    object's name, what it refers to with the version that it is pinned to, and the expression of an operator. The graph
+    runs from left to right, or from top to bottom where it would be more than 14.5 inches wide.
 
     Args:
         version: What `CoreApi.pipeline_versions_get` returned, or the body that is to create a version.
