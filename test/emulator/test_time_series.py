@@ -22,6 +22,8 @@ ROOT = """
             return {"y": data["x"] ** 0.5 + (1 / 0 if data["x"] < 0 else 0)}
 """
 
+LARGE = {"date": "2022-01-01T00:00:00Z", "value": 1e101}
+
 OLDER = {
     "requests": "requests",
     "failed_requests": "failed_requests",
@@ -158,6 +160,8 @@ def test_the_system_has_its_own_series(used: TestProject) -> None:
         ),
         ("time_series_data_create", [{"metric": "custom.taken", "labels": {"a": "b"}, "data": []}], "no label 'a'"),
         ("time_series_data_create", [{"metric": "deployments.requests", "data": []}], "one of the system's"),
+        ("time_series_data_create", [{"metric": "custom.taken", "data": [LARGE]}], "from -1e\\+100 to 1e\\+100"),
+        ("time_series_data_list", ["custom.taken", "1980-01-01", "9000-01-01"], "more than 50000"),
         ("time_series_data_list", ["custom.none", *RANGE.values()], "metric: there is no 'custom.none'"),
         ("time_series_data_list", ["custom.taken", *RANGE.values(), 61], "aggregation_period: it must be one of 60"),
         ("time_series_data_list", ["custom.taken", "1980-01-01", "2020-01-01", 60], "more than 50000"),

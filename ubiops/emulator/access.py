@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ubiops.emulator import permissions
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError
+from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.model_names import parse_model_name
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -28,6 +29,11 @@ from ubiops.emulator.tables import (
     User,
 )
 from ubiops.emulator.tokens import digest
+
+_DEPLOYMENTS = "deployment.emulator.local"
+_OF_DEPLOYMENTS = ("metrics.create", "metrics.get", "metrics.list")
+_OF_DEPLOYMENTS_IN_THE_DEFAULT_BUCKET = ("buckets.get", "files.list", "files.get", "files.create", "files.delete")
+"""What the code of a deployment may do without a role."""
 
 _MINUTE = len("2022-11-03T09:30")
 
@@ -67,14 +73,16 @@ class Caller:
     Attributes:
         email: Email address.
         id: Id of the user; empty for the one with the token that the emulator starts with.
-        project_id: The project of a service user; None for people.
+        project_id: The project of a service user or a deployment; None for people.
         origins: Origins whose web pages may use the token.
+        is_deployment: Whether it is the code of a deployment.
     """
 
     email: str
     id: str = ""
     project_id: str | None = None
     origins: tuple[str, ...] = ()
+    is_deployment: bool = False
 
 
 class Access:
@@ -83,9 +91,11 @@ class Access:
     Args:
         store: Where users and roles are.
         token: What ``Authorization`` holds for the administrator of the emulator: ``Token ...``.
+        internal_api: What has the tokens of deployments; None where these may not call.
     """
 
-    def __init__(self, store: Store, token: str) -> None:
+    def __init__(self, store: Store, token: str, internal_api: InternalApi | None = None) -> None:
+        self._internal_api = internal_api
         self._store = store
         self._token = token.encode()
         self._administrator = Caller(ADMIN)
@@ -109,7 +119,7 @@ class Access:
             raise ApiError(401, "The API token should not contain spaces; is 'Token' in front of it twice?")
         with self._store.new_session() as session:
             if kind == "Token":
-                return _service_user(session, token)
+                return self._deployment(session, token) or _service_user(session, token)
             if kind == "Bearer":
                 return _signed_in(session, token)
         raise ApiError(401, "The API token is not valid: the header Authorization must hold 'Token <token>'")
@@ -138,6 +148,14 @@ class Access:
             place = {"project_name": deployment.project.name, "deployment_name": deployment.name}
             with self._store.new_session() as session:
                 self._check(session, caller, ("deployments.versions.requests.create",), place)
+
+    def _deployment(self, session: Session, token: str) -> Caller | None:
+        """The deployment whose token it is; None where it is a user's."""
+        id = self._internal_api.deployment(token) if self._internal_api is not None else None
+        deployment = session.get(Deployment, id) if id is not None else None
+        if deployment is None:
+            return None
+        return Caller(f"{deployment.name}@{_DEPLOYMENTS}", deployment.id, deployment.project_id, is_deployment=True)
 
     def authorize(self, caller: Caller, operation: str, arguments: Mapping[str, str]) -> None:
         """Check that the caller may do what a path says.
@@ -268,6 +286,10 @@ def _granted(session: Session, caller: Caller, project: Project, arguments: Mapp
     granted: set[str] = set()
     for role_id in session.scalars(query):
         granted.update(permissions_of(session, role_id))
+    if caller.is_deployment:
+        granted.update(_OF_DEPLOYMENTS)
+        if arguments.get("bucket_name") == "default":
+            granted.update(_OF_DEPLOYMENTS_IN_THE_DEFAULT_BUCKET)
     if caller.project_id is not None:
         granted = {name for name in granted if not permissions.closed_to_service_users(name)}
     return granted

@@ -110,7 +110,7 @@ class _Endpoint:
         self._store = store
         self._engine = engine
         self._generation = generation
-        self._access = Access(store, token)
+        self._access = Access(store, token, engine.internal_api)
         self._document = load_document()
         self._handlers = load_handlers(self._document.operations)
 

@@ -125,7 +125,7 @@ class Emulator:
             self.app: ASGIApp = ServiceProxy(app, self._store, self._engine, self.token)
             self._address = resources.enter_context(_Address(host, port))
             self._close = weakref.finalize(self, resources.pop_all().close)
-        self.url = self._url(generation)
+        self.url = self._engine.internal_api.url = self._url(generation)
         self._server: _Server | None = None
 
     def start(self) -> Self:

@@ -13,6 +13,7 @@ from ubiops.emulator.execution.environments import Environments
 from ubiops.emulator.execution.instance import LogSink, Package
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.ports import free_ports, mapping_ports
+from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import LogLine, Variable, Version
 from ubiops.emulator.variables import effective_variables
@@ -30,8 +31,14 @@ class Code:
     """
 
     def __init__(
-        self, store: Store, packages: Packages, environments: Environments, ports: Callable[[str], Iterable[int]]
+        self,
+        store: Store,
+        packages: Packages,
+        environments: Environments,
+        ports: Callable[[str], Iterable[int]],
+        internal_api: InternalApi,
     ) -> None:
+        self._internal_api = internal_api
         self._ports = ports
         self._store = store
         self._packages = packages
@@ -53,12 +60,15 @@ class Code:
             runtime = self._environments.runtime(session, version, revision_id)
             variables = effective_variables(session, version)
             context = _init_context(version, variables)
+            internal = self._internal_api.variables(version.deployment_id)
         own = {variable.name: variable.value for variable in variables}
         root = find_root(self._packages.unpacked(revision_id), main_file_name(own))
-        environment = {**inherited_environment(), **runtime.variables, **read_variables(root), **own}
+        environment = {**inherited_environment(), **runtime.variables, **internal, **read_variables(root), **own}
         if runtime.interpreter != sys.executable:
             environment.pop("PYTHONHOME", None)
         secrets = [variable.value for variable in variables if variable.secret and variable.value]
+        if internal:
+            secrets.append(internal["INT_API_TOKEN"])
         ports = free_ports(self._ports(version_id))
         variables_of_process = mapping_ports(environment, ports)
         return Package(root, context, variables_of_process, secrets, ports, runtime.interpreter, runtime.library)

@@ -33,6 +33,7 @@ from ubiops.emulator.execution.readiness import Readiness
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.execution.webhooks import Webhooks
+from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -93,6 +94,7 @@ class Engine:
         packages (Packages): The zips of revisions, exports and imports.
         environments (Environments): Builds what they run in.
         builds (Builds): Builds the packages.
+        internal_api (InternalApi): How code of deployments calls the API.
         webhooks (Webhooks): Sends what webhooks are to be told.
         pipelines (Pipelines): Runs pipeline requests.
         readiness (Readiness): Which instances serve.
@@ -122,7 +124,8 @@ class Engine:
             changed=self.restart,
         )
         self._served = ServedPorts(store)
-        self._code = Code(store, self.packages, self.environments, self._served.of)
+        self.internal_api = InternalApi()
+        self._code = Code(store, self.packages, self.environments, self._served.of, self.internal_api)
         self.readiness = Readiness(self.instances, self._log_error)
         self._public_ports = PublicPorts(store, self.readiness.ready, self._log_error)
         self.builds = Builds(

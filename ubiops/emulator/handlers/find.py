@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.environments import add_system_tag
-from ubiops.emulator.errors import invalid, not_found
+from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.tables import (
     Deployment,
@@ -25,8 +25,15 @@ from ubiops.emulator.tables import (
 
 
 def find_caller(context: Context) -> User:
-    """The user that makes the request."""
-    return context.session.scalars(select(User).where(User.email == context.user)).one()
+    """The user that makes the request.
+
+    Raises:
+        ApiError: 403: it is a deployment.
+    """
+    user = context.session.scalar(select(User).where(User.email == context.user))
+    if user is None:
+        raise ApiError(403, "The token is that of a deployment, which is not a user")
+    return user
 
 
 def find_organization(context: Context, name: str) -> Organization:

@@ -35,6 +35,9 @@ _AHEAD = timedelta(minutes=1)
 
 _MOST_POINTS = 10_000
 _LONGEST_LABEL = 256
+_LARGEST_VALUE = 1e100
+"""Sums stay numbers of JSON."""
+
 _DEFAULT_LIMIT = 500
 _RESOLUTION = 60
 _FIRST_OF_SYSTEM = 2**40
@@ -102,7 +105,7 @@ def _check_period(start: datetime, end: datetime, period: int | None) -> int:
         raise invalid("end_date: it must come after start_date")
     seconds = (end - start).total_seconds()
     if period is None:
-        return next((period for period in _PERIODS if seconds / period <= _FEW), _PERIODS[-1])
+        period = next((period for period in _PERIODS if seconds / period <= _FEW), _PERIODS[-1])
     if period not in _PERIODS:
         raise invalid(f"aggregation_period: it must be one of {', '.join(map(str, _PERIODS))}, not {period}")
     if seconds / period > MOST_INTERVALS:
@@ -188,6 +191,8 @@ def _check_points(
             raise invalid(f"labels: the value of '{name}' must have 1 to {_LONGEST_LABEL} characters, and no ','")
     if len(data["data"]) > _MOST_POINTS:
         raise invalid(f"data: it takes up to {_MOST_POINTS} values, not {len(data['data'])}")
+    if any(abs(point["value"]) > _LARGEST_VALUE for point in data["data"]):
+        raise invalid(f"data: a value must be from -{_LARGEST_VALUE:g} to {_LARGEST_VALUE:g}")
     points = [(parse_date("data.date", point["date"]), float(point["value"])) for point in data["data"]]
     return metric, sorted(points, key=lambda point: point[0])
 
