@@ -11,7 +11,7 @@ import urllib3
 from test.emulator.pipelines import X, Y, attach, deployment, finished, make_line, make_pipeline, operator, run
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
-from ubiops.exceptions import ApiException
+from ubiops.exceptions import ApiException, NotFoundError
 
 OUTPUT = [{"name": "output", "data_type": "double"}]
 COUNT = [{"name": "n", "data_type": "int"}]
@@ -301,6 +301,63 @@ def test_what_user_code_is_told(project: TestProject) -> None:
     assert context["pipeline_object_id"] == version.objects[0].id
     assert context["pipeline_request_id"] == answer.id
     assert context["id"] == answer.deployment_requests[0].id
+
+
+def test_what_operators_and_pipelines_in_it_did_is_kept(project: TestProject) -> None:
+    project.deploy()
+    make_line(project, name="inner")
+    inner = {"name": "inner", "reference_name": "inner", "reference_type": "pipeline"}
+    check = operator("large", "if-condition", expression="x > 1", input_fields=X, output_fields=[])
+    make_pipeline(
+        project,
+        [check, inner],
+        [
+            attach("large", {"pipeline_start": {"x": "x"}}),
+            attach("inner", {"large": {}, "pipeline_start": {"x": "x"}}),
+            attach("pipeline_end", {"inner": {"y": "y"}}),
+        ],
+    )
+    answer = run(project, {"x": 2})
+    assert (answer.status, answer.result) == ("completed", {"y": 4})
+    stored = project.api.pipeline_requests_get("lab", "line", answer.id)
+    for request in (answer, stored):
+        (did,) = request.operator_requests
+        assert (did.operator, did.pipeline_object, did.status, did.success) == (
+            "if-condition",
+            "large",
+            "completed",
+            True,
+        )
+        (part,) = request.pipeline_requests
+        assert (part.pipeline, part.pipeline_object, part.status) == ("inner", "inner", "completed")
+        assert part.time_created <= part.time_completed
+        assert (part.input_size, part.output_size) == (len('{"x": 2}'), len('{"y": 4}'))
+    place = ("lab", "line", did.id, "v1")
+    found = project.api.pipeline_version_object_requests_get(*place, pipeline_request_id=answer.id)
+    assert (found.pipeline_request_id, found.request_data, found.result) == (answer.id, {"x": 2}, {})
+    assert project.api.pipeline_version_object_requests_input_get(*place).read() == b'{"x": 2}'
+    assert project.api.pipeline_version_object_requests_output_get(*place).read() == b"{}"
+    assert project.api.pipeline_version_object_requests_get(*place, metadata_only=True).request_data is None
+    failed = project.api.batch_pipeline_requests_create("lab", "line", [{"x": 0}])
+    (skipped,) = finished(project, [failed[0].id]).values()
+    assert [(did.success, did.output_size) for did in skipped.operator_requests] == [(True, None)]
+    assert skipped.pipeline_requests == []
+    project.api.pipeline_requests_delete("lab", "line", answer.id)
+    with pytest.raises(NotFoundError):
+        project.api.pipeline_version_object_requests_get(*place)
+
+
+def test_an_operator_that_fails_says_so(project: TestProject) -> None:
+    make_pipeline(
+        project,
+        [operator("stop", "raise-error", error_message="enough", input_fields=[], output_fields=[])],
+        [attach("stop", {"pipeline_start": {}})],
+    )
+    with pytest.raises(ApiException, match="enough"):
+        run(project, {"x": 0})
+    (request,) = project.api.pipeline_requests_list("lab", "line")
+    (did,) = project.api.pipeline_requests_get("lab", "line", request.id).operator_requests
+    assert (did.status, did.success, did.error_message) == ("failed", False, "enough")
 
 
 def test_files_go_through_a_pipeline(project: TestProject) -> None:

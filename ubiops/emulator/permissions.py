@@ -86,6 +86,7 @@ _RESOURCES = {
     "pipeline_audit_events": "pipelines.audit",
     "pipeline_requests": "pipelines.versions.requests",
     "pipeline_version_object_environment_variables": "pipelines.versions.environment-variables",
+    "pipeline_version_object_requests": "pipelines.versions.requests",
     "pipeline_version_requests": "pipelines.versions.requests",
     "pipeline_versions": "pipelines.versions",
     "pipelines": "pipelines",

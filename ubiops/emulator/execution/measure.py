@@ -90,6 +90,13 @@ def volume(data: Any) -> int:
     return 0 if data is None else len(json.dumps(data))
 
 
+def size_of(data: Any) -> int | None:
+    """Bytes that data takes as a file: JSON, or the text itself; None where there are none."""
+    if data is None:
+        return None
+    return len(data.encode(errors="replace") if isinstance(data, str) else json.dumps(data))
+
+
 def seconds_between(start: str, end: str) -> float:
     """Seconds from one moment to another."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, check_data
 from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.expressions import ExpressionError, evaluate
-from ubiops.emulator.execution.measure import add_measurement, seconds_between, volume
+from ubiops.emulator.execution.measure import add_measurement, seconds_between, size_of, volume
 from ubiops.emulator.execution.notify import notify
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
@@ -33,6 +33,7 @@ from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
     Deployment,
     DeploymentRequest,
+    OperatorRequest,
     Pipeline,
     PipelineObject,
     PipelineRequest,
@@ -46,6 +47,9 @@ _AT_ONCE = 20
 """How many batch requests to a pipeline version run at a time; the others are pending."""
 
 _STOPPED = "The emulator was stopped while the request ran"
+
+_WHOLE = "0"
+"""The sequence id of what ran once in a request."""
 
 Path = tuple[int, ...]
 Flow = list[tuple[Path, Any]]
@@ -64,12 +68,16 @@ class PipelineOutcome:
         result: What arrived at the end; None if nothing did.
         error_message: Why it failed.
         deployment_requests: Those that its objects made, as the API shows them in the answer to a direct request.
+        operator_requests: What its operators did, likewise.
+        pipeline_requests: Those that its objects made to other pipelines, likewise.
     """
 
     status: str
     result: Any = None
     error_message: str | None = None
     deployment_requests: list[dict[str, Any]] = field(default_factory=list)
+    operator_requests: list[dict[str, Any]] = field(default_factory=list)
+    pipeline_requests: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Deployments(Protocol):
@@ -193,7 +201,7 @@ class Pipelines:
             self._webhooks.note(session.connection(), request.version, request_id, request.status)
             run = _Run(self, request)
             timeout = request.timeout
-        outcome = PipelineOutcome("failed", deployment_requests=run.deployment_requests)
+        outcome = PipelineOutcome("failed", None, None, *run.parts)
         try:
             outcome.result = await asyncio.wait_for(run.execute(), timeout)
             outcome.status = "completed"
@@ -224,6 +232,8 @@ class Pipelines:
                 session.delete(request)
             elif version.request_retention_mode == "metadata":
                 request.data = request.result = None
+                of_request = OperatorRequest.pipeline_request_id == request_id
+                session.execute(update(OperatorRequest).where(of_request).values(data=None, result=None))
 
 
 def _close(request: PipelineRequest, outcome: PipelineOutcome) -> None:
@@ -288,12 +298,54 @@ def log_columns(request: RunningRequest, pipeline_version: PipelineVersion | Non
 def delete_parts(session: Session, request_id: str) -> list[DeploymentRequest]:
     """Delete the deployment and pipeline requests that the objects of a request made; gives the former."""
     parts = list(session.scalars(select(DeploymentRequest).where(DeploymentRequest.pipeline_request_id == request_id)))
+    for part in parts:
+        session.delete(part)
+    session.execute(delete(OperatorRequest).where(OperatorRequest.pipeline_request_id == request_id))
     for child in session.scalars(select(PipelineRequest).where(PipelineRequest.parent_id == request_id)).all():
         parts += delete_parts(session, child.id)
         session.delete(child)
-    for part in parts:
-        session.delete(part)
     return parts
+
+
+def part_view(part: DeploymentRequest | PipelineRequest) -> dict[str, Any]:
+    """A request that an object of a pipeline made, as the request to the pipeline shows it."""
+    if isinstance(part, PipelineRequest):
+        reference = {"pipeline": part.version.pipeline.name}
+    else:
+        reference = {"deployment": part.version.deployment.name}
+    return {
+        "id": part.id,
+        "pipeline_object": part.pipeline_object,
+        **reference,
+        "version": part.version.name,
+        "status": part.status,
+        "success": part.success,
+        "error_message": part.error_message,
+        "sequence_id": part.sequence_id or _WHOLE,
+        "time_created": part.time_created,
+        "time_started": part.time_started,
+        "time_completed": part.time_completed,
+        "input_size": size_of(part.data),
+        "output_size": size_of(part.result),
+    }
+
+
+def operator_view(part: OperatorRequest) -> dict[str, Any]:
+    """What an operator did, as the request to its pipeline shows it."""
+    return {
+        "id": part.id,
+        "pipeline_object": part.pipeline_object,
+        "operator": part.operator,
+        "status": part.status,
+        "success": part.status == "completed",
+        "error_message": part.error_message,
+        "sequence_id": _WHOLE,
+        "time_created": part.time_created,
+        "time_started": part.time_created,
+        "time_completed": part.time_completed,
+        "input_size": size_of(part.data),
+        "output_size": size_of(part.result),
+    }
 
 
 class _Run:
@@ -302,6 +354,9 @@ class _Run:
     def __init__(self, pipelines: Pipelines, request: PipelineRequest) -> None:
         version = request.version
         self.deployment_requests: list[dict[str, Any]] = []
+        self.operator_requests: list[dict[str, Any]] = []
+        self.pipeline_requests: list[dict[str, Any]] = []
+        self.parts = (self.deployment_requests, self.operator_requests, self.pipeline_requests)
         self.is_part = request.parent_id is not None
         self._pipelines = pipelines
         self._request = request
@@ -343,7 +398,7 @@ class _Run:
         if not arrived:
             return None
         # Subrequests that nothing collected arrive as a list.
-        result = arrived[0][1] if [path for path, _ in arrived] == [()] else [value for _, value in arrived]
+        result = _one_or_all(arrived)
         shape = self._shapes[END]
         assert shape.input_type is not None
         check_data(result, shape.input_type, shape.input_fields, "output")
@@ -365,18 +420,59 @@ class _Run:
             # It depends on nothing, so it is there from the start.
             arrivals = [((), {})]
         if item.operator is not None:
-            try:
-                return _OPERATORS[item.operator](item.configuration, arrivals)
-            except (DataError, ExpressionError) as error:
-                raise PipelineError(f"The operator '{item.name}' failed: {error}") from error
+            return self._operate(item, item.operator, arrivals)
         work = self._request_deployment if item.deployment is not None else self._request_pipeline
-        async with _together(work(item, value) for _, value in arrivals) as tasks:
+        async with _together(work(item, path, value) for path, value in arrivals) as tasks:
             results = await asyncio.gather(*tasks)
         return [(path, result) for (path, _), result in zip(arrivals, results, strict=True)]
 
+    def _operate(self, item: PipelineObject, operator: str, arrivals: Flow) -> Flow:
+        begun, passed, failure = now(), [], None
+        try:
+            passed = _OPERATORS[operator](item.configuration, arrivals)
+        except PipelineError as error:
+            failure = error
+        except (DataError, ExpressionError) as error:
+            failure = PipelineError(f"The operator '{item.name}' failed: {error}")
+        if arrivals:
+            self._keep(item, operator, begun, arrivals, passed, failure)
+        if failure is not None:
+            raise failure
+        return passed
+
+    def _keep(
+        self,
+        item: PipelineObject,
+        operator: str,
+        begun: str,
+        arrivals: Flow,
+        passed: Flow,
+        failure: PipelineError | None,
+    ) -> None:
+        """Store what an operator did."""
+        part = OperatorRequest(
+            pipeline_request_id=self._request.id,
+            pipeline_object=item.name,
+            pipeline_object_id=item.id,
+            operator=operator,
+            status="completed" if failure is None else "failed",
+            time_created=begun,
+            time_completed=now(),
+            data=_one_or_all(arrivals),
+            result=_one_or_all(passed),
+            error_message=None if failure is None else str(failure),
+        )
+        with self._pipelines.store.session() as session:
+            if session.scalar(select(PipelineRequest.number).where(PipelineRequest.id == self._request.id)) is None:
+                # It was deleted while it ran.
+                return
+            session.add(part)
+            session.flush()
+            self.operator_requests.append(operator_view(part))
+
     # Objects
 
-    async def _request_deployment(self, item: PipelineObject, data: Any) -> Any:
+    async def _request_deployment(self, item: PipelineObject, path: Path, data: Any) -> Any:
         deployments, request = self._pipelines.deployments, self._request
         with self._pipelines.store.session() as session:
             deployment, version = self._deployment_of(session, item)
@@ -385,8 +481,11 @@ class _Run:
                 "pipeline_object": item.name,
                 "deployment": deployment.name,
                 "version": version.name if version is not None else None,
+                "status": "failed",
                 "success": False,
                 "error_message": None,
+                "sequence_id": _sequence_id(path),
+                "input_size": size_of(data),
             }
             self.deployment_requests.append(view)
             try:
@@ -406,10 +505,11 @@ class _Run:
                 pipeline_request_id=request.id,
                 pipeline_object=item.name,
                 pipeline_object_id=item.id,
+                sequence_id=view["sequence_id"],
             )
             session.add(part)
             session.flush()
-            view["id"] = part.id
+            view |= {"id": part.id, "time_created": part.time_created}
             done = deployments.submit(
                 version, part.id, express=part.express, timeout=part.timeout, priority=part.priority
             )
@@ -418,8 +518,12 @@ class _Run:
         except asyncio.CancelledError:
             deployments.cancel(part)
             raise
+        view["status"] = outcome.status
         view["success"] = outcome.status == "completed"
         view["error_message"] = outcome.error_message
+        view["time_started"] = outcome.request.time_started if outcome.request is not None else None
+        view["time_completed"] = now()
+        view["output_size"] = size_of(outcome.result)
         if not view["success"]:
             raise self._failure(item)
         return outcome.result
@@ -443,7 +547,7 @@ class _Run:
     def _failure(self, item: PipelineObject) -> PipelineError:
         return PipelineError(f"Error while processing a deployment request: the object '{item.name}' failed")
 
-    async def _request_pipeline(self, item: PipelineObject, data: Any) -> Any:
+    async def _request_pipeline(self, item: PipelineObject, path: Path, data: Any) -> Any:
         request = self._request
         with self._pipelines.store.session() as session:
             version = self._pipeline_version_of(session, item)
@@ -454,6 +558,8 @@ class _Run:
             part = PipelineRequest(
                 version=version,
                 parent_id=request.id,
+                pipeline_object=item.name,
+                sequence_id=_sequence_id(path),
                 express=request.express,
                 priority=request.priority,
                 timeout=request.timeout,
@@ -465,9 +571,23 @@ class _Run:
             session.flush()
         with self._pipelines.deployments.updates.part_of(request.id, part.id):
             outcome = await self._pipelines.run(part.id)
+        view = {**part_view(part), "time_completed": now(), "output_size": size_of(outcome.result)}
+        ended = {"status": outcome.status, "success": outcome.status == "completed"}
+        self.pipeline_requests.append({**view, **ended, "error_message": outcome.error_message})
         if outcome.status != "completed":
             raise PipelineError(f"The object '{item.name}' failed: {outcome.error_message}")
         return outcome.result
+
+
+def _sequence_id(path: Path) -> str:
+    return ".".join(map(str, path)) or _WHOLE
+
+
+def _one_or_all(flow: Flow) -> Any:
+    """What an operator takes or gives, as its request shows it: subrequests as a list."""
+    if not flow:
+        return None
+    return flow[0][1] if [path for path, _ in flow] == [()] else [value for _, value in flow]
 
 
 @contextlib.asynccontextmanager

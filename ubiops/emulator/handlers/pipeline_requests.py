@@ -14,7 +14,8 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.files import check_references
-from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts
+from ubiops.emulator.execution.measure import size_of
+from ubiops.emulator.execution.pipelines import PipelineOutcome, delete_parts, operator_view, part_view
 from ubiops.emulator.handlers.event_stream import EventStream
 from ubiops.emulator.handlers.find import find_pipeline, find_pipeline_version
 from ubiops.emulator.handlers.notification_groups import find_notification_group
@@ -28,7 +29,7 @@ from ubiops.emulator.handlers.request_filters import (
 )
 from ubiops.emulator.handlers.resource import serves
 from ubiops.emulator.responses import JsonResponse
-from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, PipelineVersion
+from ubiops.emulator.tables import DeploymentRequest, OperatorRequest, PipelineRequest, PipelineVersion
 
 R = TypeVar("R")
 
@@ -95,9 +96,10 @@ def start_request(
         express=True,
         priority=check_priority(priority),
         timeout=seconds,
-        deployment_timeout=check_timeout(
-            "deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT
-        ),
+        # Since there is one timeout for all, each step may take what is left of it.
+        deployment_timeout=seconds
+        if name == "timeout" and deployment_timeout is None
+        else check_timeout("deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT),
         data=data,
         created_by=context.user,
     )
@@ -116,9 +118,12 @@ def start_request(
 def direct_answer(request: dict[str, str], outcome: PipelineOutcome) -> dict[str, Any]:
     return {
         **request,
+        "status": outcome.status,
         "success": outcome.status == "completed",
         "error_message": outcome.error_message,
         "deployment_requests": outcome.deployment_requests,
+        "operator_requests": outcome.operator_requests,
+        "pipeline_requests": outcome.pipeline_requests,
         "result": outcome.result,
     }
 
@@ -207,7 +212,9 @@ def _find_all(context: Context, version: PipelineVersion, ids: Sequence[str]) ->
 def _collect(context: Context, version: PipelineVersion, data: list[str]) -> list[dict[str, Any]]:
     check_size(data, _MAXIMUM_BATCH, "ids")
     # Ordered by id, so that no program comes to rely on the order in which it asked.
-    return [_full_view(context, request) for request in _find_all(context, version, data)]
+    requests = _find_all(context, version, data)
+    parts = _parts(context, requests)
+    return [_full_view(request, parts[request.id]) for request in requests]
 
 
 @_to_versions("pipeline_requests_delete")
@@ -271,6 +278,54 @@ def _get_output(context: Context, version: PipelineVersion, request_id: str) -> 
     return content_of(_find_all(context, version, [request_id])[0], "output")
 
 
+# What operators did
+
+
+def _find_part(
+    context: Context, project_name: str, pipeline_name: str, version: str, request_id: str
+) -> OperatorRequest:
+    found = find_pipeline_version(context, project_name, pipeline_name, version)
+    query = select(OperatorRequest).join(OperatorRequest.pipeline_request)
+    query = query.where(PipelineRequest.version_id == found.id, OperatorRequest.id == request_id)
+    part = context.session.scalar(query)
+    if part is None:
+        raise not_found(f"The request '{request_id}' of an operator was not found in the version '{version}'")
+    return part
+
+
+def pipeline_version_object_requests_get(
+    context: Context,
+    project_name: str,
+    pipeline_name: str,
+    version: str,
+    request_id: str,
+    metadata_only: bool | None,
+    pipeline_request_id: str | None,
+    pipeline_object_id: str | None,
+) -> dict[str, Any]:
+    part = _find_part(context, project_name, pipeline_name, version, request_id)
+    given = {"pipeline_request_id": pipeline_request_id, "pipeline_object_id": pipeline_object_id}
+    for name, value in given.items():
+        if value is not None and value != getattr(part, name):
+            raise not_found(f"The request '{request_id}' of an operator has not the {name} '{value}'")
+    view = operator_view(part)
+    del view["sequence_id"]
+    view |= {"pipeline_request_id": part.pipeline_request_id, "pipeline": pipeline_name, "version": version}
+    return view if metadata_only else {**view, "request_data": part.data, "result": part.result}
+
+
+def pipeline_version_object_requests_input_get(
+    context: Context, project_name: str, pipeline_name: str, version: str, request_id: str
+) -> Response:
+    return content_of(_find_part(context, project_name, pipeline_name, version, request_id), "input")
+
+
+def pipeline_version_object_requests_output_get(
+    context: Context, project_name: str, pipeline_name: str, version: str, request_id: str
+) -> Response:
+    return content_of(_find_part(context, project_name, pipeline_name, version, request_id), "output")
+
+
 # Views
 
 
@@ -291,41 +346,53 @@ def summary(request: PipelineRequest) -> dict[str, Any]:
         "success": request.success,
         "time_started": request.time_started,
         "time_completed": request.time_completed,
+        "input_size": size_of(request.data),
+        "output_size": size_of(request.result),
     }
 
 
-def _metadata(context: Context, request: PipelineRequest) -> dict[str, Any]:
-    query = select(DeploymentRequest).where(DeploymentRequest.pipeline_request_id == request.id)
-    parts = context.session.scalars(query.order_by(DeploymentRequest.number))
+Parts = dict[str, list[dict[str, Any]]]
+
+
+def _parts(context: Context, requests: Sequence[PipelineRequest]) -> dict[str, Parts]:
+    """What the objects of requests did, by the ids of the requests."""
+    kinds: dict[str, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
+        "deployment_requests": (DeploymentRequest.pipeline_request_id, part_view),
+        "operator_requests": (OperatorRequest.pipeline_request_id, operator_view),
+        "pipeline_requests": (PipelineRequest.parent_id, part_view),
+    }
+    parts: dict[str, Parts] = {request.id: {name: [] for name in kinds} for request in requests}
+    for name, (column, view) in kinds.items():
+        query = select(column.class_).where(column.in_(parts)).order_by(column.class_.number)
+        for part in context.session.scalars(query):
+            parts[getattr(part, column.key)][name].append(view(part))
+    return parts
+
+
+def _metadata(request: PipelineRequest, parts: Parts) -> dict[str, Any]:
     return {
         **summary(request),
-        "deployment_requests": [_part_view(part) for part in parts],
+        **parts,
         "error_message": request.error_message,
+        "pipeline_timeout": request.timeout,
+        "deployment_timeout": request.deployment_timeout,
     }
 
 
-def _part_view(part: DeploymentRequest) -> dict[str, Any]:
-    return {
-        "id": part.id,
-        "pipeline_object": part.pipeline_object,
-        "deployment": part.version.deployment.name,
-        "version": part.version.name,
-    }
-
-
-def _full_view(context: Context, request: PipelineRequest) -> dict[str, Any]:
-    return {**_metadata(context, request), "request_data": request.data, "result": request.result}
+def _full_view(request: PipelineRequest, parts: Parts) -> dict[str, Any]:
+    return {**_metadata(request, parts), "request_data": request.data, "result": request.result}
 
 
 @_to_versions("pipeline_requests_get")
 def _get(context: Context, version: PipelineVersion, request_id: str, metadata_only: bool | None) -> dict[str, Any]:
     request = _find_all(context, version, [request_id])[0]
+    parts = _parts(context, [request])[request.id]
     pipeline_version = request.version
     origin = {"pipeline": pipeline_version.pipeline.name, "pipeline_version": pipeline_version.name}
     if request.request_schedule is not None:
         origin = {"request_schedule": request.request_schedule}
     return {
-        **(_metadata(context, request) if metadata_only else _full_view(context, request)),
+        **(_metadata(request, parts) if metadata_only else _full_view(request, parts)),
         "notification_group": request.notification_group,
         "origin": origin,
         "created_by": request.created_by,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ubiops.emulator.dates import parse_moment
 from ubiops.emulator.errors import invalid, not_found
-from ubiops.emulator.tables import DeploymentRequest, PipelineRequest
+from ubiops.emulator.tables import DeploymentRequest, OperatorRequest, PipelineRequest
 
 _SHORTEST_TIMEOUT = 10
 DEFAULT_LIMIT = 50
@@ -100,7 +100,7 @@ def check_cancelled(ids: Sequence[str], status: str | None) -> str | None:
     return _one_of("status", status, ("pending", "processing"))
 
 
-def content_of(request: DeploymentRequest | PipelineRequest, side: str) -> Response:
+def content_of(request: DeploymentRequest | PipelineRequest | OperatorRequest, side: str) -> Response:
     """The input or the output of a request, as a file: JSON, or a text where it is plain.
 
     Raises:

@@ -15,6 +15,7 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.files import check_references
+from ubiops.emulator.execution.measure import size_of
 from ubiops.emulator.execution.pipelines import find_pipeline_version
 from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
@@ -133,6 +134,7 @@ def direct_answer(version: Version, request_id: str, outcome: Outcome) -> dict[s
         "id": request_id,
         "deployment": version.deployment.name,
         "version": version.name,
+        "status": outcome.status,
         "success": outcome.status == "completed",
         "result": outcome.result,
         "error_message": outcome.error_message,
@@ -367,6 +369,8 @@ def _summary(request: DeploymentRequest) -> dict[str, Any]:
         "success": request.success,
         "time_started": request.time_started,
         "time_completed": request.time_completed,
+        "input_size": size_of(request.data),
+        "output_size": size_of(request.result),
     }
 
 
@@ -376,6 +380,7 @@ def _metadata(request: DeploymentRequest) -> dict[str, Any]:
         "error_message": request.error_message,
         "retries": request.retries,
         "additional_data": request.additional_data,
+        "timeout": request.timeout,
     }
 
 

@@ -17,7 +17,13 @@ from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Mea
 from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.metrics import Metric, Point, Series
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
-from ubiops.emulator.tables.requests import DeploymentRequest, NotificationGroup, PipelineRequest, Schedule
+from ubiops.emulator.tables.requests import (
+    DeploymentRequest,
+    NotificationGroup,
+    OperatorRequest,
+    PipelineRequest,
+    Schedule,
+)
 from ubiops.emulator.tables.services import Service, ServiceLimit
 from ubiops.emulator.tables.storage import Blob, Bucket, File, Part, Upload
 from ubiops.emulator.tables.transfers import Transfer
@@ -43,6 +49,7 @@ __all__ = [
     "Measurement",
     "Metric",
     "NotificationGroup",
+    "OperatorRequest",
     "Organization",
     "OrganizationUser",
     "Part",

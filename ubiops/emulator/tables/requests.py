@@ -49,6 +49,7 @@ class DeploymentRequest(Numbered, Requested, Base):
     pipeline_object: Mapped[str | None]
     pipeline_object_id: Mapped[str | None]
     additional_data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    sequence_id: Mapped[str | None]
     version: Mapped[Version] = relationship()
 
 
@@ -63,10 +64,30 @@ class PipelineRequest(Numbered, Requested, Base):
 
     version_id: Mapped[str] = mapped_column(ForeignKey("pipeline_version.id", ondelete="CASCADE"))
     parent_id: Mapped[str | None] = mapped_column(index=True)
+    pipeline_object: Mapped[str | None]
+    sequence_id: Mapped[str | None]
     deployment_timeout: Mapped[int]
     status: Mapped[str] = mapped_column(default="pending", index=True)
     delete_after: Mapped[str | None] = mapped_column(index=True)
     version: Mapped[PipelineVersion] = relationship()
+
+
+class OperatorRequest(Numbered, Base):
+    """What an operator of a pipeline did in one request: with all that arrived at it."""
+
+    __tablename__ = "operator_request"
+
+    pipeline_request_id: Mapped[str] = mapped_column(ForeignKey("pipeline_request.id", ondelete="CASCADE"), index=True)
+    pipeline_object: Mapped[str]
+    pipeline_object_id: Mapped[str]
+    operator: Mapped[str]
+    status: Mapped[str]
+    time_created: Mapped[str]
+    time_completed: Mapped[str]
+    data: Mapped[Any] = mapped_column(nullable=True)
+    result: Mapped[Any] = mapped_column(nullable=True)
+    error_message: Mapped[str | None]
+    pipeline_request: Mapped[PipelineRequest] = relationship()
 
 
 class NotificationGroup(Numbered, OfProject, Base):
