@@ -1,4 +1,4 @@
-"""Checks every response of the emulator against the API document."""
+"""Checks every response of the emulator against the API document, and by what the newest client asks of answers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import ubiops
+from test.emulator.newest import problems_of
 from ubiops.emulator.document import Document
 from ubiops.emulator.errors import ApiError
 
@@ -89,7 +90,7 @@ class Conformance:
         if b"A fault that was set at /_emulator/faults" in body:
             return
         try:
-            _, operation, _ = self._finder.find(scope["method"], scope["raw_path"])
+            base, operation, _ = self._finder.find(scope["method"], scope["raw_path"])
         except ApiError:
             return
         if operation.id not in self._responses:
@@ -97,9 +98,14 @@ class Conformance:
             return
         if status < 300:
             self.operations.add(operation.id)
+            if self._answers_json(operation.id, status):
+                self.problems += problems_of(operation.id, base, json.loads(body))
         problem = self._problem(operation.id, status, body)
         if problem:
             self.problems.append(f"{operation.id} answered {status} {body[:200]!r}: {problem}")
+
+    def _answers_json(self, operation_id: str, status: int) -> bool:
+        return "application/json" in self._responses[operation_id].get(str(status), {}).get("content", {})
 
     def _problem(self, operation_id: str, status: int, body: bytes) -> str | None:
         if status >= 500:
