@@ -1,4 +1,4 @@
-"""The newest client's reader, which is as strict with answers as with requests: what it would raise a ValueError for."""
+"""The newest client's reader, as strict with answers as with requests: what it would raise a ValueError for."""
 
 from __future__ import annotations
 

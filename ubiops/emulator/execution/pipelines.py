@@ -28,6 +28,7 @@ from ubiops.emulator.execution.pool import Outcome
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.execution.webhooks import Webhooks
+from ubiops.emulator.ids import new_id
 from ubiops.emulator.shapes import END, START, Fields, Shape, shapes_of
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -476,8 +477,9 @@ class _Run:
         deployments, request = self._pipelines.deployments, self._request
         with self._pipelines.store.session() as session:
             deployment, version = self._deployment_of(session, item)
+            # The newest client reads no request without an id, not even of one that couldn't be made.
             view: dict[str, Any] = {
-                "id": None,
+                "id": new_id(),
                 "pipeline_object": item.name,
                 "deployment": deployment.name,
                 "version": version.name if version is not None else None,
@@ -496,6 +498,7 @@ class _Run:
                 view["error_message"] = str(error)
                 raise self._failure(item) from error
             part = DeploymentRequest(
+                id=view["id"],
                 version=version,
                 express=request.express,
                 priority=request.priority,
@@ -509,7 +512,7 @@ class _Run:
             )
             session.add(part)
             session.flush()
-            view |= {"id": part.id, "time_created": part.time_created}
+            view["time_created"] = part.time_created
             done = deployments.submit(
                 version, part.id, express=part.express, timeout=part.timeout, priority=part.priority
             )
