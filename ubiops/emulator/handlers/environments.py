@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
@@ -95,9 +95,10 @@ def environments_update(
 def environments_delete(context: Context, project_name: str, environment_name: str) -> None:
     environment = find_own_environment(context, project_name, environment_name)
     tags = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id)
-    users = _users(context, environment, context.session.scalars(tags).all())
-    built_on_it = select(Environment.name).where(Environment.base_id == environment.id)
-    refuse_if_used(environment.name, users, context.session.scalars(built_on_it).all())
+    based = above(context, context.session.scalars(tags).all())
+    refuse_if_used(environment.name, _users(context, environment, based), _built_on(context, environment, based))
+    # Implicit ones of versions that have gone over to others.
+    context.session.execute(update(Environment).where(Environment.base_id == environment.id).values(base_id=None))
     context.engine.environments.forget(context.session, tags)
     record(context, environment, "delete", f"Deleted environment {environment.name}")
     context.session.delete(environment)
@@ -163,11 +164,18 @@ def base_of(context: Context, environment: Environment) -> Environment | None:
     return base.environment if base is not None else None
 
 
-def _users(context: Context, environment: Environment, tags: Iterable[EnvironmentTag]) -> list[Version]:
+def _built_on(context: Context, environment: Environment, based: Iterable[EnvironmentTag]) -> list[str]:
+    """The custom environments that are built on one."""
+    above_it = Environment.base_id == environment.id, Environment.version_id.is_(None)
+    names = set(context.session.scalars(select(Environment.name).where(*above_it)))
+    return sorted(names | {tag.environment.name for tag in based if tag.environment is not environment})
+
+
+def _users(context: Context, environment: Environment, based: Sequence[EnvironmentTag]) -> list[Version]:
     refers = Version.environment_id == environment.id
     found = {version.id: version for version in context.session.scalars(select(Version).where(refers))}
     assert environment.project_id is not None
-    tagged = versions_in(context.session, environment.project_id, above(context, tags))
+    tagged = versions_in(context.session, environment.project_id, based)
     return list((found | {version.id: version for version in tagged}).values())
 
 
