@@ -1,7 +1,8 @@
 """The zip of an export or import: what is in it as one dictionary, and the packages beside it.
 
-The dictionary has ``deployments``, ``pipelines``, ``services`` and ``environment_variables`` by name, as a confirmation
-of an import has them. A ``zip`` in a version is the path of its package in the file.
+The dictionary has ``deployments``, ``pipelines``, ``services``, ``environments`` and ``environment_variables`` by name,
+as a confirmation of an import has them. A ``zip`` in a version, or in a tag of an environment, is the path of what was
+uploaded to it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _REQUIRED = {
     "deployment": ("name", "input_type", "output_type"),
     "pipeline": ("name", "input_type", "output_type"),
     "service": ("name", "deployment"),
+    "environment": ("name",),
+    "tag": ("name",),
     "version": ("name",),
 }
 
@@ -69,12 +72,16 @@ def write_bundle(path: Path, contents: Contents, packages: Mapping[str, Path]) -
                     write(f"{version_path(kind, name, version)}.yaml", _to_file("version", version, settings))
         for name, item in contents["services"].items():
             write(f"{directory('service', name)}/service_{name}.yaml", _to_file("service", name, item))
+        for name, item in contents["environments"].items():
+            write(f"{directory('environment', name)}/environment_{name}.yaml", _to_file("environment", name, item))
+            for tag, settings in item["tags"].items():
+                write(f"{tag_path(name, tag)}.yaml", _to_file("tag", tag, settings))
         for name, package in packages.items():
             bundle.write(package, f"{_ROOT}/{name}", zipfile.ZIP_STORED)
 
 
 def directory(kind: str, name: str) -> str:
-    """Where a deployment, pipeline or service is in the zip."""
+    """Where a deployment, pipeline, service or environment is in the zip."""
     return f"{kind}s/{kind}_{name}"
 
 
@@ -83,12 +90,17 @@ def version_path(kind: str, name: str, version: str) -> str:
     return f"{directory(kind, name)}/versions/{kind}_{name}_version_{version}"
 
 
+def tag_path(environment: str, tag: str) -> str:
+    """Where a tag of an environment and its file are in the zip, without the ending."""
+    return f"{directory('environment', environment)}/tags/environment_{environment}_tag_{tag}"
+
+
 def _to_file(kind: str, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
     file = {f"{kind}_name": name}
     for key, value in item.items():
         if key == "environment_variables":
             file[f"{kind}_{key}"] = _to_list(value)
-        elif key not in ("versions", "zip"):
+        elif key not in ("versions", "tags", "zip"):
             file[f"{kind}_{key}" if key in _PREFIXED else key] = value
     return file
 
@@ -165,22 +177,29 @@ def _read(bundle: zipfile.ZipFile) -> Contents:
     info = load("info.yaml")
     if not isinstance(info, dict) or info.get("format_spec") != _FORMAT:
         raise BundleError(f"info.yaml must have the format_spec {_FORMAT}")
-    contents: Contents = {"deployments": {}, "pipelines": {}, "services": {}, "environment_variables": {}}
+    kinds = ("deployments", "pipelines", "services", "environments", "environment_variables")
+    contents: Contents = {kind: {} for kind in kinds}
     if "environment_variables.yaml" in paths:
         file = "environment_variables.yaml"
         contents["environment_variables"] = _from_list(file, load(file))
-    for kind in ("deployment", "pipeline"):
+
+    def read_parts(folder: str, part: str, *, have_packages: bool) -> dict[str, Any]:
+        """The versions of a deployment or pipeline, or the tags of an environment."""
+        parts: dict[str, Any] = {}
+        for file in paths:
+            if re.fullmatch(rf"{re.escape(folder)}/{part}s/[^/]+\.ya?ml", file):
+                name, settings = _from_file(part, file, load(file))
+                package = re.sub(r"\.ya?ml$", ".zip", file)
+                if have_packages and package in paths:
+                    settings["zip"] = package
+                _add(parts, name, settings, file)
+        return parts
+
+    for kind, part in (("deployment", "version"), ("pipeline", "version"), ("environment", "tag")):
         for path in paths:
             if match := re.fullmatch(rf"({kind}s/[^/]+)/[^/]+\.ya?ml", path):
                 name, item = _from_file(kind, path, load(path))
-                item["versions"] = {}
-                for version_file in paths:
-                    if re.fullmatch(rf"{re.escape(match[1])}/versions/[^/]+\.ya?ml", version_file):
-                        version, settings = _from_file("version", version_file, load(version_file))
-                        package = re.sub(r"\.ya?ml$", ".zip", version_file)
-                        if kind == "deployment" and package in paths:
-                            settings["zip"] = package
-                        _add(item["versions"], version, settings, version_file)
+                item[f"{part}s"] = read_parts(match[1], part, have_packages=kind != "pipeline")
                 _add(contents[f"{kind}s"], name, item, path)
     for path in paths:
         if re.fullmatch(r"services/[^/]+/[^/]+\.ya?ml", path):
@@ -223,7 +242,7 @@ def _from_file(kind: str, path: str, file: Any) -> tuple[str, dict[str, Any]]:
     if missing:
         raise BundleError(f"{path} lacks {', '.join(f'{kind}_name' if name == 'name' else name for name in missing)}")
     item["environment_variables"] = _from_list(path, item.get("environment_variables") or [])
-    if kind in ("pipeline", "service") or "objects" in item:
+    if kind in ("pipeline", "service", "environment", "tag") or "objects" in item:
         del item["environment_variables"]
     return str(item.pop("name")), item
 

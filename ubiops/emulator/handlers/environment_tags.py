@@ -86,22 +86,44 @@ async def environment_tags_build(
 ) -> dict[str, Any]:
     _find_to_build(context, project_name, environment_name, tag_name)
     source = _pair(context, project_name, "source", source_environment, source_tag)
-    base = _pair(context, project_name, "base_environment", base_environment_name, base_environment_tag)
-    if base is None and source is not None:
-        base = find_tag(context.session, source.base_tag_id)
-    if base is None:
-        raise invalid(f"base_environment_name and base_environment_tag are missing. {NO_IMAGES}")
-    _check_base(base)
-    base_id = base.id
+    base = base_environment_name, base_environment_tag
+    if source is not None and not any(base):
+        below = find_tag(context.session, source.base_tag_id)
+        base = (below.environment.name, below.name) if below is not None else base
+    _find_base(context, project_name, base)
     kept = await keep_file(context, file, source)
-    # Looked up again: it may have been deleted meanwhile.
+    # All is looked up again: it may have been deleted meanwhile.
+    build_tag(context, project_name, environment_name, tag_name, base, kept)
+    return {"success": True}
+
+
+def build_tag(
+    context: Context,
+    project_name: str,
+    environment_name: str,
+    tag_name: str,
+    base: tuple[str | None, str | None],
+    kept: str,
+) -> None:
+    """Give a tag a file that was kept, and build it.
+
+    Args:
+        context: Of the request.
+        project_name: The project.
+        environment_name: The environment.
+        tag_name: The tag.
+        base: Environment and tag that it is built on.
+        kept: Id under which the file is kept.
+
+    Raises:
+        ApiError: 400: the tag was built already, or nothing can be built on the base; 404: something isn't there.
+    """
     tag = _find_to_build(context, project_name, environment_name, tag_name)
+    tag.base_tag_id = _find_base(context, project_name, base).id
     give_file(context, tag, kept)
-    tag.base_tag_id = base_id
     build = add_build(context.session, tag, _BUILT)
     record(context, tag.environment, "info", f"Uploaded a file to tag {tag.name} of environment {environment_name}")
     context.engine.environments.start(build.id)
-    return {"success": True}
 
 
 def environment_tags_rebuild(
@@ -202,11 +224,15 @@ def _pair(context: Context, project_name: str, what: str, name: str | None, tag:
     return _find(context, project_name, name, tag)
 
 
-def _check_base(base: EnvironmentTag) -> None:
+def _find_base(context: Context, project_name: str, names: tuple[str | None, str | None]) -> EnvironmentTag:
+    base = _pair(context, project_name, "base_environment", *names)
+    if base is None:
+        raise invalid(f"base_environment_name and base_environment_tag are missing. {NO_IMAGES}")
     if base.revision_id is not None:
         raise invalid(f"'{base.environment.name}' was made of a deployment package; choose another base")
     if base.status not in ("available", "queued", "building"):
         raise invalid(f"The tag '{base.name}' of '{base.environment.name}' is {base.status}; build that first")
+    return base
 
 
 def _name(context: Context, environment: Environment, name: str) -> str:

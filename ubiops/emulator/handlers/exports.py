@@ -10,20 +10,32 @@ from typing import Any
 from sqlalchemy import select
 from starlette.responses import FileResponse
 
-from ubiops.emulator.bundle import Contents, version_path, write_bundle
+from ubiops.emulator.bundle import Contents, tag_path, version_path, write_bundle
 from ubiops.emulator.context import Context
+from ubiops.emulator.environments import environment_of, find_tag
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.handlers.deployments import deployments_get
-from ubiops.emulator.handlers.find import find_deployment, find_project, find_version
+from ubiops.emulator.handlers.environments import environments_get
+from ubiops.emulator.handlers.find import find_deployment, find_own_environment, find_project, find_version
 from ubiops.emulator.handlers.pipeline_versions import pipeline_versions_get
 from ubiops.emulator.handlers.pipelines import pipelines_get
 from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.rules import check_description
 from ubiops.emulator.handlers.services import services_get
 from ubiops.emulator.handlers.versions import deployment_versions_get
-from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Project, Service, Transfer, Version
+from ubiops.emulator.tables import (
+    Deployment,
+    Environment,
+    EnvironmentTag,
+    Pipeline,
+    PipelineVersion,
+    Project,
+    Service,
+    Transfer,
+    Version,
+)
 from ubiops.emulator.variables import Owner, own_variables
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +46,7 @@ STATUSES = {
 }
 _LONGEST_ERROR = 1024
 _PACKAGES = "packages"
-_CONTENTS = ("deployments", "pipelines", "services", "environment_variables")
+_CONTENTS = ("deployments", "pipelines", "services", "environments", "environment_variables")
 OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
 """What an export takes of a deployment or a pipeline."""
 VERSION_SETTINGS = (
@@ -52,6 +64,8 @@ SERVICE_SETTINGS = (
     *("concurrency_limit_user_default", "cache_aware_llm_routing"),
 )
 """What it takes of a service."""
+ENVIRONMENT_SETTINGS = ("description", "labels", "display_name", "base_environment", "supports_request_format")
+"""What it takes of an environment. Secrets stay where they are."""
 PIPELINE_VERSION_SETTINGS = (
     *("description", "labels", "objects", "attachments", "request_retention_mode", "request_retention_time"),
 )
@@ -210,6 +224,7 @@ def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[
         "deployments": deployments,
         "pipelines": pipelines,
         "services": {name: _service(context, project, name) for name, _ in _items(data, "services")},
+        "environments": {name: _environment(context, project, name, kept) for name, _ in _items(data, "environments")},
         "environment_variables": _variables(context, project, data),
     }
     # It is collected once more when it is written.
@@ -219,7 +234,7 @@ def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[
 def _everything(context: Context, project: Project) -> dict[str, Any]:
     """What asks for all that there is in a project, with the values of variables that are no secrets."""
 
-    def of(table: Any, **columns: str) -> list[Any]:
+    def of(table: Any, **columns: str | None) -> list[Any]:
         return list(context.session.scalars(select(table).filter_by(**columns).order_by(table.name)))
 
     def variables(owner: Owner) -> dict[str, Any]:
@@ -239,6 +254,7 @@ def _everything(context: Context, project: Project) -> dict[str, Any]:
             for item in of(Pipeline, project_id=project.id)
         },
         "services": {item.name: {} for item in of(Service, project_id=project.id)},
+        "environments": {item.name: {} for item in of(Environment, project_id=project.id, version_id=None)},
         "environment_variables": variables(project),
     }
 
@@ -262,6 +278,7 @@ def _deployment(
         if version.maximum_queue_size is None:
             # What is read is that of a batch, and would bound both kinds of requests together.
             del settings["maximum_queue_size"]
+        settings |= _environment_of(context, version)
         revision_id = version.active_revision_id
         if revision_id is not None and packages is not None:
             settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
@@ -289,6 +306,31 @@ def _pipeline(context: Context, project: Project, name: str, data: dict[str, Any
 def _service(context: Context, project: Project, name: str) -> dict[str, Any]:
     read = services_get(context, project.name, name)
     return {key: read[key] for key in SERVICE_SETTINGS if read[key] is not None}
+
+
+def _environment_of(context: Context, version: Version) -> dict[str, str]:
+    """The environment of a version, with its tag where it doesn't follow the one that was built last."""
+    if version.environment_id is None:
+        return {}
+    named = {"environment_name": environment_of(context.session, version).name}
+    tag = find_tag(context.session, version.environment_tag_id)
+    return named if tag is None else {**named, "environment_tag": tag.name}
+
+
+def _environment(context: Context, project: Project, name: str, packages: dict[str, Path] | None) -> dict[str, Any]:
+    environment = find_own_environment(context, project.name, name)
+    read = environments_get(context, project.name, name)
+    tags = {}
+    query = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id, EnvironmentTag.has_file)
+    for tag in context.session.scalars(query.order_by(EnvironmentTag.number)):
+        base = find_tag(context.session, tag.base_tag_id)
+        tags[tag.name] = {"supports_request_format": tag.supports_request_format}
+        if base is not None:
+            tags[tag.name] |= {"base_environment_name": base.environment.name, "base_environment_tag": base.name}
+        if packages is not None:
+            tags[tag.name]["zip"] = f"{tag_path(name, tag.name)}.zip"
+            packages[tags[tag.name]["zip"]] = context.engine.packages.archive(tag.id)
+    return {**{key: read[key] for key in ENVIRONMENT_SETTINGS if read[key] is not None}, "tags": tags}
 
 
 def _object(item: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,10 @@ from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.execution.packages import whole
 from ubiops.emulator.execution.post import is_loopback
 from ubiops.emulator.handlers.deployments import deployments_create
+from ubiops.emulator.handlers.environment_tags import build_tag, environment_tags_create
+from ubiops.emulator.handlers.environments import environments_create
 from ubiops.emulator.handlers.exports import (
+    ENVIRONMENT_SETTINGS,
     OBJECT_SETTINGS,
     PIPELINE_VERSION_SETTINGS,
     SERVICE_SETTINGS,
@@ -189,6 +192,9 @@ def _fetch(link: str, target: Path) -> None:
 def _chosen(contents: Contents, data: dict[str, Any]) -> Contents:
     """The contents that a confirmation names, with its changes; what it leaves out is left out."""
     chosen: Contents = {key: _merged(contents, data, key) for key in ("services", "environment_variables")}
+    chosen["environments"] = _merged(contents, data, "environments")
+    for name, item in chosen["environments"].items():
+        item["tags"] = _merged(contents["environments"][name], data["environments"][name], "tags")
     for kind in ("deployments", "pipelines"):
         chosen[kind] = _merged(contents, data, kind)
         for name, item in chosen[kind].items():
@@ -235,7 +241,7 @@ async def run_import(engine: Engine, id: str) -> None:
     except (ApiError, BundleError) as error:
         fail(engine, id, str(error))
     except CycleError:
-        fail(engine, id, "The pipelines contain each other")
+        fail(engine, id, "The pipelines contain each other, or the environments are built on each other")
     except Exception:
         _logger.exception("The import %s failed inside the emulator", id)
         fail(engine, id, "The emulator failed to import the file; its log says why")
@@ -265,12 +271,10 @@ async def _advance(engine: Engine, id: str) -> None:
 
 
 async def _bring_in(engine: Engine, id: str, contents: Contents) -> None:
-    revisions = {
-        settings["zip"]: new_id()
-        for deployment in contents["deployments"].values()
-        for settings in deployment["versions"].values()
-        if settings.get("zip")
-    }
+    parts = [deployment["versions"] for deployment in contents["deployments"].values()]
+    parts += [environment["tags"] for environment in contents.get("environments", {}).values()]
+    zips = [settings["zip"] for part in parts for settings in part.values() if settings.get("zip")]
+    revisions = {name: new_id() for name in zips}
     archive = engine.packages.archive
     try:
         for name, revision_id in revisions.items():
@@ -299,12 +303,13 @@ class _Creation:
     def run(self) -> None:
         """Create everything."""
         self._create_variables("project", {}, self._contents)
+        # An import from before there were environments has none; the same of services.
+        self._create_environments(self._contents.get("environments", {}))
         for name, item in self._contents["deployments"].items():
             self._create_deployment(name, item)
         for name, item in self._contents["pipelines"].items():
             self._call("pipelines_create", pipelines_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
         self._create_pipeline_versions()
-        # An import from before there were services has none.
         for name, item in self._contents.get("services", {}).items():
             self._call("services_create", services_create, {}, self._body("name", name, item, SERVICE_SETTINGS))
 
@@ -328,12 +333,30 @@ class _Creation:
             body = {"name": name, "value": variable["value"], "secret": variable.get("secret", False)}
             self._call(f"{kind}_environment_variables_create", create_variable, place, body)
 
+    def _create_environments(self, environments: dict[str, Any]) -> None:
+        bases = {name: {item.get("base_environment")} & environments.keys() for name, item in environments.items()}
+        for name in TopologicalSorter(bases).static_order():
+            body = self._body("name", name, environments[name], ENVIRONMENT_SETTINGS)
+            self._call("environments_create", environments_create, {}, body)
+        tags = {(name, tag): settings for name, item in environments.items() for tag, settings in item["tags"].items()}
+        below = {place: {_base(settings)} & tags.keys() for place, settings in tags.items()}
+        for name, tag in TopologicalSorter(below).static_order():
+            self._create_tag(name, tag, tags[name, tag])
+
+    def _create_tag(self, environment: str, tag: str, settings: dict[str, Any]) -> None:
+        place = {"environment_name": environment}
+        body = {"name": tag, "supports_request_format": settings.get("supports_request_format", True)}
+        self._call("environment_tags_create", environment_tags_create, place, body)
+        if settings.get("zip"):
+            kept = self._revisions[settings["zip"]]
+            build_tag(self._context, self._project, environment, tag, _base(settings), kept)
+
     def _create_deployment(self, name: str, item: dict[str, Any]) -> None:
         self._call("deployments_create", deployments_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
         self._create_variables("deployment", {"deployment_name": name}, item)
         deployment = find_deployment(self._context, self._project, name)
         for version, settings in item["versions"].items():
-            body = self._body("version", version, settings, VERSION_SETTINGS)
+            body = self._body("version", version, settings, VERSION_SETTINGS) | _environment(settings)
             place = {"deployment_name": name}
             self._call("deployment_versions_create", deployment_versions_create, place, body)
             place = {"deployment_name": name, "version": version}
@@ -357,6 +380,19 @@ class _Creation:
             if pipelines[name].get("default_version") in pipelines[name]["versions"]:
                 default = find_pipeline_version_of(self._context, pipeline, pipelines[name]["default_version"])
                 pipeline.default_version_id = default.id
+
+
+def _base(settings: dict[str, Any]) -> tuple[Any, Any]:
+    """The environment and the tag that a tag is built on."""
+    return settings.get("base_environment_name"), settings.get("base_environment_tag")
+
+
+def _environment(settings: dict[str, Any]) -> dict[str, Any]:
+    """The environment in the settings of a version, as what creates the version takes it."""
+    if settings.get("environment_tag"):
+        return {key: settings.get(key) for key in ("environment_name", "environment_tag")}
+    name = settings.get("environment_name", settings.get("environment"))
+    return {"environment": name} if name else {}
 
 
 def _subpipelines(pipeline: dict[str, Any]) -> set[str]:
