@@ -12,8 +12,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from six import ensure_binary, ensure_str
-
 from ubiops.exceptions import ApiException, ApiFileError, ApiTypeError, ApiValueError, MaskedHeaders
 from ubiops.files import Upload, filename_of, save
 from ubiops.frames import one_frame
@@ -171,7 +169,9 @@ class Doors:
         if body is not None and form:
             raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, can't come with form fields")
         given = next((name for name in request.headers if name.lower() == "content-type"), None)
-        content_type = ensure_str(request.headers.pop(given)) if given else None
+        content_type = request.headers.pop(given) if given else None
+        if isinstance(content_type, bytes):
+            content_type = content_type.decode()
         if content_type is None and form:
             content_type = "multipart/form-data" if files else "application/x-www-form-urlencoded"
         try:
@@ -355,7 +355,7 @@ class Doors:
         returns = _type_name(response_type)
         if returns == "file":
             name = filename_of(response.getheader("Content-Disposition"))
-            content = response.content if isinstance(response, RESTResponse) else ensure_binary(response.data)
+            content = response.content if isinstance(response, RESTResponse) else _binary(response.data)
             return save([content], self.configuration.temp_folder_path, name)
         return decode(response, returns)
 
@@ -500,7 +500,7 @@ def decode(response: Any, returns: str | None) -> Any:
         return read_body(data, returns)
     except ValueError as error:
         if returns == "str" and not isinstance(error, UnicodeDecodeError):
-            return ensure_str(data)
+            return data.decode() if isinstance(data, bytes) else data
         reason = f"{getattr(response, 'reason', None)}: the answer can't be read as {returns}: {error}"
         raise ApiException(
             status=getattr(response, "status", None),
@@ -508,6 +508,10 @@ def decode(response: Any, returns: str | None) -> Any:
             body=data,
             headers=response.getheaders() if hasattr(response, "getheaders") else None,
         ) from error
+
+
+def _binary(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data
 
 
 def naming_call(error: ApiValueError, request: Request) -> ApiValueError:

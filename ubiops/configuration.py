@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import logging
 import os
 import re
@@ -11,8 +10,6 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from six import ensure_str
 
 from ubiops.exceptions import ApiValueError
 
@@ -209,7 +206,7 @@ class Configuration:
             return None
         if not isinstance(key, (str, bytes)):
             raise ApiValueError(f"{source} must be str, not {type(key).__name__}")
-        key = ensure_str(key)
+        key = key.decode() if isinstance(key, bytes) else key
         if not key.strip() or key.strip() == "Token":
             raise ApiValueError(f"{source} is empty: set it to 'Token <YOUR_API_TOKEN>'")
         prefix = self.api_key_prefix.get(identifier)
@@ -336,6 +333,8 @@ class Configuration:
             self.logger_file = self._logger_file
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Configuration:
+        import copy
+
         duplicate = type(self).__new__(type(self))
         memo[id(self)] = duplicate
         # Loggers, their handlers and hooks are shared, not copied.

@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from six import ensure_str, integer_types
-
 __all__ = [
     "ApiConnectionError",
     "ApiException",
@@ -363,7 +361,7 @@ _BY_STATUS: dict[int, type[ApiRequestError]] = {
 
 def render_path(path_to_item: Sequence[str | int]) -> str:
     """Write a path of keys and indexes as Python would: ``['data'][0]``."""
-    return "".join(f"[{part}]" if isinstance(part, integer_types) else f"['{part}']" for part in path_to_item)
+    return "".join(f"[{part}]" if isinstance(part, int) else f"['{part}']" for part in path_to_item)
 
 
 def causes_of(error: BaseException) -> list[BaseException]:
@@ -386,7 +384,7 @@ def _read(answer: Any) -> tuple[Any, Any, Any, Any]:
 
 def _text(body: Any) -> str:
     # Tests of programs give doubles.
-    return ensure_str(body, errors="replace") if isinstance(body, (str, bytes)) else str(body)
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body)
 
 
 def _without_signatures(text: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import io
 import mimetypes
 import ntpath
 import os
 import re
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -128,6 +126,8 @@ class Upload(Stream):
 
     def part(self, offset: int, length: int) -> Upload:
         """A part of a file that can be rewound, in bytes; it is sent as a file of its own."""
+        import copy
+
         part = copy.copy(self)
         part._start, part.length = self._start + offset, length
         return part
@@ -154,7 +154,7 @@ class Multipart(Stream):
     """
 
     def __init__(self, fields: Iterable[tuple[str, Any]]) -> None:
-        boundary = secrets.token_hex(16)
+        boundary = os.urandom(16).hex()
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._parts: list[bytes | Upload] = []
         for name, value in fields:
@@ -250,7 +250,7 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> str:
         The path of the file.
     """
     folder = folder or tempfile.gettempdir()
-    name = name or f"ubiops-{secrets.token_hex(8)}"
+    name = name or f"ubiops-{os.urandom(8).hex()}"
     stem, extension = os.path.splitext(name)
     path = os.path.join(folder, name)
     with _part_file(folder) as part:
@@ -260,7 +260,7 @@ def save(blocks: Iterable[bytes], folder: str | None, name: str | None) -> str:
             try:
                 _move_to_free_name(part.name, path)
             except FileExistsError:
-                path = os.path.join(folder, f"{stem}-{secrets.token_hex(4)}{extension}")
+                path = os.path.join(folder, f"{stem}-{os.urandom(4).hex()}{extension}")
             else:
                 return path
 
@@ -290,7 +290,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _part_file(folder: str) -> Iterator[BinaryIO]:
     """A private file of a temporary name, to be moved; nothing is left of it where something fails."""
-    path = os.path.join(folder, f".ubiops-{secrets.token_hex(8)}.part")
+    path = os.path.join(folder, f".ubiops-{os.urandom(8).hex()}.part")
     try:
         with open(path, "xb", opener=_open_private) as file:
             yield file

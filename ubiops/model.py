@@ -634,6 +634,9 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
         "    held['local_vars_configuration'] = _VALIDATED",
     ]
     for index, (name, spec) in enumerate(fields.items()):
+        if reader(spec.type) is None:
+            lines += [f"    held['_{name}'] = pop({name!r}, None)"]
+            continue
         lines += [f"    value = pop({name!r}, None)"]
         if spec.type == "datetime":
             lines += [
@@ -641,7 +644,7 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
                 "        try: value = _from_iso(value)",
                 f"        except (TypeError, ValueError): value = _read{index}(value)",
             ]
-        elif reader(spec.type) is not None:
+        else:
             lines += [f"    if value is not None: value = _read{index}(value)"]
         lines += [f"    held['_{name}'] = value"]
     for name, spec in fields.items():

@@ -7,7 +7,6 @@ shape: ``list[T] | U``.
 
 from __future__ import annotations
 
-import copy
 import datetime
 import enum
 import json
@@ -701,6 +700,8 @@ def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
     if kind in ATOMS:
         return value
     if kind is not dict and kind is not list:
+        import copy
+
         return copy.deepcopy(value, memo)
     memo = {} if memo is None else memo
     twin: Any = memo.get(id(value))

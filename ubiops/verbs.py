@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from six import ensure_binary, ensure_str
-
 from ubiops.connections import as_raw
 from ubiops.deadline import Deadline
 from ubiops.exceptions import ApiValueError
@@ -241,7 +239,7 @@ def encode_body(body: Any, post_params: Any, content_type: str | None) -> tuple[
         except Invalid as error:
             raise ApiValueError(f"Invalid value for `{error.place() or 'body'}`, {error.problem}") from None
     if isinstance(body, (str, bytes, bytearray)):
-        return ensure_binary(body) if isinstance(body, str) else bytes(body), content_type
+        return body.encode() if isinstance(body, str) else bytes(body), content_type
     if hasattr(body, "read"):
         return Upload(body), content_type
     if hasattr(body, "__iter__") and not isinstance(body, Mapping):
@@ -275,7 +273,8 @@ def header_value(name: str, value: Any) -> str:
         raise ApiValueError(f"Invalid name of a header, {name!r}: must be printable ASCII without spaces and colons")
     if type(value) is str and value.isascii() and value.isprintable():
         return value
-    text = ensure_str(value, "latin-1") if isinstance(value, (str, bytes)) else text_of(name, value)
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    text = text if isinstance(text, str) else text_of(name, text)
     if "\r" in text or "\n" in text or "\0" in text:
         raise ApiValueError(f"Invalid value for the header {name!r}, must be one line: it contains a line break or NUL")
     try:

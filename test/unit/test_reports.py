@@ -71,15 +71,15 @@ PROGRAM = """
 
 
     def test_bad_input():
-        api().environment_variables_create("p", {"name": 5, "value": os.environ["BODY"], "secret": True})
+        api().project_environment_variables_create("p", {"name": 5, "value": os.environ["BODY"], "secret": True})
 
 
     def test_unknown_argument():
-        api().environment_variables_create("p", {"value": os.environ["BODY"]}, valeu=os.environ["BODY"])
+        api().project_environment_variables_create("p", {"value": os.environ["BODY"]}, valeu=os.environ["BODY"])
 
 
     def test_surplus_argument():
-        api().environment_variables_create("p", {"value": os.environ["BODY"]}, os.environ["BODY"])
+        api().project_environment_variables_create("p", {"value": os.environ["BODY"]}, os.environ["BODY"])
 
 
     def test_missing_argument():
@@ -199,6 +199,16 @@ def test_the_frames_of_an_error_show_none(
             # The causes are told, their frames are not.
             assert "urllib3/" not in text
             assert "http/client" not in text
+
+
+def test_the_frames_of_a_helpers_error_show_no_body(api: Any, server: Server) -> None:
+    def answer(request: Any) -> Answer:
+        return Answer.json([]) if request.method == "GET" else Answer.json({"error": "refused"}, 400)
+
+    server.default = answer
+    text = shown(failure(lambda: ubiops.utils.upsert_environment_variables(api, "p", {"NAME": SECRETS["BODY"]})))
+    assert "refused" in text
+    check(text)
 
 
 def test_with_debug_all_frames_are_there(configuration: ubiops.Configuration, server: Server) -> None:
