@@ -14,6 +14,7 @@ import yaml
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.handlers import imports
 
 ALL = {
     "deployments": {
@@ -353,6 +354,17 @@ def test_a_link_to_the_emulators_own_bucket(project: TestProject, tmp_path: Any)
     assert (done.status, done.error_message) == ("completed", "")
     assert done.size == path.stat().st_size
     assert project.api.deployment_versions_get("lab", "model", "v1").status == "unavailable"
+
+
+def test_the_address_that_a_link_is_connected_to_is_checked(
+    project: TestProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A name that is another machine's when it is looked up again; no other machine is at hand.
+    near = iter([True, False])
+    monkeypatch.setattr(imports, "is_loopback", lambda _address: next(near))
+    created = project.api.imports_create("lab", import_link=project.api.api_client.configuration.host)
+    failed = settled(lambda: project.api.imports_get("lab", created.id))
+    assert (failed.status, "the link leads off this machine" in failed.error_message) == ("failed", True)
 
 
 def test_a_link_that_leads_nowhere_fails(project: TestProject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import shutil
 import socket
@@ -169,13 +170,39 @@ def _check_link(link: str) -> None:
         raise invalid("import_link: the emulator follows links to this machine only, such as those of its own buckets")
 
 
+class _Near(http.client.HTTPConnection):
+    """A connection to this machine: a name may be another machine's when it is looked up again."""
+
+    def connect(self) -> None:
+        super().connect()
+        if not is_loopback(self.sock.getpeername()[0]):
+            self.close()
+            raise OSError("the link leads off this machine")
+
+
+class _NearTls(_Near, http.client.HTTPSConnection):
+    pass
+
+
+class _NearHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Near, req)
+
+
+class _NearTlsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_NearTls, req)
+
+
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: Any) -> None:
         """Follow none, for it could lead off this machine."""
 
 
 def _fetch(link: str, target: Path) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), _NearHandler(), _NearTlsHandler(), _NoRedirects()
+    )
     try:
         with opener.open(link, timeout=_LINK_TIMEOUT) as response, whole(target), target.open("wb") as copy:
             while chunk := response.read(_CHUNK):
