@@ -444,6 +444,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._public_ports.close()
         self.builds.stop()
+        self.environments.stop()
         self.webhooks.stop()
 
     async def clear(self) -> None:

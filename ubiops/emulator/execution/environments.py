@@ -398,9 +398,13 @@ class Environments:
                 # The build of its deployment revision begins anew, with another one of these.
                 end_build(build, "failed", "The emulator was stopped")
 
+    def stop(self) -> None:
+        """Take note that all builds are stopped."""
+        self._builds.clear()
+        self._virtual.stop()
+
     def clear(self) -> None:
         """Delete all virtual environments."""
-        self._builds.clear()
         self._virtual.clear()
 
 

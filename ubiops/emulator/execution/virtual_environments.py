@@ -113,14 +113,16 @@ class VirtualEnvironments:
         Raises:
             PackageError: It can't be made.
         """
-        name = await asyncio.to_thread(plan.digest)
-        if fresh:
-            name = f"{name}-{new_id()[:8]}"
-        async with self._turns[name]:
-            self._held[name] += 1
-            if self.exists(name):
+        digest = await asyncio.to_thread(plan.digest)
+        async with self._turns[digest]:
+            name = None if fresh else self._find(digest)
+            if name is not None:
+                self._held[name] += 1
                 log("info", ["The virtual environment of this content is there already"])
                 return name
+            # Never at a path that was tried before: pip may go on there, left by an emulator that was killed.
+            name = f"{digest}-{new_id()[:8]}"
+            self._held[name] += 1
             try:
                 await self._make(self.path(name), plan, log)
             except BaseException:
@@ -128,6 +130,12 @@ class VirtualEnvironments:
                 await asyncio.to_thread(shutil.rmtree, self.path(name), ignore_errors=True)
                 raise
         return name
+
+    def _find(self, digest: str) -> str | None:
+        """The newest one of a content."""
+        complete = self._directory.glob(f"{digest}-*/{_COMPLETE}")
+        newest = max(complete, key=lambda path: path.stat().st_mtime, default=None)
+        return newest.parent.name if newest is not None else None
 
     def release(self, name: str) -> None:
         """Let one go that was provided: it stays only while it is known."""
@@ -146,15 +154,17 @@ class VirtualEnvironments:
                 out.append(path.rename(path.with_name(f"{_REMOVED}{new_id()}")))
         return out
 
+    def stop(self) -> None:
+        """Forget whose turn it is, once all builds are stopped: a lock belongs to an event loop."""
+        self._turns.clear()
+
     def clear(self) -> None:
         """Delete all."""
         shutil.rmtree(self._directory, ignore_errors=True)
-        self._turns.clear()
         self._held.clear()
 
     async def _make(self, directory: Path, plan: Plan, log: LogSink) -> None:
         # In place: what is installed knows its path.
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         self._directory.mkdir(exist_ok=True)
         await _run([plan.interpreter.path, "-m", "venv", "--without-pip", str(directory)], plan, log)
         site = directory / "lib" / f"python{plan.interpreter.version}" / "site-packages"
