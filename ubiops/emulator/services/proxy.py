@@ -164,7 +164,9 @@ class ServiceProxy:
             servers = await self._ready(call)
             with self._visit(call, "GET") as visit, self._balancer.use(servers) as server:
                 headers = _headers(call, scope)
-                tunnel = Tunnel(server.listener, server.is_still, place.target, headers, scope["subprotocols"])
+                # Older releases of uvicorn take several in one header for one.
+                subprotocols = [name.strip() for text in scope["subprotocols"] for name in text.split(",")]
+                tunnel = Tunnel(server.listener, server.is_still, place.target, headers, subprotocols)
                 try:
                     async with tunnel:
                         visit.status = 101
@@ -176,7 +178,7 @@ class ServiceProxy:
                 except InvalidStatus as error:
                     visit.status = error.response.status_code
                     kind = error.response.headers.get("Content-Type")
-                    response = Response(bytes(error.response.body), visit.status, media_type=kind)
+                    response = Response(bytes(error.response.body or b""), visit.status, media_type=kind)
                     await _respond(response, scope, receive, send)
 
 
@@ -270,6 +272,9 @@ def _limits_of(session: Session, service: Service, caller: Caller | None) -> lis
 
 
 async def _respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        # uvicorn writes it itself, and up to 0.46 this one too.
+        del response.headers["Content-Length"]
     await response(scope, receive, send)
     if scope["type"] == "websocket":
         # To uvicorn a handshake that was answered otherwise is unfinished until the connection is lost, which it would
