@@ -93,7 +93,10 @@ class _Lines:
         for one in lines:
             header = _HEADER.fullmatch(one.decode("latin-1"))
             if header is None or len(lines) > _MOST_HEADERS:
-                return http.client.parse_headers(io.BytesIO(b"".join([*lines, line])))
+                message = http.client.parse_headers(io.BytesIO(b"".join([*lines, line])))
+                if any(isinstance(defect, _UNCLEAR) for defect in message.defects):
+                    raise http.client.HTTPException("a line among the headers is none")
+                return message
             message.set_raw(*header.groups())
         return message
 
@@ -158,8 +161,6 @@ class _Answer(http.client.HTTPResponse):
     def _frame(self) -> None:
         """Find where the answer ends."""
         headers = self.headers
-        if headers.defects and any(isinstance(defect, _UNCLEAR) for defect in headers.defects):
-            raise http.client.HTTPException("a line among the headers is none")
         lengths: set[str] = set()
         codings: list[str] = []
         # In one pass: asking for either by its name takes longer than all else that is done here.
