@@ -382,28 +382,29 @@ SLOW = """
 from pathlib import Path
 import time
 
-from setuptools import setup
-
 Path({mark!r}).touch()
-while True:
+while not Path({mark!r} + "-end").exists():
     time.sleep(0.05)
+raise RuntimeError("the end")
 """
+
+
+def slow_package(mark: Path) -> dict[str, str | bytes]:
+    """Dependency files whose build touches a file, and fails once there is another one beside it."""
+    return {
+        "requirements.txt": "./slow\n",
+        "slow/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "slow/backend.py": SLOW.format(mark=str(mark)),
+    }
 
 
 def test_a_build_is_cancelled_with_all_that_it_started(lab: Lab, tmp_path: Path) -> None:
     mark = tmp_path / "started"
-    files: dict[str, str | bytes] = {
-        "requirements.txt": "--no-index\n--no-build-isolation\n./slow\n",
-        "slow/setup.py": SLOW.format(mark=str(mark)),
-    }
-    files["requirements.txt"] = "--no-index\n./slow\n"
-    files["slow/pyproject.toml"] = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    files["slow/backend.py"] = SLOW.format(mark=str(mark)).replace("from setuptools import setup\n", "import os\n")
     lab.newest.environments_create("lab", {"name": "one"})
     lab.newest.environment_tags_create("lab", "one", {"name": "v1"})
     python = f"python{RUNNING}".replace(".", "-")
     lab.newest.environment_tags_build(
-        "lab", "one", "v1", base_environment_name=python, base_environment_tag="v1", file=make_zip(files)
+        "lab", "one", "v1", base_environment_name=python, base_environment_tag="v1", file=make_zip(slow_package(mark))
     )
     wait_until(lambda: lab.newest.environment_tags_get("lab", "one", "v1"), lambda tag: tag.status == "building")
     wait_until(mark.exists, bool)
@@ -420,6 +421,24 @@ def test_a_build_is_cancelled_with_all_that_it_started(lab: Lab, tmp_path: Path)
     with pytest.raises(ubiops.BadRequestError, match="no build is running that could be cancelled"):
         lab.api.environment_builds_update("lab", build.id, "one", revision, {"status": "cancelled"})
     lab.newest.environment_tags_delete("lab", "one", "v1")
+
+
+def test_a_build_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    mark = tmp_path / "started"
+    with Emulator(data_dir=tmp_path / "data", project="lab", install_requirements=True) as emulator:
+        lab = Lab(emulator)
+        with lab.api.api_client:
+            base = f"python{RUNNING}".replace(".", "-")
+            lab.api.environments_create("lab", {"name": "one", "base_environment": base})
+            upload = lab.upload("one", slow_package(mark))
+            wait_until(mark.exists, bool)
+            emulator.stop()
+            mark.with_name("started-end").touch()
+            emulator.start()
+            build = lab.built("one", upload)
+            assert (build.status, lab.directories) == ("failed", set())
+            assert build.error_message.startswith("requirements.txt can't be installed")
 
 
 def _commands() -> list[str]:
