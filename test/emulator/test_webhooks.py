@@ -196,6 +196,8 @@ def test_a_large_result_is_left_out(project: TestProject, watch: Watch, receiver
 
 def test_changes_hold_at_once(project: TestProject, watch: Watch, receiver: Receiver) -> None:
     project.deploy(HALF)
+    # Nobody is told of this one, and who watches is looked up.
+    project.request({"x": 1})
     secret = {"key": "X-Key", "value": "s3cret", "protected": True}
     watch("deployment_request_completed", headers=[secret])
     keeping = {"headers": [{**secret, "value": ubiops.NULL}], "timeout": 30}
