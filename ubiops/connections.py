@@ -129,7 +129,7 @@ class _Answer(http.client.HTTPResponse):
         if self.headers is not None:
             return
         file = self.fp
-        self.fp = lines = _Lines(file)  # type: ignore[assignment]
+        self.fp = lines = _Lines(file)
         status = 100
         try:
             while status <= 199 and status != 101:
@@ -142,7 +142,7 @@ class _Answer(http.client.HTTPResponse):
         self.reason = reason.strip()
         self.version = 10 if version == "HTTP/1.0" else 11
         self.headers = self.msg = headers
-        if self.debuglevel > 0:  # type: ignore[attr-defined]
+        if self.debuglevel > 0:
             for name, value in headers.items():
                 print("header:", f"{name}:", value)
         self._frame()
@@ -179,7 +179,7 @@ class _Answer(http.client.HTTPResponse):
         elif codings and coding.lower() != "identity":
             if coding.lower() != "chunked":
                 raise http.client.HTTPException(f"unknown Transfer-Encoding {coding[:100]!r}")
-            self.chunked, self.chunk_left = True, None  # type: ignore[attr-defined]
+            self.chunked, self.chunk_left = True, None
             # Void beside it: nobody is to count by it.
             del headers["Content-Length"]
         elif lengths:

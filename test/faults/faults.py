@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from test.server import Answer
 from test.unit.raw_server import RawServer
@@ -55,7 +55,7 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def changed(change: Callable[[bytes, bytes], bytes], **options: bool) -> Fault:
+def changed(change: Callable[[bytes, bytes], bytes], **options: Any) -> Fault:
     """Head and body of the right answer, changed."""
 
     def behave(server: RawServer, connection: socket.socket, answer: bytes) -> None:
@@ -64,7 +64,7 @@ def changed(change: Callable[[bytes, bytes], bytes], **options: bool) -> Fault:
     return Fault(behave, **options)
 
 
-def instead(answer: Answer | bytes, **options: bool) -> Fault:
+def instead(answer: Answer | bytes, **options: Any) -> Fault:
     """Always this answer."""
     raw = answer.raw() if isinstance(answer, Answer) else answer
     return Fault(lambda server, connection, right: connection.sendall(raw), **options)
@@ -108,7 +108,7 @@ def _endless(line: bytes) -> Behaviour:
     return behave
 
 
-def framed(headers: bytes, body: Callable[[bytes], bytes] = lambda body: body, **options: bool) -> Fault:
+def framed(headers: bytes, body: Callable[[bytes], bytes] = lambda body: body, **options: Any) -> Fault:
     """The right body, in another frame."""
     return changed(lambda head, right: b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\n" + body(right), **options)
 

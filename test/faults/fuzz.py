@@ -61,7 +61,7 @@ def _location(data: bytes) -> None:
 def _events(data: bytes) -> None:
     """Blocks may end anywhere."""
     whole, parts = EventParser(), EventParser()
-    results = []
+    results: list[Any] = []
     for parser, blocks in ((whole, [data]), (parts, [data[start : start + 3] for start in range(0, len(data), 3)])):
         texts: list[str] = []
         try:

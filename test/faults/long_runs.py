@@ -28,7 +28,7 @@ from test.faults.answers import right_answer
 from test.faults.faults import read_body
 from test.faults.helpers import KINDS, impatient
 from test.faults.table import descriptors
-from test.server import Answer, Server
+from test.server import Answer, Recorded, Server
 from test.unit.raw_server import RawServer
 from ubiops.exceptions import OpenApiException
 
@@ -277,6 +277,11 @@ elif sys.argv[5] == "exit":
 """
 
 
+def _late(request: Recorded) -> Answer:
+    time.sleep(random.uniform(0, 0.05))
+    return Answer.json({})
+
+
 def ends(count: int = 50) -> Result:
     """Programs that end with asynchronous calls and values of metrics on their way: all arrive, once."""
     bad: list[str] = []
@@ -284,7 +289,7 @@ def ends(count: int = 50) -> Result:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in range(count):
         server = Server()
-        server.default = lambda request: (time.sleep(random.uniform(0, 0.05)), Answer.json({}))[1]
+        server.default = _late
         values, calls, how = random.randrange(20), random.randrange(20), random.choice(["", "close", "raise", "exit"])
         command = [sys.executable, "-c", _ENDING, server.url, str(values), str(calls), str(random.uniform(0, 0.2)), how]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

@@ -121,16 +121,16 @@ class _Near:
     def part(self, place: str, right: Any, wrong: Any) -> Any:
         return self._draw(wrong) if place == self.wrong and self._draw(st.booleans()) else right
 
-    def line(self, text: bytes) -> bytes:
+    def line(self, text: bytes) -> Any:
         return text + self.part("line end", b"\r\n", LINE_ENDS)
 
-    def number(self, number: int, form: str = "") -> bytes:
+    def number(self, number: int, form: str = "") -> Any:
         number = max(self.part("length", number, st.integers(number - 2, number + 2)), 0)
         text = f"{number:{form}}".encode()
         at = self.part("number", None, st.sampled_from([0, 0, len(text) // 2, len(text)]))
         return text if at is None else text[:at] + self._draw(NUMBER_MARKS) + text[at:]
 
-    def chunks(self, parts: list[bytes]) -> bytes:
+    def chunks(self, parts: list[bytes]) -> Any:
         chunks = []
         for data in [*parts, b""]:
             extension = self.part("extension", b"", _one_of(b';a=b| ;a|;\n|; a="\r\n"'))
@@ -141,7 +141,7 @@ class _Near:
 
 
 @st.composite
-def near_answers(draw: Any) -> bytes:
+def near_answers(draw: Any) -> Any:
     near = _Near(draw)
     parts = draw(st.lists(st.binary(min_size=1, max_size=20), max_size=3))
     body, headers = b"".join(parts), [b"X-A: 1"]
