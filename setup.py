@@ -30,7 +30,7 @@ EXTRAS = {
     "progress": ["tqdm>=4.66"],
     "pandas": ["pandas>=2.0"],
     "matplotlib": ["matplotlib>=3.8"],
-    "socks": ["PySocks>=1.5.8"],
+    "socks": ["PySocks>=1.7"],
 }
 
 setup(

@@ -213,6 +213,7 @@ class ApiException(OpenApiException):
     operation: str | None = None
     method: str | None = None
     path: str | None = None
+    _hint: str | None = None
 
     def __init__(
         self,
@@ -242,10 +243,14 @@ class ApiException(OpenApiException):
         Exception.__init__(self, status, self.reason)
 
     def __str__(self) -> str:
-        text = f"{self.reason} ({self.status})\n"
+        text = f"{self.reason} ({self.status})\n{self._answer()}"
+        return text if self._hint is None else f"{text}{self._hint}\n"
+
+    def _answer(self) -> str:
         message = self._server_message()
         if message is not None:
-            return f"{text}Error: {message}\n"
+            return f"Error: {message}\n"
+        text = ""
         if self.headers:
             text += f"HTTP response headers: {_masked(self.headers)}\n"
         if self.body:
@@ -290,13 +295,18 @@ class ApiException(OpenApiException):
         return _BY_STATUS.get(status) or (ServerError if 500 <= status <= 599 else ApiRequestError)
 
     def locate(self, operation: str | None, method: str, path: str, hint: str | None = None) -> None:
-        """Add which call failed, and a possible reason, as notes that tracebacks show (Python 3.11 and newer)."""
+        """Add which call failed, and a possible reason, as notes that tracebacks show.
+
+        Python 3.10 has no notes: there, the text of the error ends with the reason.
+        """
         self.operation, self.method, self.path = operation, method, path
         note = f"while calling {operation + ': ' if operation else ''}{method} {path}"
         if hasattr(self, "add_note"):
             self.add_note(note)
             if hint is not None:
                 self.add_note(hint)
+        elif hint is not None:
+            self._hint = hint
 
 
 class ApiRequestError(ApiException):

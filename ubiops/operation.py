@@ -340,11 +340,13 @@ class Body(Parameter):
         request.body = write_json(value)
 
     def for_call_api(self, value: Any, *, validate: bool, newest: bool) -> Any:
-        """The same for `ApiClient.call_api`: a model as it was given, a dict as it will be sent."""
+        """The same for `ApiClient.call_api`: a model as it was given, unless a default is left out; a dict as sent."""
         if not validate or not self._is_model or isinstance(value, str):
             return value
         due = model_class(self.spec.type)
-        return value if isinstance(value, due) else due.from_input(value).to_wire(withhold=newest)
+        if isinstance(value, due) and not newest:
+            return value
+        return due.from_input(value).to_wire(withhold=newest)
 
 
 class Operation:

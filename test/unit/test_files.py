@@ -116,12 +116,14 @@ def test_an_empty_file_is_sent(api: Any, server: Server, tmp_path: Path) -> None
     assert form_of(server)["file"] == ("empty", "application/octet-stream", b"")
 
 
-@pytest.mark.parametrize("name", ["naïve €.csv", 'quo"te.csv', "new\nline.csv", "semi;colon.csv", "%41.csv"])
+@pytest.mark.parametrize(
+    "name", ["naïve €.csv", 'quo"te.csv', "new\nline.csv", "lone\rreturn.csv", "semi;colon.csv", "%41.csv"]
+)
 def test_a_files_name_cannot_break_out_of_its_part(api: Any, server: Server, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"content")
     api.blobs_create("p", tmp_path / name)
     disposition = server.last.body.partition(b"Content-Disposition: ")[2].partition(b"\r\n")[0].decode()
-    escaped = name.replace('"', "%22").replace("\n", "%0A")
+    escaped = name.replace('"', "%22").replace("\n", "%0A").replace("\r", "%0D")
     assert disposition == f'form-data; name="file"; filename="{escaped}"'
     assert server.last.body.count(b"content\r\n--") == 1
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import select
 import socket
+import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -174,6 +177,53 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(server: Serve
         ubiops.CoreApi(client).service_status()
     assert "password" not in str(caught.value)
     assert server.requests == []
+
+
+def relay(server: RawServer, connection: ssl.SSLSocket) -> None:
+    """A proxy that is spoken to over TLS: passes on in one thread, since no two may use a TLS connection at once."""
+    host, port = server.read_head(connection).split()[1].split(":")
+    with socket.create_connection((host, int(port))) as target:
+        connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        ways: dict[socket.socket, socket.socket] = {connection: target, target: connection}
+        while True:
+            ready = [connection] if connection.pending() else select.select(list(ways), [], [])[0]
+            for source in ready:
+                data = source.recv(1 << 16)
+                if not data:
+                    return
+                ways[source].sendall(data)
+
+
+SURPLUS = Answer(200).raw()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="holds back what is written as Linux does")
+@pytest.mark.parametrize(
+    ("records", "connections"),
+    [
+        ([b""], 1),
+        ([SURPLUS], 3),
+        ([b"", SURPLUS], 3),
+    ],
+    ids=["no surplus", "surplus in the answer's record", "surplus in a record of its own"],
+)
+def test_over_tls_within_tls_a_connection_with_surplus_bytes_is_not_kept(
+    tls: TLS, records: list[bytes], connections: int
+) -> None:
+    def serve(server: RawServer, connection: socket.socket) -> None:
+        while server.read_head(connection):
+            # Held back until all is written: the records arrive together, so the proxy passes them on as one.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            connection.sendall(Answer.json({"status": "ok"}).raw() + records[0])
+            for record in records[1:]:
+                connection.sendall(record)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    with RawServer(serve, tls.server) as server, RawServer(relay, tls.server) as proxy:  # type: ignore[arg-type]
+        with client_for(server, proxy=proxy.origin, ssl_ca_cert=tls.ca_file) as client:  # type: ignore[arg-type]
+            for _ in range(3):
+                assert ubiops.CoreApi(client).service_status().status == "ok"
+        assert (server.connections, proxy.connections) == (connections, connections)
 
 
 def test_a_proxy_that_refuses_or_is_not_there_is_a_connection_error(secure: Server) -> None:

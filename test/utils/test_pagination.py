@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 import ubiops
+from test.each import each
 from test.emulator.log import write_log
 from test.emulator.pipelines import attach, deployment, make_pipeline
 from test.emulator.project import DOUBLE, TestProject
@@ -48,7 +49,7 @@ def send(project: TestProject, number: int = 1) -> list[str]:
     return ids(created)
 
 
-def each(items: Iterator[Any], act: Callable[[Any], object]) -> list[Any]:
+def walk(items: Iterator[Any], act: Callable[[Any], object]) -> list[Any]:
     """All the items, after each of which something happens."""
     seen = []
     for item in items:
@@ -109,7 +110,7 @@ def _file(folder: Path, number: int) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", PAGED)
+@each("name", PAGED)
 def test_every_paged_list_gives_what_one_large_page_holds(filled: TestProject, name: str) -> None:
     places = {
         "project_name": "lab",
@@ -160,7 +161,7 @@ def test_it_takes_what_lists_and_nothing_else(unreachable: ubiops.CoreApi) -> No
 def test_new_requests_stay_out_where_the_newest_come_first(model: TestProject, page_size: int | None) -> None:
     old = send(model, 10)[::-1]
     requests = paginate(model.api.deployment_requests_list, "lab", "model", page_size=page_size)
-    assert ids(each(requests, lambda _: send(model, 2))) == old
+    assert ids(walk(requests, lambda _: send(model, 2))) == old
     assert len(model.api.deployment_requests_list("lab", "model")) == 30
 
 
@@ -172,7 +173,7 @@ def test_a_list_that_grows_fast_is_read_in_few_pages(emulator: Emulator, model: 
         session.execute(update(DeploymentRequest).values(time_created="2022-11-03T09:30:00.000+00:00"))
     api = Recording(model.api)
     requests = paginate(api.deployment_requests_list, "lab", "model", page_size=5)
-    assert ids(each(requests, lambda _: send(model, 5))) == old
+    assert ids(walk(requests, lambda _: send(model, 5))) == old
     assert len(api.asked) == 5
 
 
@@ -185,13 +186,13 @@ def test_new_requests_come_last_where_the_oldest_come_first(model: TestProject) 
             new.extend(send(model, 2))
 
     requests = paginate(model.api.deployment_requests_list, "lab", "model", sort="asc", page_size=3)
-    assert ids(each(requests, grow)) == old + new
+    assert ids(walk(requests, grow)) == old + new
 
 
 def test_what_moves_back_behind_an_offset_does_not_come_twice(model: TestProject) -> None:
     old = [send(model)[0] for _ in range(10)][::-1]
     requests = paginate(model.api.deployment_requests_list, "lab", "model", offset=2, page_size=3)
-    assert ids(each(requests, lambda _: send(model, 1))) == old[2:]
+    assert ids(walk(requests, lambda _: send(model, 1))) == old[2:]
 
 
 @pytest.mark.parametrize("sort", ["asc", "desc"])
@@ -203,7 +204,7 @@ def test_a_loop_may_delete_what_it_gets(model: TestProject, sort: str, page_size
         model.api.deployment_requests_delete("lab", "model", request.id)
 
     requests = paginate(model.api.deployment_requests_list, "lab", "model", sort=sort, page_size=page_size)
-    assert sorted(ids(each(requests, delete))) == old
+    assert sorted(ids(walk(requests, delete))) == old
     assert model.api.deployment_requests_list("lab", "model") == []
 
 
@@ -313,7 +314,7 @@ def test_new_audit_events_stay_out_where_the_newest_come_first(project: TestProj
         act()
     old = project.api.project_audit_events_list("lab", limit=1000)[::-1]
     events = paginate(NewestFirst(project.api.api_client).project_audit_events_list, "lab", page_size=3)
-    assert each(events, act) == old
+    assert walk(events, act) == old
 
 
 # Files
@@ -353,7 +354,7 @@ def test_files_that_come_and_go(project: TestProject, bucket: Callable[[str], ob
             bucket("z")
 
     files = paginate(project.api.files_list, "lab", "default", page_size=3)
-    assert [file.file for file in each(files, change)] == [*names, "z"]
+    assert [file.file for file in walk(files, change)] == [*names, "z"]
 
 
 def test_a_token_that_leads_to_itself_is_an_error(project: TestProject, bucket: Callable[[str], object]) -> None:
@@ -386,7 +387,7 @@ def test_new_blobs_stay_out_where_the_newest_come_first(
 ) -> None:
     # More than fit on a page have been created in the same second, and so are the new ones.
     old = [blobs() for _ in range(8)][::-1]
-    assert ids(each(paginate(project.api.blobs_list, "lab", page_size=page_size), lambda _: blobs())) == old
+    assert ids(walk(paginate(project.api.blobs_list, "lab", page_size=page_size), lambda _: blobs())) == old
 
 
 def test_blobs_from_a_moment_on(emulator: Emulator, project: TestProject, blobs: Callable[[], str]) -> None:
@@ -407,7 +408,7 @@ def test_blobs_from_a_moment_on(emulator: Emulator, project: TestProject, blobs:
     start = "2022-11-03T09:30:00.100+00:00"
     assert ids(paginate(method, "lab", range=1000, creation_date=start)) == old[10:]
     forward = paginate(method, "lab", range=1000, creation_date=start, page_size=7)
-    assert ids(each(forward, grow)) == old[10:] + new
+    assert ids(walk(forward, grow)) == old[10:] + new
     backward = paginate(method, "lab", range=-1000, creation_date=start, page_size=7)
     assert ids(backward) == old[19::-1]
 
@@ -419,7 +420,7 @@ def test_new_log_lines_stay_out_where_the_newest_come_first(emulator: Emulator, 
     now = datetime.now(timezone.utc)
     write_log(emulator, [(now - timedelta(seconds=10 - index // 4), f"line {index}") for index in range(20)])
     lines = paginate(project.api.projects_log_list, "lab", page_size=3)
-    found = each(lines, lambda _: write_log(emulator, [(datetime.now(timezone.utc), "new")]))
+    found = walk(lines, lambda _: write_log(emulator, [(datetime.now(timezone.utc), "new")]))
     assert [line.log for line in found] == [f"line {index}" for index in range(20)][::-1]
 
 

@@ -123,7 +123,9 @@ class TestOptions:
         call(*arguments, {})
         call(*arguments, {}, **{option: 600})
         call(*arguments, {}, **{option: 600}, _request_timeout=(1, 7))
-        assert waits == [default + 30, 630, 7]
+        # No time at all is for the server to refuse.
+        call(*arguments, {}, **{option: 0})
+        assert waits == [default + 30, 630, 7, default + 30]
 
     def test_options_are_those_that_the_documentation_names(self) -> None:
         options = {"async_req", "_preload_content", "_request_timeout", "_return_http_data_only", "_headers"}

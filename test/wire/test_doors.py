@@ -11,6 +11,7 @@ import pytest
 
 import ubiops
 from test.server import Answer, Server
+from ubiops.operation import Form, Header, Operation, Path, Query
 from ubiops.rest import RESTClientObject, RESTResponse
 
 STATUS = '{"status": "patched"}'
@@ -119,6 +120,29 @@ def test_a_call_through_the_doors_sends_what_it_sends_without_them(
             sent.append((server.last.method, server.last.target, headers, content_type, body))
         assert sent[0] == sent[1]
     assert len({name for name, _, _ in recorder.calls}) >= 2
+
+
+NAMES = Operation(
+    "names",
+    "POST",
+    "/from/{from}",
+    Path("from_", wire_name="from"),
+    Query("import_", wire_name="import"),
+    Header("if_", wire_name="X-If"),
+    Form("class_", wire_name="class"),
+    content_type="multipart/form-data",
+)
+
+
+@pytest.mark.parametrize("client_class", [ubiops.ApiClient, Recorder])
+def test_an_argument_may_bear_another_name_in_the_request(
+    server: Server, configuration: ubiops.Configuration, client_class: type[ubiops.ApiClient]
+) -> None:
+    with client_class(configuration) as client:
+        NAMES.call(client, ["a", "b", "c", "d"], {})
+    assert server.last.target == "/v2.1/from/a?import=b"
+    assert server.last.headers["X-If"] == "c"
+    assert b'form-data; name="class"\r\n\r\nd\r\n' in server.last.body
 
 
 def test_all_forms_of_a_call_go_through_the_doors(served: Server, recorder: Recorder) -> None:
