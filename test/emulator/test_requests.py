@@ -257,6 +257,18 @@ def test_the_dispatch_of_lists(project: TestProject) -> None:
     assert project.request({"x": 7}) == {"y": -1}
 
 
+def test_code_is_told_who_asks_and_which_process_answers(project: TestProject) -> None:
+    project.deploy(
+        """
+        class Deployment:
+            def request(self, data, context):
+                return {"y": [context["user_id"], str(context["process_id"])]}
+    """,
+        output_fields=fields(y="array_string"),
+    )
+    assert project.request({"x": 1}) == {"y": [project.api.user_get().id, "0"]}
+
+
 def test_the_contexts(project: TestProject) -> None:
     code = """
         class Deployment:

@@ -1,4 +1,4 @@
-"""The deployment versions that requests go to, at hand for each of them."""
+"""The deployment versions that requests go to, and who makes them: at hand for each of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import contains_eager
 
 from ubiops.emulator.store import Store
-from ubiops.emulator.tables import Deployment, Project, Version
+from ubiops.emulator.tables import Deployment, Project, User, Version
 
 _VERSION = (
     select(Version)
@@ -33,10 +33,12 @@ class Targets:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[tuple[str, ...], Version | None] = {}
+        self._user_ids: dict[str, str | None] = {}
 
     def forget(self) -> None:
         """Read all again."""
         self._known.clear()
+        self._user_ids.clear()
 
     def find(self, version_id: str) -> Version | None:
         """The version of an id."""
@@ -49,6 +51,13 @@ class Targets:
     def find_named(self, project: str, deployment: str, version: str) -> Version | None:
         """A version, given by names."""
         return self._find(_NAMED, project=project, deployment=deployment, version=version)
+
+    def user_id(self, email: str) -> str | None:
+        """The id of the user or service user that has an email address."""
+        if email not in self._user_ids:
+            with self._store.session() as session:
+                self._user_ids[email] = session.scalar(select(User.id).where(User.email == email))
+        return self._user_ids[email]
 
     def _find(self, query: Select[Version], **values: str) -> Version | None:
         # Ids, deployments and versions are told apart by how many values there are.

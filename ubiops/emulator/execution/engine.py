@@ -248,7 +248,8 @@ class Engine:
         data, deployment = request.data, request.version.deployment
         pipeline_version = self._pipeline_version(request)
         log = self._code.log_of(request.version.id, request_id=request_id, **log_columns(request, pipeline_version))
-        context = _request_context(request, pipeline_version, process.number)
+        context = _request_context(request, pipeline_version)
+        context |= {"user_id": self.targets.user_id(request.created_by), "process_id": process.number}
         files = RequestFiles(self._store, self.storage, request)
         try:
             data = await files.fetch(data)
@@ -470,11 +471,8 @@ def _delete_after(version: Version) -> str:
     return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
 
 
-def _request_context(
-    request: RunningRequest, pipeline_version: PipelineVersion | None, process_id: int
-) -> dict[str, Any]:
+def _request_context(request: RunningRequest, pipeline_version: PipelineVersion | None) -> dict[str, Any]:
     return {
-        "process_id": process_id,
         "id": request.id,
         "request_mode": "express" if request.express else "batch",
         "pipeline_id": pipeline_version.pipeline_id if pipeline_version is not None else None,

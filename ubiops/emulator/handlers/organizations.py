@@ -216,5 +216,5 @@ def _member_view(member: OrganizationUser) -> dict[str, Any]:
         "surname": user.surname or "",
         "status": "pending" if pending else "active",
         "admin": member.admin,
-        "join_date": member.join_date,
+        "join_date": member.join_date and member.join_date[: len("2026-11-27")],
     }
