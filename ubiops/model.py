@@ -118,12 +118,13 @@ class Compiled:
     @cached_property
     def construct(self) -> Callable[..., None]:
         """The constructor."""
-        cls, names = self._cls, {}
+        cls = self._cls
+        names: dict[str, Any] = {}
         for index, spec in enumerate(cls.fields.values()):
             names[f"_spec{index}"] = spec
             names[f"_enum{index}"] = frozenset(spec.enum or ())
             names[f"_default{index}"] = spec.default
-        construct = self._made("construct", _constructor_source(cls), names)
+        construct: Callable[..., None] = self._made("construct", _constructor_source(cls), names)
         construct.__name__, construct.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
         return construct
 
@@ -135,7 +136,8 @@ class Compiled:
             f"_read{index}": read_date_or_datetime if spec.with_time else reader(spec.type)
             for index, spec in enumerate(fields.values())
         }
-        return self._made("read", _reader_source(fields), readers)
+        read: Callable[[dict[str, Any]], Any] = self._made("read", _reader_source(fields), readers)
+        return read
 
     @cached_property
     def write(self) -> Callable[..., dict[str, Any]]:
@@ -145,12 +147,14 @@ class Compiled:
         for index, spec in enumerate(fields.values()):
             names[f"_default{index}"] = spec.default
             names[f"_write{index}"] = None if is_free(spec.type) else _writer(spec.type)
-        return self._made("write", _writer_source(fields, self._values), names)
+        write: Callable[..., dict[str, Any]] = self._made("write", _writer_source(fields, self._values), names)
+        return write
 
     @cached_property
     def to_dict(self) -> Callable[[Any], dict[str, Any]]:
         """`Model.to_dict`."""
-        return self._made("to_dict", _to_dict_source(self._values), {})
+        to_dict: Callable[[Any], dict[str, Any]] = self._made("to_dict", _to_dict_source(self._values), {})
+        return to_dict
 
     def _made(self, name: str, source: list[str], names: dict[str, Any]) -> Any:
         """The function that its source defines, as `dataclasses` makes one."""
