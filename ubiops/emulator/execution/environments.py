@@ -222,13 +222,13 @@ class Environments:
     async def _make(self, job: _Job, root: Path | None, log: LogSink, held: list[str]) -> _Built:
         if not job.python:
             raise PackageError("The environment that it is built on is gone, or has no successful build")
-        root, files, variables = await asyncio.to_thread(self._read, job, root)
+        folder, files, variables = await asyncio.to_thread(self._read, job, root)
         interpreter = self._interpreter(job.python, job.base_name, log)
-        folders = [_find_root(self._packages.unpacked(id)) for id in job.bases] + [root]
-        folders = [folder for folder in folders if (folder / REQUIREMENTS_FILE).is_file()]
+        folders = [_find_root(self._packages.unpacked(id)) for id in job.bases] + [folder]
+        folders = [one for one in folders if (one / REQUIREMENTS_FILE).is_file()]
         if not folders or not self._install:
-            await check_installed(root, interpreter, log)
-            return _Built(job.python, None, variables, files, await asyncio.to_thread(size_of, root))
+            await check_installed(folder, interpreter, log)
+            return _Built(job.python, None, variables, files, await asyncio.to_thread(size_of, folder))
         name = await self._virtual.provide(Plan(interpreter, folders, job.secrets), log, fresh=job.fresh)
         held.append(name)
         return _Built(job.python, name, variables, files, self._virtual.size(name))
@@ -375,7 +375,7 @@ class Environments:
         if removed:
             self._spawn(_delete(removed))
 
-    def forget(self, session: Session, tags: Select[tuple[EnvironmentTag]]) -> None:
+    def forget(self, session: Session, tags: Select[EnvironmentTag]) -> None:
         """Stop the builds of tags that are being deleted, and delete what they leave behind."""
         ids = [tag.id for tag in session.scalars(tags)]
         running = EnvironmentBuild.status.in_(RUNNING)

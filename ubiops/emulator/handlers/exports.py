@@ -320,7 +320,7 @@ def _environment_of(context: Context, version: Version) -> dict[str, str]:
 def _environment(context: Context, project: Project, name: str, packages: dict[str, Path] | None) -> dict[str, Any]:
     environment = find_own_environment(context, project.name, name)
     read = environments_get(context, project.name, name)
-    tags = {}
+    tags: dict[str, dict[str, Any]] = {}
     query = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id, EnvironmentTag.has_file)
     for tag in context.session.scalars(query.order_by(EnvironmentTag.number)):
         base = find_tag(context.session, tag.base_tag_id)
