@@ -156,11 +156,12 @@ class Compiled:
         to_dict: Callable[[Any], dict[str, Any]] = self._made("to_dict", _to_dict_source(self._values), {})
         return to_dict
 
-    def _made(self, name: str, source: list[str], names: dict[str, Any]) -> Any:
+    def _made(self, name: str, source: list[str], names: dict[str, Any]) -> Callable[..., Any]:
         """The function that its source defines, as `dataclasses` makes one."""
         names = {**_NAMES, **self._names, **names}
         exec(compile("\n".join(source), f"<{self._cls.__name__}>", "exec"), names)
-        return names[name]
+        made: Callable[..., Any] = names[name]
+        return made
 
 
 class Model:
