@@ -127,7 +127,7 @@ def serve(project: TestProject, name: str = "page", **settings: Any) -> None:
 
 
 def wait_ready(project: TestProject, name: str = "page", number: int = 1) -> None:
-    wait_until(lambda: project.api.services_status_get("lab", name), lambda status: status.instances_ready == number)
+    wait_until(lambda: project.api.services_status_get("lab", name), lambda status: status.instances_ready >= number)
 
 
 @pytest.fixture
