@@ -92,10 +92,13 @@ def test_the_answers_that_can_not_serve_all_follow_the_generation(project: TestP
     types = call("GET", "/instance-types")
     assert isinstance(types, list)
     newest = call("GET", "/instance-types", **{"User-Agent": "UbiOps/python/4.14.0"})
-    assert newest == {"next": None, "previous": None, "results": types}
+    assert (newest["next"], newest["previous"], len(newest["results"])) == (None, None, len(types))
+    for older, newer in zip(types, newest["results"], strict=True):
+        assert older | {"display_name": newer["display_name"]} == newer
+    assert (types[0]["display_name"], newest["results"][0]["display_name"]) == ("256 MB", "256 MB + 0.0625 vCPU")
     first = call("GET", "/v2/projects/lab/instance-types?limit=3")
     second = call("GET", f"/v2/projects/lab/instance-types?limit=3&cursor={first['next']}")
-    assert [*first["results"], *second["results"]] == types[:6]
+    assert [*first["results"], *second["results"]] == newest["results"][:6]
     assert second["previous"] == "0"
     assert "cursor" in call.refused(400, "GET", "/v2/projects/lab/instance-types?cursor=x")
     assert isinstance(call("GET", "/usage"), list)
