@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ubiops.emulator.dates import timestamp
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.execution.measure import VALUES
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
+from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.tables import InstanceRun, Measurement, Project
 
 MOST_INTERVALS = 50_000

@@ -12,8 +12,9 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.handlers.find import find_project
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, name_in, title_of
+from ubiops.emulator.handlers.instance_types import name_in
 from ubiops.emulator.handlers.resource import page, record
+from ubiops.emulator.instance_types import INSTANCE_TYPES, title_of
 from ubiops.emulator.tables import Deployment, InstanceTypeGroup, Project, Version
 
 _SCHEDULE_TIMEOUT = 300

@@ -10,8 +10,8 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.execution.instance import STATUSES, Instance
 from ubiops.emulator.handlers.find import find_project, find_version
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES, title_of
 from ubiops.emulator.handlers.resource import page, record, serves
+from ubiops.emulator.instance_types import INSTANCE_TYPES, title_of
 from ubiops.emulator.tables import Deployment, Version
 
 

@@ -12,8 +12,8 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_date
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_organization, find_project
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
 from ubiops.emulator.handlers.metrics import value_view
+from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.measured import DEPLOYMENT, PIPELINE, STARTS, Interval, Usage, after, divide
 from ubiops.emulator.tables import (
     Bucket,

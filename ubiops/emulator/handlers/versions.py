@@ -13,7 +13,6 @@ from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_deployment, find_version
 from ubiops.emulator.handlers.instance_type_groups import choose_instance_type, group_of
-from ubiops.emulator.handlers.instance_types import INSTANCE_TYPES
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.resource import free_name, record
@@ -29,6 +28,7 @@ from ubiops.emulator.handlers.schedules import refuse_scheduled_version
 from ubiops.emulator.handlers.services import refuse_if_served
 from ubiops.emulator.handlers.version_environments import check_instance, choose_environment, environment_view
 from ubiops.emulator.handlers.version_ports import UNUSED, check_ports
+from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.tables import Build, Deployment, Version
 
 # The service has those up to 3.10. Code runs on this Python whatever the name says, so its own name is one too.
