@@ -354,8 +354,10 @@ class Doors:
         """
         returns = _type_name(response_type)
         if returns == "file":
+            from six import ensure_binary
+
             name = filename_of(response.getheader("Content-Disposition"))
-            content = response.content if isinstance(response, RESTResponse) else _binary(response.data)
+            content = response.content if isinstance(response, RESTResponse) else ensure_binary(response.data)
             return save([content], self.configuration.temp_folder_path, name)
         return decode(response, returns)
 
@@ -500,7 +502,9 @@ def decode(response: Any, returns: str | None) -> Any:
         return read_body(data, returns)
     except ValueError as error:
         if returns == "str" and not isinstance(error, UnicodeDecodeError):
-            return data.decode() if isinstance(data, bytes) else data
+            from six import ensure_str
+
+            return ensure_str(data)
         reason = f"{getattr(response, 'reason', None)}: the answer can't be read as {returns}: {error}"
         raise ApiException(
             status=getattr(response, "status", None),
@@ -508,10 +512,6 @@ def decode(response: Any, returns: str | None) -> Any:
             body=data,
             headers=response.getheaders() if hasattr(response, "getheaders") else None,
         ) from error
-
-
-def _binary(data: str | bytes) -> bytes:
-    return data.encode() if isinstance(data, str) else data
 
 
 def naming_call(error: ApiValueError, request: Request) -> ApiValueError:
