@@ -11,12 +11,12 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
+from ubiops.once import once
 from ubiops.schema import (
     ATOMS,
     NULL,
@@ -115,7 +115,7 @@ class Compiled:
             for name in cls.fields
         }
 
-    @cached_property
+    @once
     def construct(self) -> Callable[..., None]:
         """The constructor."""
         cls = self._cls
@@ -128,7 +128,7 @@ class Compiled:
         construct.__name__, construct.__qualname__ = "__init__", f"{cls.__qualname__}.__init__"
         return construct
 
-    @cached_property
+    @once
     def read(self) -> Callable[[dict[str, Any]], Any]:
         """Make a model of decoded JSON, which it consumes."""
         fields = self._cls.fields
@@ -139,7 +139,7 @@ class Compiled:
         read: Callable[[dict[str, Any]], Any] = self._made("read", _reader_source(fields), readers)
         return read
 
-    @cached_property
+    @once
     def write(self) -> Callable[..., dict[str, Any]]:
         """`Model.to_wire`."""
         fields = self._cls.fields
@@ -150,7 +150,7 @@ class Compiled:
         write: Callable[..., dict[str, Any]] = self._made("write", _writer_source(fields, self._values), names)
         return write
 
-    @cached_property
+    @once
     def to_dict(self) -> Callable[[Any], dict[str, Any]]:
         """`Model.to_dict`."""
         to_dict: Callable[[Any], dict[str, Any]] = self._made("to_dict", _to_dict_source(self._values), {})

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 from contextvars import ContextVar
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict
 from urllib.parse import quote, quote_plus
 
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
 from ubiops.files import Multipart, Stream, Upload
+from ubiops.once import once
 from ubiops.schema import (
     Invalid,
     Spec,
@@ -227,7 +228,7 @@ class Parameter:
         self._bounds = bounds
         self._takes_any_text = type == "str" and not bounds
 
-    @cached_property
+    @once
     def spec(self) -> Spec:
         """What values it takes; made at its first use, since a program uses few of the API's operations."""
         return Spec(self._type, required=self.required, **self._bounds)
@@ -392,12 +393,12 @@ class Operation:
         self.until = until
         self.successor = successor
 
-    @cached_property
+    @once
     def takes_body(self) -> bool:
         """Whether there is a request body of JSON or text."""
         return any(isinstance(parameter, Body) for parameter in self.parameters)
 
-    @cached_property
+    @once
     def _aliases(self) -> dict[str, int]:
         return {parameter.alias: index for index, parameter in enumerate(self.parameters) if parameter.alias}
 
@@ -479,7 +480,7 @@ class Operation:
             return None
         return _NEWEST_HOST if configuration.address() == configuration.get_host_settings()[0]["url"] else None
 
-    @cached_property
+    @once
     def _dropped(self) -> str | None:
         if self.until is None:
             return None
