@@ -10,11 +10,13 @@ from ubiops import models
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Header, Operation, Path, Query
 
+_GARDEN_NAME = Path("garden_name", "str")
+
 _PLANTS_CREATE = Operation(
     "plants_create",
     "POST",
     "/gardens/{garden_name}/plants",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Body("data", "PlantCreate", required=True),
     returns="PlantDetail",
 )
@@ -22,7 +24,7 @@ _PLANTS_DELETE = Operation(
     "plants_delete",
     "DELETE",
     "/gardens/{garden_name}/plants/{id}",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Path("id", "str"),
     since="4.2",
     until="4.14",
@@ -32,7 +34,7 @@ _PLANTS_LIST = Operation(
     "plants_list",
     "GET",
     "/gardens/{garden_name}/plants",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Query("kind", "str", enum=("tree", "herb")),
     Query("planted_after", "date"),
     Header("trace_id", "int", wire_name="X-Trace", minimum=1, maximum=9),
@@ -42,7 +44,7 @@ _PLANTS_UPDATE = Operation(
     "plants_update",
     "PATCH",
     "/gardens/{garden_name}/plants/{id}",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Path("id", "str", min_length=1),
     Body("data", "PlantUpdate", required=True),
     returns="PlantDetail",

@@ -8,11 +8,13 @@ from typing import Any
 from ubiops.api.base import Api, method_of
 from ubiops.operation import Body, Operation, Path, Query
 
+_GARDEN_NAME = Path("garden_name", "str")
+
 _GARDEN_TALK = Operation(
     "garden_talk",
     "POST",
     "/gardens/{garden_name}/talk",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Body("data", "object", required=True, text=True),
     Query("timeout", "float"),
     returns="object",
@@ -22,7 +24,7 @@ _GARDEN_TALKS = Operation(
     "garden_talks",
     "POST",
     "/gardens/{garden_name}/talks",
-    Path("garden_name", "str"),
+    _GARDEN_NAME,
     Body("data", "list[object]", required=True, text=True),
     returns="dict(str, int)",
 )
