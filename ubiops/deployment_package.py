@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,7 @@ __all__ = [
     "Deployment",
     "PackageError",
     "RequestError",
+    "StreamingUpdate",
     "absolute_paths",
     "check_data",
     "find_root",
@@ -190,6 +192,44 @@ class Deployment:
         assert self._requests is not None
         result = _call(self._requests, [data], context)
         return result[0] if isinstance(result, list) and len(result) == 1 else result
+
+
+class StreamingUpdate(str):
+    """``context["streaming_update"]``: sends texts, from any thread, until their request is answered.
+
+    Args:
+        send: Takes each text.
+
+    It is a text itself, so that code from before there were updates can still write its context as JSON or pickle it.
+    """
+
+    _send: Callable[[str], None]
+    _lock: threading.Lock
+    _open: bool
+
+    def __new__(cls, send: Callable[[str], None]) -> StreamingUpdate:
+        self = super().__new__(cls, "streaming_update")
+        self._send = send
+        self._lock = threading.Lock()
+        self._open = True
+        return self
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+    def __deepcopy__(self, _memo: object) -> StreamingUpdate:
+        return self
+
+    def __call__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"streaming_update takes a str, not {type(text).__name__}")
+        with self._lock:
+            if self._open:
+                self._send(text)
+
+    def close(self) -> None:
+        with self._lock:
+            self._open = False
 
 
 def _method(instance: object, name: str) -> Callable[..., Any] | None:

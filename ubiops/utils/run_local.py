@@ -24,6 +24,7 @@ from ubiops.deployment_package import (
     DataError,
     PackageError,
     RequestError,
+    StreamingUpdate,
     absolute_paths,
     check_data,
     find_root,
@@ -70,6 +71,7 @@ def run_local(
             and paths of files are made absolute; with an ``input_type`` or ``output_type`` of ``plain``, it must be a
             string.
         request_context: What ``request`` and ``requests`` get as ``context``; missing keys get placeholders.
+            ``streaming_update`` prints its texts.
 
     Returns:
         What the package returned.
@@ -126,7 +128,14 @@ def local_context(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _request_context() -> dict[str, Any]:
     pipeline = ("pipeline_id", "pipeline_version_id", "pipeline_object_id", "pipeline_request_id")
-    return {"id": str(uuid.uuid4()), "request_mode": "express", **dict.fromkeys(pipeline)}
+    return {
+        "id": str(uuid.uuid4()),
+        "request_mode": "express",
+        "user_id": None,
+        "process_id": 0,
+        "streaming_update": StreamingUpdate(print),
+        **dict.fromkeys(pipeline),
+    }
 
 
 def _checked_context(given: Any, argument: str) -> dict[str, Any]:

@@ -54,41 +54,6 @@ class Channel:
         self.send(message)
 
 
-class StreamingUpdate(str):
-    """``context["streaming_update"]``: sends texts, from any thread, until their request is answered.
-
-    It is a text itself, so that code from before there were updates can still write its context as JSON or pickle it.
-    """
-
-    _channel: Channel
-    _lock: threading.Lock
-    _open: bool
-
-    def __new__(cls, channel: Channel) -> StreamingUpdate:
-        self = super().__new__(cls, "streaming_update")
-        self._channel = channel
-        self._lock = threading.Lock()
-        self._open = True
-        return self
-
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)
-
-    def __deepcopy__(self, _memo: object) -> StreamingUpdate:
-        return self
-
-    def __call__(self, text: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"streaming_update takes a str, not {type(text).__name__}")
-        with self._lock:
-            if self._open:
-                self._channel.send(json.dumps({"update": text}))
-
-    def close(self) -> None:
-        with self._lock:
-            self._open = False
-
-
 def _report(error: Exception) -> None:
     """Write what the user's code raised to the log."""
     if error.__cause__ is not None:
@@ -104,6 +69,7 @@ def main() -> None:
         Deployment,
         PackageError,
         RequestError,
+        StreamingUpdate,
         absolute_paths,
         load,
         to_json,
@@ -114,7 +80,7 @@ def main() -> None:
     start = channel.receive()
 
     def answer(deployment: Deployment, work: dict[str, Any]) -> str:
-        streaming_update = StreamingUpdate(channel)
+        streaming_update = StreamingUpdate(lambda text: channel.send(json.dumps({"update": text})))
         context = {**work["context"], "streaming_update": streaming_update}
         try:
             result = absolute_paths(deployment.run(work["data"], context), start["context"]["output_fields"])
