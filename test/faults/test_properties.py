@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import ubiops
@@ -218,6 +218,7 @@ def _with(value: Any, place: list[int], hostile: Any) -> Any:
     place=st.lists(st.integers(0, 20), max_size=3),
     hostile=HOSTILE | JSON,
 )
+@example(kind="download_files", nth=0, place=[0, 0, 0], hostile=None)
 def test_any_shape_of_an_answer_to_any_kind_of_call_is_taken_or_a_typed_error(
     kind: str, nth: int, place: list[int], hostile: Any
 ) -> None:

@@ -23,8 +23,14 @@ def check_answer(operation: str, answer: T, *attributes: str) -> T:
     return answer
 
 
-def check_list(operation: str, answer: Any, *attributes: str) -> list[Any]:
+def check_list(operation: str, answer: Any, *attributes: str, text: str | None = None) -> list[Any]:
     """Return an answer if it is a list of objects with these attributes.
+
+    Args:
+        operation: The operation that returned it.
+        answer: The answer.
+        *attributes: The attributes that are read.
+        text: The one that must be a `str`, since things are told apart by it.
 
     Raises:
         ApiException: It isn't; its ``body`` is the answer as text.
@@ -33,4 +39,6 @@ def check_list(operation: str, answer: Any, *attributes: str) -> list[Any]:
         raise unexpected_answer(operation, "a list", answer)
     for item in answer:
         check_answer(operation, item, *attributes)
+        if text is not None and not isinstance(getattr(item, text), str):
+            raise unexpected_answer(operation, f"text as `{text}`", answer)
     return answer

@@ -356,7 +356,7 @@ def _list_files(api: CoreApi, project_name: str, bucket_name: str, prefix: str |
     while True:
         answer = api.files_list(project_name, bucket_name, prefix=prefix, continuation_token=token)
         page = check_answer("files_list", answer, "files", "continuation_token")
-        yield from check_list("files_list", page.files or [], "file", "size")
+        yield from check_list("files_list", page.files or [], "file", "size", text="file")
         if page.continuation_token is None:
             return
         if page.continuation_token == token:

@@ -122,8 +122,8 @@ class LogReader:
         self._since = since
         self._newer = False
         self._start = {"date": since.isoformat()}
-        self._known: set[str | None] = set()
-        self._recent: deque[tuple[datetime, str | None]] = deque()
+        self._known: set[str] = set()
+        self._recent: deque[tuple[datetime, str]] = deque()
 
     def new(self, timeout: float | None = None) -> Iterator[models.Logs]:
         """The lines that weren't returned yet, oldest first.
@@ -133,7 +133,7 @@ class LogReader:
         """
         # Those that came last are read again, since others may have appeared among them.
         for line in read_lines(self._asking(timeout), self._start, self._since, latest_moment()):
-            if line.id not in self._known:
+            if str(line.id) not in self._known:
                 self._note(line)
                 yield line
 
@@ -174,8 +174,8 @@ class LogReader:
 
     def _note(self, line: models.Logs) -> None:
         date = date_of(line, self._since)
-        self._known.add(line.id)
-        self._recent.append((date, line.id))
+        self._known.add(str(line.id))
+        self._recent.append((date, str(line.id)))
         if date - _LATENESS > self._since:
             self._since = date - _LATENESS
             self._start = {"date": self._since.isoformat()}
@@ -204,7 +204,7 @@ def read_lines(
     """
     sign = 1 if forward else -1
     latest: datetime | None = None
-    given: set[str | None] = set()
+    given: set[str] = set()
     while True:
         reach = min(max(sign * (until - moment), timedelta(seconds=1)), _DAY)
         seconds = math.ceil(reach.total_seconds())
@@ -217,8 +217,8 @@ def read_lines(
                 # Only lines of the moment where a page ends come again on the next.
                 latest = date
                 given.clear()
-            if line.id not in given:
-                given.add(line.id)
+            if str(line.id) not in given:
+                given.add(str(line.id))
                 yield line
         if len(page) >= page_size and page[-1].id != start.get("id"):
             start, moment = {"id": str(page[-1].id)}, date_of(page[-1], moment)

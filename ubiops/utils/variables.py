@@ -153,7 +153,7 @@ class _Level:
 
     def read(self) -> dict[str, models.EnvironmentVariableList | models.InheritedEnvironmentVariableList]:
         """The variables set on it itself, by name."""
-        found = check_list(self._list.__name__, self._list(**self._place), "id", "name", "value", "secret")
+        found = check_list(self._list.__name__, self._list(**self._place), "id", "name", "value", "secret", text="name")
         return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
 
     def write(

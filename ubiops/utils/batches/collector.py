@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector"]
 
-_FINISHED = frozenset({"completed", "failed", "cancelled"})
+_FINISHED = ("completed", "failed", "cancelled")
 # Seconds that the server gets to show a request that it says it hasn't.
 _SETTLING = 10.0
 # Calls at once that stop what is outstanding.
