@@ -80,7 +80,7 @@ def test_an_operation_without_a_handler_is_404(
     http: urllib3.PoolManager, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As of an operation that the document has and the emulator doesn't.
-    monkeypatch.delitem(emulator.app._app._app._api._handlers, "service_status")  # type: ignore[attr-defined]
+    monkeypatch.delitem(emulator.app._app._app._app._api._handlers, "service_status")  # type: ignore[attr-defined]
     response = get(http, emulator, "/v2.1/status")
     assert (response.status, response.json()) == (404, {"error": "The emulator doesn't do service_status yet"})
 

@@ -255,7 +255,9 @@ class TestDownload:
         # Neither Content-Length nor chunks: the end of the connection is the end of the file, too early or not.
         signer.listed = [("x", len(CONTENT))]
         storage.default = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CONTENT[:-1]
-        with pytest.raises(ubiops.utils.IncompleteTransfer, match=f"{len(CONTENT) - 1} bytes came .* {len(CONTENT)}"):
+        with pytest.raises(
+            ubiops.utils.IncompleteTransfer, match=f"received {len(CONTENT) - 1} bytes of .* has {len(CONTENT)}"
+        ):
             download_files(client, "p", output_path=folder / "out")
         assert os.listdir(folder / "out") == []
 

@@ -159,14 +159,14 @@ def test_a_failed_build_says_why(project: TestProject) -> None:
     project.create_version()
     print_many = "\n".join(f"print('line {index}')" for index in range(30))
     uploaded = upload(project, f"{print_many}\nraise ValueError('no model')")
-    for wait in (
-        lambda: wait_for_revision(project.api, "lab", "model", "v1", uploaded.revision),
-        lambda: wait_for_deployment_version(project.api, "lab", "model", "v1", uploaded.revision),
-        lambda: wait_for_deployment_version(project.api, "lab", "model", "v1"),
+    for last, wait in (
+        (uploaded.revision, lambda: wait_for_revision(project.api, "lab", "model", "v1", uploaded.revision)),
+        (uploaded.revision, lambda: wait_for_deployment_version(project.api, "lab", "model", "v1", uploaded.revision)),
+        (uploaded.build, lambda: wait_for_deployment_version(project.api, "lab", "model", "v1")),
     ):
         with pytest.raises(BuildFailed, match="version v1 of deployment model failed: Failed to load") as failed:
             wait()
-        assert (failed.value.last.id, failed.value.last.status) == (uploaded.build, "failed")
+        assert (failed.value.last.id, failed.value.last.status) == (last, "failed")
         assert len(failed.value.logs) == 20
         assert "line 29" in failed.value.logs
         assert "ValueError: no model" in failed.value.logs
@@ -186,7 +186,7 @@ def test_without_a_revision_the_last_upload_counts(project: TestProject, gate: G
     assert (version.active_revision, version.latest_build) == (uploads[0].revision, uploads[0].build)
     with pytest.raises(BuildFailed, match="too old") as failed:
         wait_for_deployment_version(project.api, "lab", "model", "v1", first.revision)
-    assert failed.value.last.id == first.build
+    assert failed.value.last.id == first.revision
 
 
 def test_a_version_without_a_package_is_an_error_at_once(project: TestProject, clock: Clock) -> None:
@@ -361,13 +361,21 @@ def test_without_time_it_asks_once(project: TestProject, processing: str, clock:
 
 
 def test_a_build_that_takes_too_long_shows_its_log(project: TestProject, building: Any, clock: Clock) -> None:
-    for wait in (
-        lambda: wait_for_revision(project.api, "lab", "model", "v1", building.revision, timeout=5),
-        lambda: wait_for_deployment_version(project.api, "lab", "model", "v1", timeout=5),
+    for last, status, wait in (
+        (
+            building.revision,
+            "building",
+            lambda: wait_for_revision(project.api, "lab", "model", "v1", building.revision, timeout=5),
+        ),
+        (
+            building.build,
+            "validating",
+            lambda: wait_for_deployment_version(project.api, "lab", "model", "v1", timeout=5),
+        ),
     ):
-        with pytest.raises(WaitTimeout, match="is still validating after 5 s") as late:
+        with pytest.raises(WaitTimeout, match=f"is still {status} after 5 s") as late:
             wait()
-        assert late.value.last.id == building.build
+        assert late.value.last.id == last
         assert late.value.logs == ["Build started", "building"]
 
 

@@ -133,7 +133,7 @@ class TestUpload:
         self, answer: Any, server: Server, client: ubiops.ApiClient, path: Path
     ) -> None:
         server.default = Answer.json(answer)
-        with pytest.raises(ubiops.ApiException, match="no URL"):
+        with pytest.raises(ubiops.ApiException, match="instead of the file's URL"):
             upload_file(client, "p", path)
 
     def test_refusal_of_the_api_sends_nothing_to_the_storage(

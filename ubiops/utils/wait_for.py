@@ -84,8 +84,9 @@ def wait_for_deployment_version(
 
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
-        BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
-        WaitTimeout: It didn't finish within `timeout`: ``last`` is the build, or the version if no build was seen.
+        BuildFailed: The build failed: ``last`` is the build, or the revision if the service tells its status;
+            ``logs`` are its last 20 log lines.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the same, or the version if no build was seen.
         WaitError: The version has no package, or was deleted in the meantime.
         NotFoundError: There is no such project, deployment, version or revision.
         ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
@@ -128,8 +129,9 @@ def wait_for_revision(
 
     Raises:
         ApiValueError, ApiTypeError: An argument is wrong; nothing was sent.
-        BuildFailed: The build failed: ``last`` is the build, ``logs`` are its last 20 log lines.
-        WaitTimeout: It didn't finish within `timeout`: ``last`` is the build as it was last seen.
+        BuildFailed: The build failed: ``last`` is the build, or the revision if the service tells its status;
+            ``logs`` are its last 20 log lines.
+        WaitTimeout: It didn't finish within `timeout`: ``last`` is the same as it was last seen.
         WaitError: The version was deleted in the meantime.
         NotFoundError: There is no such project, deployment, version or revision.
         ApiException: The API refused a call, couldn't be reached for 5 minutes, or returned an unexpected answer.
@@ -176,7 +178,23 @@ class _Builds:
         )
 
     def wait_for_revision(self, revision_id: str) -> None:
-        """Wait for the last build of a package; newer services have no builds, and its status is their build's."""
+        """Wait for the last build of a package."""
+        self._check(self._ended(revision_id))
+
+    def wait_for_latest(self) -> None:
+        """Wait for the build of the last package, whichever is the last when it is finished."""
+        version, waited, ended = self._version(), None, None
+        while waited != version:
+            waited = version
+            if version.latest_build is None:
+                ended = self._ended(version.latest_revision)
+            else:
+                ended = self._finished(version.latest_build)
+            version = self._version()
+        self._check(ended)
+
+    def _ended(self, revision_id: str) -> Any:
+        """The last build of a package; newer services have none, so it is the package, whose status is its build's."""
 
         def read(seconds: float) -> Any:
             return self.read_revision(revision_id, seconds)
@@ -184,8 +202,7 @@ class _Builds:
         revision = self._wait.until(read, lambda _: True, attribute="id")
         if getattr(revision, "status", None) is not None:
             self._wait.follow_build({"deployment_version_revision_id": revision_id}, self._stream_logs)
-            self._check(self._wait.until(read, lambda found: found.status in _ENDED))
-            return
+            return self._wait.until(read, lambda found: found.status in _ENDED)
 
         def find(seconds: float) -> models.BuildList | None:
             answer = self._wait.api.builds_list(self._wait.project_name, *self._place, _request_timeout=seconds)
@@ -198,20 +215,7 @@ class _Builds:
 
         build = self._wait.until(find, lambda found: found is not None, attribute=None)
         assert build is not None
-        self._check(self._finished(str(build.id)))
-
-    def wait_for_latest(self) -> None:
-        """Wait for the build of the last package, whichever is the last when it is finished."""
-        version, waited, build = self._version(), None, None
-        while waited != version:
-            waited = version
-            if version.latest_build is None:
-                self.wait_for_revision(version.latest_revision)
-            else:
-                build = self._finished(version.latest_build)
-            version = self._version()
-        if build is not None:
-            self._check(build)
+        return self._finished(str(build.id))
 
     def _version(self) -> _Latest:
         version: Any = self._wait.until(self.read_version, lambda _: True)
