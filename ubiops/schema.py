@@ -312,7 +312,11 @@ def refuse_no_value(value: Any) -> None:
 
 
 def _wrong_type(expected: str, value: Any) -> Invalid:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:
+        # An int of more digits than Python writes, or an object whose repr fails.
+        return Invalid(f"must be {expected}, not {type(value).__name__}")
     if len(shown) > 60:
         shown = f"{shown[:57]}..."
     return Invalid(f"must be {expected}, not {type(value).__name__} ({shown})")
@@ -365,7 +369,11 @@ def _check_float(value: Any) -> None:
     if isinstance(number, bool) or not _is_real(number):
         refuse_no_value(value)
         raise _wrong_type("float", value)
-    if not math.isfinite(number):
+    try:
+        finite = math.isfinite(number)
+    except OverflowError:
+        raise Invalid("must be a number that fits a float, at most some 1.8e308") from None
+    if not finite:
         raise Invalid(f"must be a finite number, not {value!r}, which JSON can't represent")
 
 
@@ -550,11 +558,14 @@ def write_text(value: Any) -> str:
     """A value as a path, query, header or form parameter carries it; booleans as ``True`` and ``False``.
 
     Raises:
-        Invalid: It means a missing value.
+        Invalid: It means a missing value, or is an int of more digits than Python writes.
     """
     value = _value_of(value)
     refuse_no_value(value)
-    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+    try:
+        return value.isoformat() if isinstance(value, datetime.date) else str(value)
+    except ValueError as error:
+        raise Invalid(f"can't be written as text: {error}") from error
 
 
 def write_special(value: Any) -> Any:

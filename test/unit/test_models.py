@@ -360,12 +360,18 @@ def test_a_long_wrong_value_is_cut_in_the_message() -> None:
     assert len(str(raised.value)) < 200
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, "1", True, decimal.Decimal("1.5"), 1j])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, "1", True, decimal.Decimal("1.5"), 1j, 10**400])
 def test_a_float_field_takes_finite_numbers_alone(wrong: Any) -> None:
     with pytest.raises(ApiValueError, match="`credits`"):
         models.ProjectCreate(name="p", organization_name="o", credits=wrong)
     with pytest.raises(ApiValueError, match="`credits`"):
         models.ProjectUpdate().credits = wrong
+
+
+def test_a_value_that_has_no_repr_is_refused_by_name() -> None:
+    # Python writes no int of more than 4,300 digits.
+    with pytest.raises(ApiValueError, match="`name`, must be str, not int"):
+        models.ProjectCreate(name=10**5000, organization_name="o")
 
 
 def test_an_int_serves_where_a_float_is_due() -> None:
