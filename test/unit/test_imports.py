@@ -71,6 +71,7 @@ def test_models_load_no_transport_and_no_other_model() -> None:
         "ubiops.model",
         "ubiops.models",
         "ubiops.models.status",
+        "ubiops.once",
         "ubiops.schema",
     ]
 
