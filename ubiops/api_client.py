@@ -54,7 +54,8 @@ class ApiClient(Doors):
         pool_threads: Number of threads for calls with ``async_req=True``.
 
     Raises:
-        ApiTypeError: The configuration isn't one. ApiValueError: A setting for TLS can't be used.
+        ApiTypeError: The configuration isn't one.
+        ApiValueError: A setting for TLS can't be used.
     """
 
     PRIMITIVE_TYPES = (float, bool, bytes, str, int)

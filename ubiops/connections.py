@@ -306,7 +306,7 @@ class RawResponse(urllib3.HTTPResponse):
 
         Raises:
             urllib3.exceptions.HTTPError: The connection broke, or the body ends before its announced length or within
-            compressed data.
+                compressed data.
         """
         self._check_time()
         amt = chunk_size if amt is None else amt

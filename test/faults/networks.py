@@ -15,7 +15,7 @@ from functools import cache
 import trustme
 
 from test.faults.faults import Fault, instead
-from test.unit.raw_server import RawServer
+from test.unit.raw_server import RawServer, pump
 
 __all__ = ["NETWORKS", "PROXY_PASSWORD", "PROXY_USER", "authority"]
 
@@ -94,18 +94,10 @@ def _hangs(answer: bytes) -> Proxy:
 def _tunnel(proxy: RawServer, connection: socket.socket, head: str, port: int) -> None:
     connection.sendall(_YES)
     with socket.create_connection(("127.0.0.1", port)) as target:
-        back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
+        back = threading.Thread(target=pump, args=(target, connection), daemon=True)
         back.start()
-        _pump(connection, target)
+        pump(connection, target)
         back.join()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 def _with_password(proxy: RawServer, connection: socket.socket, head: str, port: int) -> None:

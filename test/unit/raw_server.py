@@ -119,3 +119,12 @@ def writing(data: bytes) -> Callable[[RawServer, socket.socket], None]:
         connection.sendall(data)
 
     return serve
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes from one socket to another, and its end."""
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

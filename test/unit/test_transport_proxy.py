@@ -9,7 +9,6 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,16 +16,8 @@ import pytest
 import ubiops
 from test.server import Answer, Server
 from test.unit.conftest import TLS
-from test.unit.raw_server import RawServer, never_reading
+from test.unit.raw_server import RawServer, never_reading, pump
 from ubiops.exceptions import ApiConnectionError, ApiTimeoutError, ApiValueError
-
-
-def pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 def forward(server: RawServer, connection: socket.socket) -> None:
