@@ -24,7 +24,7 @@ WRITER = """
     import sys
 
     from ubiops.utils.batches.journal import Checkpoint
-    from ubiops.utils.batches.source import Chunk, Input
+    from ubiops.utils.batches.chunks import Chunk, Input
 
     with Checkpoint(sys.argv[1]) as journal:
         if journal.job() is None:

@@ -13,9 +13,9 @@ from ubiops.utils.exceptions import RequestFailed
 from ubiops.utils.polling import Backoff
 
 if TYPE_CHECKING:
+    from ubiops.utils.batches.chunks import Chunk, Input
     from ubiops.utils.batches.patience import Patience
     from ubiops.utils.batches.results import Results
-    from ubiops.utils.batches.source import Chunk, Input
     from ubiops.utils.batches.target import Target
 
 __all__ = ["Collector"]

@@ -14,7 +14,7 @@ from ubiops.exceptions import ApiFileError, ApiValueError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ubiops.utils.batches.source import Chunk
+    from ubiops.utils.batches.chunks import Chunk
 
 __all__ = ["Checkpoint", "Journal", "Outcome"]
 

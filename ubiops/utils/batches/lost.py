@@ -12,8 +12,8 @@ from ubiops.utils.exceptions import RequestsInDoubt
 from ubiops.utils.polling import Backoff
 
 if TYPE_CHECKING:
+    from ubiops.utils.batches.chunks import Chunk
     from ubiops.utils.batches.patience import Patience
-    from ubiops.utils.batches.source import Chunk
     from ubiops.utils.batches.target import Target
 
 __all__ = ["LostBatches"]

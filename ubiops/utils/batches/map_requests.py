@@ -13,8 +13,9 @@ from typing import Any, Literal
 from ubiops.exceptions import ApiTypeError, ApiValueError
 from ubiops.frames import one_frame
 from ubiops.utils.arguments import Client, check_seconds, core_api, invalid, wrong_type
-from ubiops.utils.batches.request_map import RequestMap, Settings
+from ubiops.utils.batches.request_map import RequestMap
 from ubiops.utils.batches.results import MappedRequest
+from ubiops.utils.batches.settings import Settings
 from ubiops.utils.batches.target import LIMITS
 
 __all__ = ["map_requests"]

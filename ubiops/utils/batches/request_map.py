@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ubiops.exceptions import ApiValueError, OpenApiException
@@ -24,8 +23,9 @@ from ubiops.utils.progress_bar import Progress
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
+    from ubiops.utils.batches.settings import Settings
 
-__all__ = ["RequestMap", "Settings"]
+__all__ = ["RequestMap"]
 
 _logger = logging.getLogger("ubiops.utils")
 
@@ -33,25 +33,6 @@ _logger = logging.getLogger("ubiops.utils")
 _PLACE = ("project", "deployment", "pipeline", "version")
 # Seconds to stop what is outstanding.
 _CANCELLING = 10.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `map_requests` was called with, checked."""
-
-    project: str
-    kind: str
-    name: str
-    version: str | None
-    chunk_size: int
-    max_in_flight: int
-    timeout: float | None
-    tolerant: bool
-    ordered: bool
-    checkpoint: str | os.PathLike[str] | None
-    skip: int
-    request_timeout: int | None
-    quiet: bool
 
 
 class RequestMap:

@@ -10,7 +10,7 @@ from ubiops import models
 from ubiops.exceptions import OpenApiException
 
 if TYPE_CHECKING:
-    from ubiops.utils.batches.source import Input
+    from ubiops.utils.batches.chunks import Input
     from ubiops.utils.progress_bar import Progress
 
 __all__ = ["MappedRequest", "Results"]

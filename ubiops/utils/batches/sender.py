@@ -18,12 +18,13 @@ from ubiops.utils.exceptions import InvalidInput, RequestsInDoubt
 from ubiops.utils.polling import Outage
 
 if TYPE_CHECKING:
+    from ubiops.utils.batches.chunks import Chunk, Input
     from ubiops.utils.batches.collector import Collector
     from ubiops.utils.batches.journal import Journal, Outcome
     from ubiops.utils.batches.lost import LostBatches
-    from ubiops.utils.batches.request_map import Settings
     from ubiops.utils.batches.results import Results
-    from ubiops.utils.batches.source import Chunk, Input, Source
+    from ubiops.utils.batches.settings import Settings
+    from ubiops.utils.batches.source import Source
     from ubiops.utils.batches.target import Target
 
 __all__ = ["Sender"]

@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ubiops.schema import Invalid, write_json
 from ubiops.utils.arguments import invalid
+from ubiops.utils.batches.chunks import Chunk, Input
 from ubiops.utils.exceptions import InvalidInput
 
 if TYPE_CHECKING:
     from ubiops.utils.batches.journal import Outcome
     from ubiops.utils.batches.results import Results
 
-__all__ = ["Chunk", "Input", "Source"]
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input on its way.
-
-    Attributes:
-        index: Its index.
-        data: As it was given.
-        json: As it is sent.
-    """
-
-    index: int
-    data: Any
-    json: bytes
-
-
-class Chunk:
-    """Inputs that are sent together.
-
-    Args:
-        inputs: The inputs.
-        whole: Whether it is as it was read, no part of one.
-
-    Attributes:
-        faulty: Whether it is known that the server denies it.
-        other_half: The chunk that is faulty if this one is not.
-    """
-
-    def __init__(self, inputs: Sequence[Input], *, whole: bool = True) -> None:
-        self.inputs = inputs
-        self.whole = whole
-        self.faulty = False
-        self.other_half: Chunk | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def __str__(self) -> str:
-        start, stop = self.indexes.start, self.indexes.stop
-        return f"inputs[{start}]" if len(self) == 1 else f"inputs[{start}:{stop}]"
-
-    @property
-    def indexes(self) -> range:
-        """From its first input to its last, those left out between them too."""
-        return range(self.inputs[0].index, self.inputs[-1].index + 1)
-
-    @property
-    def digest(self) -> str:
-        """Tells its inputs from others."""
-        digest = hashlib.sha256()
-        for one in self.inputs:
-            digest.update(one.json + b"\n")
-        return digest.hexdigest()
-
-    def split(self, size: int) -> tuple[Chunk, Chunk]:
-        """A part of so many inputs, and the rest."""
-        return Chunk(self.inputs[:size], whole=False), Chunk(self.inputs[size:], whole=False)
+__all__ = ["Source"]
 
 
 class Source:
