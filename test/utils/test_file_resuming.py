@@ -21,7 +21,8 @@ from test.utils.storage import ETAG, Signer, Storage
 from ubiops.exceptions import ApiConnectionError, ApiException, ForbiddenError, NotFoundError
 from ubiops.files import Upload
 from ubiops.utils import UbiOpsFile, download_file, download_files, upload_file
-from ubiops.utils.files.transfer import Download, upload
+from ubiops.utils.files.transfer import Download
+from ubiops.utils.files.upload import upload
 
 MIB = 1 << 20
 CONTENT = bytes(range(256)) * 9000
@@ -125,11 +126,11 @@ class TestDownload:
         responses: list[Any] = []
 
         # Replaced to see the responses, which must not be left open.
-        def send(*args: Any, _send: Any = ubiops.utils.files.transfer._send) -> Any:
+        def send(*args: Any, _send: Any = ubiops.utils.files.transfer.send) -> Any:
             responses.append(_send(*args))
             return responses[-1]
 
-        monkeypatch.setattr(ubiops.utils.files.transfer, "_send", send)
+        monkeypatch.setattr(ubiops.utils.files.transfer, "send", send)
         storage.answers = [storage.cut(HALF), lambda request: storage.part(request)._replace(body=b"x" * 9, headers={
             **storage.part(request).headers, **headers})]  # fmt: skip
         assert download(client, folder) == CONTENT

@@ -24,7 +24,8 @@ from ubiops.utils.arguments import (
 )
 from ubiops.utils.files.names import prefixed, to_download, to_upload
 from ubiops.utils.files.parallel import transfer_all
-from ubiops.utils.files.transfer import Download, Timeout, upload
+from ubiops.utils.files.transfer import Download, Timeout
+from ubiops.utils.files.upload import upload
 from ubiops.utils.files.uri import SCHEME, UbiOpsFile, parse
 from ubiops.utils.progress_bar import Progress
 
@@ -46,12 +47,18 @@ def upload_file(
     _progress_bar: bool = True,
     *,
     quiet: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     _request_timeout: Timeout = None,
 ) -> str:
     """Upload a file to a bucket; it is streamed, so memory doesn't grow with its size.
 
     An upload that breaks off starts over, at most twice unless ``Configuration.retries`` says otherwise, each time with
-    a fresh URL. An existing file of that name is replaced once the new one is complete. Calls `files_upload`.
+    a fresh URL. A file above 1 GiB is sent in parts of 128 MiB, each of which starts over alone; the services of
+    clients before 4.4 and buckets on Azure take it whole. An existing file of that name is replaced once the new one is
+    complete. Calls `files_upload`, and for parts `files_start_multipart_upload` and `files_complete_multipart_upload`.
+
+    With a `checkpoint`, an upload in parts survives its program: the same call sends only the parts that are missing.
+    It first reads the parts that were sent, and starts over if they have changed or the storage has dropped the upload.
 
     Args:
         client: The client to use.
@@ -61,6 +68,8 @@ def upload_file(
         file_name: Name to give it in the bucket, ``/`` included; by default the last part of the path.
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
+        checkpoint: File that records which parts of a large file were sent; it is deleted once the upload is complete.
+            By default there is none, and another call starts over.
         _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
             default there is no limit, but a transfer that makes no progress for 60 s fails.
 
@@ -68,10 +77,14 @@ def upload_file(
         The file's URI, ``ubiops-file://bucket/name``, as a request takes it.
 
     Raises:
+        ApiValueError, ApiTypeError: An argument is wrong, or the checkpoint is in use or of another upload; nothing was
+            sent.
         ApiFileError: The file is missing, unreadable or a folder; nothing was sent. Or it couldn't be read to its end.
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
     api = core_api(client, "upload_file")
+    if checkpoint is not None:
+        checkpoint = read_path("checkpoint", "upload_file", checkpoint)
     content = _content(file_path, "file_path", "upload_file")
     return _upload(
         api,
@@ -81,6 +94,7 @@ def upload_file(
         file_name or content.name,
         _progress_bar and not quiet,
         _request_timeout,
+        checkpoint,
     )
 
 
@@ -344,10 +358,11 @@ def _upload(
     name: str,
     shown: bool,
     timeout: Timeout = None,
+    checkpoint: str | None = None,
 ) -> str:
     file = UbiOpsFile(bucket_name, name)
     with Progress(f"Uploading {name}", content.length, "B", shown=shown) as bar:
-        upload(api, project_name, file, content, bar.advance, timeout)
+        upload(api, project_name, file, content, bar.advance, timeout, checkpoint)
     return str(file)
 
 
