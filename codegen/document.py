@@ -63,7 +63,15 @@ RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
 RESERVED_ARGUMENTS = {"self", "options", "async_req"}
 RESERVED_FIELDS = {
     *("excludes", "has_rules"),
-    *("additional_properties", "attribute_map", "compiled", "discriminator", "explicit_nulls", "field"),
+    *(
+        "additional_properties",
+        "attribute_map",
+        "compiled",
+        "discriminator",
+        "explicit_nulls",
+        "explicit_values",
+        "field",
+    ),
     *(
         "fields",
         "from_dict",
@@ -74,7 +82,7 @@ RESERVED_FIELDS = {
         "local_vars_configuration",
         "openapi_types",
     ),
-    *("read_only", "repr_html_", "self", "to_dict", "to_json", "to_str", "to_wire", "unknown"),
+    *("read_only", "repr_html_", "self", "to_dict", "to_json", "to_str", "to_wire", "unknown", "withholds"),
     *ANNOTATIONS,
 }
 

@@ -76,6 +76,10 @@ class SharedValidation(NamedTuple):
 VALIDATED = SharedValidation(True)
 UNVALIDATED = SharedValidation(False)
 
+_NONE: frozenset[str] = frozenset()
+_LEFT_OUT = object()
+"""Stands for the default of an argument if it matters whether that was given."""
+
 # How much alike (0 to 1) the name of a new attribute and that of a field are, for a warning.
 _ALIKE = 0.8
 
@@ -89,7 +93,11 @@ class _Signature:
         if instance is not None or not owner.fields or owner.__init__.__module__ != __name__:
             raise AttributeError("__signature__")
         signature = inspect.signature(owner.compiled().construct)
-        return signature.replace(parameters=list(signature.parameters.values())[1:])
+        parameters = [
+            parameter.replace(default=owner.fields[name].default) if name in owner._withholds else parameter
+            for name, parameter in signature.parameters.items()
+        ]
+        return signature.replace(parameters=parameters[1:])
 
 
 Plain = Callable[[Any], Any]
@@ -181,11 +189,16 @@ class Model:
     discriminator: Any = None
     additional_properties: Mapping[str, Any] = MappingProxyType({})
     explicit_nulls: frozenset[str] = frozenset()
+    # The fields whose default may be withheld, where the program gave them. Classes with such fields have a slot for
+    # it, so that `vars` shows no more than it did; a slot that isn't set has no value.
+    explicit_values: frozenset[str] = frozenset()
     __signature__ = _Signature()
     _is_body: ClassVar[bool] = False
     _excludes: ClassVar[tuple[str, ...]] = ()
     # Whether some fields depend on others.
     _has_rules: ClassVar[bool] = False
+    # The fields whose default isn't sent in a body of newer clients.
+    _withholds: ClassVar[frozenset[str]] = frozenset()
     _read_only: ClassVar[frozenset[str]] = frozenset()
     _compiled: ClassVar[Compiled | None] = None
 
@@ -216,6 +229,7 @@ class Model:
             return
         alone = alone or declared.keys() >= cls.fields.keys()
         cls.fields = declared if alone else {**cls.fields, **declared}
+        cls._withholds = frozenset(name for name, spec in cls.fields.items() if spec.withheld)
         cls._has_rules = bool(cls._excludes) or any(spec.required_unless for spec in cls.fields.values())
         cls.openapi_types = {name: spec.type for name, spec in cls.fields.items()}
         cls.attribute_map = {name: name for name in cls.fields}
@@ -307,6 +321,8 @@ class Model:
         for name, spec in cls.fields.items():
             held[f"_{name}"] = _accept(self, name, spec, given[name] if name in given else spec.left_out())
         held["discriminator"] = None
+        if cls._withholds:
+            self.explicit_values = cls._withholds & given.keys()
         if cls._has_rules:
             _check_rules(self)
         unknown = {name: item for name, item in given.items() if name not in cls.fields}
@@ -384,7 +400,13 @@ class Model:
         held = vars(twin)
         for name, value in vars(self).items():
             held[name] = copied(value, memo)
+        if explicit := _explicit(self):
+            twin.explicit_values = explicit
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        explicit = _explicit(self)
+        return {**vars(self), "explicit_values": explicit} if explicit else vars(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # An older release may have pickled it, without the newer fields.
@@ -392,6 +414,8 @@ class Model:
         held["local_vars_configuration"] = VALIDATED
         held.update({f"_{name}": state.get(f"_{name}") for name in type(self).fields})
         held.update(state)
+        if "explicit_values" in held:
+            self.explicit_values = held.pop("explicit_values")
 
 
 class _Field(property):
@@ -405,6 +429,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _explicit(self: Model) -> frozenset[str]:
+    explicit: frozenset[str] = getattr(self, "explicit_values", _NONE)
+    return explicit
+
+
+def _note_explicit(self: Model, **values: Any) -> None:
+    self.explicit_values = frozenset(_given(**values))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The arguments that were not left out."""
+    return {name: value for name, value in values.items() if value is not _LEFT_OUT}
+
+
 def _set_init(cls: type[Model], init: Callable[..., None]) -> None:
     cls.__init__ = init  # type: ignore[method-assign]
 
@@ -415,6 +453,8 @@ def _setter(name: str, spec: Spec) -> Callable[[Model, Any], None]:
     def set_field(self: Model, value: Any) -> None:
         held = vars(self)
         before, held[private] = held.get(private), accept(self, name, spec, value)
+        if spec.withheld:
+            self.explicit_values = _explicit(self) | {name}
         if type(self)._has_rules and _validates(self):
             try:
                 _check_rules(self, name)
@@ -547,10 +587,14 @@ _NAMES: dict[str, Any] = {
     "_from_iso": datetime.datetime.fromisoformat,
     "_inf": math.inf,
     "_int": int,
+    "_explicit": _explicit,
+    "_given": _given,
     "_Invalid": Invalid,
     "_keep_unknown": _keep_unknown,
+    "_left_out": _LEFT_OUT,
     "_len": len,
     "_new": object.__new__,
+    "_note_explicit": _note_explicit,
     "_NULL": NULL,
     "_plain": _to_dict,
     "_Received": Received,
@@ -565,13 +609,22 @@ _NAMES: dict[str, Any] = {
 def _constructor_source(cls: type[Model]) -> list[str]:
     # The values go into `__dict__` past `__setattr__`, which looks at what programs set; all that is left out, at once.
     fields = cls.fields
-    parameters = ["self", *(f"{name}=_default{index}" for index, name in enumerate(fields))]
-    passed = ["self", *fields, "local_vars_configuration=local_vars_configuration"]
+    withheld = {name: index for index, (name, spec) in enumerate(fields.items()) if spec.withheld}
+    named = ", ".join(f"{name}={name}" for name in withheld)
+    parameters = [
+        "self",
+        *(f"{name}={'_left_out' if name in withheld else f'_default{index}'}" for index, name in enumerate(fields)),
+    ]
+    passed = ["self", *(f"{name}={name}" for name in fields if name not in withheld)]
+    passed += ["local_vars_configuration=local_vars_configuration", *([f"**_given({named})"] if withheld else [])]
     lines = [
         f"def construct({', '.join([*parameters, 'local_vars_configuration=None', '**unknown'])}):",
         "    if _type(self) is not _cls:",
         f"        return self.compiled().construct({', '.join(passed)}, **unknown)",
     ]
+    if withheld:
+        lines += [f"    if not ({' is '.join([*withheld, '_left_out'])}): _note_explicit(self, {named})"]
+        lines += [f"    if {name} is _left_out: {name} = _default{index}" for name, index in withheld.items()]
     for index, (name, spec) in enumerate(fields.items()):
         if isinstance(spec.default, (dict, list)):
             lines += [f"    if {name} is _default{index}: {name} = _copied({name})"]
@@ -638,6 +691,8 @@ def _reader_source(fields: Mapping[str, Spec]) -> list[str]:
         "    pop = data.pop",
         "    held['local_vars_configuration'] = _VALIDATED",
     ]
+    if any(spec.withheld for spec in fields.values()):
+        lines += ["    self.explicit_values = _cls._withholds & data.keys()"]
     for index, (name, spec) in enumerate(fields.items()):
         if reader(spec.type) is None:
             lines += [f"    held['_{name}'] = pop({name!r}, None)"]
@@ -685,7 +740,8 @@ def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> lis
     if withheld:
         lines += ["    if withhold or not _newer.isdisjoint(wire):"]
         lines += [
-            f"        if wire.get({name!r}) == _default{index}: del wire[{name!r}]" for name, index in withheld.items()
+            f"        if wire.get({name!r}) == _default{index} and {name!r} not in _explicit(self): del wire[{name!r}]"
+            for name, index in withheld.items()
         ]
     return [
         *lines,

@@ -38,9 +38,9 @@ import ubiops
 from test.each import each
 from test.server import Answer, Server
 from test.unit.schemas import bodies, filled, is_nullable, properties, schemas
-from ubiops import NULL, ApiValueError, models
+from ubiops import NULL, ApiValueError, DeploymentVersionCreate, models
 from ubiops.display.masking import masked_text
-from ubiops.model import Model, field
+from ubiops.model import UNVALIDATED, Model, field
 from ubiops.operation import read_body
 from ubiops.schema import Invalid
 
@@ -1197,7 +1197,6 @@ def test_a_newer_field_withholds_the_defaults_that_only_3_12_sends() -> None:
     for model in (
         Place("a", shape="round", by_name="n"),
         Place.from_dict({"name": "a", "shape": "round", "by_name": "n"}),
-        Place.from_wire({**Place("a", shape="round").to_dict(), "by_name": "n"}),
     ):
         assert model.to_wire() == {"name": "a", "mode": "full", "shape": "round", "by_name": "n"}
         assert (model.kind, model.fixed) == ("old", False)
@@ -1206,6 +1205,44 @@ def test_a_newer_field_withholds_the_defaults_that_only_3_12_sends() -> None:
         "name": "a", "kind": "new", "fixed": True, "mode": "full", "shape": "round", "by_name": "n"
     }  # fmt: skip
     assert Place("a", shape="round").to_wire(withhold=True) == {"name": "a", "mode": "full", "shape": "round"}
+
+
+def test_a_default_that_the_program_wrote_is_sent_with_newer_fields() -> None:
+    class Mine(DeploymentVersionCreate):
+        def __init__(self, version: str, **rest: Any) -> None:
+            super().__init__(version, **rest)
+
+    written = {"version": "v1", "language": "python3.7", "static_ip": False}
+    later = DeploymentVersionCreate("v1", "python3.7", static_ip=False)
+    assert vars(later).keys() == vars(DeploymentVersionCreate("v1")).keys()
+    later.environment = "e"
+    assigned = DeploymentVersionCreate("v1", environment="e")
+    assigned.language, assigned.static_ip = "python3.7", False
+    unchecked = DeploymentVersionCreate(**written, environment="e", local_vars_configuration=UNVALIDATED)
+    for model in (
+        later,
+        assigned,
+        unchecked,
+        DeploymentVersionCreate.from_dict({**written, "environment": "e"}),
+        DeploymentVersionCreate.from_wire({**written, "environment": "e"}),
+        DeploymentVersionCreate.from_input(models.DeploymentVersionDetail.from_wire({**written, "environment": "e"})),
+    ):
+        for same in (model, copy.copy(model), copy.deepcopy(model), *unpickled(model)):
+            wire = same.to_wire(withhold=True)
+            assert {name: wire.get(name) for name in written} == written
+    for cls in (DeploymentVersionCreate, Mine):
+        assert cls("v1", static_ip=False, environment="e").to_wire() == {
+            "version": "v1",
+            "request_retention_mode": "full",
+            "static_ip": False,
+            "restart_request_interruption": False,
+            "environment": "e",
+        }
+    assert inspect.signature(DeploymentVersionCreate).parameters["static_ip"].default is False
+
+
+def unpickled(model: Model) -> list[Any]:
+    return [pickle.loads(pickle.dumps(model, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
 
 
 def test_a_field_is_due_unless_the_other_is_given() -> None:

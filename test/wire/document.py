@@ -231,7 +231,7 @@ def sent(schema: Mapping[str, Any], value: Any, *, updates: bool = False) -> Any
         whole = {**defaults, **{field: sent(fields[field], item) for field, item in value.items()}}
         if any("x-since" in fields[field] for field in value):
             withheld = {field for field in defaults if "x-withheld" in fields[field]}
-            return {field: item for field, item in whole.items() if field not in withheld or item != defaults[field]}
+            return {field: item for field, item in whole.items() if field not in withheld or field in value}
         return whole
     if kind(schema) == "array":
         return [sent(schema["items"], item) for item in value]

@@ -85,6 +85,8 @@ class DeploymentVersionCreate(
         args (Any, nullable): Arguments of that command, a list of strings; null for the image's own.
     """
 
+    __slots__ = ("explicit_values",)
+
     version: str = field("str", required=True, min_length=1)
     language: str | None = field("str", default="python3.7", min_length=1, withheld=True)
     memory_allocation: int | None = field("int")
