@@ -39,7 +39,9 @@ _LONGEST_LINE = 1 << 16
 _MOST_HEADERS = 99
 # A header that every parser reads alike; one that is continued on the next line is none.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n")
-_CHUNK_SIZE = rb"(?s)([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n"
+# Padded with spaces, as some servers do it. Of lines that end with LF alone readers find different ends.
+_CHUNK_SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n\0]*)?\r\n"
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 _BODILESS = frozenset({*range(100, 200), 204, 304})
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*?))?[ \t]*\r?\n", re.DOTALL)
 _UNCLEAR = (
@@ -96,7 +98,7 @@ class _Lines:
                 message = http.client.parse_headers(io.BytesIO(b"".join([*lines, line])))
                 if any(isinstance(defect, _UNCLEAR) for defect in message.defects):
                     raise http.client.HTTPException("a line among the headers is none")
-                return message
+                return _unfolded(message)
             message.set_raw(*header.groups())
         return message
 
@@ -105,6 +107,16 @@ class _Lines:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _unfolded(message: http.client.HTTPMessage) -> http.client.HTTPMessage:
+    """The headers, each in one line: programs pass values on, and a line break in one would begin another header."""
+    unfolded = http.client.HTTPMessage()
+    for name, value in message.raw_items():
+        if "\n" in value and name.lower() in _FRAMING:
+            raise http.client.HTTPException(f"{name} goes on in another line")
+        unfolded.set_raw(name, re.sub(r"\r?\n[ \t]+", " ", value))
+    return unfolded
 
 
 class _Answer(http.client.HTTPResponse):
@@ -161,17 +173,18 @@ class _Answer(http.client.HTTPResponse):
     def _frame(self) -> None:
         """Find where the answer ends."""
         headers = self.headers
-        lengths: set[str] = set()
+        lengths: list[str] = []
         codings: list[str] = []
         # In one pass: asking for either by its name takes longer than all else that is done here.
         for name, value in headers.raw_items():
             if len(name) == 14 and name.lower() == "content-length":
-                lengths.update(one.strip(" \t") for one in value.split(","))
+                lengths += [one.strip(" \t") for one in value.split(",")]
             elif len(name) == 17 and name.lower() == "transfer-encoding":
                 codings.append(value)
         coding = ", ".join(codings)
         self.will_close = self._check_close()  # type: ignore[attr-defined]
-        if self.status == 101 or (codings and (lengths or self.version == 10)):
+        if self.status == 101 or len(lengths) > 1 or (codings and (lengths or self.version == 10)):
+            # Somebody on the way may have found another end.
             self.will_close = True
         self.chunked, self.length = False, None
         if self.status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
@@ -183,8 +196,8 @@ class _Answer(http.client.HTTPResponse):
             # Void beside it: nobody is to count by it.
             del headers["Content-Length"]
         elif lengths:
-            length = lengths.pop()
-            if lengths or not (length.isascii() and length.isdigit() and len(length) <= 18):
+            length = lengths[0]
+            if len(set(lengths)) > 1 or not (length.isascii() and length.isdigit() and len(length) <= 18):
                 raise http.client.HTTPException(f"unclear Content-Length {headers['Content-Length'][:100]!r}")
             self.length = int(length)
         else:

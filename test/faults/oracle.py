@@ -14,7 +14,7 @@ _NAME = re.compile(rb"[!-9;-~]+")
 def body_of(answer: bytes) -> bytes | None:
     """The body of what a connection brought until its end, in answer to a GET; None where it isn't certain.
 
-    RFC 9112, and nothing of what recipients may do beyond it, but that lines may end with LF alone.
+    RFC 9112, and nothing of what recipients may do beyond it, but that lines of heads may end with LF alone.
     """
     while True:
         line, rest = _line(answer)
@@ -70,7 +70,7 @@ def _chunks(data: bytes) -> bytes | None:
     body = b""
     while True:
         line, end, data = data.partition(b"\n")
-        size = re.fullmatch(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?", line, re.DOTALL)
+        size = re.fullmatch(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\0]*)?\r", line)
         if not end or not size:
             return None
         length = int(size[1], 16)

@@ -55,6 +55,7 @@ BROKEN = {
     "half a status line": b"HTTP/1.",
     "half a header": OK + b"Content-Len",
     "half the headers": OK + b"Content-Type: application/json\r\n",
+    "a first header that goes on": OK + b" X-A: 1\r\n\r\n{}",
     "a huge header": OK + b"X-Huge: " + b"x" * 200_000 + b"\r\n\r\n",
     "thousands of headers": OK + b"X-Many: 1\r\n" * 5000 + b"\r\n",
     "a body cut short": JSON + b'Content-Length: 100\r\n\r\n{"a": 1}',
@@ -244,18 +245,47 @@ def test_what_follows_a_compressed_body_is_passed_over(client: ubiops.ApiClient,
 UNCLEAR = {
     "a length of letters": b"Content-Length: abc\r\n\r\n{}",
     "a negative length": b"Content-Length: -5\r\n\r\n{}",
-    "a length with a sign": b"Content-Length: +2\r\n\r\n{}",
-    "a length with an underscore": b"Content-Length: 0_2\r\n\r\n{}",
+    **{
+        f"the length {number!r}": b"Content-Length: " + number + b"\r\n\r\n{}"
+        for number in (b"+2", b"0_2", b"0x2", b"2.0", b"2e0", b"\x0b2", b"2\xa0", b"\xb2", b"2 2", b"2;", b"2,", b"")
+    },
     "a length of 30 digits": b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{}",
     "a length of 18 digits": b"Content-Length: " + b"9" * 18 + b"\r\n\r\n{}",
     "a length of 5,000 digits": b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
-    "an empty length": b"Content-Length:\r\n\r\n{}",
-    "an unknown transfer encoding": b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a length that goes on in another line": b"Content-Length:\r\n 2\r\n\r\n{}",
+    "a space after the name of a length": b"Content-Length : 2\r\n\r\n{}",
+    "NUL after the name of a length": b"Content-Length\x00: 2\r\n\r\n{}",
+    "a header without a name": b": 1\r\nContent-Length: 2\r\n\r\n{}",
+    **{
+        f"the transfer encoding {coding!r}": b"Transfer-Encoding:" + coding + b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        for coding in (
+            b" gzip, chunked",
+            b" chunked, gzip",
+            b" chunked, identity",
+            b" identity, chunked",
+            b" chunked, chunked",
+            b" chunked\r\nTransfer-Encoding: chunked",
+            b" chunked\r\nTransfer-Encoding: identity",
+            b" chunked;q=1",
+            b" xchunked",
+            b" \x0bchunked",
+            b"\r\n chunked",
+            b"",
+        )
+    },
+    "a space after the name of an encoding": b"Transfer-Encoding : chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "a chunk of 40 digits": b"Transfer-Encoding: chunked\r\n\r\n" + b"9" * 40 + b"\r\n{}\r\n0\r\n\r\n",
     "a chunk of 15 digits": b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 15 + b"\r\n{}\r\n0\r\n\r\n",
-    "a negative chunk": b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
-    "a chunk in Python's manner": b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
+    **{
+        f"the chunk size {size!r}": b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\n{}\r\n0\r\n\r\n"
+        for size in (
+            *(b"-2\r", b"+2\r", b"0x2\r", b"0_2\r", b"2h\r", b"2 2\r", b"2, 2\r", b"\r", b";a=2\r"),
+            *(b" 2\r", b"\t2\r", b"\x0b2\r", b"2\x0b\r", b"2\xa0\r", b"\xb2\r", b"2\0\r"),
+            *(b"0" * 16 + b"2\r", b"2", b"2\r\r", b"2;a", b"2;a\rb\r", b"2;\0\r"),
+        )
+    },
+    "LF alone after the last chunk size": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\n\r\n",
+    "LF alone after a chunk": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\n0\r\n\r\n",
     "a chunk longer than it says": b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
     "a carriage return in a header": b"X-A: 1\rContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
     "NUL in a header": b"X-A: 1\x00\r\nContent-Length: 2\r\n\r\n{}",
@@ -286,11 +316,43 @@ def test_framing_that_could_be_read_in_two_ways_is_refused(
         b"Content-Length: 02 \r\n\r\n{}",
         b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
         b"Transfer-Encoding: Chunked\r\nContent-Length: 1\r\n\r\n02 ;x=y\r\n{}\r\n0\r\nX-Trailer: 1\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2  \r\n{}\r\n00\r\n\r\n",
+        b"X-A: 1\nContent-Length:2\n\n{}",
     ],
 )
 def test_framing_that_is_odd_but_clear_is_taken(client: ubiops.ApiClient, server: Server, rest: bytes) -> None:
     server.answers = [JSON + rest]
     assert get(client) == {}
+
+
+@pytest.mark.parametrize(
+    ("rest", "connections"),
+    [
+        (b"Content-Length: 2\r\n\r\n{}", 1),
+        (b"Content-Length: 2, 2\r\n\r\n{}", 3),
+        (b"Content-Length: 2\r\ncontent-length: 2\r\n\r\n{}", 3),
+        (b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 3),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 1),
+    ],
+)
+def test_a_connection_whose_answer_says_its_length_twice_is_not_kept(
+    configuration: ubiops.Configuration, rest: bytes, connections: int
+) -> None:
+    def serve(server: RawServer, connection: socket.socket) -> None:
+        while server.read_head(connection):
+            connection.sendall(JSON + rest)
+
+    with RawServer(serve) as server:
+        configuration.host = server.url
+        with ubiops.ApiClient(configuration) as client:
+            assert [get(client) for _ in range(3)] == [{}] * 3
+        assert server.connections == connections
+
+
+def test_a_header_that_goes_on_in_another_line_is_given_in_one(client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [JSON + b"X-A: 1\r\n\t2\r\n  3\r\nX-B: 4\n 5\r\nContent-Length: 2\r\n\r\n{}"]
+    headers = client.call_api("/thing", "GET", response_type="object")[2]
+    assert (headers["X-A"], headers["X-B"]) == ("1 2 3", "4 5")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
