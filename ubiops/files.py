@@ -16,7 +16,7 @@ from email.message import Message
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from ubiops.exceptions import ApiFileError, ApiValueError
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
 from ubiops.schema import Invalid, write_text
 
 FileLike = str | os.PathLike[str] | BinaryIO
@@ -175,13 +175,20 @@ class Multipart(Stream):
 
 
 def _part(name: str, value: Any) -> tuple[str, bytes | Upload]:
+    if not isinstance(name, str):
+        raise ApiTypeError(f"Invalid name of a field, {name!r}: expected str, got {type(name).__name__}")
     head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
     if isinstance(value, Upload):
         value = (value.name, value)
     if not isinstance(value, (tuple, list)):
         return head, value if isinstance(value, bytes) else _encoded(name, value)
     filename, content, *rest = value
+    if not isinstance(filename, str):
+        problem = f"a file's name must be str, not {type(filename).__name__}"
+        raise ApiTypeError(f"Invalid value for the field {name!r}, {problem}")
     content_type = rest[0] if rest else mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    if re.search(r"[\r\n\0]", str(content_type)):
+        raise ApiValueError(f"Invalid value for the field {name!r}, the content type {content_type!r} isn't one line")
     if not isinstance(content, (str, bytes, Upload)):
         content = Upload(content, filename)
     head += f'; filename="{_quoted(filename)}"\r\nContent-Type: {content_type}'
@@ -199,8 +206,8 @@ def _encoded(name: str, value: Any) -> bytes:
 
 
 def _quoted(name: str) -> str:
-    # As HTML has it, and urllib3 with it.
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    # As HTML has it, and urllib3 with it; readers in C end a name at NUL.
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A").replace("\0", "%00")
 
 
 def filename_of(content_disposition: str | None) -> str | None:
@@ -210,7 +217,12 @@ def filename_of(content_disposition: str | None) -> str | None:
     message = Message()
     # What can't be encoded doesn't come over the wire, and breaks `email`.
     message["Content-Disposition"] = content_disposition.encode(errors="replace").decode()
-    names: Sequence[tuple[str, Any]] = message.get_params(header="Content-Disposition", failobj=[])
+    names: Sequence[tuple[str, Any]]
+    try:
+        names = message.get_params(header="Content-Disposition", failobj=[])
+    except (TypeError, ValueError):
+        # `email` puts the numbered parts of a name in order, whatever their numbers are.
+        return None
     given = [value for key, value in names if key == "filename"]
     # The extended form, which says its encoding, comes as a tuple and wins.
     extended = [value for value in given if isinstance(value, tuple)]

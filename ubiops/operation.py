@@ -5,6 +5,7 @@ A generated method declares an `Operation` and calls it; what all methods share 
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from contextvars import ContextVar
@@ -53,6 +54,8 @@ _SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"
 _LEADING_ELSEWHERE = ("", ".", "..")
 # What needs no encoding anywhere in a URL.
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+# Of Python's codecs for text those that are no charset: they take quadratic time, or give warnings.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 _CHARSET = r';\s*charset\s*=\s*"?([\w.:+-]+)'
 
 # Seconds beyond the server's own time limit after which a call gives up.
@@ -622,7 +625,10 @@ def decode_body(data: bytes, content_type: str | None = None) -> str:
     """
     declared = re.search(_CHARSET, content_type, re.IGNORECASE) if content_type and ";" in content_type else None
     try:
-        text = data.decode(declared[1] if declared else "utf-8")
+        charset = codecs.lookup(declared[1]).name if declared else "utf-8"
+        if charset in _NO_CHARSETS:
+            raise ValueError(f"{charset} is no charset")
+        text = data.decode(charset)
     except LookupError as error:
         raise ValueError(str(error)) from None
     return text.removeprefix("\ufeff")

@@ -29,6 +29,8 @@ RETRIES = 2
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 120.0
+# Where a `urllib3.Retry` of the program's has it waited for: as urllib3 itself, from 2.6 on.
+_LONGEST_OF_PROGRAM = 6 * 3600.0
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 
@@ -94,10 +96,16 @@ class _RulesOfProgram(Rules):
             return None
         try:
             self._retry = self._retry.increment(method, response=response)
+        except HTTPError:
+            return None
+        try:
             asked = self._retry.get_retry_after(response) if self._retry.respect_retry_after_header else None
         except HTTPError:
             return None
-        return asked or self._retry.get_backoff_time()
+        except (ValueError, OverflowError):
+            # Numbers that no int and no date can hold.
+            asked = None
+        return min(asked, _LONGEST_OF_PROGRAM) if asked else self._retry.get_backoff_time()
 
 
 def can_be_sent_again(body: Any) -> bool:
@@ -143,5 +151,5 @@ def _retry_after(value: str | None) -> float | None:
         return float(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

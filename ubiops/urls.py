@@ -93,7 +93,7 @@ def redirect_target(url: str, location: str) -> str | None:
     try:
         target = urljoin(url, location)
         start, _ = split(target)
-        return None if "@" in start or not origin_of(start).host else target
+        return None if "@" in start or "%" in start or not origin_of(start).host else target
     except ValueError:
         return None
 

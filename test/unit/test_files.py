@@ -26,7 +26,14 @@ import ubiops
 import ubiops.files
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer, writing
-from ubiops.exceptions import ApiConnectionError, ApiException, ApiFileError, ApiValueError, NotFoundError
+from ubiops.exceptions import (
+    ApiConnectionError,
+    ApiException,
+    ApiFileError,
+    ApiTypeError,
+    ApiValueError,
+    NotFoundError,
+)
 from ubiops.files import Multipart, Upload, filename_of
 
 CONTENT = bytes(range(256)) * 20_000
@@ -421,6 +428,9 @@ def test_where_there_are_no_hard_links_files_are_placed_too(tmp_path: Path, monk
         ("attachment; filename=\"fallback.csv\"; filename*=UTF-8''%e2%82%ac.csv", "€.csv"),
         ("attachment; filename*=UTF-8''%e2%82%ac.csv; filename=\"fallback.csv\"", "€.csv"),
         ("attachment; filename*=no-such-charset''x%ff.csv", "x\ufffd.csv"),
+        # Parts that can't be put in order.
+        ("attachment; filename*=a; filename*0=b", None),
+        (f"attachment; filename*{'1' * 5000}=a", None),
         ('attachment; filename="na\xc3\xafve.csv"', "naïve.csv"),
         ('attachment; filename="../../etc/passwd"', "passwd"),
         ('attachment; filename="/etc/passwd"', "passwd"),
@@ -484,6 +494,36 @@ def test_a_lone_surrogate_is_refused_before_anything_is_sent(
             call()
     assert server.requests == []
     assert filename_of(f'attachment; filename="{name}"') == "a?.csv"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("f", ("a.csv", b"x", "text/csv\r\nX-A: 1")),
+        ("f", ("a.csv", "x", "text/csv\0")),
+        ("f", (5, b"x")),
+        ("f", (b"a.csv", b"x")),
+        (5, "x"),
+    ],
+)
+def test_a_part_that_could_not_be_written_as_it_is_meant_is_refused(
+    client: ubiops.ApiClient, server: Server, field: Any
+) -> None:
+    with pytest.raises((ApiValueError, ApiTypeError)):
+        client.call_api("/x", "POST", header_params={"Content-Type": "multipart/form-data"}, post_params=[field])
+    assert server.requests == []
+
+
+def test_no_name_or_content_begins_another_part(client: ubiops.ApiClient, server: Server) -> None:
+    name = 'a"; x="\r\nX-A: 1\r\n\r\n\0.csv'
+    server.default = Answer(200, b"")
+    fields = [(name, "1"), ("f", (name, b"--\r\n--boundary--\r\n", "text/csv"))]
+    client.call_api("/x", "POST", header_params={"Content-Type": "multipart/form-data"}, post_params=fields)
+    written = "a%22; x=%22%0D%0AX-A: 1%0D%0A%0D%0A%00.csv"
+    assert form_of(server) == {
+        written: (None, "text/plain", b"1"),
+        "f": (written, "text/csv", b"--\r\n--boundary--\r\n"),
+    }
 
 
 @pytest.mark.parametrize("stem", ["x" * 300, "€" * 300, "😀" * 100])

@@ -97,6 +97,11 @@ def test_nothing_is_sent_to_another_origin(
         "http://@127.0.0.1:{port}/v2.1/x",
         "http://127.0.0.1:{port} /v2.1/x",
         "http://127.0.0.1:{port}\x0b/v2.1/x",
+        "http://127.0.0%2E1:{port}/v2.1/x",
+        "http://127.0.0.1%2F@127.0.0.1:{other}/v2.1/x",
+        "http://127。0.0.1:{port}/v2.1/x",
+        "http://\uff1127.0.0.1:{port}/v2.1/x",
+        "http://127.0.0.1\u200b:{port}/v2.1/x",
         "/v2.1/a b",
         "/v2.1/\xe9",
     ],
@@ -104,7 +109,8 @@ def test_nothing_is_sent_to_another_origin(
 def test_a_location_that_parsers_read_differently_is_refused(
     client: ubiops.ApiClient, server: Server, other: Server, target: str
 ) -> None:
-    server.answers = [to(target.format(port=server.port, other=other.port))]
+    location = target.format(port=server.port, other=other.port).encode().decode("latin-1")
+    server.answers = [to(location)]
     with pytest.raises(ApiException, match="not followed to") as caught:
         call(client)
     assert caught.value.status == 302
@@ -140,6 +146,14 @@ def test_a_signature_in_the_target_is_not_shown(client: ubiops.ApiClient, server
     assert "https://storage.example/file" in str(caught.value.reason)
     for secret in ("s3cr3t", "password", "#token"):
         assert secret not in str(caught.value.reason)
+
+
+def test_a_cookie_is_not_kept(client: ubiops.ApiClient, server: Server) -> None:
+    server.answers = [Answer(302, b"", {"Location": "/v2.1/other", "Set-Cookie": "a=b; Path=/"}), Answer(200, b"1")]
+    assert call(client) == 1
+    server.answers = [Answer(200, b"2", {"Set-Cookie": "a=b; Path=/"}), Answer(200, b"3")]
+    assert [call(client), call(client)] == [2, 3]
+    assert not [request for request in server.requests if "Cookie" in request.headers]
 
 
 def test_a_loop_ends(client: ubiops.ApiClient, server: Server) -> None:

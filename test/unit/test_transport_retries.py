@@ -200,7 +200,15 @@ def test_more_than_two_minutes_is_not_waited_for(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "nan", "inf", "-5", "1e400", "Mon, 99 Foo 2020", "٣"])
+# Numbers that no int and no date can hold.
+HUGE_DATES = [
+    "Fri, 31 Dec 1999 23:59:59 +99999999999999999999",
+    "Fri, 31 Dec 99999999999999 23:59:59 GMT",
+    "Fri, 31 Dec 1999 99999999999999999999:59:59 GMT",
+]
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "nan", "inf", "-5", "1e400", "Mon, 99 Foo 2020", "٣", *HUGE_DATES])
 def test_a_retry_after_that_makes_no_sense_is_passed_over(
     client: ubiops.ApiClient, server: Server, waits: Waits, asked: str
 ) -> None:
@@ -321,6 +329,18 @@ def test_a_retry_policy_of_the_programs_honours_retry_after(
         call(client, "GET")
     assert waits == [7]
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [("9" * 5000, 0), (HUGE_DATES[1], 0), ("9" * 400, 21600), ("999999", 21600)]
+)
+def test_a_retry_policy_of_the_programs_bears_huge_numbers(
+    client: ubiops.ApiClient, server: Server, waits: Waits, asked: str, waited: float
+) -> None:
+    client.configuration.retries = urllib3.Retry(3)
+    server.answers = [Answer(503, headers={"Retry-After": asked}), OK]
+    assert call(client, "GET") == {"a": 1}
+    assert waits == [waited]
 
 
 def test_a_retry_policy_of_the_programs_keeps_to_the_calls_timeout(configuration: ubiops.Configuration) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import ubiops
 from test.server import Answer, Recorded, Server
+from ubiops.exceptions import ApiException
 from ubiops.utils import IncompleteStream, RequestFailed, stream_deployment_request, stream_pipeline_request
 from ubiops.utils.streaming import EventParser, stream_request
 
@@ -92,6 +93,17 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(ValueError):
         texts, _ = parse(body)
         assert all(isinstance(text, str) for text in texts)
+
+
+@pytest.mark.parametrize("body", [b"data:" + b"x" * 5000, b"data:x\n" * 5000, b"{\n" * 5000, b":" * 5000])
+def test_an_event_that_never_ends_is_given_up(server: Server, client: ubiops.ApiClient, body: bytes) -> None:
+    client.configuration.max_response_size = 1000
+    # Many short ones are no long one.
+    server.default = whole(EVENTS * 100 + CLOSING)
+    assert list(stream_deployment_request(client, "lab", "model")) == TEXTS * 100
+    server.default = whole(EVENTS + body)
+    with pytest.raises(ApiException, match=r"larger than configuration\.max_response_size \(1000 bytes\)"):
+        list(stream_deployment_request(client, "lab", "model"))
 
 
 # Requests

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ubiops import models
-from ubiops.exceptions import ApiConnectionError, ApiTimeoutError
+from ubiops.exceptions import ApiConnectionError, ApiException, ApiTimeoutError
 from ubiops.frames import one_frame
 from ubiops.operation import Body, Operation, Path, Query
 from ubiops.rest import blocks_of
@@ -152,7 +152,8 @@ def _updates(
     broken: ApiConnectionError | None = None
     with closing(response):
         try:
-            for text in _texts(parser, blocks_of(response, at_once=True)):
+            limit = api.api_client.configuration.max_response_size
+            for text in _texts(parser, blocks_of(response, at_once=True), limit):
                 received.append(text)
                 yield text
         except ApiTimeoutError:
@@ -172,9 +173,11 @@ def _updates(
         yield finished
 
 
-def _texts(parser: EventParser, blocks: Iterable[bytes]) -> Iterator[str]:
+def _texts(parser: EventParser, blocks: Iterable[bytes], limit: int) -> Iterator[str]:
     for block in blocks:
         yield from parser.feed(block)
+        if parser.held > limit:
+            raise ApiException(200, f"an event is larger than configuration.max_response_size ({limit} bytes)")
     yield from parser.end()
 
 
@@ -186,6 +189,7 @@ class EventParser:
     finished request, as JSON on its own line.
 
     Attributes:
+        held (int): Characters of the event that isn't complete yet.
         line: The line that was read last, or can't be read.
         result: The finished request; None if it hasn't come.
     """
@@ -200,6 +204,7 @@ class EventParser:
         self._after_cr = False
         self._data: list[str] = []
         self._closing: list[str] = []
+        self.held = 0
         self.line = ""
         self.result: dict[str, Any] | None = None
 
@@ -228,8 +233,10 @@ class EventParser:
         texts: list[str] = []
         first, *others = self._LINE_END.split(text)
         self._begun.append(first)
+        self.held += len(first)
         for begun in others:
             line, self._begun = "".join(self._begun), [begun]
+            self.held += len(begun) - len(line)
             texts += self._take_line(line)
         return texts
 
@@ -246,10 +253,12 @@ class EventParser:
         name, _, value = line.partition(":")
         if name == "data":
             self._data.append(value)
+            self.held += len(value)
         return []
 
     def _event(self) -> list[str]:
         data, self._data = self._data, []
+        self.held -= sum(map(len, data))
         return ["\n".join(data)] if data else []
 
     def _close(self, line: str) -> list[str]:
@@ -257,6 +266,7 @@ class EventParser:
         texts = self._event()
         if self.result is None:
             self._closing.append(line)
+            self.held += len(line)
             if line.rstrip().endswith("}"):
                 with suppress(ValueError, RecursionError):
                     self.result = json.loads("\n".join(self._closing))
