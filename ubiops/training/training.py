@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ from ubiops.training.experiment_run_detail import ExperimentRunDetail
 from ubiops.training.experiment_run_list import ExperimentRunList
 from ubiops.training.experiment_run_update import ExperimentRunUpdate
 from ubiops.training.experiment_update import ExperimentUpdate
+from ubiops.utils.answers import check_answer
+from ubiops.utils.exceptions import unexpected_answer
 
 __all__ = ["Training"]
 
@@ -136,7 +138,7 @@ class Training:
             # Without its code it would be in the way of the next attempt.
             self.core_api.deployment_versions_delete(*place, name)
             raise
-        return _made_of(ExperimentList, created)
+        return _made_of(ExperimentList, "deployment_versions_create", created)
 
     @_wrapped
     def experiments_get(self, project_name: str, experiment_name: str, **kwargs: Any) -> ExperimentDetail:
@@ -144,7 +146,8 @@ class Training:
         found = self.core_api.deployment_versions_get(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, **_options(kwargs)
         )
-        return _made_of(ExperimentDetail, found, default_bucket=self._bucket(project_name, experiment_name))
+        bucket = self._bucket(project_name, experiment_name)
+        return _made_of(ExperimentDetail, "deployment_versions_get", found, default_bucket=bucket)
 
     @_wrapped
     def experiments_list(self, project_name: str, **kwargs: Any) -> list[ExperimentList]:
@@ -152,7 +155,8 @@ class Training:
         found = self.core_api.deployment_versions_list(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, **_options(kwargs)
         )
-        return [_made_of(ExperimentList, one) for one in found]
+        operation = "deployment_versions_list"
+        return [_made_of(ExperimentList, operation, one) for one in _items(operation, found)]
 
     @_wrapped
     def experiments_update(
@@ -168,7 +172,8 @@ class Training:
         updated = self.core_api.deployment_versions_update(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, fields, **_options(kwargs)
         )
-        return _made_of(ExperimentDetail, updated, default_bucket=self._bucket(project_name, name or experiment_name))
+        bucket = self._bucket(project_name, name or experiment_name)
+        return _made_of(ExperimentDetail, "deployment_versions_update", updated, default_bucket=bucket)
 
     @_wrapped
     def experiments_delete(self, project_name: str, experiment_name: str, **kwargs: Any) -> None:
@@ -205,10 +210,13 @@ class Training:
         for field, part in (("training_code", "code"), ("training_data", "data")):
             if fields.get(field) is not None:
                 fields[field] = self._uri(project_name, fields[field], bucket, f"{folder}/{part}")
+        operation = "batch_deployment_version_requests_create"
         created = self.core_api.batch_deployment_version_requests_create(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, [fields], **_options(kwargs)
         )
-        return _made_of(ExperimentRunCreateResponse, created[0], experiment=experiment_name)
+        if not created:
+            raise unexpected_answer(operation, "a list with the request", created)
+        return _made_of(ExperimentRunCreateResponse, operation, created[0], experiment=experiment_name)
 
     @_wrapped
     def experiment_runs_get(
@@ -222,7 +230,7 @@ class Training:
             request_id=run_id,
             **_options(kwargs),
         )
-        return _made_of(ExperimentRunDetail, found, experiment=experiment_name)
+        return _made_of(ExperimentRunDetail, "deployment_version_requests_get", found, experiment=experiment_name)
 
     @_wrapped
     def experiment_runs_list(self, project_name: str, experiment_name: str, **kwargs: Any) -> list[ExperimentRunList]:
@@ -230,7 +238,9 @@ class Training:
         found = self.core_api.deployment_version_requests_list(
             project_name, DEFAULT_TRAINING_DEPLOYMENT_NAME, experiment_name, **_options(kwargs)
         )
-        return [_made_of(ExperimentRunList, one, experiment=experiment_name) for one in found]
+        operation = "deployment_version_requests_list"
+        runs = _items(operation, found)
+        return [_made_of(ExperimentRunList, operation, one, experiment=experiment_name) for one in runs]
 
     @_wrapped
     def experiment_runs_update(
@@ -319,13 +329,15 @@ class Training:
     # What it is made of
 
     def _template(self) -> Any:
-        for template in self.core_api.template_deployments_list():
-            if (template.details or {}).get("name") == TEMPLATE_DEPLOYMENT_NAME:
+        found = self.core_api.template_deployments_list()
+        for template in _items("template_deployments_list", found):
+            if isinstance(template.details, Mapping) and template.details.get("name") == TEMPLATE_DEPLOYMENT_NAME:
                 return template
         raise NotFoundError(404, f"The service has no template deployment {TEMPLATE_DEPLOYMENT_NAME!r}")
 
     def _bucket_variable(self, project_name: str, experiment_name: str) -> Any:
-        for variable in self._variables("list", project_name, experiment_name, {}):
+        found = self._variables("list", project_name, experiment_name, {})
+        for variable in _items("deployment_version_environment_variables_list", found):
             if variable.name == DEFAULT_TRAINING_BUCKET_NAME:
                 return variable
         return None
@@ -368,8 +380,15 @@ def _fields(kind: type[Model], data: Any, method: str) -> dict[str, Any]:
     return fields
 
 
-def _made_of(kind: type[M], found: Model, **others: Any) -> M:
-    """An object of the API as one of training."""
-    values = found.to_dict()
+def _items(operation: str, answer: Any) -> Iterable[Any]:
+    """The items of a list that an operation returned; not all lists are, in the doubles of tests."""
+    if not isinstance(answer, Iterable):
+        raise unexpected_answer(operation, "a list", answer)
+    return answer
+
+
+def _made_of(kind: type[M], operation: str, found: Any, **others: Any) -> M:
+    """An object of the API, as an operation returned it, as one of training."""
+    values = check_answer(operation, found, "to_dict").to_dict()
     values["name"] = values.get("version")
     return kind.from_dict({name: values.get(name) for name in kind.fields if name in values} | others)
