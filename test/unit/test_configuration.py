@@ -142,6 +142,12 @@ def test_in_a_deployment_its_own_api_is_called(monkeypatch: pytest.MonkeyPatch, 
     own_key.api_key["Authorization"] = "Token mine"
     assert own_key.address() == DEFAULT_HOST
     assert (own_host.address(), own_host.auth_settings()) == ("http://localhost/v2.1", {})
+    # A copy knows whether the program chose the host.
+    for duplicate in (pickle.loads(pickle.dumps(ubiops.Configuration())), copy.deepcopy(ubiops.Configuration())):
+        assert duplicate.address() == f"{server.origin}/v2.1"
+    chosen = ubiops.Configuration(DEFAULT_HOST)
+    for duplicate in (pickle.loads(pickle.dumps(chosen)), copy.deepcopy(chosen)):
+        assert duplicate.address() == DEFAULT_HOST
     monkeypatch.setenv("UBIOPS_API_TOKEN", "mine")
     assert ubiops.Configuration().address() == DEFAULT_HOST
     assert ubiops.Configuration().get_api_key_with_prefix("Authorization") == "Token mine"

@@ -348,6 +348,8 @@ class _Server(uvicorn.Server):
             ws="websockets-sansio",
             ws_max_size=LARGEST_MESSAGE,
             lifespan="on",
+            # What a caller on this machine says of whom it calls for is believed by nobody.
+            proxy_headers=False,
             backlog=_BACKLOG,
             # Logging is the program's.
             log_config=None,
