@@ -8,6 +8,7 @@ python -m test.faults calls 200000      calls of which 5 % fail
 python -m test.faults kills 20          an emulator under load, killed
 python -m test.faults forks 200         children while threads call
 python -m test.faults ends 50           programs that end with calls on their way
+python -m test.faults exits 200         Ctrl-C while a program ends
 python -m test.faults fuzz 600          atheris over what answers hold, in seconds
 """
 
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     what, *rest = arguments or ["table"]
     if what == "table":
-        cells = table.run()
+        cells = table.run_all()
         bad = [f"{fault} / {kind}: {text}" for (fault, kind), text in cells.items() if text.startswith("BAD")]
         print(f"{len(cells)} cells, {len(bad)} bad", *bad, sep="\n")
         if "--docs" in rest:

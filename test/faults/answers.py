@@ -53,6 +53,17 @@ REQUEST = {
 }
 ENDED = {"id": "t1", "status": "completed", "error_message": None, "creation_date": DATE}
 VARIABLE = {"id": "e1", "name": "A", "value": "1", "secret": False}
+TEMPLATE = {"id": "t1", "details": {"name": "training-base-deployment", "input_type": "structured"}}
+GRAPH = {
+    "id": "v1",
+    "pipeline": "line",
+    "version": "v1",
+    "objects": [{"name": "first", "reference_name": "model", "reference_type": "deployment", "version": "v1"}],
+    "attachments": [
+        {"destination_name": "first", "sources": [{"source_name": "pipeline_start", "mapping": []}]},
+        {"destination_name": "pipeline_end", "sources": [{"source_name": "first", "mapping": []}]},
+    ],
+}
 STREAM = b"data:one\n\ndata:two\n\n" + json.dumps(REQUEST).encode() + b"\n"
 
 _OF_VERSION = r".*/deployments/[^/]+/versions/[^/]+"
@@ -75,6 +86,9 @@ _ANSWERS: Sequence[tuple[str, str, Any]] = (
     ("POST", rf"{_OF_VERSION}/revisions", {"revision": "r1", "build": "b1"}),
     ("GET", _OF_VERSION, VERSION),
     ("GET", r".*/buckets/default/files", {"files": [{"file": "file", "size": len(CONTENT)}], "prefixes": []}),
+    ("POST", r".*/deployments/[^/]+/versions", VERSION),
+    ("GET", r".*/template-deployments", [TEMPLATE]),
+    ("GET", r".*/pipelines/[^/]+/versions/[^/]+", GRAPH),
     ("GET", r".*/deployments", [DETAIL, {**DETAIL, "name": "other"}]),
     ("POST", r".*/blobs", {"id": "b1", "filename": "file", "size": len(CONTENT)}),
 )

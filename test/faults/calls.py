@@ -31,6 +31,12 @@ class Kind(NamedTuple):
     at: str = ""
 
 
+class Logged(str):
+    """What became of a call that raises nothing, as it was logged."""
+
+    __slots__ = ()
+
+
 def name_of(model: Any) -> Any:
     """What is compared of an answer; the answer itself where it is of another shape."""
     return getattr(model, "name", None) or getattr(model, "filename", None) or model

@@ -268,6 +268,7 @@ for number in range(int(sys.argv[2])):
 for number in range(int(sys.argv[3])):
     api.deployment_requests_create("lab", f"n{number}", {"a": number}, async_req=True)
 time.sleep(float(sys.argv[4]))
+print("ends", flush=True)
 if sys.argv[5] == "close":
     client.close()
 elif sys.argv[5] == "raise":
@@ -293,7 +294,7 @@ def ends(count: int = 50) -> Result:
         values, calls, how = random.randrange(20), random.randrange(20), random.choice(["", "close", "raise", "exit"])
         command = [sys.executable, "-c", _ENDING, server.url, str(values), str(calls), str(random.uniform(0, 0.2)), how]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-        arrived = Counter(request.path for request in server.requests if not request.path.endswith("aggregate"))
+        arrived = _calls(server)
         points = sum(len(request.json["data"]) for request in server.requests if request.path.endswith("aggregate"))
         if len(arrived) != calls or set(arrived.values()) > {1} or points != values:
             bad.append(f"{arrived} of {calls} calls and {points} of {values} values arrived: {done.stderr}")
@@ -302,6 +303,40 @@ def ends(count: int = 50) -> Result:
         sent += values + calls
         server.close()
     return f"{count} programs, with {sent} calls and values", bad
+
+
+def exits(count: int = 200) -> Result:
+    """Ctrl-C while the interpreter ends, with calls and values on their way: none is sent twice, and it ends."""
+    outcomes: Counter[int] = Counter()
+    bad: list[str] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for _ in range(count):
+        server = Server()
+        server.default = _late
+        command = [sys.executable, "-c", _ENDING, server.url, "5", "5", "0", random.choice(["", "close", "exit"])]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert program.stdout is not None
+        program.stdout.readline()
+        time.sleep(random.uniform(0, 0.1))
+        program.send_signal(signal.SIGINT)
+        try:
+            _, shown = program.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            _, shown = program.communicate()
+            bad.append(f"it hangs: {shown}")
+        outcomes[program.returncode] += 1
+        repeated = [path for path, times in _calls(server).items() if times > 1]
+        if repeated:
+            bad.append(f"sent twice: {repeated}")
+        if "Traceback" in shown and "KeyboardInterrupt" not in shown:
+            bad.append(f"it broke: {shown}")
+        server.close()
+    return f"{count} interrupts while a program ends, by its exit status: {dict(outcomes)}", bad
+
+
+def _calls(server: Server) -> Counter[str]:
+    return Counter(request.path for request in server.requests if not request.path.endswith("aggregate"))
 
 
 def kills(count: int = 20) -> Result:
@@ -316,5 +351,6 @@ RUNS: dict[str, Callable[..., Result]] = {
     "calls": calls,
     "forks": forks,
     "ends": ends,
+    "exits": exits,
     "kills": kills,
 }

@@ -77,7 +77,13 @@ def test_the_page_has_every_fault_and_kind() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("run", "amount"),
-    [(long_runs.interrupts, 40), (long_runs.calls, 300), (long_runs.forks, 3), (long_runs.ends, 2)],
+    [
+        (long_runs.interrupts, 40),
+        (long_runs.calls, 300),
+        (long_runs.forks, 3),
+        (long_runs.ends, 2),
+        (long_runs.exits, 3),
+    ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_short_form_of_a_long_run(run: Callable[[int], long_runs.Result], amount: int) -> None:
