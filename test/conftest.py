@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -26,6 +27,12 @@ _connect = socket.socket.connect
 # Hundreds of interpreters are started: without bytecode, each compiles the client again, and pytest every test.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    # What is loaded stays: the collector needn't look through it each time, nor the tests that call it wait for that.
+    gc.collect()
+    gc.freeze()
 
 
 def _connect_to_loopback(self: socket.socket, address: Any) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
+from test.document import DOCUMENT
 
-ROOT = Path(__file__).parents[2]
-DOCUMENT = yaml.load((ROOT / "ubiops/openapi.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 SCHEMAS = DOCUMENT["components"]["schemas"]
 OPERATIONS = {
     operation["operationId"]: (path, method, operation)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import ubiops
-from test.codegen.document import DOCUMENT, OPERATIONS, SCHEMAS, resolved
+from test.codegen.document import OPERATIONS, SCHEMAS, resolved
+from test.document import DOCUMENT
 from test.each import each
 from ubiops.model import Model
 from ubiops.operation import Operation

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 from openapi_spec_validator import validate
 
+from test.document import DOCUMENT
 from test.each import each
 
-DOCUMENT: dict[str, Any] = yaml.load(
-    (Path(__file__).parents[2] / "ubiops" / "openapi.yaml").read_text(),
-    getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-)
 OPERATIONS = {
     operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import ubiops
-from test.codegen.document import OPERATIONS, ROOT, SCHEMAS
+from test.codegen.document import OPERATIONS, SCHEMAS
+from test.document import ROOT
 from test.each import each
 
 CALLS = dict(re.findall(r"```python\napi\.(\w+)(\((?:(?!```)[\s\S])*\))\n```", (ROOT / "docs/CoreApi.md").read_text()))

@@ -10,7 +10,7 @@ import pytest
 import ubiops
 from test.emulator.callers import Callers
 from test.emulator.project import TestProject
-from ubiops.emulator.document import Document
+from ubiops.emulator.document import load_document
 from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.permissions import PERMISSIONS, required
 
@@ -28,7 +28,7 @@ def test_permissions_are_listed(api: ubiops.CoreApi) -> None:
 
 
 def test_every_operation_on_a_project_needs_a_known_permission() -> None:
-    document = Document()
+    document = load_document()
     handlers = load_handlers(document.operations)
     for operation in document.operations.values():
         if "project_name" in operation.path_names and operation.id in handlers:

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
+from test.document import document
 
-_DOCUMENT = Path(__file__).parents[2] / "ubiops" / "openapi.yaml"
 _JSON = "application/json"
-
-
-@cache
-def document() -> dict[str, Any]:
-    root: dict[str, Any] = yaml.load(_DOCUMENT.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    for schema in root["components"]["schemas"].values():
-        for value in schema["properties"].values():
-            if "oneOf" in value:
-                # Another schema or null.
-                value.update(value.pop("oneOf")[0], **{"x-nullable": True})
-    return root
 
 
 def schemas() -> dict[str, Any]:

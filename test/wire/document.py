@@ -6,13 +6,12 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from dateutil.parser import isoparse
 
-ROOT = Path(__file__).parents[2]
+from test.document import document
+
 UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -54,25 +53,6 @@ class Case(NamedTuple):
     @property
     def updates(self) -> bool:
         return self.method == "PATCH"
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML without dates: the examples hold them as JSON does."""
-
-
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
-
-
-@cache
-def document() -> dict[str, Any]:
-    with (ROOT / "ubiops" / "openapi.yaml").open(encoding="utf-8") as file:
-        root: dict[str, Any] = yaml.load(file, _Loader)
-    for schema in root["components"]["schemas"].values():
-        for value in schema["properties"].values():
-            if "oneOf" in value:
-                # Another schema or null.
-                value.update(value.pop("oneOf")[0], **{"x-nullable": True})
-    return root
 
 
 @cache

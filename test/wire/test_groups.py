@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 
 import ubiops
+from test.document import document
 from test.server import Answer, Server
-from test.wire.document import document
 from ubiops.api.base import Api
 from ubiops.api.deployments import Deployments
 

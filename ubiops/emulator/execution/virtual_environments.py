@@ -8,11 +8,11 @@ import hashlib
 import os
 import shutil
 import signal
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -171,7 +171,7 @@ class VirtualEnvironments:
         await asyncio.to_thread(_add_client, site)
         constraints = directory / "constraints.txt"
         constraints.write_text(f"{CLIENT}=={ubiops.__version__}\n")
-        pip = [sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"), "install", "--quiet"]
+        pip = [str(directory / "bin" / "python"), _pip(), "install", "--quiet"]
         for folder in plan.folders:
             log("info", ["Installing requirements.txt"])
             file = without_version_of_client(folder)
@@ -182,6 +182,14 @@ class VirtualEnvironments:
         size = directory / "size"
         size.write_text(str(await asyncio.to_thread(size_of, directory)))
         size.rename(directory / _COMPLETE)
+
+
+def _pip() -> str:
+    """What `pip --python` runs with the other interpreter, without starting pip a first time for that."""
+    found = find_spec("pip")
+    if found is None or found.origin is None:
+        raise PackageError("requirements.txt can't be installed: pip is not installed where the emulator runs")
+    return str(Path(found.origin).with_name("__pip-runner__.py"))
 
 
 async def _run(command: list[str], plan: Plan, log: LogSink, folder: Path | None = None) -> None:

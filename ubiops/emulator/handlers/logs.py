@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import Select, select, tuple_
+from sqlalchemy.orm import selectinload
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import parse_date, timestamp
@@ -51,13 +52,20 @@ _COLUMNS = {
     "environment_name": Environment.name,
     "environment_tag": EnvironmentTag.name,
 }
+_OF_A_LINE = (
+    selectinload(LogLine.version).joinedload(Version.deployment),
+    selectinload(LogLine.build),
+    selectinload(LogLine.pipeline_version).joinedload(PipelineVersion.pipeline),
+    selectinload(LogLine.environment_tag).joinedload(EnvironmentTag.environment),
+)
+"""What is shown of each line is read for all of them at once: line by line, 500 took a second."""
 
 
 def projects_log_list(context: Context, project_name: str, data: dict[str, Any] | None) -> list[dict[str, Any]]:
     project = find_project(context, project_name)
     data = data or {}
     query = _windowed(context, project, _filtered(project, data.get("filters") or {}), data)
-    return [_view(line) for line in context.session.scalars(query.limit(_limit(data)))]
+    return [_view(line) for line in context.session.scalars(query.limit(_limit(data)).options(*_OF_A_LINE))]
 
 
 _LABELS = {
@@ -105,7 +113,8 @@ def logs_list(
     # From the later to the earlier moment, the newest line comes first.
     backward = start is not None and first > last
     order = (column.desc() if backward else column.asc() for column in (LogLine.date, LogLine.number))
-    return [_line_view(line) for line in context.session.scalars(lines.order_by(*order).limit(number))]
+    lines = lines.order_by(*order).limit(number).options(*_OF_A_LINE)
+    return [_line_view(line) for line in context.session.scalars(lines)]
 
 
 def _window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
