@@ -1,13 +1,17 @@
-"""Programs as users write them, each run as it is in a process of its own."""
+"""Programs as users write them, each run as it is in a process of its own: two of each kind."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import ubiops
+from test.emulator.conformance import Conformance
 from ubiops.emulator import Emulator
 
 ROOT = Path(ubiops.__file__).parents[1]
@@ -28,9 +32,102 @@ def run(emulator: Emulator, name: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def test_a_pipeline_with_conditions_tells_a_chat(emulator: Emulator, api: ubiops.CoreApi) -> None:
+@pytest.fixture
+def lab(emulator: Emulator, api: ubiops.CoreApi) -> Emulator:
+    """The emulator with a project."""
     api.projects_create({"name": "lab", "organization_name": "emulator"})
-    assert run(emulator, "alerts") == [
+    return emulator
+
+
+@pytest.fixture(scope="module")
+def installing() -> Iterator[Emulator]:
+    """An emulator that installs requirements."""
+    emulator = Emulator(project="lab", install_requirements=True)
+    emulator.app = conformance = Conformance(emulator.app)
+    with emulator:
+        yield emulator
+    assert not conformance.problems
+
+
+def test_a_model_is_trained_and_deployed(lab: Emulator) -> None:
+    assert run(lab, "houses") == [
+        "completed {'slope': 3.0} {'houses': 3}",
+        "weights.json",
+        "{'price': 260}",
+    ]
+
+
+def test_the_best_of_several_runs_is_deployed(lab: Emulator) -> None:
+    lines = run(lab, "sweep")
+    assert [line.partition(",")[0] for line in lines[:3]] == [
+        "degree-1 2 points",
+        "degree-2 3 points",
+        "degree-9 10 points",
+    ]
+    assert lines[3:] == ["best: degree-2", "{'completed'}", "{'y': 8.9}", "{'y': 24.7}"]
+
+
+def test_two_deployments_run_in_one_environment(installing: Emulator) -> None:
+    python = f"python{sys.version_info.major}-{sys.version_info.minor}"
+    assert run(installing, "mill") == [
+        f"mill available {python} True",
+        "mill cba by 1.2 on granite in the north",
+        "mill cba by 1.2 on granite in the south",
+        "400",
+        "[]",
+    ]
+
+
+def test_a_package_brings_its_requirements(installing: Emulator) -> None:
+    assert run(installing, "greeter") == [
+        "available Hello, Ada",
+        "True",
+        "['available', 'unavailable']",
+    ]
+
+
+def test_a_chat_is_streamed(lab: Emulator) -> None:
+    assert run(lab, "chat") == [
+        "ubiops-deployment/parrot/v1/parrot-1b",
+        "200 You said 'Polly', which has 5 letters.",
+        "200 text/event-stream; charset=utf-8",
+        "the end",
+        "7 You said 'Polly', which has 5 letters. ",
+        "404 model: there is no 'gpt-4",
+    ]
+
+
+def test_a_pipeline_chats(lab: Emulator) -> None:
+    assert run(lab, "librarian") == [
+        "the owl is a bird of the night",
+        "the fox is a red animal; the owl is a bird of the night [DONE]",
+        "400 ['error']",
+        "['completed', 'completed', 'failed']",
+    ]
+
+
+def test_a_page_with_a_form(lab: Emulator) -> None:
+    assert run(lab, "guestbook") == [
+        "[] True",
+        "['Ada', 'Bob &amp; Co']",
+        "{'guests': 2}",
+        "401 Token",
+        "200",
+    ]
+
+
+def test_an_api_of_two_instances(lab: Emulator) -> None:
+    assert run(lab, "counter") == [
+        "{'sum': 6}",
+        "2 instances",
+        "text/event-stream ['data: 0', 'data: 1', 'data: 2']",
+        "429",
+        "{'completed'}",
+    ]
+
+
+def test_a_pipeline_with_conditions_tells_a_chat(lab: Emulator) -> None:
+    assert run(lab, "alerts") == [
         "80 {'text': 'The load may reach 120 MW'}",
         "chat-key pipeline_request_completed completed {'text': 'The load may reach 120 MW'}",
         "20 None",
@@ -39,4 +136,26 @@ def test_a_pipeline_with_conditions_tells_a_chat(emulator: Emulator, api: ubiops
         "chat-key pipeline_request_failed failed None",
         "chat-completed None",
         "chat-failed None",
+    ]
+
+
+def test_a_pipeline_takes_a_list_apart(lab: Emulator) -> None:
+    assert run(lab, "orders") == [
+        # 10 pens and postage, a desk and 50 pens with a discount.
+        "{'total': 250.0, 'orders': 3}",
+        "['price', 'sum']",
+        "completed ['all', 'discount', 'each', 'is-large', 'is-small', 'postage']",
+        "400 True",
+    ]
+
+
+def test_a_bell_rings_when_a_job_is_done(lab: Emulator) -> None:
+    assert run(lab, "bell") == [
+        "bell None",
+        "/ring Bearer of-the-bell deployment_request_completed True {'halves': [0.5, 1.0]}",
+        "failed The status of the answer was 503",
+        "completed None",
+        "/other deployment_request_failed",
+        "['was delivered']",
+        "False True",
     ]
