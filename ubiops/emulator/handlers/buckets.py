@@ -32,7 +32,7 @@ _CONFIGURATION = {
 
 def buckets_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
-    name, provider = check_name(data["name"], "bucket"), data["provider"]
+    name, provider = check_name(data["name"], "bucket"), data.get("provider", "ubiops")
     free_name(context, Bucket, "bucket", name, f" in the project '{project_name}'", project_id=project.id)
     bucket = Bucket(
         project=project,

@@ -23,7 +23,8 @@ _TYPES = {"user": User.project_id.is_(None), "service_user": User.project_id.is_
 
 
 def user_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
-    if not data["terms_conditions"]:
+    # Newer clients no longer say so.
+    if not data.get("terms_conditions", True):
         raise invalid("terms_conditions: they must be accepted, with true")
     email = check_email(data["email"])
     user = context.session.scalar(select(User).where(User.email == email))
