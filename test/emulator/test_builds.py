@@ -14,6 +14,7 @@ import pytest
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.execution import packages as zips
 from ubiops.emulator.handlers import uploads
 
 BROKEN = "raise ValueError('broken at import')"
@@ -75,6 +76,7 @@ def test_where_the_code_may_be(bare: TestProject, files: dict[str, str]) -> None
         ({"../deployment.py": DOUBLE}, "an entry that leads out of it: ../deployment.py"),
         ({"/etc/deployment.py": DOUBLE}, "an entry that leads out of it: /etc/deployment.py"),
         ({"a\\..\\..\\b.py": DOUBLE}, "an entry that leads out of it"),
+        ({"deployment.py": DOUBLE, "a/" * 201 + "b.py": ""}, "has an entry below more than 200 folders: a/a/"),
     ],
 )
 def test_what_fails_a_build(bare: TestProject, files: dict[str, str], problem: str) -> None:
@@ -121,6 +123,23 @@ def test_a_bomb_fails_its_build(bare: TestProject) -> None:
     archive.seek(0)
     build = bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", file=archive).build)
     assert build.error_message == "The package takes more than 8 GiB when unpacked"
+
+
+def test_a_zip_of_too_many_files_fails_its_build(bare: TestProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "_MOST_ENTRIES", 3)
+    build = bare.upload({"deployment.py": DOUBLE, "a": "", "b": "", "c": ""})
+    assert build.error_message == "The package has more than 3 entries"
+    assert bare.upload({"deployment.py": DOUBLE, "a": "", "b": ""}).status == "success"
+
+
+def test_a_file_without_a_name_fails_its_build(bare: TestProject) -> None:
+    archive = make_zip({"deployment.py": DOUBLE})
+    with zipfile.ZipFile(archive, "a") as package:
+        package.writestr("name", b"")
+        package.infolist()[-1].filename = ""
+    archive.seek(0)
+    build = bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", file=archive).build)
+    assert build.error_message == "The package has an entry without a name"
 
 
 def test_r_is_not_run(project: TestProject) -> None:

@@ -191,6 +191,14 @@ def test_a_body_that_is_no_fault(emulator: Emulator, body: Any, problem: str) ->
     assert problem in response.json()["error"]
 
 
+def test_a_fault_has_a_largest_size(emulator: Emulator) -> None:
+    url = f"{emulator.url.rpartition('/')[0]}/_emulator/faults"
+    headers = {"Authorization": emulator.token}
+    with urllib3.PoolManager() as http:
+        answer = http.request("POST", url, body=b" " * (2**20 + 1), headers=headers)
+        assert (answer.status, answer.json()["error"][:29]) == (413, "The body is larger than 1 MiB")
+
+
 def test_a_fault_made_in_python_is_checked_too() -> None:
     with pytest.raises(ValueError, match="status: 700 is not one of"):
         Fault(status=700)

@@ -93,7 +93,7 @@ def test_a_chat_is_streamed(lab: Emulator) -> None:
         "200 text/event-stream; charset=utf-8",
         "the end",
         "7 You said 'Polly', which has 5 letters. ",
-        "404 model: there is no 'gpt-4",
+        "404 model: there is no 'gpt-4'",
     ]
 
 

@@ -23,6 +23,7 @@ import pytest
 import time_machine
 import urllib3
 import yaml
+from sqlalchemy.exc import IntegrityError
 
 import ubiops
 import ubiops.utils
@@ -30,6 +31,8 @@ from test.emulator.project import TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator, Fault
 from ubiops.emulator.document import load_document
 from ubiops.emulator.handlers import load_handlers
+from ubiops.emulator.store import Store
+from ubiops.emulator.tables import User
 
 ROOT = Path(ubiops.__file__).parents[1]
 
@@ -166,6 +169,24 @@ def test_the_state_survives_in_a_data_directory(tmp_path: Path) -> None:
         api = emulator.client()
         with api.api_client:
             assert TestProject(api, "lab").request({"x": 2.0}) == {"y": 4.0}
+
+
+def test_the_state_is_its_owners(tmp_path: Path) -> None:
+    with Emulator(data_dir=tmp_path / "data"):
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").glob("emulator.db*")}
+    assert modes
+    assert set(modes.values()) == {0o600}
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_error_of_the_database_shows_no_values(tmp_path: Path) -> None:
+    store = Store(tmp_path / "emulator.db")
+    try:
+        with pytest.raises(IntegrityError) as failed, store.session() as session:
+            session.add_all([User(id="1", email="s3cret", name="", surname="") for _ in range(2)])
+        assert "s3cret" not in str(failed.value)
+    finally:
+        store.close()
 
 
 def test_what_was_under_way_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def page(project: TestProject, emulator: Emulator, http: urllib3.PoolManager) ->
 
 def test_a_page_is_reached_by_path_and_by_name(page: Caller, project: TestProject) -> None:
     forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/evil"}
+    forged["X_Forwarded_For"] = "192.0.2.1"
     answer = page("GET", "/a%2Fb//c?x=1&x=%20", headers={**forged, "Connection": "X-Mine", "X-Mine": "1"})
     assert answer.status == 200
     path, *lines = answer.data.decode().splitlines()
@@ -147,6 +148,7 @@ def test_a_page_is_reached_by_path_and_by_name(page: Caller, project: TestProjec
     assert len(headers) == len(lines)
     assert headers["x-forwarded-prefix"] == page.prefix
     assert (headers["x-forwarded-for"], headers["x-forwarded-proto"]) == ("127.0.0.1", "http")
+    assert not [name for name in headers if "_" in name]
     assert headers["host"] == headers["x-forwarded-host"] == page.base.removeprefix("http://")
     assert not {"authorization", "x-mine"} & headers.keys()
     assert answer.headers["X-End"] == "2"

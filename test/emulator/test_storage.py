@@ -19,6 +19,7 @@ from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
 from ubiops.emulator.dates import timestamp
 from ubiops.emulator.storage import contents as storage_contents
+from ubiops.emulator.storage import endpoint
 from ubiops.emulator.tables import File
 from ubiops.exceptions import ApiException, BadRequestError, NotFoundError
 from ubiops.utils import download_file, upload_file
@@ -68,6 +69,10 @@ def client_of(emulator: Emulator) -> Iterator[ubiops.CoreApi]:
 
 
 # Buckets
+
+
+def test_a_bucket_is_of_ubiops_unless_told_otherwise(project: TestProject) -> None:
+    assert project.api.buckets_create("lab", {"name": "plain"}).provider == "ubiops"
 
 
 def test_a_project_begins_with_a_default_bucket(project: TestProject) -> None:
@@ -343,6 +348,17 @@ def test_what_a_killed_process_left_is_swept_up(tmp_path: Path) -> None:
     with Emulator(data_dir=tmp_path) as emulator:
         assert [path.read_bytes() for path in contents(emulator)] == [b"kept"]
         assert list((directory.parent / "incoming").iterdir()) == []
+
+
+def test_a_file_has_a_largest_size(
+    project: TestProject, http: urllib3.PoolManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Instead of 8 GiB.
+    monkeypatch.setattr(endpoint, "LARGEST_FILE", 1000)
+    url = project.api.files_upload("lab", "default", "a").url
+    answer = http.request("PUT", url, body=b"x" * 1001)
+    assert (answer.status, answer.json()["error"][:23]) == (413, "The body is larger than")
+    assert http.request("PUT", url, body=b"x" * 1000).status == 200
 
 
 def test_a_deleted_bucket_takes_no_upload(project: TestProject, http: urllib3.PoolManager) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
+import threading
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -365,6 +369,39 @@ def test_the_address_that_a_link_is_connected_to_is_checked(
     created = project.api.imports_create("lab", import_link=project.api.api_client.configuration.host)
     failed = settled(lambda: project.api.imports_get("lab", created.id))
     assert (failed.status, "the link leads off this machine" in failed.error_message) == ("failed", True)
+
+
+def test_a_link_is_not_repeated_where_it_can_not_be_followed(project: TestProject) -> None:
+    created = project.api.imports_create("lab", import_link="http://127.0.0.1/a b?signature=s3cret")
+    failed = settled(lambda: project.api.imports_get("lab", created.id))
+    assert failed.error_message == "The file behind the link can't be fetched: the link or its answer is not valid"
+
+
+def test_a_link_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    left = threading.Event()
+    begun = threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            # Not for ever, so that a test that fails ends.
+            for _ in range(1000):
+                connection.sendall(b"x")
+                begun.set()
+                time.sleep(0.01)
+            return
+        left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        with Emulator(data_dir=tmp_path, project="lab") as emulator, emulator.client().api_client as client:
+            ubiops.CoreApi(client).imports_create("lab", import_link=f"http://127.0.0.1:{server.getsockname()[1]}/")
+            begun.wait()
+        dripping.join()
+    assert left.is_set()
 
 
 def test_a_link_that_leads_nowhere_fails(project: TestProject) -> None:

@@ -170,3 +170,15 @@ def test_a_secret_does_not_reach_the_log(project: TestProject) -> None:
     project.api.project_environment_variables_create("lab", variable("KEY", "s3cret", secret=True))
     assert project.request({"x": "KEY"}) == {"y": ["s3cret", "s3cret"]}
     assert sorted(project.log()) == ["again ***", "the value is ***"]
+
+
+def test_no_part_of_a_secret_reaches_the_log(project: TestProject) -> None:
+    project.deploy(SHOW, **STRINGS)
+    key = "-----BEGIN KEY-----\nMIIEpA==\n}\n-----END KEY-----"
+    for name, value in (("A", "s3cret"), ("B", "s3cret-and-more"), ("KEY", key)):
+        project.api.project_environment_variables_create("lab", variable(name, value, secret=True))
+    assert project.request({"x": "B"}) == {"y": ["s3cret-and-more"] * 2}
+    assert sorted(project.log()) == ["again ***", "the value is ***"]
+    assert project.request({"x": "KEY"}) == {"y": [key] * 2}
+    # A line that tells nothing stays as it is.
+    assert sorted(project.log()) == ["***"] * 4 + ["again ***"] * 2 + ["the value is ***"] * 2 + ["}"] * 2

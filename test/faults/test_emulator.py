@@ -133,8 +133,8 @@ def test_a_body_above_the_limit_is_413(
     emulator: Emulator, project: TestProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The bounds of 256 MiB and 8 GiB, made small enough to be sent.
-    monkeypatch.setattr(app._Request, "largest", 1000)
-    monkeypatch.setattr(app, "LARGEST_FORM", 1000)
+    monkeypatch.setattr(app, "LARGEST_BODY", 1000)
+    monkeypatch.setattr(app, "LARGEST_FILE", 1000)
     form = "Content-Type: multipart/form-data; boundary=b"
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
     for path, kind, begin in (

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ubiops.emulator.access import Access
+from ubiops.emulator.bodies import LARGEST_BODY, LARGEST_FILE, BoundedRequest
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.context import Context
 from ubiops.emulator.document import GENERATIONS, OLDEST, Body, Generation, Operation, load_document
@@ -29,12 +30,6 @@ from ubiops.emulator.responses import JsonResponse, failure
 from ubiops.emulator.storage.contents import PATH as STORAGE_PATH
 from ubiops.emulator.storage.endpoint import StorageEndpoint
 from ubiops.emulator.store import Store
-
-LARGEST_BODY = 256 * 2**20
-"""Bytes that a body may have which is held in memory."""
-
-LARGEST_FORM = 8 * 2**30
-"""Bytes that a form may have, with its file."""
 
 Handler = Callable[..., Any]
 
@@ -83,26 +78,6 @@ class _Application:
         await app(scope, receive, send)
 
 
-class _Request(Request):
-    """A request whose body is read up to a bound."""
-
-    largest = LARGEST_BODY
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in blocks; raises an ApiError where it is too large, if possible before it is read."""
-        length = self.headers.get("content-length", "")
-        self._check(int(length) if length.isdecimal() else 0)
-        size = 0
-        async for block in super().stream():
-            size += len(block)
-            self._check(size)
-            yield block
-
-    def _check(self, size: int) -> None:
-        if size > self.largest:
-            raise ApiError(413, f"The body is larger than {self.largest // 2**20} MiB, the most that is taken here")
-
-
 class _Endpoint:
     """Answers every request to the API."""
 
@@ -115,7 +90,7 @@ class _Endpoint:
         self._handlers = load_handlers(self._document.operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _Request(scope, receive)
+        request = BoundedRequest(scope, receive, LARGEST_BODY)
         try:
             response = await self._answer(request)
         except ClientDisconnect:
@@ -127,7 +102,7 @@ class _Endpoint:
         _allow_origin(request, response)
         await response(scope, receive, send)
 
-    async def _answer(self, request: _Request) -> Response:
+    async def _answer(self, request: BoundedRequest) -> Response:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return self._preflight(request.headers.get("origin", ""))
         base, operation, path_arguments = self._document.find(
@@ -202,7 +177,7 @@ def _origin(request: Request) -> str:
     return f"{request.scope['scheme']}://{request.headers.get('host') or address}"
 
 
-async def _read_body(request: _Request, body: Body) -> dict[str, Any]:
+async def _read_body(request: BoundedRequest, body: Body) -> dict[str, Any]:
     if "multipart/form-data" in body.media_types:
         return await _read_form(request, body)
     raw = await request.body()
@@ -221,8 +196,8 @@ async def _read_body(request: _Request, body: Body) -> dict[str, Any]:
     return {"data": data}
 
 
-async def _read_form(request: _Request, body: Body) -> dict[str, Any]:
-    request.largest = LARGEST_FORM
+async def _read_form(request: BoundedRequest, body: Body) -> dict[str, Any]:
+    request.largest = LARGEST_FILE
     try:
         form: Mapping[str, str | UploadFile] = await request.form()
     except MultiPartException as error:

@@ -8,10 +8,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ubiops.emulator.bodies import BoundedRequest
+from ubiops.emulator.errors import ApiError
 from ubiops.emulator.faults import Fault, Faults
 from ubiops.emulator.responses import JsonResponse
 
@@ -19,6 +21,8 @@ DROP = "ubiops.emulator.drop"
 """ASGI extension: a function that closes the connection after what was sent."""
 
 _PREFIX = "/_emulator/"
+_LARGEST_FAULT = 2**20
+"""Bytes of JSON that a fault may have."""
 
 
 class Control:
@@ -63,7 +67,13 @@ class Control:
             return
         path: str = scope["path"]
         if path.startswith(_PREFIX) and path.removeprefix(_PREFIX) in self._actions:
-            response = await self._answer(Request(scope, receive), path.removeprefix(_PREFIX))
+            request = BoundedRequest(scope, receive, _LARGEST_FAULT)
+            try:
+                response = await self._answer(request, path.removeprefix(_PREFIX))
+            except ClientDisconnect:
+                return
+            except ApiError as error:
+                response = _refusal(error.message, error.status)
             await response(scope, receive, send)
             return
         fault = self._faults.take(scope["method"], path)

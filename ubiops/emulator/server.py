@@ -103,7 +103,9 @@ class Emulator:
             if data_dir is None:
                 data_dir = resources.enter_context(tempfile.TemporaryDirectory(prefix="ubiops-emulator-"))
             directory = Path(data_dir).resolve()
-            (directory / "packages").mkdir(parents=True, exist_ok=True)
+            # Secrets lie in it; one that is there already is its owner's to protect.
+            directory.mkdir(0o700, parents=True, exist_ok=True)
+            (directory / "packages").mkdir(exist_ok=True)
             self._lock = resources.enter_context(_Lock(directory))
             self._project = project
             self._store = Store(directory / "emulator.db")

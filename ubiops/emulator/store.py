@@ -26,7 +26,14 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+        # It holds secrets, and SQLite gives the files beside it the same mode.
+        path.touch(0o600)
+        self._engine = create_engine(
+            # Errors get into logs and answers: without the values that a statement has, which may be secrets.
+            f"sqlite:///{path}",
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,
+        )
         event.listen(self._engine, "connect", _configure)
         Base.metadata.create_all(self._engine)
         _add_columns(self._engine)

@@ -18,6 +18,9 @@ from typing import Any
 
 _OUTPUTS = ("artifact", "metadata", "metrics", "additional_output_files")
 
+_LARGEST_CODE = 8 * 2**30
+"""Bytes that training code may take when unpacked."""
+
 
 class Deployment:
     """Runs the function ``train(training_data, parameters, context)`` of the code that a run brings."""
@@ -51,6 +54,8 @@ def _code(file: Path, directory: Path) -> Iterator[Any]:
     """The module ``train`` of a Python file or a zip, in a directory that becomes the working directory."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as package:
+            if sum(entry.file_size for entry in package.infolist()) > _LARGEST_CODE:
+                raise ValueError(f"The training code takes more than {_LARGEST_CODE // 2**30} GiB when unpacked")
             package.extractall(directory)
     else:
         shutil.copyfile(file, directory / "train.py")

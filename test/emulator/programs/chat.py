@@ -77,5 +77,5 @@ with call("POST", "chat/completions", {**question, "stream": True}) as response:
 print(len(words), "".join(words))
 
 with call("POST", "chat/completions", {**question, "model": "gpt-4"}) as response:
-    print(response.status, json.load(response)["error"])
+    print(response.status, json.load(response)["error"].partition(";")[0])
 api.api_client.close()

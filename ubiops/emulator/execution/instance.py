@@ -18,6 +18,7 @@ from typing import Any
 import ubiops
 from ubiops.deployment_package import PackageError, RequestError
 from ubiops.emulator.dates import now
+from ubiops.emulator.execution.masks import Masks
 from ubiops.emulator.ids import new_id
 
 _WORKER = (resources.files("ubiops.emulator.execution") / "worker.py").read_text(encoding="utf-8")
@@ -27,7 +28,6 @@ _LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
 _LARGEST_MESSAGE = 2**31
 _CHUNK = 2**16
 _UPDATE = b'{"update": '
-_MASK = "***"
 
 LogSink = Callable[[str, list[str]], None]
 """Takes a level, ``info`` or ``error``, and lines that the user's code wrote."""
@@ -285,7 +285,8 @@ class _Worker:
     @classmethod
     async def start(cls, package: Package, log: LogSink) -> _Worker:
         ours, theirs = socket.socketpair()
-        outputs = [_Output("info", log, package.secrets), _Output("error", log, package.secrets)]
+        masks = Masks(package.secrets)
+        outputs = [_Output("info", log, masks), _Output("error", log, masks)]
         with theirs:
             streams = await asyncio.open_connection(sock=ours, limit=_LARGEST_MESSAGE)
             try:
@@ -359,10 +360,10 @@ class _Output:
     request that wrote it.
     """
 
-    def __init__(self, level: str, log: LogSink, secrets: list[str]) -> None:
+    def __init__(self, level: str, log: LogSink, masks: Masks) -> None:
         self._log = log
         self._level = level
-        self._secrets = secrets
+        self._masks = masks
         self._rest = b""
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -397,12 +398,7 @@ class _Output:
 
     def _write(self, lines: list[bytes]) -> None:
         if lines:
-            self._log(self._level, [self._masked(line.decode(errors="replace")) for line in lines])
-
-    def _masked(self, line: str) -> str:
-        for secret in self._secrets:
-            line = line.replace(secret, _MASK)
-        return line
+            self._log(self._level, [self._masks(line.decode(errors="replace")) for line in lines])
 
     def close(self) -> None:
         if self.writer >= 0:

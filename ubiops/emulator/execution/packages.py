@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,12 @@ from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import PackageError
 from ubiops.package_format import MAXIMUM_UNPACKED_SIZE, leads_out
+
+_MOST_ENTRIES = 100_000
+"""Files and folders that a zip may have."""
+
+_DEEPEST = 200
+"""Folders that may lie in each other: what is much deeper can't even be deleted by Python."""
 
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
 """What zipfile raises for zips that are damaged, encrypted, of an unknown method, or with impossible names."""
@@ -79,10 +85,14 @@ def whole(path: Path) -> Iterator[None]:
         raise
 
 
-def find_bomb(entries: Iterable[zipfile.ZipInfo]) -> str | None:
-    """Why a zip may take too much disk or memory to be unpacked, to follow its name; None if it doesn't."""
+def find_bomb(entries: Sequence[zipfile.ZipInfo]) -> str | None:
+    """Why a zip may take too much disk, memory or time to be unpacked, to follow its name; None if it doesn't."""
+    if len(entries) > _MOST_ENTRIES:
+        return f"has more than {_MOST_ENTRIES} entries"
     size = 0
     for entry in entries:
+        if entry.filename.replace("\\", "/").count("/") > _DEEPEST:
+            return f"has an entry below more than {_DEEPEST} folders: {entry.filename[:100]}..."
         # zipfile unpacks what it reads at once by the other methods: gigabytes from a few KB.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return f"has {entry.filename} compressed by another method than deflate"
@@ -105,6 +115,8 @@ def _unpack(archive: Path, directory: Path) -> None:
 
 def _check(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
+        if not entry.filename:
+            raise PackageError("The package has an entry without a name")
         if leads_out(entry.filename):
             raise PackageError(f"The package has an entry that leads out of it: {entry.filename}")
     if bomb := find_bomb(entries):

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 import ubiops
 from ubiops.deployment_package import PackageError, inherited_environment
 from ubiops.emulator.execution.instance import LogSink
+from ubiops.emulator.execution.masks import Masks
 from ubiops.emulator.execution.requirements import (
     CLIENT,
     CLIENT_NEEDS,
@@ -39,8 +40,6 @@ _REMOVED = "removed-"
 """What the names of those begin with that are being deleted."""
 
 _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-
-_MASK = "***"
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ async def _run(command: list[str], plan: Plan, log: LogSink, folder: Path | None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    lines = [_masked(line, plan.secrets) for line in output.decode(errors="replace").splitlines()]
+    lines = list(map(Masks(plan.secrets.values()), output.decode(errors="replace").splitlines()))
     log("info" if process.returncode == 0 else "error", lines)
     if process.returncode != 0:
         told = [line for line in lines if line.strip()] or ["pip failed"]
@@ -229,13 +228,6 @@ def _variables(plan: Plan) -> dict[str, str]:
 def size_of(folder: Path) -> int:
     """The bytes that the files in a folder take."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-
-
-def _masked(line: str, secrets: Mapping[str, str]) -> str:
-    for value in secrets.values():
-        if value:
-            line = line.replace(value, _MASK)
-    return line
 
 
 def _add_client(site: Path) -> None:

@@ -178,9 +178,11 @@ def change(engine: Engine, id: str, **values: Any) -> bool:
     """Change an export or import while it is worked on; false: it was deleted."""
     with engine.store.session() as session:
         transfer = session.scalar(select(Transfer).filter_by(id=id))
+        if transfer is None:
+            return False
         for name, value in values.items():
             setattr(transfer, name, value)
-        return transfer is not None
+        return True
 
 
 def fail(engine: Engine, id: str, message: str) -> None:

@@ -7,6 +7,7 @@ import http.client
 import logging
 import shutil
 import socket
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -95,7 +96,8 @@ async def imports_create(
         with whole(target):
             await asyncio.to_thread(_keep, file.file, target)
     elif import_link:
-        _check_link(import_link)
+        context.session.commit()
+        await asyncio.to_thread(_check_link, import_link)
     else:
         raise invalid("file: it must be an uploaded file, not a text")
     transfer = Transfer(
@@ -199,18 +201,35 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Follow none, for it could lead off this machine."""
 
 
-def _fetch(link: str, target: Path) -> None:
+async def _fetch(link: str, target: Path) -> None:
+    """Write the file behind a link.
+
+    Raises:
+        BundleError: It can't be fetched.
+    """
+    abandoned = threading.Event()
+    try:
+        await asyncio.to_thread(_read_link, link, target, abandoned)
+    finally:
+        # A thread goes on when its task is cancelled, and the emulator couldn't stop as long as something comes.
+        abandoned.set()
+
+
+def _read_link(link: str, target: Path, abandoned: threading.Event) -> None:
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), _NearHandler(), _NearTlsHandler(), _NoRedirects()
     )
     try:
         with opener.open(link, timeout=_LINK_TIMEOUT) as response, whole(target), target.open("wb") as copy:
-            while chunk := response.read(_CHUNK):
+            while not abandoned.is_set() and (chunk := response.read1(_CHUNK)):
                 copy.write(chunk)
                 if copy.tell() > _LARGEST_FILE:
                     raise BundleError(f"The file behind the link is larger than {_LARGEST_FILE // 2**30} GB")
     except OSError as error:
         raise BundleError(f"The file behind the link can't be fetched: {error}") from error
+    except (http.client.HTTPException, ValueError):
+        # Without their text, which has the link: whoever knows it may read the file.
+        raise BundleError("The file behind the link can't be fetched: the link or its answer is not valid") from None
 
 
 # What of it is wanted
@@ -285,10 +304,11 @@ async def _advance(engine: Engine, id: str) -> None:
     if status in ("pending", "scanning"):
         change(engine, id, status="scanning")
         if link is not None:
-            await asyncio.to_thread(_fetch, link, path)
+            await _fetch(link, path)
         contents = await asyncio.to_thread(read_bundle, path)
         status = "processing" if skip else "confirmation"
-        if not change(engine, id, contents=contents, size=path.stat().st_size, status=status):
+        # The link isn't needed any more, and lets its holder read the file.
+        if not change(engine, id, contents=contents, size=path.stat().st_size, status=status, link=None):
             path.unlink()
             return
     if status != "confirmation":

@@ -22,7 +22,8 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]], *dropped: bytes) -> Heade
         token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")
     }
     left_out = {*_OF_CONNECTION, *named, *dropped}
-    return [(name, value) for name, value in headers if name.lower() not in left_out]
+    # To many servers underscores in names are dashes.
+    return [(name, value) for name, value in headers if name.lower().replace(b"_", b"-") not in left_out]
 
 
 def to_instance(

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ubiops.emulator.bodies import LARGEST_FILE, BoundedRequest
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.responses import failure
 from ubiops.emulator.storage.contents import BLOCK, PARTS, PATH, Storage
@@ -48,7 +49,7 @@ class StorageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        request = Request(scope, receive)
+        request = BoundedRequest(scope, receive, LARGEST_FILE)
         try:
             response = await self._answer(request)
         except ClientDisconnect:
