@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import urllib3
@@ -23,7 +25,7 @@ import urllib3
 import ubiops
 from test.benchmarks import starlette_server
 from test.benchmarks.measure import MIB, Figure
-from test.emulator.project import TestProject
+from test.emulator.project import TestProject, make_zip, wait_until
 
 _THREADS = 16
 _ROUNDS = 5
@@ -36,6 +38,19 @@ _SIZE = 1 << 30
 _GROWTH_CALLS = 50_000
 _TOKEN = "Token benchmark"
 _DIRECT = "/projects/lab/deployments/model/requests"
+_STREAMS = 200
+_PROCESSES = 10
+
+# All are open when the last of them begins.
+_STREAMING = """
+    import time
+
+    class Deployment:
+        def request(self, data, context):
+            context["streaming_update"](repr(time.time()))
+            time.sleep(data["x"])
+            return {"y": 0}
+"""
 
 
 def figures(_url: str) -> Iterator[Figure]:
@@ -47,6 +62,10 @@ def figures(_url: str) -> Iterator[Figure]:
             yield from _batches(emulator)
             yield from _growth(emulator)
         yield from _pages(Path(folder, "stored"))
+        with running_emulator(Path(folder, "streams")) as emulator:
+            yield from _streams(emulator)
+        with running_emulator(Path(folder, "environments"), "--install-requirements") as emulator:
+            yield from _environments(emulator)
         with running_emulator(Path(folder, "files")) as emulator:
             yield from _transfers(emulator, reference, Path(folder, "source.bin"))
 
@@ -115,8 +134,8 @@ class _Server:
 
 
 @contextmanager
-def running_emulator(directory: Path) -> Iterator[_Server]:
-    options = ["--data-dir", str(directory), "--token", _TOKEN, "--project", "lab"]
+def running_emulator(directory: Path, *more: str) -> Iterator[_Server]:
+    options = ["--data-dir", str(directory), "--token", _TOKEN, "--project", "lab", *more]
     command = [sys.executable, "-m", "ubiops.emulator", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -190,6 +209,73 @@ def _multiply(database: Path) -> None:
         values = ", ".join(f":{column}" for column in columns)
         connection.executemany(f"INSERT INTO deployment_request VALUES ({values})", rows)
     connection.close()
+
+
+def _streams(emulator: _Server) -> Iterator[Figure]:
+    project = emulator.project()
+    project.deploy(_STREAMING)
+    instances = _STREAMS // _PROCESSES
+    scaling = {"maximum_instances": instances, "minimum_instances": instances, "instance_processes": _PROCESSES}
+    project.api.deployment_versions_update("lab", "model", "v1", scaling)
+
+    def delays(number: int, seconds: float) -> list[float]:
+        async def together() -> list[float]:
+            return await asyncio.gather(*(_first_update(emulator.base, seconds) for _ in range(number)))
+
+        return asyncio.run(together())
+
+    # Until all processes are there.
+    delays(_STREAMS, 3)
+    single = median(delays(1, 0)[0] for _ in range(20))
+    yield Figure("first byte of a stream", single * 1000, 20, "ms after the code's first update")
+    burst = median(median(delays(_STREAMS, 2)) for _ in range(3))
+    yield Figure(f"the same, {_STREAMS} streams at once", burst * 1000, 20, "ms, as the median of them")
+
+
+async def _first_update(base: str, seconds: float) -> float:
+    """Seconds between a process's update and its arrival; the request then goes on for some seconds.
+
+    Over a bare socket: two hundred threads of a client would take longer than what is measured.
+    """
+    url, body = urlsplit(base), json.dumps({"x": seconds})
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    head = [
+        f"POST /v2.1{_DIRECT}/stream HTTP/1.1",
+        *("Host: localhost", f"Authorization: {_TOKEN}", "Content-Type: application/json"),
+        *(f"Content-Length: {len(body)}", "Connection: close"),
+    ]
+    writer.write("\r\n".join([*head, "", body]).encode())
+    try:
+        while not (line := await reader.readline()).startswith(b"data:"):
+            assert line, "the request failed"
+        delay = time.time() - float(line.removeprefix(b"data:"))
+        await reader.read()
+        return delay
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def _environments(emulator: _Server) -> Iterator[Figure]:
+    api: Any = emulator.api()
+    python = f"python3-{sys.version_info.minor}"
+    # Of this package alone, which needs no index.
+    files = {"requirements.txt": "ubiops\n"}
+
+    def build(number: int) -> float:
+        api.environments_create("lab", {"name": f"own-{number}", "base_environment": python})
+        start = time.perf_counter()
+        upload = api.environment_revisions_file_upload("lab", f"own-{number}", file=make_zip(files))
+        place = ("lab", upload.build, f"own-{number}", upload.revision)
+        built = wait_until(
+            lambda: api.environment_builds_get(*place), lambda build: build.status in ("success", "failed")
+        )
+        assert built.status == "success", built.error_message
+        return time.perf_counter() - start
+
+    build(0)
+    shared = median(build(number) for number in range(1, 10))
+    yield Figure("an environment that exists, shared", shared, 0.2, "s from its upload to the end of its build")
 
 
 def _transfers(emulator: _Server, reference: _Server, source: Path) -> Iterator[Figure]:

@@ -198,6 +198,8 @@ def test_what_was_built_in_one_form_is_read_in_the_other(lab: Lab, tmp_path: Pat
     upload = lab.upload("sun", {"environment_package/requirements.txt": str(package)})
     build = lab.built("sun", upload)
     assert (build.status, build.error_message, build.revision) == ("success", None, upload.revision)
+    [revision] = lab.api.environment_revisions_list("lab", "sun")
+    assert lab.api.environment_revisions_get("lab", "sun", upload.revision) == revision
     assert build.size > package.stat().st_size
     detail = lab.api.environments_get("lab", "sun")
     assert (detail.status, detail.active_revision, detail.latest_build) == ("available", upload.revision, build.id)
@@ -351,8 +353,12 @@ def test_a_build_sees_the_secrets_and_nothing_else_does(lab: Lab, tmp_path: Path
     assert tag.error_message.startswith("requirements.txt can't be installed")
     [old] = lab.api.environment_secrets_copy("lab", "two", {"source_environment": "one"})
     assert lab.api.environment_secrets_get("lab", "two", old.id).name == "DIRECTORY"
-    lab.newest.environment_tags_rebuild("lab", "two", "v1", {})
-    assert lab.ended_tag("two", "v1").status == "available"
+    for value, status in ((str(tmp_path / "nowhere"), "failed"), (str(tmp_path), "available")):
+        lab.api.environment_secrets_update("lab", "two", old.id, {**secret, "value": value})
+        lab.newest.environment_tags_rebuild("lab", "two", "v1", {})
+        assert lab.ended_tag("two", "v1").status == status
+    lab.api.environment_secrets_delete("lab", "two", old.id)
+    assert lab.api.environment_secrets_list("lab", "two") == []
     events = str([event.event for event in lab.api.project_audit_events_list("lab", limit=500)])
     assert "Created secret DIRECTORY for environment one" in events
     assert str(tmp_path) not in events

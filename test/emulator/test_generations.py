@@ -165,11 +165,14 @@ def test_many_requests_are_cancelled(project: TestProject, call: Caller, gated: 
 def test_pipeline_requests_are_cancelled_with_what_they_began(project: TestProject, call: Caller, gated: Any) -> None:
     make_line(project)
     path = "/pipelines/line/requests"
-    one, two = call("POST", f"{path}/batch", [{"x": 0}] * 2)
-    wait_until(lambda: call("GET", "/deployments/model/requests"), lambda found: len(found) == 2)
-    assert call("PATCH", f"{path}/{one['id']}", {"status": "cancelled"}) == {}
-    assert call("POST", "/pipelines/line/versions/v1/requests/cancel", [two["id"]]) == {}
-    for item in (one, two):
+    made = one, two, three, _ = call("POST", f"{path}/batch", [{"x": 0}] * 4)
+    wait_until(lambda: call("GET", "/deployments/model/requests"), lambda found: len(found) == 4)
+    of_version = "/pipelines/line/versions/v1/requests"
+    for of, item in ((path, one), (of_version, two)):
+        assert call("PATCH", f"{of}/{item['id']}", {"status": "cancelled"}) == {}
+    assert call("POST", f"{of_version}/cancel", [three["id"]]) == {}
+    assert call("POST", f"{path}/cancel?status=processing", []) == {}
+    for item in made:
         ended = wait_until(
             partial(call, "GET", f"{path}/{item['id']}"), lambda found: found["time_completed"] is not None
         )
@@ -184,7 +187,11 @@ def test_pipeline_requests_are_cancelled_with_what_they_began(project: TestProje
 def test_input_and_output_are_files_too(project: TestProject, call: Caller) -> None:
     project.deploy()
     make_line(project)
-    for path in ("/deployments/model/requests", "/pipelines/line/versions/v1/requests"):
+    for path in [
+        f"/{place}requests"
+        for of in ("deployments/model", "pipelines/line")
+        for place in (f"{of}/", f"{of}/versions/v1/")
+    ]:
         id = call("POST", path, {"x": 4})["id"]
         assert call("GET", f"{path}/{id}/input") == {"x": 4}
         output = call.send("GET", f"{path}/{id}/output")
@@ -332,6 +339,3 @@ def test_who_i_am_what_is_limited_and_what_a_voucher_is(project: TestProject, ca
     assert (user["email"], user["authentication"], user["surname"]) == ("admin@emulator.local", "token", "-")
     assert {quota["quota"] for quota in call("GET", "/quotas")} == {None}
     assert "voucher 'FREE' was not found" in call.refused(404, "GET", "/v2/vouchers/FREE")
-    image = {"name": "image", "input_type": "plain", "output_type": "plain", "supports_request_format": False}
-    text = call.refused(400, "POST", "/deployments", image)
-    assert text == "supports_request_format: the emulator runs no images, only code that takes requests"

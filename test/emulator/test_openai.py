@@ -10,6 +10,7 @@ import pytest
 import urllib3
 
 from test.emulator.callers import Callers
+from test.emulator.pipelines import attach, deployment, make_pipeline
 from test.emulator.project import TestProject
 from ubiops.emulator import Emulator
 
@@ -94,6 +95,31 @@ def test_a_streamed_completion(chat: Chat) -> None:
     assert len(chunks) == 2
     problem = "An exception occurred in the request. See the logs for details."
     assert json.loads(end)["error"]["message"].startswith(problem[:20]), end
+
+
+def test_a_pipeline_is_a_model_too(chat: Chat, project: TestProject) -> None:
+    plain = {"input_type": "plain", "output_type": "plain", "input_fields": [], "output_fields": []}
+    sources = ({"pipeline_start": {}}, {"double": {}})
+    attachments = [attach(name, source) for name, source in zip(("double", "pipeline_end"), sources, strict=True)]
+    make_pipeline(project, [deployment("double")], attachments, settings={"labels": LABELS}, **plain)
+    model = "ubiops-pipeline/line//tiny/echo"
+    answer = chat.complete("hello", "there", model=model)
+    assert (answer.status, answer.json()["id"]) == (200, model)
+    assert answer.json()["choices"][0]["message"]["content"] == "hello there"
+    *chunks, end = _events(chat.complete("one", "two", model=model, stream=True))
+    assert [json.loads(chunk)["choices"][0]["delta"]["content"] for chunk in chunks] == ["one", "two"]
+    assert end == "[DONE]"
+    assert chat.complete("fail", model=model, stream=True).status == 400
+    *chunks, end = _events(chat.complete("one", "break", model=model, stream=True))
+    assert len(chunks) == 2
+    # As of any pipeline request; the log of the deployment says more.
+    failed = json.loads(end)["error"]["message"]
+    assert "double" in failed, failed
+    assert "secret" not in failed
+    assert [found.success for found in project.api.pipeline_requests_list("lab", "line", sort="asc")] == [
+        *(True, True, False, False)
+    ]
+    assert "ubiops-pipeline/line/v1/tiny/echo" in [found["id"] for found in chat.send("models").json()["data"]]
 
 
 def test_what_fails(chat: Chat, project: TestProject, callers: Callers) -> None:

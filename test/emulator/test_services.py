@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,30 @@ def test_limits(page: Caller, project: TestProject, callers: Callers) -> None:
     assert project.api.services_user_rate_limit_list("lab", "page") == []
 
 
+def test_how_many_requests_a_user_may_make_at_once(page: Caller, project: TestProject, callers: Callers) -> None:
+    user = callers.service_user("deployment-editor", name="one")
+    headers = {"Authorization": user.api_client.configuration.api_key["Authorization"]}
+    [found] = project.api.service_users_list("lab")
+    project.api.services_update("lab", "page", {"concurrency_limit_user_default": 1})
+
+    def statuses() -> list[int]:
+        """Of two requests at once."""
+        answers = [page("GET", "/endless", headers=headers, preload_content=False) for _ in range(2)]
+        for answer in answers:
+            answer.close()
+        return [answer.status for answer in answers]
+
+    api = project.api
+    wait_until(statuses, lambda found: found == [200, 429])
+    assert api.services_user_concurrency_limit_create("lab", "page", {"user_id": found.id, "limit": 2}).limit == 2
+    wait_until(statuses, lambda found: found == [200, 200])
+    api.services_user_concurrency_limit_update("lab", "page", found.id, {"limit": 1})
+    assert api.services_user_concurrency_limit_get("lab", "page", found.id).limit == 1
+    wait_until(statuses, lambda found: found == [200, 429])
+    api.services_user_concurrency_limit_delete("lab", "page", found.id)
+    assert api.services_user_concurrency_limit_list("lab", "page") == []
+
+
 def test_requests_are_stored_and_logged(page: Caller, project: TestProject) -> None:
     excluded = {"request_logging_excluded_paths": "^/health", "request_logging_excluded_extensions": ["css"]}
     project.api.services_update("lab", "page", excluded)
@@ -293,6 +318,27 @@ def test_requests_are_stored_and_logged(page: Caller, project: TestProject) -> N
     assert [detail.status for detail in details] == ["completed"] * 2
     lines = [line for line in project.log(system=True) if line.startswith("Service")]
     assert lines == ["Service page: GET /kept 200", "Service page: POST / 200"]
+
+
+def test_requests_to_services_count_in_metrics(page: Caller, project: TestProject) -> None:
+    project.api.services_update("lab", "page", {"request_logging_excluded_paths": "^/unkept"})
+    assert page("POST", "/", body=b"12345").data == b"54321"
+    assert page("GET", "/unkept").status == 200
+    page("GET", "/cut", preload_content=False).close()
+    version = project.api.deployment_versions_get("lab", "model", "v1").id
+    today = datetime.now(timezone.utc)
+    period = {"start_date": today - timedelta(days=1), "end_date": today + timedelta(days=1)}
+
+    def total(metric: str, **labels: str) -> float:
+        series = project.api.time_series_data_list("lab", metric=f"deployments.{metric}", **period, **labels)
+        values: list[float] = [point.value for point in series.data_points]
+        return sum(values)
+
+    wait_until(lambda: total("requests", labels=f"deployment_version_id:{version}"), lambda number: number == 3)
+    # Bytes of the bodies: of the one that was sent, and of the answers.
+    assert total("input_volume") == 5
+    assert total("output_volume") > 8
+    assert total("queue_time") == 0
 
 
 TWO_WAYS = """
@@ -489,6 +535,9 @@ def test_health_checks(project: TestProject, emulator: Emulator, http: urllib3.P
     health.write_text("200")
     assert caller("GET", "/").status == 200
     health.write_text("500")
+    # Whether or not somebody asks for the instance.
+    failure = "An instance failed its health check on the port 8080"
+    wait_until(lambda: project.log(system=True), lambda lines: failure in lines)
     wait_until(lambda: caller("GET", "/").status, lambda status: status == 503)
     for wrong, problem in (({"interval": 0}, "health_check.interval"), ({"path": "x"}, "health_check.path")):
         with pytest.raises(ubiops.ApiException, match=problem):
@@ -570,7 +619,7 @@ def test_what_is_refused(project: TestProject) -> None:
             project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80, **data})
     port = {"public_port": 8080, "deployment_port": 80, "protocol": "tcp"}
     for data, problem in (
-        ({"command": ["run"]}, "the emulator runs no images"),
+        ({"command": ["run"]}, "it is for deployments that were created with supports_request_format false"),
         ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp alone, not for udp"),
         ({"ports": [{**port, "public_port": 0}]}, "ports.public_port: it must be from 1 to 65535, not 0"),
         ({"ports": [port, port]}, "the public port 8080 is taken"),
@@ -580,3 +629,53 @@ def test_what_is_refused(project: TestProject) -> None:
     created = project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80})
     assert project.api.services_status_get("lab", "page").ready is False
     assert (created.version, created.authentication_required, created.type) == (None, True, "standard")
+
+
+SERVER = """
+import http.server, os, sys
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = f"{sys.argv[1]} {os.environ['PLACE']}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+print("serving", flush=True)
+http.server.HTTPServer(("0.0.0.0", 8080), Page).serve_forever()
+"""
+
+
+def test_a_deployment_without_the_request_format_runs_a_command(
+    project: TestProject, emulator: Emulator, http: urllib3.PoolManager
+) -> None:
+    api: Any = emulator.client("4.15")
+    created = api.deployments_create("lab", {"name": "model", "supports_request_format": False})
+    assert (created.supports_request_format, created.input_fields) == (False, [])
+    assert [found.name for found in api.deployments_list("lab", supports_request_format=False)] == ["model"]
+    assert api.deployments_list("lab", supports_request_format=True) == []
+    api.deployment_environment_variables_create("lab", "model", {"name": "PLACE", "value": "here", "secret": False})
+    # Of an image's own entry point nothing is known here.
+    assert api.deployment_versions_create("lab", "model", {"version": "v0"}).status == "unavailable"
+    body = {"version": "v1", "command": ["python", "-c", SERVER], "args": ["one"]}
+    version = api.deployment_versions_create("lab", "model", body)
+    assert (version.command, version.args) == (body["command"], ["one"])
+    wait_until(lambda: api.deployment_versions_get("lab", "model", "v1").status, lambda status: status == "available")
+    serve(project, version="v1")
+    page = Caller(project.api, emulator.token, http, "page")
+    assert page("GET", "/").data == b"one here"
+    assert "serving" in project.log()
+    with pytest.raises(ubiops.BadRequestError, match="takes no requests; reach it through a service"):
+        api.deployment_version_requests_create("lab", "model", "v1", "text")
+    with pytest.raises(ubiops.BadRequestError, match="takes no package; its versions run a command"):
+        project.upload({"deployment.py": PAGE})
+    for wrong in ("run", [1]):
+        with pytest.raises(ubiops.ApiException, match="command: it must be a list of strings"):
+            api.deployment_versions_update("lab", "model", "v1", {"command": wrong})
+    api.deployment_versions_update("lab", "model", "v1", {"args": ["two"]})
+    wait_until(lambda: page("GET", "/").data, lambda data: data == b"two here")
+    api.deployment_versions_update("lab", "model", "v1", {"command": ["no-such-command"]})
+    wait_until(lambda: api.revisions_list("lab", "model", "v1")[-1], lambda revision: revision.status == "failed")
+    # What was built before goes on.
+    assert page("GET", "/").data == b"two here"

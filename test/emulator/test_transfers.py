@@ -64,7 +64,8 @@ def test_an_export_can_be_described(project: TestProject) -> None:
 
 def test_services_and_newer_settings_go_along(project: TestProject, other: TestProject) -> None:
     project.deploy()
-    project.create_version("v2", maximum_queue_size=7, scaling_strategy="moderate", instance_processes=2)
+    port: dict[str, Any] = {"public_port": 49152, "deployment_port": 7000, "protocol": "tcp"}
+    project.create_version("v2", maximum_queue_size=7, scaling_strategy="moderate", instance_processes=2, ports=[port])
     service = {"name": "page", "deployment": "model", "version": "v2", "port": 8080, "rate_limit": 10}
     project.api.services_create("lab", service)
     created = project.api.exports_create("lab", {}, all=True)
@@ -72,11 +73,15 @@ def test_services_and_newer_settings_go_along(project: TestProject, other: TestP
     assert done.services["page"]["rate_limit"] == 10
     read = bring_in(other, download(project, done.id))
     assert read.services == done.services
-    # What the confirmation leaves out is left out, and what it changes is changed.
+    # What the confirmation leaves out is left out, and what it changes is changed: of a public port there is one.
+    assert read.deployments["model"]["versions"]["v2"]["ports"] == [port]
+    port["public_port"] += 1
+    read.deployments["model"]["versions"]["v2"]["ports"] = [port]
     changed = {"deployments": read.deployments, "services": {"page": {"rate_limit": 20}}}
     assert confirm(other, read.id, changed).status == "completed"
     version = other.api.deployment_versions_get("other", "model", "v2")
     assert (version.maximum_queue_size, version.scaling_strategy, version.instance_processes) == (7, "moderate", 2)
+    assert [found.to_dict() for found in version.ports] == [port]
     found = other.api.services_get("other", "page")
     assert (found.version, found.port, found.rate_limit, found.rate_limit_user_default) == ("v2", 8080, 20, None)
 

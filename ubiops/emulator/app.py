@@ -92,6 +92,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = BoundedRequest(scope, receive, LARGEST_BODY)
         try:
+            await self._engine.turns.take()
             response = await self._answer(request)
         except ClientDisconnect:
             return

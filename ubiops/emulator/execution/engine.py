@@ -48,6 +48,7 @@ from ubiops.emulator.tables import (
 )
 from ubiops.emulator.targets import Targets
 from ubiops.emulator.training import check
+from ubiops.emulator.turns import Turns
 
 _logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Engine:
         pipelines (Pipelines): Runs pipeline requests.
         readiness (Readiness): Which instances serve.
         updates (Updates): What code sends while its requests run.
+        turns (Turns): What begins or ends a request waits its turn.
         running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
     """
 
@@ -138,6 +140,7 @@ class Engine:
             built=lambda version: self.restart([version]),
         )
         self.updates = Updates()
+        self.turns = Turns()
         self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,6 +194,13 @@ class Engine:
 
     def _log_error(self, version_id: str, line: str) -> None:
         self._code.log_of(version_id, system=True)("error", [line])
+
+    def _checked(self) -> Iterable[tuple[Version, int]]:
+        """The versions whose health is to be checked, by each of their ports."""
+        for version_id, ports in self._served.items():
+            version = self.targets.find(version_id)
+            if version is not None and version.health_check is not None:
+                yield from ((version, port) for port in ports)
 
     def services_changed(self, session: Session) -> None:
         """Let versions follow their services and public ports, once the present transaction is committed."""
@@ -254,6 +264,7 @@ class Engine:
         try:
             data = await files.fetch(data)
             result = await files.keep(await self._run(process, request, data, context, log))
+            await self.turns.take()
             check(deployment, "output", result)
         except (PackageError, RequestError, DataError) as error:
             return Outcome("failed", error_message=str(error), request=request)
@@ -417,6 +428,7 @@ class Engine:
                 self._take_up(session, request)
             self._served.clear()
             self.spawn(self._public_ports.follow())
+            self.spawn(self.readiness.watch(self._checked))
             kept = or_(Version.minimum_instances > 0, Version.id.in_(self._served.refresh()))
             self.restart(session.scalars(select(Version).where(kept, Version.active_revision_id.is_not(None))))
         self.environments.collect()
@@ -457,6 +469,7 @@ class Engine:
         self.targets.forget()
         self.webhooks.forget()
         self._served.clear()
+        self.spawn(self.readiness.watch(self._checked))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something until it is done, or the engine stops."""

@@ -25,7 +25,6 @@ _WORKER = (resources.files("ubiops.emulator.execution") / "worker.py").read_text
 _LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
 """The folder, or the zip, that holds ubiops."""
 
-_LARGEST_MESSAGE = 2**31
 _CHUNK = 2**16
 _UPDATE = b'{"update": '
 
@@ -258,21 +257,60 @@ class WorkerLostError(RequestError):
         self.was_killed = code == -signal.SIGKILL
 
 
-class _Worker:
-    """A running process: its socket, its standard streams, its end."""
+class _Line(asyncio.Protocol):
+    """The line to a worker. An update is handed on in the turn of the event loop in which it arrives."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        outputs: list[_Output],
-    ) -> None:
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self._parts: list[bytes] = []
+        self._update: UpdateSink = _drop
+        self._answer: asyncio.Future[bytes | None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def ask(self, message: bytes, update: UpdateSink) -> asyncio.Future[bytes | None]:
+        """Send a message; returns what tells the answer, or None where the line was cut."""
+        self._update = update
+        self._answer = answer = asyncio.get_running_loop().create_future()
+        if self.transport.is_closing():
+            answer.set_result(None)
+        self.transport.write(message + b"\n")
+        return answer
+
+    def data_received(self, data: bytes) -> None:
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._take(b"".join([*self._parts, end]))
+            self._parts.clear()
+        if rest:
+            self._parts.append(rest)
+
+    def _take(self, message: bytes) -> None:
+        if message.startswith(_UPDATE):
+            self._update(json.loads(message)["update"])
+        else:
+            self._settle(message)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._settle(None)
+
+    def _settle(self, message: bytes | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(message)
+
+
+class _Worker:
+    """A running process: its line, its standard streams, its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, line: _Line, outputs: list[_Output]) -> None:
         self._process = process
-        self._reader, self._writer = streams
+        self._line = line
         self._outputs = outputs
         self._exited = asyncio.ensure_future(process.wait())
         # A process that the user's code forked may hold the socket open, so its end alone would tell nothing.
-        self._exited.add_done_callback(lambda _: self._writer.transport.abort())
+        self._exited.add_done_callback(lambda _: line.transport.abort())
 
     @property
     def pid(self) -> int:
@@ -288,7 +326,7 @@ class _Worker:
         masks = Masks(package.secrets)
         outputs = [_Output("info", log, masks), _Output("error", log, masks)]
         with theirs:
-            streams = await asyncio.open_connection(sock=ours, limit=_LARGEST_MESSAGE)
+            _, line = await asyncio.get_running_loop().create_connection(_Line, sock=ours)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(package.interpreter, "-X", "utf8", "-c", _WORKER, str(theirs.fileno()), package.library),
@@ -302,13 +340,13 @@ class _Worker:
                     start_new_session=True,
                 )
             except BaseException:
-                streams[1].close()
+                line.transport.close()
                 for output in outputs:
                     output.close()
                 raise
         for output in outputs:
             output.open()
-        return cls(process, streams, outputs)
+        return cls(process, line, outputs)
 
     async def exchange(self, message: dict[str, Any], update: UpdateSink = _drop) -> dict[str, Any]:
         """Send a message and wait for the answer; updates may come before it.
@@ -317,18 +355,11 @@ class _Worker:
             RequestError: The answer is an error.
             WorkerLostError: The process ended instead.
         """
-        self._writer.write(json.dumps(message).encode() + b"\n")
-        try:
-            line = await self._reader.readline()
-            while line.startswith(_UPDATE) and line.endswith(b"\n"):
-                update(json.loads(line)["update"])
-                line = await self._reader.readline()
-        except OSError:
-            line = b""
+        line = await self._line.ask(json.dumps(message).encode(), update)
         # The worker flushed its streams before it answered, so what it wrote is all there.
         for output in self._outputs:
             output.finish()
-        if not line.endswith(b"\n"):
+        if line is None:
             self._kill_group()
             raise WorkerLostError(await self._exited)
         answer: dict[str, Any] = json.loads(line)
@@ -338,7 +369,7 @@ class _Worker:
 
     async def kill(self) -> None:
         self._kill_group()
-        self._writer.close()
+        self._line.transport.close()
         for output in self._outputs:
             output.close()
         await self._exited

@@ -34,6 +34,10 @@ class ServedPorts:
         """The ports of a version; none where nothing leads to it."""
         return self._ports.get(version_id, frozenset())
 
+    def items(self) -> Iterable[tuple[str, frozenset[int]]]:
+        """The ids of versions to which something leads, with their ports."""
+        return self._ports.items()
+
     def refresh(self) -> set[str]:
         """Read them again; returns the versions for which they changed."""
         found: defaultdict[str, set[int]] = defaultdict(set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,9 @@ from ubiops.emulator.tables import Version
 _INTERVAL, _TIMEOUT, _THRESHOLD = 10, 5, 3
 """Seconds between checks, seconds for an answer, and failures in a row, where a health check doesn't say."""
 
+_WATCHED = 1.0
+"""Seconds between looks for checks that are due."""
+
 _BLOCK = 2**16
 
 
@@ -27,12 +30,14 @@ class Server:
     """An instance that serves a port.
 
     Attributes:
+        version_id: Id of the version.
         instance: The instance.
         declared: The port that a service leads to.
         listener: Where the instance listens.
         find: Finds the listener of the instance for a port, as it is now.
     """
 
+    version_id: str
     instance: Instance
     declared: int
     listener: Listener
@@ -67,6 +72,16 @@ class Readiness:
         self._listeners: WeakKeyDictionary[Instance, Listeners] = WeakKeyDictionary()
         self._blocked: WeakKeyDictionary[Instance, set[int]] = WeakKeyDictionary()
 
+    async def watch(self, versions: Callable[[], Iterable[tuple[Version, int]]]) -> None:
+        """Check the health of instances when it is due, whether or not somebody asks for them.
+
+        Args:
+            versions: The versions that have a health check, each with a port that it serves.
+        """
+        while True:
+            await asyncio.gather(*(self.ready(version, port) for version, port in versions()))
+            await asyncio.sleep(_WATCHED)
+
     async def ready(self, version: Version, port: int) -> list[Server]:
         """The instances of a version that serve a port."""
         found = []
@@ -74,7 +89,7 @@ class Readiness:
             find = partial(self._find, instance)
             listener = find(port)
             if listener is not None:
-                found.append(Server(instance, port, listener, find))
+                found.append(Server(version.id, instance, port, listener, find))
             elif instance.ports.get(port) is not None and is_taken(port):
                 self._tell_blocked(version, instance, port)
         healthy = await asyncio.gather(*(self._is_healthy(server, version.health_check) for server in found))
@@ -105,6 +120,8 @@ class Readiness:
         threshold = check.get("failure_threshold") or _THRESHOLD
         if health is None or not health.passed or monotonic() - health.checked >= interval:
             passed = await self._passes(server, check)
+            if health is not None and health.passed and not passed:
+                self._log(server.version_id, f"An instance failed its health check on the port {server.declared}")
             failures = 0 if passed else (health.failures if health else 0) + 1
             # Until it has passed once, it isn't ready.
             stays = health is not None and health.passed and failures < threshold

@@ -29,15 +29,18 @@ from ubiops.emulator.tables import Deployment, PipelineVersion, Project, Version
 
 def deployments_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     project = find_project(context, project_name)
-    if data.get("supports_request_format", True) is not True:
-        raise invalid("supports_request_format: the emulator runs no images, only code that takes requests")
+    takes_requests: bool = data.get("supports_request_format", True)
     for name in ("input_type", "output_type"):
-        if name not in data:
+        if name not in data and takes_requests:
             raise invalid(f"{name}: it is required; it is structured or plain")
+    if not takes_requests:
+        # Without input and output; a reader of answers asks for their types.
+        data = {**data, "input_type": "plain", "output_type": "plain"}
     deployment = Deployment(
         project=project,
         name=_name(context, project, data["name"]),
         description=check_description(data),
+        supports_request_format=takes_requests,
         input_type=data["input_type"],
         output_type=data["output_type"],
         input_fields=check_fields(data, "input_fields", data["input_type"]),
@@ -61,8 +64,7 @@ def deployments_list(
     return [
         {**_summary(deployment), "number_of_versions": number}
         for deployment, number in context.session.execute(query)
-        # All do: a deployment that only runs an image is refused.
-        if has_label(deployment.labels, pairs) and supports_request_format is not False
+        if has_label(deployment.labels, pairs) and supports_request_format in (None, deployment.supports_request_format)
     ]
 
 
@@ -160,6 +162,7 @@ def _summary(deployment: Deployment) -> dict[str, Any]:
         "name": deployment.name,
         "project": deployment.project.name,
         "description": deployment.description,
+        "supports_request_format": deployment.supports_request_format,
         "input_type": deployment.input_type,
         "output_type": deployment.output_type,
         "input_fields": without_widgets(deployment.input_fields),

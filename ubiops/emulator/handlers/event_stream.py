@@ -7,14 +7,40 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ubiops.emulator.execution.updates import Follower
 
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
-class EventStream(StreamingResponse):
+class Events(Response):
+    """Blocks of text, sent as they come.
+
+    Not Starlette's streaming response, which runs two tasks and has a third wait for the caller to go away: here that
+    ends nothing, since the request goes on, and what is sent after it is dropped.
+
+    Args:
+        blocks: The blocks.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, blocks: AsyncIterator[bytes]) -> None:
+        super().__init__(headers={"Cache-Control": "no-cache"})
+        del self.headers["Content-Length"]
+        self._blocks = blocks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for block in self._blocks:
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+class EventStream(Events):
     """Updates of a request as server-sent events, and the JSON of what came of it on a last line of its own.
 
     As the service writes them: without a space after the colon, and a line for each line of the text.
@@ -24,10 +50,8 @@ class EventStream(StreamingResponse):
         result: Asked for the result when they have ended.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(self, updates: Follower, result: Callable[[], Any]) -> None:
-        super().__init__(self._lines(updates, result), headers={"Cache-Control": "no-cache"})
+        super().__init__(self._lines(updates, result))
 
     async def _lines(self, updates: Follower, result: Callable[[], Any]) -> AsyncIterator[bytes]:
         with updates:

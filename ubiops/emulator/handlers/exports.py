@@ -49,12 +49,13 @@ _PACKAGES = "packages"
 _CONTENTS = ("deployments", "pipelines", "services", "environments", "environment_variables")
 OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
 """What an export takes of a deployment or a pipeline."""
+DEPLOYMENT_SETTINGS = (*OBJECT_SETTINGS, "supports_request_format")
 VERSION_SETTINGS = (
     *("description", "labels", "language", "instance_type", "memory_allocation", "maximum_instances"),
     *("minimum_instances", "maximum_idle_time", "request_retention_mode", "request_retention_time"),
     *("maximum_queue_size_express", "maximum_queue_size_batch", "static_ip", "restart_request_interruption"),
     *("instance_type_group_name", "maximum_queue_size", "scaling_strategy", "instance_processes"),
-    "health_check",
+    *("health_check", "ports", "command", "args"),
 )
 """What it takes of a deployment version."""
 SERVICE_SETTINGS = (
@@ -282,13 +283,14 @@ def _deployment(
             del settings["maximum_queue_size"]
         settings |= _environment_of(context, version)
         revision_id = version.active_revision_id
-        if revision_id is not None and packages is not None:
+        if revision_id is not None and packages is not None and deployment.supports_request_format:
             settings["zip"] = f"{version_path('deployment', name, version_name)}.zip"
             packages[settings["zip"]] = context.engine.packages.archive(revision_id)
         versions[version_name] = {**settings, "environment_variables": _variables(context, version, item)}
     read = deployments_get(context, project.name, name)
     return {
         **_settings(read, versions),
+        "supports_request_format": deployment.supports_request_format,
         "versions": versions,
         "environment_variables": _variables(context, deployment, data),
     }

@@ -30,6 +30,7 @@ from ubiops.emulator.handlers.deployments import deployments_create
 from ubiops.emulator.handlers.environment_tags import build_tag, environment_tags_create
 from ubiops.emulator.handlers.environments import environments_create
 from ubiops.emulator.handlers.exports import (
+    DEPLOYMENT_SETTINGS,
     ENVIRONMENT_SETTINGS,
     OBJECT_SETTINGS,
     PIPELINE_VERSION_SETTINGS,
@@ -399,7 +400,7 @@ class _Creation:
             build_tag(self._context, self._project, environment, tag, _base(settings), kept)
 
     def _create_deployment(self, name: str, item: dict[str, Any]) -> None:
-        self._call("deployments_create", deployments_create, {}, self._body("name", name, item, OBJECT_SETTINGS))
+        self._call("deployments_create", deployments_create, {}, self._body("name", name, item, DEPLOYMENT_SETTINGS))
         self._create_variables("deployment", {"deployment_name": name}, item)
         deployment = find_deployment(self._context, self._project, name)
         for version, settings in item["versions"].items():

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.updates import Follower
 from ubiops.emulator.handlers import pipeline_requests, requests
+from ubiops.emulator.handlers.event_stream import Events
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.model_names import ModelName, parse_model_name
 from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Version
@@ -84,7 +85,7 @@ async def _ask(context: Context, project_name: str, data: dict[str, Any]) -> Res
     if first is None:
         # What failed before it had anything to say is refused with a status.
         _result(answer(), streamed=True)
-    return StreamingResponse(_events(first, updates, answer), media_type="text/event-stream")
+    return Events(_events(first, updates, answer))
 
 
 def _start(context: Context, project_name: str, name: ModelName, text: str) -> tuple[Follower, Callable[[], Answer]]:

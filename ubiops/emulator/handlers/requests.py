@@ -206,6 +206,8 @@ def _common(version: Version, user: str, timeout: int, priority: int | None, *, 
 
 
 def _check_ready(version: Version) -> None:
+    if not version.deployment.supports_request_format:
+        raise invalid(f"The deployment '{version.deployment.name}' takes no requests; reach it through a service")
     if not version.is_ready:
         raise invalid(
             f"The version '{version.name}' is {version.status}: upload a package and wait until its build succeeds"

@@ -10,6 +10,8 @@ from sqlalchemy import select
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
+from ubiops.emulator.commands import command_of
+from ubiops.emulator.commands import write_package as write_command
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
@@ -32,7 +34,8 @@ async def revisions_file_upload(
     source_version: str | None,
     template_deployment_id: str | None,
 ) -> dict[str, Any]:
-    find_version(context, project_name, deployment_name, version)
+    if not find_version(context, project_name, deployment_name, version).deployment.supports_request_format:
+        raise invalid("A deployment without the request format takes no package; its versions run a command")
     revision_id = new_id()
     target = context.engine.packages.archive(revision_id)
     with whole(target):
@@ -81,6 +84,18 @@ def create_revision(context: Context, version: Version, revision_id: str) -> dic
     record(context, version, "info", f"Uploaded a package to {_place(version)}")
     build = start_build(context, version, revision.id, "Deployment file upload")
     return {"success": True, "revision": revision.id, "build": build.id}
+
+
+def package_command(context: Context, version: Version) -> None:
+    """Build a version that runs a command; nothing is done for one that runs code."""
+    command = command_of(version)
+    if not command:
+        return
+    revision = Revision(id=new_id(), version=version, created_by=context.user)
+    write_command(context.engine.packages.archive(revision.id), command)
+    context.session.add(revision)
+    context.session.flush()
+    start_build(context, version, revision.id, "Command change")
 
 
 def start_build(context: Context, version: Version, revision_id: str, trigger: str) -> Build:
@@ -173,5 +188,5 @@ def _view(context: Context, revision: Revision) -> dict[str, Any]:
         "error_message": (build and build.error_message) or None,
         "has_request_method": build and build.has_request_method,
         "has_requests_method": build and build.has_requests_method,
-        "empty": False,
+        "empty": not revision.version.deployment.supports_request_format,
     }

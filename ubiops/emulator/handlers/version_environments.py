@@ -11,7 +11,7 @@ from ubiops.emulator.environments import environment_of, find_tag, tag_of
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_environment, find_environment_tag
 from ubiops.emulator.interpreters import RUNNING
-from ubiops.emulator.tables import Environment, EnvironmentTag, Version
+from ubiops.emulator.tables import Deployment, Environment, EnvironmentTag, Version
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Choice:
 
 
 def choose_environment(
-    context: Context, project_name: str, data: dict[str, Any], version: Version | None = None
+    context: Context, deployment: Deployment, data: dict[str, Any], version: Version | None = None
 ) -> Choice | None:
     """The environment that a body asks for; None where it asks for none, or for the one that a version has already.
 
@@ -45,13 +45,14 @@ def choose_environment(
     name: str | None = data.get("environment", data.get("environment_name"))
     if name is None:
         return None
-    environment = find_environment(context, project_name, name)
+    environment = find_environment(context, deployment.project.name, name)
     tag = find_environment_tag(context, environment, tag_name) if tag_name is not None else None
     if version is not None and _has(context, version, environment, tag):
         return None
     if environment.version_id is not None:
         raise invalid(f"environment: '{environment.name}' was made of a deployment package; choose another one")
-    if not environment.supports_request_format or (tag is not None and not tag.supports_request_format):
+    takes_requests = environment.supports_request_format and (tag is None or tag.supports_request_format)
+    if deployment.supports_request_format and not takes_requests:
         raise invalid(f"Given environment is not supported for the deployment: '{environment.name}' takes no requests")
     return Choice(environment.id, tag.id if tag is not None else None, _language(environment, tag, context))
 

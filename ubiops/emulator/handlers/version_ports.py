@@ -16,9 +16,6 @@ LARGEST_PORT = 2**16 - 1
 _SECONDS = 3600
 _MOST_FAILURES = 1000
 
-UNUSED: dict[str, Any] = {"command": None, "args": None}
-"""What versions have nowhere but at the service: what images run."""
-
 
 def check_ports(context: Context, data: Mapping[str, Any], version: Version | None = None) -> None:
     """Check what a body says of ports and of the health check.
@@ -37,9 +34,6 @@ def check_ports(context: Context, data: Mapping[str, Any], version: Version | No
         for port in data["ports"]:
             _check_port(port, taken)
             taken.add(port["public_port"])
-    for name in ("command", "args"):
-        if data.get(name) is not None:
-            raise invalid(f"{name}: only deployments that run an image have one, and the emulator runs no images")
     check = data.get("health_check") or {}
     bounds = {
         "interval": _SECONDS,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ubiops.emulator.audit import changes
+from ubiops.emulator.commands import check_command
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
@@ -16,7 +17,7 @@ from ubiops.emulator.handlers.instance_type_groups import choose_instance_type, 
 from ubiops.emulator.handlers.notification_groups import check_notification_groups
 from ubiops.emulator.handlers.references import refuse_if_referenced
 from ubiops.emulator.handlers.resource import free_name, record
-from ubiops.emulator.handlers.revisions import latest_revision_id, start_build
+from ubiops.emulator.handlers.revisions import latest_revision_id, package_command, start_build
 from ubiops.emulator.handlers.rules import (
     check_description,
     check_labels,
@@ -27,7 +28,7 @@ from ubiops.emulator.handlers.rules import (
 from ubiops.emulator.handlers.schedules import refuse_scheduled_version
 from ubiops.emulator.handlers.services import refuse_if_served
 from ubiops.emulator.handlers.version_environments import check_instance, choose_environment, environment_view
-from ubiops.emulator.handlers.version_ports import UNUSED, check_ports
+from ubiops.emulator.handlers.version_ports import check_ports
 from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.tables import Build, Deployment, Version
 
@@ -60,6 +61,8 @@ _DEFAULTS: dict[str, Any] = {
     "default_notification_group": None,
     "health_check": None,
     "ports": [],
+    "command": None,
+    "args": None,
 }
 """The settings that are a value and nothing more."""
 
@@ -80,7 +83,8 @@ def deployment_versions_create(
 ) -> dict[str, Any]:
     deployment = find_deployment(context, project_name, deployment_name)
     check_ports(context, data)
-    environment = choose_environment(context, project_name, data)
+    check_command(deployment, data)
+    environment = choose_environment(context, deployment, data)
     project = deployment.project
     of_type = choose_instance_type(context, project, data) or choose_instance_type(context, project, _BY_DEFAULT)
     version = Version(
@@ -104,6 +108,7 @@ def deployment_versions_create(
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
     context.engine.services_changed(context.session)
+    package_command(context, version)
     record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
     return _detail(context, version)
 
@@ -127,6 +132,7 @@ def deployment_versions_update(
 ) -> dict[str, Any]:
     found = find_version(context, project_name, deployment_name, version)
     check_ports(context, data, found)
+    check_command(found.deployment, data)
     before = _audited(found)
     if data.get("version", found.name) != found.name:
         found.name = _name(context, found.deployment, data["version"])
@@ -142,7 +148,7 @@ def deployment_versions_update(
         setattr(found, name, data[name])
     if _SERVED & data.keys():
         context.engine.services_changed(context.session)
-    environment = choose_environment(context, project_name, data, found)
+    environment = choose_environment(context, found.deployment, data, found)
     if environment is not None:
         found.language = environment.language
         found.environment_id, found.environment_tag_id = environment.id, environment.tag_id
@@ -152,7 +158,9 @@ def deployment_versions_update(
     found.last_updated = now()
     event = f"Updated version {version} of deployment {deployment_name}{changes(before, _audited(found))}"
     record(context, found, "update", event)
-    if environment is not None and found.active_revision_id is not None:
+    if {"command", "args"} & data.keys():
+        package_command(context, found)
+    elif environment is not None and found.active_revision_id is not None:
         start_build(context, found, found.active_revision_id, "Environment change")
     if _RESTARTING & data.keys():
         context.engine.restart([found])
@@ -238,7 +246,6 @@ def _summary(context: Context, version: Version) -> dict[str, Any]:
         # Where builds can't be asked for any more, a client would ask for it all the same.
         **({"latest_build": version.latest_build_id} if context.generation < _WITHOUT_BUILDS else {}),
         **{name: getattr(version, name) for name in _DEFAULTS},
-        **UNUSED,
     }
 
 

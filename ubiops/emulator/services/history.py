@@ -1,4 +1,4 @@
-"""What is kept of requests to services: they are stored as requests to the version, and logged."""
+"""What is kept of requests to services: they are measured, stored as requests to the version, and logged."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import PurePosixPath
 
 from ubiops.emulator.dates import now, timestamp
+from ubiops.emulator.execution.measure import add_measurement, seconds_between
 from ubiops.emulator.ids import new_ids
 from ubiops.emulator.patterns import matches
 from ubiops.emulator.store import Store
@@ -25,6 +26,8 @@ class Visit:
         path: Its path at the service, as it came; never its query, which may hold secrets.
         status: Status of the answer; None until there is one.
         started: When it came.
+        input_volume: Bytes of its body that were handed on.
+        output_volume: Bytes of the answer's body that were handed back.
     """
 
     service: Service
@@ -34,6 +37,8 @@ class Visit:
     path: str
     status: int | None = None
     started: str = field(default_factory=now)
+    input_volume: int = 0
+    output_volume: int = 0
 
     @property
     def is_kept(self) -> bool:
@@ -49,14 +54,28 @@ _GONE = 499
 
 
 def keep(store: Store, visit: Visit) -> None:
-    """Store and log a request that has ended, as its service and its version say."""
-    if not visit.is_kept:
-        return
+    """Measure a request that has ended; store and log it as its service and its version say."""
     version, status = visit.version, visit.status or _GONE
     success = status < 500 and visit.status is not None
     request_id = new_ids(1)[0]
     with store.session() as session:
         if session.get(Version, version.id) is None:
+            return
+        completed = now()
+        add_measurement(
+            session.connection(),
+            project_id=visit.service.project_id,
+            object_type="deployment_version",
+            object_id=version.id,
+            user=visit.caller,
+            moment=completed,
+            requests=1,
+            failed_requests=int(not success),
+            input_volume=visit.input_volume,
+            output_volume=visit.output_volume,
+            seconds=seconds_between(visit.started, completed),
+        )
+        if not visit.is_kept:
             return
         if version.request_retention_mode != "none":
             session.add(
@@ -70,7 +89,7 @@ def keep(store: Store, visit: Visit) -> None:
                     error_message=None if success else f"The service answered with the status {status}",
                     time_created=visit.started,
                     time_started=visit.started,
-                    time_completed=now(),
+                    time_completed=completed,
                     created_by=visit.caller,
                     delete_after=timestamp(
                         datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time)

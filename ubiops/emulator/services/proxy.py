@@ -219,7 +219,13 @@ class _Hop:
 
     async def _ask(self, exchange: Exchange, scope: Scope, body: RequestBody) -> None:
         headers = _headers(self._call, scope)
-        await exchange.send(scope["method"], self._call.place.target, headers, scope["headers"], body.read)
+
+        async def read() -> bytes | None:
+            block = await body.read()
+            self._visit.input_volume += len(block or b"")
+            return block
+
+        await exchange.send(scope["method"], self._call.place.target, headers, scope["headers"], read)
         await body.gone()
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
@@ -228,6 +234,7 @@ class _Hop:
         self._visit.status = status
         await send(start)
         while (block := await exchange.block()) is not None:
+            self._visit.output_volume += len(block)
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body"})
 

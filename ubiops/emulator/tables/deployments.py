@@ -26,6 +26,7 @@ class Deployment(Identified, OfProject, Described, Shaped, Dated, Base):
     __table_args__ = (Index("deployment_name", "project_id", "name", unique=True),)
 
     name: Mapped[str]
+    supports_request_format: Mapped[bool] = mapped_column(default=True, server_default="1")
     default_version_id: Mapped[str | None] = mapped_column(
         ForeignKey("version.id", ondelete="SET NULL", use_alter=True)
     )
@@ -63,6 +64,8 @@ class Version(Identified, Described, Retained, Dated, Base):
     maximum_queue_size: Mapped[int | None]
     ports: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     health_check: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    command: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    args: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     environment_id: Mapped[str | None]
     """Its environment; None for the default one."""
     environment_tag_id: Mapped[str | None]

@@ -1,0 +1,41 @@
+"""Work that is due at once is spread over turns of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ubiops.emulator import turns
+from ubiops.emulator.turns import Turns
+
+
+def test_what_finds_a_turn_full_waits_for_the_next_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, present, begun = 0.0, 0, []
+    monkeypatch.setattr(turns, "monotonic", lambda: seconds)
+    shared = Turns()
+
+    async def work(number: int) -> None:
+        nonlocal seconds
+        await shared.take()
+        begun.append((present, number))
+        # Two of them fill a turn.
+        seconds += 0.002
+
+    async def count() -> None:
+        nonlocal present
+        while True:
+            await asyncio.sleep(0)
+            present += 1
+
+    async def work_at_once() -> None:
+        counting = asyncio.ensure_future(count())
+        working = [asyncio.ensure_future(work(number)) for number in range(6)]
+        working[3].cancel()
+        await asyncio.wait(working)
+        counting.cancel()
+
+    asyncio.run(asyncio.wait_for(work_at_once(), 10))
+    assert [number for _, number in begun] == [0, 1, 2, 4, 5]
+    moments = [moment for moment, _ in begun]
+    assert moments[0] == moments[1] < moments[2] < moments[3] < moments[4]

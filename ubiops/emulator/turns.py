@@ -1,0 +1,47 @@
+"""Turns of the event loop, kept short: what is due at once is spread over several."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ubiops.clock import monotonic
+
+_LONGEST = 0.003
+"""Seconds of a turn after which further work waits for the next one."""
+
+
+class Turns:
+    """Lets work begin in the present turn of the event loop, or in a later one where that is full.
+
+    Where two hundred requests come at once, or end at once, all would be worked on in one turn: an update that code
+    sends meanwhile would reach its reader only after the last of them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._full_at: float | None = None
+        """When the present turn is full; None before any work began in it."""
+
+    async def take(self) -> None:
+        """Wait for a turn that has room; those that wait are taken in the order in which they came."""
+        if self._full_at is None:
+            self._begin()
+        elif self._waiting or monotonic() >= self._full_at:
+            place = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            await place
+
+    def _begin(self) -> None:
+        self._full_at = monotonic() + _LONGEST
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        """Let one that waits go on, at the beginning of a turn."""
+        self._full_at = None
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                self._begin()
+                return
