@@ -7,7 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from test.benchmarks import batches, calls, emulator, imports, many_files, models, packages, threads, transfers
+from test.benchmarks import (
+    batches,
+    calls,
+    emulator,
+    environments,
+    imports,
+    many_files,
+    models,
+    packages,
+    streams,
+    threads,
+    transfers,
+)
 from test.benchmarks.measure import Figure
 from test.benchmarks.server import serving
 
@@ -19,6 +31,8 @@ _GROUPS: dict[str, Callable[[str], Iterator[Figure]]] = {
     "many_files": many_files.figures,
     "threads": threads.figures,
     "emulator": emulator.figures,
+    "streams": streams.figures,
+    "environments": environments.figures,
     "packages": packages.figures,
     "batches": batches.figures,
 }
