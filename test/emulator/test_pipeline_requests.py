@@ -11,6 +11,7 @@ import urllib3
 from test.emulator.pipelines import X, Y, attach, deployment, finished, make_line, make_pipeline, operator, run
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.handlers import request_filters
 from ubiops.exceptions import ApiException, NotFoundError
 
 OUTPUT = [{"name": "output", "data_type": "double"}]
@@ -462,12 +463,14 @@ def test_timeouts_have_bounds(project: TestProject, timeout: dict[str, int]) -> 
         run(project, {"x": 1}, **timeout)
 
 
-def test_timeouts_end_a_request_and_its_parts(project: TestProject) -> None:
+def test_timeouts_end_a_request_and_its_parts(project: TestProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The shortest that the API takes is 10 s.
+    monkeypatch.setattr(request_filters, "_SHORTEST_TIMEOUT", 2)
     project.deploy(STUCK)
     make_line(project)
     with pytest.raises(ApiException) as caught:
-        run(project, {"x": 1}, pipeline_timeout=10)
-    assert failure(caught)["error_message"] == "The pipeline request timed out after 10 seconds"
+        run(project, {"x": 1}, pipeline_timeout=2)
+    assert failure(caught)["error_message"] == "The pipeline request timed out after 2 seconds"
     parts = wait_until(
         lambda: project.api.deployment_requests_list("lab", "model", pipeline=True),
         lambda parts: all(part.time_completed is not None for part in parts),

@@ -335,6 +335,9 @@ def test_a_pool_that_another_thread_closes_is_replaced(client: ubiops.ApiClient,
             client.close()
 
     closer = threading.Thread(target=close)
+    interval = sys.getswitchinterval()
+    # Otherwise the closing thread keeps the interpreter for most of the time.
+    sys.setswitchinterval(1e-5)
     closer.start()
     try:
         for _ in range(50):
@@ -342,6 +345,7 @@ def test_a_pool_that_another_thread_closes_is_replaced(client: ubiops.ApiClient,
     finally:
         stopped.set()
         closer.join()
+        sys.setswitchinterval(interval)
     client.pool.close()
     assert client.call_api("/x", "GET", async_req=True).get(30)[1] == 200
 

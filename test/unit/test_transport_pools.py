@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import ubiops
-from test.server import Answer, Server
+from test.server import Answer
 from test.unit.raw_server import RawServer, silent
-from ubiops.exceptions import ApiConnectionError, ApiException
+from ubiops.exceptions import ApiConnectionError
 
 
 def get(client: ubiops.ApiClient, **options: Any) -> Any:
@@ -71,23 +71,3 @@ def test_a_kept_error_holds_no_pool() -> None:
             get(client, _request_timeout=0.2)
     cause: Any = caught.value.__cause__
     assert cause.pool is None
-
-
-def test_asynchronous_calls_beside_close(client: ubiops.ApiClient, server: Server) -> None:
-    stop = threading.Event()
-
-    def close_again_and_again() -> None:
-        while not stop.is_set():
-            client.close()
-
-    thread = threading.Thread(target=close_again_and_again)
-    thread.start()
-    try:
-        for _ in range(50):
-            result = client.call_api("/thing", "GET", response_type="object", async_req=True)
-            assert result.get(30)[0] == {}
-    except ApiException as error:
-        raise AssertionError from error
-    finally:
-        stop.set()
-        thread.join()

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text, true
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.schema import CreateColumn
 
@@ -55,9 +55,10 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything."""
-        with self.session() as session:
+        with self.transaction() as connection:
             for table in reversed(Base.metadata.sorted_tables):
-                session.execute(table.delete().where(true()))
+                # As text: what a statement for each of them costs, every test that begins with nothing would pay.
+                connection.exec_driver_sql(f'DELETE FROM "{table.name}"')
 
     def close(self) -> None:
         """Close the connections; the file stays."""
