@@ -86,6 +86,8 @@ _ANSWERS: Sequence[tuple[str, str, Any]] = (
     ("POST", rf"{_OF_VERSION}/revisions", {"revision": "r1", "build": "b1"}),
     ("GET", _OF_VERSION, VERSION),
     ("GET", r".*/buckets/default/files", {"files": [{"file": "file", "size": len(CONTENT)}], "prefixes": []}),
+    ("POST", r".*/files/[^/]+/start-multipart-upload", {"upload_id": "u1", "provider": "google_cloud_storage"}),
+    ("POST", r".*/files/[^/]+/complete-multipart-upload", {}),
     ("POST", r".*/deployments/[^/]+/versions", VERSION),
     ("GET", r".*/template-deployments", [TEMPLATE]),
     ("GET", r".*/pipelines/[^/]+/versions/[^/]+", GRAPH),

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from hypothesis import strategies as st
 
 import ubiops
 from test.faults import fuzz
-from test.faults.answers import right_answer
+from test.faults.answers import DATE, right_answer
 from test.faults.faults import FAULTS, serving
 from test.faults.helpers import KINDS, impatient
 from test.faults.oracle import body_of
 from test.faults.table import hurried
 from test.server import Answer, Server
 from test.unit.raw_server import RawServer
+from ubiops import utils
 from ubiops.connections import _Lines
 from ubiops.exceptions import ApiException, ApiTypeError, ApiValueError, OpenApiException
 from ubiops.files import filename_of
@@ -282,6 +284,48 @@ def test_any_shape_of_an_answer_to_any_kind_of_call_is_taken_or_a_typed_error(
             KINDS[kind].run(ubiops.CoreApi(client), Path(folder))
 
 
+PAGE = [{"id": str(number), "name": "a", "date": DATE, "creation_date": DATE, "log": "x"} for number in range(3)]
+LISTS: dict[str, tuple[Any, Any]] = {
+    "whole": (lambda api: utils.paginate(api.deployments_list, "p"), PAGE),
+    "by offset": (lambda api: utils.paginate(api.deployment_requests_list, "p", "d", page_size=2), PAGE),
+    "by date": (lambda api: utils.paginate(api.blobs_list, "p", page_size=2), PAGE),
+    "by line": (lambda api: utils.paginate(api.projects_log_list, "p", data={"date_range": -60}, page_size=2), PAGE),
+    "by cursor": (
+        lambda api: utils.paginate(api.instances_list, "o"),
+        {"results": PAGE, "next": "x", "previous": None},
+    ),
+    "by token": (
+        lambda api: utils.paginate(api.files_list, "p", "b"),
+        {"files": PAGE, "prefixes": [], "continuation_token": "x"},
+    ),
+}
+
+
+@settings(SHARED, max_examples=5 * EXAMPLES)
+@given(
+    kind=st.sampled_from(sorted(LISTS)),
+    place=st.lists(st.integers(0, 5), max_size=3),
+    hostile=HOSTILE | JSON,
+    everywhere=st.booleans(),
+)
+@example(kind="by cursor", place=[1], hostile="http://[::1", everywhere=False)
+@example(kind="by cursor", place=[0], hostile=5, everywhere=False)
+@example(kind="by token", place=[0], hostile=5, everywhere=False)
+@example(kind="by offset", place=[0, 0], hostile=[], everywhere=False)
+@example(kind="by date", place=[0, 3], hostile="9999-12-31T23:59:59.999999Z", everywhere=True)
+@example(kind="by date", place=[0, 3], hostile="2026-11-27T10:00:00", everywhere=False)
+def test_any_shape_of_a_page_is_taken_or_a_typed_error(
+    one_attempt: ubiops.CoreApi, server: Server, kind: str, place: list[int], hostile: Any, everywhere: bool
+) -> None:
+    read, page = LISTS[kind]
+    wrong = _with(page, place, hostile)
+    if everywhere and isinstance(page, list) and len(place) == 2:
+        wrong = [_with(item, place[1:], hostile) for item in page]
+    server.default = Answer(200, json.dumps(wrong).encode())
+    # A server may go on and on, and so does the iterator.
+    _typed(lambda: list(islice(read(one_attempt), 20)))
+
+
 LOCATION_HOSTS = st.sampled_from(
     ["{own}", "{other}", "localhost:{o}", "[::1]:{o}", "127.1:{o}", "", "evil.test", "{own}.", "0:{o}"]
 )
@@ -389,5 +433,5 @@ def test_what_the_fuzzer_has_found_is_read_as_it_should_be() -> None:
 
 
 def _typed(call: Any) -> None:
-    with suppress(ApiException, urllib3.exceptions.HTTPError):
+    with suppress(OpenApiException, urllib3.exceptions.HTTPError):
         call()

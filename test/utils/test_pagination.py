@@ -16,6 +16,7 @@ from test.each import each
 from test.emulator.log import write_log
 from test.emulator.pipelines import attach, deployment, make_pipeline
 from test.emulator.project import DOUBLE, TestProject
+from test.server import Answer, Server
 from ubiops.emulator import Emulator
 from ubiops.emulator.faults import Fault
 from ubiops.emulator.tables import Blob, DeploymentRequest
@@ -229,6 +230,14 @@ def test_an_order_that_changes_from_page_to_page_leads_to_an_end(model: TestProj
     found = ids(paginate(Unsteady(model.api.api_client).deployment_requests_list, "lab", "model", page_size=4))
     assert len(found) == len(set(found))
     assert set(found) <= set(old)
+
+
+def test_a_server_that_passes_over_the_offset_leads_to_an_end(server: Server, client: ubiops.ApiClient) -> None:
+    server.default = Answer.json([{"id": "q1"}, {"id": "q2"}])
+    items = paginate(ubiops.CoreApi(client).deployment_requests_list, "lab", "model", page_size=2)
+    assert [next(items).id, next(items).id] == ["q1", "q2"]
+    with pytest.raises(ApiException, match="The same page"):
+        next(items)
 
 
 def test_a_server_that_gives_less_than_is_asked_for(model: TestProject) -> None:

@@ -221,7 +221,9 @@ def read_lines(
                 given.add(str(line.id))
                 yield line
         if len(page) >= page_size and page[-1].id != start.get("id"):
-            start, moment = {"id": str(page[-1].id)}, date_of(page[-1], moment)
+            start, last = {"id": str(page[-1].id)}, date_of(page[-1], moment)
+            # Never back, whatever the line says: the way is gone in steps of a day.
+            moment = max(moment, last) if forward else min(moment, last)
             continue
         moment += sign * timedelta(seconds=seconds)
         if sign * (moment - until) >= timedelta(0):

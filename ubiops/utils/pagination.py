@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta, timezone
 from functools import partial
 from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from ubiops.api.base import Api
 from ubiops.api.core_api import CoreApi
@@ -19,6 +19,7 @@ from ubiops.operation import Body, CallOptions, Operation
 from ubiops.schema import Invalid, nearest_hint, read_datetime
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import check_count, invalid, utc, wrong_type
+from ubiops.utils.exceptions import unexpected_answer
 from ubiops.utils.log_lines import LINES_PER_PAGE, date_of, latest_moment, present, read_lines
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ Ask = Callable[..., Any]
 
 _PER_PAGE, _FILES_PER_PAGE = 50, 100
 """How many items the API gives where no number is asked for; it gives no fewer where more are asked for."""
+
+_MOST_ALIKE = 10
+"""How many pages by offset may be the same in a row: a list that grows at its front may repeat one."""
 
 _LOG_RANGE = -21600
 
@@ -219,7 +223,7 @@ def _by_token(ask: Ask, arguments: Mapping[str, Any], size: int) -> Iterator[Any
     token = arguments.get("continuation_token")
     while True:
         page = check_answer("files_list", ask(limit=size, continuation_token=token), "files", "continuation_token")
-        yield from page.files or ()
+        yield from _items("files_list", page.files)
         if not page.continuation_token:
             return
         if page.continuation_token == token:
@@ -237,7 +241,9 @@ def _by_cursor(ask: Ask, operation: str, arguments: Mapping[str, Any], size: int
             yield from page
             return
         check_answer(operation, page, "results", "next")
-        yield from page.results or ()
+        yield from _items(operation, page.results)
+        if not isinstance(page.next, str | None):
+            raise unexpected_answer(operation, "text as `next`", page)
         following = _cursor(page.next)
         if following is None:
             return
@@ -250,8 +256,15 @@ def _cursor(following: str | None) -> str | None:
     """The cursor of the next page, which is returned alone or in its URL."""
     if not following:
         return None
-    given = parse_qs(urlsplit(following).query).get("cursor")
+    given = parse_qs(following.partition("?")[2].partition("#")[0]).get("cursor")
     return given[0] if given else following
+
+
+def _items(operation: str, found: Any) -> Iterable[Any]:
+    """The items of a page, of which a double's need be no list."""
+    if found is not None and (isinstance(found, str | Mapping) or not isinstance(found, Iterable)):
+        raise unexpected_answer(operation, "a page with a list", found)
+    return found or ()
 
 
 @one_frame
@@ -264,9 +277,15 @@ def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collect
     newest: datetime | None = None
     fixed: dict[str, str] = {}
     went_back = stuck = False
+    ids: list[str] = []
+    same = 0
     while True:
         page = ask(limit=size, offset=offset, **fixed)
-        if offset > start and not stuck and not (page and (page[0].id in seen or _is_newer(page[0], newest))):
+        before, ids = ids, [str(item.id) for item in page]
+        same = same + 1 if ids == before else 0
+        if same == _MOST_ALIKE:
+            raise ApiException(reason="The same page is returned whatever the offset")
+        if offset > start and not stuck and not (page and (str(page[0].id) in seen or _is_newer(page[0], newest))):
             offset = max(start, offset - (size - 1))
             went_back = True
             continue
@@ -276,8 +295,8 @@ def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collect
                 # Pages needn't run after a list that grows at its front. The dates that are shown are cut off, to
                 # milliseconds at best, so what was created with the first item may seem to be a little later.
                 fixed = {"end_date": (newest + timedelta(seconds=1)).isoformat()}
-        new = [item for item in page if item.id not in seen and not _is_newer(item, newest)]
-        seen.update(item.id for item in new)
+        new = [item for item in page if str(item.id) not in seen and not _is_newer(item, newest)]
+        seen.update(str(item.id) for item in new)
         # Items whose order changes from one page to the next would lead back and forth forever.
         stuck, went_back = went_back and not new, False
         yield from new
@@ -301,8 +320,15 @@ def _is_newer(item: Any, newest: datetime | None) -> bool:
 
 
 def _moment(item: Any) -> datetime | None:
-    moment = read_datetime(getattr(item, "time_created", None) or getattr(item, "date", None))
-    return moment if isinstance(moment, datetime) else None
+    return _utc(getattr(item, "time_created", None) or getattr(item, "date", None))
+
+
+def _utc(date: Any) -> datetime | None:
+    """A moment that can be compared with others and counted from; None for what is no date, or none of our time."""
+    moment = read_datetime(date)
+    if not isinstance(moment, datetime) or moment.year in (MINYEAR, MAXYEAR):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
 @one_frame
@@ -316,8 +342,8 @@ def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -
     while True:
         number = size + overlap
         page = ask(range=sign * number, creation_date=date)
-        new = [item for item in page if item.id not in seen and not _before(_created(item), last, sign)]
-        seen.update((item.id, _created(item)) for item in new)
+        new = [item for item in page if str(item.id) not in seen and not _before(_created(item), last, sign)]
+        seen.update((str(item.id), _created(item)) for item in new)
         yield from new
         if len(page) < number and (not new or len(page) < _PER_PAGE):
             return
@@ -337,8 +363,7 @@ def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -
 
 
 def _created(blob: Any) -> datetime | None:
-    created = read_datetime(blob.creation_date)
-    return created if isinstance(created, datetime) else None
+    return _utc(blob.creation_date)
 
 
 def _before(moment: datetime | None, other: datetime | None, sign: int) -> bool:
