@@ -128,7 +128,27 @@ class TestUpload:
             upload_file(client, "p", path)
         assert len(storage.requests) == len(server.requests) == 1
 
-    @pytest.mark.parametrize("answer", [{}, {"url": None}, {"url": 7}])
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {},
+            *(
+                {"url": url}
+                for url in (
+                    None,
+                    7,
+                    [],
+                    "",
+                    "/x",
+                    "//h/x",
+                    "file:///etc/passwd",
+                    "http://",
+                    "http://[::1",
+                    "http://a\\@b",
+                )
+            ),
+        ],
+    )
     def test_answer_without_a_url_raises(
         self, answer: Any, server: Server, client: ubiops.ApiClient, path: Path
     ) -> None:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ubiops.deadline import Deadline
-from ubiops.exceptions import ApiConnectionError, ApiException
+from ubiops.exceptions import ApiConnectionError, ApiException, ApiValueError
 from ubiops.files import BLOCK
 from ubiops.rest import blocks_of
+from ubiops.urls import origin_of, split, without_secrets
 from ubiops.utils.answers import check_answer
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def send(
     except ApiException as error:
         if error.method is None:
             # Without the query: that is the signature.
-            error.locate(None, method, urlsplit(url).path)
+            error.locate(None, method, re.split("[?#]", split(url)[1])[0])
         raise
 
 
@@ -218,8 +218,15 @@ def time_of_call(deadline: Deadline, timeout: Timeout) -> Timeout:
 
 
 def url_of(operation: str, answer: FileUploadResponse) -> str:
-    """The signed URL that the API returned."""
+    """The signed URL that the API returned.
+
+    Raises:
+        ApiException: It isn't one.
+    """
     url = check_answer(operation, answer, "url", "provider").url
-    if not isinstance(url, str):
-        raise ApiException(reason=f"The API returned {url!r} instead of the file's URL")
+    try:
+        origin_of(split(url)[0])
+    except (ApiValueError, TypeError):
+        shown = without_secrets(url) if isinstance(url, str) else url
+        raise ApiException(200, f"The API returned {shown!r} instead of the file's URL") from None
     return url

@@ -95,12 +95,12 @@ class _Storage:
             return self._api.files_upload(*self._place, _request_timeout=self._time())
 
         target = ask()
+        url = url_of("files_upload", target)
         headers = {"Content-Disposition": _disposition(self.file.file)}
         if content.length is not None:
             headers["Content-Length"] = str(content.length)
         if target.provider == _AZURE:
             headers.update(_AZURE_HEADERS)
-        url = url_of("files_upload", target)
         body = _Reported(content, report)
         send(self._api, "PUT", url, lambda: url_of("files_upload", ask()), headers, self._deadline, body)
 
