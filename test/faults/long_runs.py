@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import multiprocessing
 import os
 import random
@@ -171,6 +172,9 @@ def interrupts(count: int = 3000) -> Result:
     bad: list[str] = []
     signal.signal(signal.SIGINT, signal.default_int_handler)
     names = [name for name in KINDS if ":" not in name]
+    # An import of numpy that was interrupted can't be repeated.
+    importlib.import_module("pandas")
+    importlib.import_module("matplotlib.figure")
     with impatient(), RawServer(_answer_rightly) as server, tempfile.TemporaryDirectory() as folder:
         client = _client(server)
         api = ubiops.CoreApi(client)
