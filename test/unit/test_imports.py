@@ -81,9 +81,26 @@ def test_the_methods_load_no_model_before_they_need_one() -> None:
     assert [name for name in loaded.split() if name.startswith("ubiops.models.")] == []
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
+def run_each(codes: list[str]) -> None:
+    """Run each code as if nothing of ours had been imported before it, all in one process; names those that fail."""
+    program = f"""
+        import sys, traceback
+        failed = []
+        for code in {codes!r}:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "ubiops"]:
+                del sys.modules[name]
+            try:
+                exec(code, {{}})
+            except Exception:
+                failed.append(code)
+                traceback.print_exc()
+        print(*failed, sep="\\n", end="")
+    """
+    assert run(program) == ""
+
+
+def test_import_ubiops_is_enough() -> None:
+    expressions = [
         *(f"ubiops.{module}.__name__ == 'ubiops.{module}'" for module in MODULES),
         *(f"ubiops.{name} is not None" for name in EXPORTED),
         "issubclass(ubiops.exceptions.ApiException, Exception)",
@@ -95,30 +112,26 @@ def test_the_methods_load_no_model_before_they_need_one() -> None:
         "ubiops.api.core_api.CoreApi is ubiops.CoreApi",
         "ubiops.rest.ApiException is ubiops.exceptions.ApiException",
         f"ubiops.__version__ == '{VERSION}'",
-    ],
-)
-def test_import_ubiops_is_enough(expression: str) -> None:
-    run(f"import ubiops\nassert {expression}")
+    ]
+    run_each([f"import ubiops\nassert {expression}" for expression in expressions])
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        *(f"import ubiops.{module}" for module in MODULES),
-        "from ubiops.models import DeploymentCreate",
-        "from ubiops.models.deployment_create import DeploymentCreate",
-        "from ubiops.api import CoreApi",
-        "from ubiops.exceptions import ApiException",
-        "from ubiops.rest import ApiException, RESTClientObject, RESTResponse",
-        "from ubiops.utils import download_file, upload_file",
-        "from ubiops.utils.file_operations import download_file, upload_file",
-        "from ubiops.configuration import Configuration",
-        "from ubiops.api_client import ApiClient",
-        "from ubiops import CoreApi, DeploymentCreate, exceptions, models",
-    ],
-)
-def test_every_module_can_be_imported_first(statement: str) -> None:
-    run(statement)
+def test_every_module_can_be_imported_first() -> None:
+    run_each(
+        [
+            *(f"import ubiops.{module}" for module in MODULES),
+            "from ubiops.models import DeploymentCreate",
+            "from ubiops.models.deployment_create import DeploymentCreate",
+            "from ubiops.api import CoreApi",
+            "from ubiops.exceptions import ApiException",
+            "from ubiops.rest import ApiException, RESTClientObject, RESTResponse",
+            "from ubiops.utils import download_file, upload_file",
+            "from ubiops.utils.file_operations import download_file, upload_file",
+            "from ubiops.configuration import Configuration",
+            "from ubiops.api_client import ApiClient",
+            "from ubiops import CoreApi, DeploymentCreate, exceptions, models",
+        ]
+    )
 
 
 def test_a_star_import_gives_the_client_and_every_model() -> None:
