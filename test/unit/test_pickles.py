@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import pytest
 
 import ubiops
-from ubiops import NULL, models
+from ubiops import NULL, models, utils
 from ubiops.model import Model
+from ubiops.utils import exceptions
 
 
 @pytest.fixture
@@ -77,3 +80,40 @@ def test_a_client_of_3_12_1(pickled: dict[str, Any]) -> None:
         assert configuration.retries == 3
     error = pickled["error"]
     assert (type(error).__name__, error.status, error.reason) == ("ApiException", 404, "Not Found")
+
+
+def test_what_the_helpers_of_3_12_1_returned_and_raised() -> None:
+    helped = pickle.loads((Path(__file__).parent / "pickles" / "helpers-3.12.1.pickle").read_bytes())
+    done, failed = helped["mapped"]
+    assert isinstance(done, utils.MappedRequest)
+    assert (done.index, done.input, done.request.id, done.result) == (0, {"x": 1}, "r0", {"y": 2})
+    assert (failed.input, failed.request.error_message, failed.error.index) == ("text", "no", 3)
+    assert (helped["file"], helped["file"].bucket) == (utils.UbiOpsFile("default", "2022/cars.csv"), "default")
+    assert helped["points"] == [utils.MetricPoint(datetime(2022, 11, 3, tzinfo=timezone.utc), 1.5)]
+    assert (helped["zip"], helped["zip"].sha256, helped["zip"].skipped) == ("/tmp/package.zip", "ab12", ["a.log"])
+    assert isinstance(helped["package"], utils.PackageInfo)
+    assert (helped["package"].main_file, helped["package"].requirements) == ("deployment.py", ("numpy==1.23",))
+    assert helped["downloaded"] == "/tmp/x.zip"
+    assert helped["headers"]["content-type"] == "application/json"
+    for name, error in helped["errors"].items():
+        assert type(error) is getattr(exceptions, name, getattr(ubiops.exceptions, name, None))
+        assert str(error)
+    assert helped["errors"]["WaitTimeout"].last.id == "r1"
+    assert helped["errors"]["IncompleteTransfer"].failed["b"].status == 404
+    assert helped["errors"]["UpsertFailed"].done[0].name == "A"
+    assert list(helped["errors"]["RequestsInDoubt"].indexes) == [3, 4]
+    again = pickle.loads(pickle.dumps(helped))
+    assert str(again["mapped"]) == str(helped["mapped"])
+
+
+def test_pickles_of_3_12_1_are_read_by_a_program_that_imports_nothing_else() -> None:
+    path = Path(__file__).parent / "pickles" / "helpers-3.12.1.pickle"
+    program = f"import pickle; print(pickle.load(open({str(path)!r}, 'rb'))['file'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(ubiops.__file__).parents[1],
+    )
+    assert done.stdout == "ubiops-file://default/2022/cars.csv\n"

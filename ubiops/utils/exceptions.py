@@ -252,3 +252,7 @@ class MissingExtra(OpenApiException, ImportError):
 
     def __init__(self, library: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}: pip install {library}")
+        self._arguments = (library, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        return type(self), self._arguments

@@ -1,0 +1,1 @@
+from ubiops.utils.files.uri import UbiOpsFile as UbiOpsFile

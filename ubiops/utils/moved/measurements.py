@@ -1,0 +1,1 @@
+from ubiops.utils.metrics.measurements import MetricPoint as MetricPoint

@@ -1,0 +1,1 @@
+from ubiops.utils.validate import PackageInfo as PackageInfo

@@ -1,0 +1,1 @@
+from ubiops.utils.package_operations import PackageZip as PackageZip

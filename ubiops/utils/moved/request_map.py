@@ -1,0 +1,1 @@
+from ubiops.utils.batches.results import MappedRequest as MappedRequest
