@@ -26,33 +26,85 @@ def helpers(parameter: str) -> dict[str, Callable[..., Any]]:
     }
 
 
-def test_what_is_no_client_is_refused_by_all(tmp_path: Path) -> None:
-    given = {
-        "client": "a token",
+@pytest.fixture
+def arguments(tmp_path: Path) -> dict[str, Any]:
+    """Arguments that a helper takes, by the parameter's name; any other takes text."""
+    return {
         "directory": write(tmp_path / "package", {"deployment.py": "class Deployment:\n    def request(self): ..."}),
         "file_path": __file__,
         "file_paths": [__file__],
         "file": __file__,
         "file_name": "x",
+        "files": [],
         "inputs": [],
         "start": "2022-11-03",
         "deployment_name": "d",
+        "output_path": tmp_path,
         "variables": {"A": "1"},
     }
+
+
+def required(helper: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a helper must be given."""
+    return {
+        parameter.name: arguments.get(parameter.name, "text")
+        for parameter in inspect.signature(helper).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    }
+
+
+def test_what_is_no_client_is_refused_by_all(arguments: dict[str, Any]) -> None:
+    arguments["client"] = "a token"
     clients = helpers("client")
     del clients["validate_requirements_file"]
     assert {"deploy", "metrics", "tail_logs", "upload_file", "wait_for_import"} <= clients.keys()
     for name, helper in clients.items():
-        required = {
-            parameter.name: given.get(parameter.name, "text")
-            for parameter in inspect.signature(helper).parameters.values()
-            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-        }
         more = {"download_file": {"file_name": "x"}, "map_requests": {"deployment_name": "d"}}.get(name, {})
         with pytest.raises(ubiops.ApiTypeError, match=f"`client` when calling `{name}`, expected .* got str") as caught:
-            helper(**required, **more)
+            helper(**required(helper, arguments), **more)
         # Programs of newer clients catch this.
         assert isinstance(caught.value, AssertionError)
+
+
+def test_an_argument_of_another_type_is_named_with_the_function_that_was_called(
+    unreachable: ubiops.CoreApi, arguments: dict[str, Any]
+) -> None:
+    arguments["client"] = unreachable
+    training = ubiops.Training(unreachable.api_client)
+    called = {name: getattr(utils, name) for name in utils.__all__ if not inspect.isclass(getattr(utils, name))}
+    called |= {name: method for name, method in inspect.getmembers(training, inspect.ismethod) if name[0] != "_"}
+    tried = 0
+    for name, helper in called.items():
+        for parameter in inspect.signature(helper).parameters.values():
+            if parameter.annotation not in ("str", "str | None") or name == "default_zip_name":
+                continue
+            for wrong in (object(), b"x"):
+                given = {**required(helper, arguments), parameter.name: wrong}
+                with pytest.raises(
+                    ubiops.ApiTypeError,
+                    match=rf"`{parameter.name}` when calling `{name}`, expected str( or None)?, got",
+                ):
+                    helper(**given)
+                tried += 1
+    assert tried > 200
+
+
+def test_a_missing_name_is_named_with_the_function_that_was_called(unreachable: ubiops.CoreApi) -> None:
+    training = ubiops.Training(unreachable.api_client)
+    calls: dict[str, Callable[[Any], Any]] = {
+        "wait_for_environment": lambda name: utils.wait_for_environment(unreachable, "lab", name),
+        "deploy": lambda name: utils.deploy(unreachable, name, "package", "d"),
+        "experiments_get": lambda name: training.experiments_get("lab", name),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ubiops.ApiValueError, match=f"Missing the required parameter .* when calling `{name}`"):
+            call(None)
+        with pytest.raises(ubiops.ApiValueError, match=f"when calling `{name}`, must not be empty"):
+            call("")
+    with pytest.raises(ubiops.ApiTypeError, match=r"`api_client` when calling `Training`, expected .* got str"):
+        ubiops.Training("a token")  # type: ignore[arg-type]
+    with pytest.raises(ubiops.ApiValueError, match=r"`data\.name` when calling `experiments_create`"):
+        training.experiments_create("lab", {})
 
 
 def test_one_word_makes_all_quiet() -> None:
@@ -69,6 +121,9 @@ def test_one_word_makes_all_quiet() -> None:
         ({"environment_variables": {"A B": "1"}}, r"environment_variables\['A B'\]"),
         ({"environment_variables": 7}, "environment_variables"),
         ({"input_fields": "x"}, "input_fields"),
+        ({"input_fields": [1]}, r"input_fields\[0\]"),
+        ({"version": ""}, "version"),
+        ({"maximum_instances": "x"}, "maximum_instances"),
         ({"timeout": "1"}, "timeout"),
     ],
 )

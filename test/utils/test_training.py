@@ -258,7 +258,7 @@ def test_errors_say_experiment_and_run(training: Training, experiment: Any) -> N
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        (lambda training: training.experiments_create("lab", {"environment": "a"}), "`name`"),
+        (lambda training: training.experiments_create("lab", {"environment": "a"}), "`data.name`"),
         (lambda training: training.experiments_create("lab", "exp"), "expected ExperimentCreate or dict, got str"),
         (
             lambda training: training.experiments_create(
@@ -266,7 +266,7 @@ def test_errors_say_experiment_and_run(training: Training, experiment: Any) -> N
             ),
             "environment",
         ),
-        (lambda training: training.experiment_runs_create("lab", "exp", {"name": "a"}), "`training_code`"),
+        (lambda training: training.experiment_runs_create("lab", "exp", {"name": "a"}), "`data.training_code`"),
         (lambda training: training.experiments_list("lab", async_req=True), "`async_req`"),
     ],
 )

@@ -15,6 +15,7 @@ from ubiops.api.core_api import CoreApi
 from ubiops.exceptions import ApiException, ApiTypeError, NotFoundError
 from ubiops.frames import one_frame
 from ubiops.model import Model
+from ubiops.schema import Invalid
 from ubiops.training.constants import (
     DEFAULT_TRAINING_BUCKET_NAME,
     DEFAULT_TRAINING_DEPLOYMENT_NAME,
@@ -30,6 +31,7 @@ from ubiops.training.experiment_run_list import ExperimentRunList
 from ubiops.training.experiment_run_update import ExperimentRunUpdate
 from ubiops.training.experiment_update import ExperimentUpdate
 from ubiops.utils.answers import check_answer
+from ubiops.utils.arguments import check_texts, core_api, invalid, wrong_type
 from ubiops.utils.exceptions import unexpected_answer
 
 __all__ = ["Training"]
@@ -49,10 +51,11 @@ def _ours(word: re.Match[str]) -> str:
 
 
 def _wrapped(method: F) -> F:
-    """Let the API's errors say experiment and run."""
+    """Let the API's errors say experiment and run, and those of arguments name the method."""
 
     @wraps(method)
     def call(self: Training, *args: Any, **kwargs: Any) -> Any:
+        check_texts(method, (self, *args), kwargs)
         try:
             return method(self, *args, **kwargs)
         except ApiException as error:
@@ -73,6 +76,8 @@ class Training:
     """
 
     def __init__(self, api_client: ubiops.ApiClient | None = None) -> None:
+        if api_client is not None:
+            core_api(api_client, "Training", "api_client")
         self.core_api: Any = CoreApi(api_client)
         self.api_client = self.core_api.api_client
 
@@ -283,6 +288,7 @@ class Training:
         **kwargs: Any,
     ) -> Any:
         """Create an environment variable of an experiment, and return it (an `EnvironmentVariableList`)."""
+        _check_variable(data, "experiment_environment_variables_create")
         return self._variables("create", project_name, experiment_name, kwargs, data=data)
 
     @_wrapped
@@ -314,6 +320,7 @@ class Training:
         **kwargs: Any,
     ) -> Any:
         """Change an environment variable of an experiment."""
+        _check_variable(data, "experiment_environment_variables_update")
         return self._variables("update", project_name, experiment_name, kwargs, id=id, data=data)
 
     def _variables(self, action: str, project_name: str, experiment_name: str, kwargs: Any, **arguments: Any) -> Any:
@@ -367,15 +374,20 @@ def _options(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return kwargs
 
 
+def _check_variable(data: Any, method: str) -> None:
+    if not isinstance(data, (Model, Mapping)):
+        raise wrong_type("data", method, "EnvironmentVariableCreate or dict", data)
+
+
 def _fields(kind: type[Model], data: Any, method: str) -> dict[str, Any]:
     """What was given of a body, checked."""
     if isinstance(data, Mapping):
-        data = kind(**data)
+        try:
+            data = kind.from_input(data)
+        except Invalid as error:
+            raise invalid(error.under("data").place(), method, error.problem) from None
     elif not isinstance(data, kind):
-        raise ApiTypeError(
-            f"Invalid value for `data` when calling `{method}`, expected {kind.__name__} or dict, "
-            f"got {type(data).__name__}"
-        )
+        raise wrong_type("data", method, f"{kind.__name__} or dict", data)
     fields: dict[str, Any] = data.to_wire()
     return fields
 

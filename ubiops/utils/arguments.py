@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime
 import math
 import os
-from typing import TYPE_CHECKING, Any, ForwardRef, Union
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, ForwardRef, TypeVar, Union
 
 import ubiops
-from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
-from ubiops.schema import read_datetime
+from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError, MissingArgumentError
+from ubiops.frames import one_frame
+from ubiops.operation import quote_path
+from ubiops.schema import Invalid, acceptor, read_datetime
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
@@ -31,7 +35,9 @@ __all__ = [
     "check_folder",
     "check_seconds",
     "check_text",
+    "check_texts",
     "core_api",
+    "helper",
     "invalid",
     "invalid_file",
     "read_path",
@@ -40,16 +46,23 @@ __all__ = [
 ]
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAMES = frozenset({"bucket_name", "version"})
+"""Arguments with a default that stand for a part of a path."""
+
+
 class ClientTypeError(ApiTypeError, AssertionError):
     """The client isn't one. Newer clients raise an `AssertionError` for it, so this is one too."""
 
 
-def core_api(client: Client, function: str) -> ubiops.CoreApi:
+def core_api(client: Client, function: str, argument: str = "client") -> ubiops.CoreApi:
     """The operations of a client.
 
     Args:
         client: An `ApiClient` or a `CoreApi`, or a double of one.
         function: What the user called, for the error.
+        argument: The argument that it is.
 
     Raises:
         ClientTypeError: It isn't a client.
@@ -60,8 +73,52 @@ def core_api(client: Client, function: str) -> ubiops.CoreApi:
         return client
     # No isinstance: tests of programs pass a double.
     if isinstance(client, type) or not hasattr(client, "configuration"):
-        raise ClientTypeError(str(wrong_type("client", function, "an ApiClient or a CoreApi", client)))
+        raise ClientTypeError(str(wrong_type(argument, function, "an ApiClient or a CoreApi", client)))
     return CoreApi(client)
+
+
+def helper(function: F) -> F:
+    """Check a helper's arguments of type `str`, and let errors leave it from one frame.
+
+    The operations that it calls would refuse them too, but name themselves.
+    """
+    run = one_frame(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        check_texts(function, args, kwargs)
+        return run(*args, **kwargs)
+
+    return one_frame(update_wrapper(call, function))  # type: ignore[return-value]
+
+
+def check_texts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Check the arguments that a function declares as `str` or ``str | None``.
+
+    What goes into a path may be an int too, or what else the operations write as text.
+
+    Raises:
+        ApiTypeError: One isn't text.
+        ApiValueError: One is missing or, as a part of a path, empty, ``.`` or ``..``.
+    """
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    required = {*names[: code.co_argcount - len(function.__defaults__ or ())], *_NAMES}
+    for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
+        declared = function.__annotations__.get(name)
+        if declared not in ("str", "str | None") or (value is None and declared != "str"):
+            continue
+        if value is None:
+            raise MissingArgumentError(f"Missing the required parameter `{name}` when calling `{function.__name__}`")
+        try:
+            if isinstance(value, bool) or not isinstance(value, int):
+                acceptor("str")(value)
+        except Invalid:
+            raise wrong_type(name, function.__name__, "str", value) from None
+        try:
+            if declared == "str" and name in required:
+                quote_path(value, "")
+        except Invalid as error:
+            raise invalid(name, function.__name__, error.problem) from None
 
 
 def invalid(argument: str, function: str, problem: str) -> ApiValueError:

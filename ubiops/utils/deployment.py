@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any
 from ubiops import models
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from ubiops.files import BLOCK
-from ubiops.frames import one_frame
 from ubiops.model import Model
 from ubiops.models import DeploymentVersionCreate
-from ubiops.schema import NULL, nearest_hint
+from ubiops.schema import NULL, Invalid, nearest_hint
 from ubiops.utils.answers import check_answer
-from ubiops.utils.arguments import Client, StrPath, check_folder, check_seconds, core_api, invalid, wrong_type
+from ubiops.utils.arguments import (
+    Client,
+    StrPath,
+    check_folder,
+    check_seconds,
+    check_text,
+    core_api,
+    helper,
+    invalid,
+    wrong_type,
+)
 from ubiops.utils.package_operations import write_zip
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.progress_bar import Progress
@@ -39,7 +48,7 @@ _ENVIRONMENTS = {"environment", "environment_name"}
 _OF_DEPLOYMENTS = ("description", "labels")
 
 
-@one_frame
+@helper
 def deploy(
     client: Client,
     project_name: str,
@@ -109,6 +118,7 @@ def deploy(
     check_seconds("timeout", "deploy", timeout)
     _check_settings("deployment_settings", deployment_settings or {}, _OF_DEPLOYMENTS)
     _check_settings("settings", settings, _SETTINGS)
+    check_text("instance_type", "deploy", instance_type)
     if instance_type is not None:
         settings["instance_type"] = instance_type
     variables = read_variables("environment_variables", "deploy", environment_variables or {})
@@ -117,7 +127,9 @@ def deploy(
         "output": _read_fields("output_fields", output_fields),
     }
     api = core_api(client, "deploy")
-    new_version = DeploymentVersionCreate(version=version, language=language, **settings)
+    check_text("version", "deploy", version)
+    check_text("language", "deploy", language)
+    new_version = _version(version=version, language=language, **settings)
     if not (language or "").startswith("r"):
         values = {variable.name: variable.value for variable in variables}
         check_package(
@@ -140,7 +152,7 @@ def deploy(
             )
         deployment = target.provide_deployment(sides, deployment_settings or {})
         if current is None and language is None and not settings.keys() & _ENVIRONMENTS:
-            new_version = DeploymentVersionCreate(version=version, **_running_python(deployment), **settings)
+            new_version = _version(version=version, **_running_python(deployment), **settings)
         target.provide_version(current, new_version, settings)
         if variables:
             set_variables("environment_variables", "deploy", api, variables, project_name, deployment_name, version)
@@ -150,6 +162,13 @@ def deploy(
         return wait_for_deployment_version(
             api, project_name, deployment_name, version, upload, timeout, quiet, stream_logs
         )
+
+
+def _version(**fields: Any) -> DeploymentVersionCreate:
+    try:
+        return DeploymentVersionCreate.from_input(fields)
+    except Invalid as error:
+        raise invalid(error.place(), "deploy", error.problem) from None
 
 
 def _running_python(deployment: Any) -> dict[str, Any]:
@@ -176,6 +195,9 @@ def _read_fields(argument: str, fields: Any) -> list[dict[str, Any]] | None:
         return [{"name": name, "data_type": data_type} for name, data_type in fields.items()]
     if isinstance(fields, (str, bytes)) or not isinstance(fields, Sequence):
         raise wrong_type(argument, "deploy", "dict or list", fields)
+    for index, field in enumerate(fields):
+        if not isinstance(field, (Model, Mapping)):
+            raise wrong_type(f"{argument}[{index}]", "deploy", "a model or a dict", field)
     return [field.to_dict() if isinstance(field, Model) else dict(field) for field in fields]
 
 

@@ -6,9 +6,17 @@ import os
 from typing import Any
 
 from ubiops.exceptions import NotFoundError
-from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer
-from ubiops.utils.arguments import Client, StrPath, check_folder, check_seconds, check_text, core_api, invalid
+from ubiops.utils.arguments import (
+    Client,
+    StrPath,
+    check_folder,
+    check_seconds,
+    check_text,
+    core_api,
+    helper,
+    invalid,
+)
 from ubiops.utils.package_operations import write_zip
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
 from ubiops.utils.progress_bar import Progress
@@ -21,7 +29,7 @@ _FOLDER = "environment_package"
 """Name of the top-level folder in the zip."""
 
 
-@one_frame
+@helper
 def deploy_environment(
     client: Client,
     project_name: str,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ubiops import models
 from ubiops.exceptions import ApiException, ApiFileError, ApiValueError
 from ubiops.files import FileLike, Upload, last_part, replacing
-from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
 from ubiops.utils.arguments import (
     Client,
     check_count,
     check_text,
     core_api,
+    helper,
     invalid,
     invalid_file,
     read_path,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["UbiOpsFile", "download_file", "download_files", "handle_file_input", "upload_file", "upload_files"]
 
 
-@one_frame
+@helper
 def upload_file(
     client: Client,
     project_name: str,
@@ -83,6 +83,7 @@ def upload_file(
         ApiException: The API or the storage refused the upload, or couldn't be reached.
     """
     api = core_api(client, "upload_file")
+    _check_names("upload_file", bucket_name, file_name)
     if checkpoint is not None:
         checkpoint = read_path("checkpoint", "upload_file", checkpoint)
     content = _content(file_path, "file_path", "upload_file")
@@ -98,7 +99,7 @@ def upload_file(
     )
 
 
-@one_frame
+@helper
 def upload_files(
     client: Client,
     project_name: str,
@@ -144,6 +145,7 @@ def upload_files(
     api = core_api(client, "upload_files")
     check_count("parallel_uploads", "upload_files", parallel_uploads, 1)
     check_text("file_prefix", "upload_files", file_prefix)
+    _check_names("upload_files", bucket_name)
     try:
         transfers = to_upload(file_paths, file_prefix)
     except ApiFileError as error:
@@ -157,7 +159,7 @@ def upload_files(
     return transfer_all(transfers, work, parallel_uploads, "upload", _progress_bar and not quiet)
 
 
-@one_frame
+@helper
 def download_file(
     client: Client,
     project_name: str,
@@ -206,6 +208,7 @@ def download_file(
     if file_uri is not None:
         file = parse(file_uri, "download_file")
     elif file_name:
+        _check_names("download_file", bucket_name, file_name)
         file = UbiOpsFile(bucket_name, file_name)
     else:
         raise ApiValueError("Missing the required parameter `file_name` or `file_uri` when calling `download_file`")
@@ -218,7 +221,7 @@ def download_file(
     return path
 
 
-@one_frame
+@helper
 def download_files(
     client: Client,
     project_name: str,
@@ -302,7 +305,7 @@ def download_files(
                 os.unlink(part)
 
 
-@one_frame
+@helper
 def handle_file_input(
     client: Client,
     project_name: str,
@@ -345,6 +348,7 @@ def handle_file_input(
         api.files_get(project_name, named.bucket, named.file)
         return str(named)
     check_text("file_prefix", "handle_file_input", file_prefix)
+    _check_names("handle_file_input", bucket_name, file_name)
     content = _content(file, "file", "handle_file_input")
     name = prefixed(file_prefix, file_name or content.name)
     return _upload(api, project_name, content, bucket_name, name, _progress_bar and not quiet)
@@ -386,6 +390,13 @@ def _check_present_size(api: CoreApi, project_name: str, file: UbiOpsFile, size:
     present = check_answer("files_get", api.files_get(project_name, file.bucket, file.file), "size").size
     if present != size:
         raise ApiException(reason=f"received {size} bytes of {file}, which has {present} according to the API")
+
+
+def _check_names(function: str, bucket_name: str, file_name: str | None = None) -> None:
+    check_text("bucket_name", function, bucket_name)
+    check_text("file_name", function, file_name)
+    if "/" in bucket_name:
+        raise invalid("bucket_name", function, f"must be the name of a bucket, not {bucket_name!r}")
 
 
 def _content(file: Any, argument: str, function: str) -> Upload:

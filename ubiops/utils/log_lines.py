@@ -14,7 +14,17 @@ from ubiops.exceptions import ApiException
 from ubiops.frames import one_frame
 from ubiops.schema import nearest_hint, read_datetime
 from ubiops.utils.answers import check_list
-from ubiops.utils.arguments import Client, Moment, check_count, check_seconds, core_api, invalid, utc, wrong_type
+from ubiops.utils.arguments import (
+    Client,
+    Moment,
+    check_count,
+    check_seconds,
+    core_api,
+    helper,
+    invalid,
+    utc,
+    wrong_type,
+)
 from ubiops.utils.newer_logs import newer_lines
 from ubiops.utils.polling import PASSING, Backoff, Outage
 
@@ -36,7 +46,7 @@ _AHEAD = timedelta(hours=1)
 """How far the server's clock may be ahead of this machine's."""
 
 
-@one_frame
+@helper
 def tail_logs(
     client: Client,
     project_name: str,

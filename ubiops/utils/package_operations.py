@@ -99,7 +99,7 @@ def zip_package(
     if target is not None and os.path.lexists(target) and not zipfile.is_zipfile(target):
         problem = f"{target!r} exists and isn't a zip: delete it or choose another path"
         raise invalid("output_path", function, problem)
-    return write_zip(PackageFolder(root, ignore_filename, target), target, function=function, quiet=quiet)
+    return write_zip(_folder(root, ignore_filename, function, target), target, function=function, quiet=quiet)
 
 
 def zip_dir(
@@ -141,7 +141,7 @@ def zip_dir(
     target = _target(output_path, default_zip_name(prefix or name_of(root)), function)
     if os.path.lexists(target) and not force:
         raise invalid("output_path", function, f"{target!r} exists: force=True replaces it")
-    return write_zip(PackageFolder(root, ignore_filename, target), target, inner, function=function, quiet=quiet)
+    return write_zip(_folder(root, ignore_filename, function, target), target, inner, function=function, quiet=quiet)
 
 
 def list_files(directory: StrPath, ignore_filename: str = IGNORE_FILENAME) -> list[str]:
@@ -190,7 +190,10 @@ def files_present_in_dir(
 
 def abs_path(path_param: StrPath) -> str:
     """Return the absolute path of a file or folder, which need not exist."""
-    return os.path.abspath(path_param)
+    try:
+        return os.path.abspath(path_param)
+    except TypeError:
+        raise wrong_type("path_param", "abs_path", "a path", path_param) from None
 
 
 def default_zip_name(prefix: str | None) -> str:
@@ -203,13 +206,19 @@ def default_zip_name(prefix: str | None) -> str:
 
 
 def _listed(directory: StrPath, ignore_filename: str, function: str) -> list[str]:
-    folder = PackageFolder(check_folder("directory", function, directory), ignore_filename)
+    folder = _folder(check_folder("directory", function, directory), ignore_filename, function)
     if folder.problems:
         raise InvalidPackage(folder.problems)
     return folder.files
 
 
 # Arguments
+
+
+def _folder(root: str, ignore_filename: Any, function: str, target: str | None = None) -> PackageFolder:
+    if not isinstance(ignore_filename, str):
+        raise wrong_type("ignore_filename", function, "str", ignore_filename)
+    return PackageFolder(root, ignore_filename, target)
 
 
 def _target(output_path: Any, name: str, function: str) -> str:

@@ -16,7 +16,12 @@ from ubiops.frames import one_frame
 from ubiops.operation import Body, Operation, Path, Query
 from ubiops.rest import blocks_of
 from ubiops.schema import reader
-from ubiops.utils.arguments import Client, core_api, invalid
+from ubiops.utils.arguments import (
+    Client,
+    core_api,
+    helper,
+    invalid,
+)
 from ubiops.utils.exceptions import IncompleteStream, RequestFailed, unexpected_answer
 
 Update: TypeAlias = str | models.DeploymentRequestCreateResponse | models.PipelineRequestCreateResponse
@@ -26,7 +31,7 @@ __all__ = ["EventParser", "stream_deployment_request", "stream_pipeline_request"
 _RESPONSES = {"deployment": "DeploymentRequestCreateResponse", "pipeline": "PipelineRequestCreateResponse"}
 
 
-@one_frame
+@helper
 def stream_deployment_request(
     client: Client,
     project_name: str,
@@ -68,7 +73,7 @@ def stream_deployment_request(
     )
 
 
-@one_frame
+@helper
 def stream_pipeline_request(
     client: Client,
     project_name: str,
@@ -90,7 +95,7 @@ def stream_pipeline_request(
     )
 
 
-@one_frame
+@helper
 def stream_request(
     client: Client,
     project_name: str,

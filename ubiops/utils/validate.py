@@ -12,7 +12,6 @@ from typing import Any
 
 from ubiops.deployment_package import main_file_name
 from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
-from ubiops.frames import one_frame
 from ubiops.models import DeploymentInputFieldCreate
 from ubiops.package_format import (
     FIELD_NAME,
@@ -23,7 +22,15 @@ from ubiops.package_format import (
     read_settings,
 )
 from ubiops.schema import nearest_hint
-from ubiops.utils.arguments import Client, StrPath, check_folder, check_seconds, read_path, wrong_type
+from ubiops.utils.arguments import (
+    Client,
+    StrPath,
+    check_folder,
+    check_seconds,
+    helper,
+    read_path,
+    wrong_type,
+)
 from ubiops.utils.exceptions import InvalidPackage, MissingExtra
 from ubiops.utils.packages.code import PackageCode
 from ubiops.utils.packages.folder import IGNORE_FILENAME, PackageFolder
@@ -60,7 +67,7 @@ class PackageInfo:
     warnings: tuple[str, ...] = ()
 
 
-@one_frame
+@helper
 def validate_package(
     directory: StrPath,
     input_fields: Any = None,
@@ -183,7 +190,7 @@ def validate_requirements_file(file_path: StrPath, client: Client | None = None)
     return checked.requirements
 
 
-@one_frame
+@helper
 def validate_yaml_file(file_path: StrPath) -> dict[str, str]:
     """Check a ``ubiops.yaml``; it needs pyyaml.
 

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ubiops import models
 from ubiops.exceptions import ApiException
-from ubiops.frames import one_frame
 from ubiops.model import Model
 from ubiops.package_format import VARIABLE_NAME
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import Client, core_api, invalid, wrong_type
+from ubiops.utils.arguments import (
+    Client,
+    core_api,
+    helper,
+    invalid,
+    wrong_type,
+)
 from ubiops.utils.exceptions import UpsertFailed
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ _NAME, _FORM = VARIABLE_NAME
 _LONGEST_NAME = 64
 
 
-@one_frame
+@helper
 def upsert_environment_variables(
     client: Client,
     project_name: str,

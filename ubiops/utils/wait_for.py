@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ubiops import models
 from ubiops.exceptions import ApiException, NotFoundError
-from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import Client, check_seconds, core_api, utc
+from ubiops.utils.arguments import (
+    Client,
+    check_seconds,
+    core_api,
+    helper,
+    utc,
+)
 from ubiops.utils.exceptions import BuildFailed, TransferFailed, WaitedRequestFailed, WaitError, WaitTimeout
 from ubiops.utils.log_lines import LogReader, present
 from ubiops.utils.polling import PASSING, Backoff, Outage
@@ -52,7 +57,7 @@ _TRAINING = "training-base-deployment"
 # Builds
 
 
-@one_frame
+@helper
 def wait_for_deployment_version(
     client: Client,
     project_name: str,
@@ -98,7 +103,7 @@ def wait_for_deployment_version(
         return _Builds(wait, deployment_name, version, stream_logs).wait(revision_id)
 
 
-@one_frame
+@helper
 def wait_for_revision(
     client: Client,
     project_name: str,
@@ -245,7 +250,7 @@ class _Builds:
             raise BuildFailed(message, build, self._wait.last_lines())
 
 
-@one_frame
+@helper
 def wait_for_environment(
     client: Client,
     project_name: str,
@@ -320,7 +325,7 @@ def _check_built(wait: _Wait, build: Any) -> None:
         raise BuildFailed(message, build, wait.last_lines())
 
 
-@one_frame
+@helper
 def wait_for_experiment(
     client: Client,
     project_name: str,
@@ -341,7 +346,7 @@ def wait_for_experiment(
         return _Builds(wait, _TRAINING, experiment_name, stream_logs).wait(revision_id)
 
 
-@one_frame
+@helper
 def wait_for_experiment_run(
     client: Client,
     project_name: str,
@@ -373,7 +378,7 @@ def wait_for_experiment_run(
 # Requests
 
 
-@one_frame
+@helper
 def wait_for_deployment_request(
     client: Client,
     project_name: str,
@@ -419,7 +424,7 @@ def wait_for_deployment_request(
         return request
 
 
-@one_frame
+@helper
 def wait_for_deployment_version_request(
     client: Client,
     project_name: str,
@@ -448,7 +453,7 @@ def wait_for_deployment_version_request(
         return request
 
 
-@one_frame
+@helper
 def wait_for_pipeline_request(
     client: Client,
     project_name: str,
@@ -494,7 +499,7 @@ def wait_for_pipeline_request(
         return request
 
 
-@one_frame
+@helper
 def wait_for_pipeline_version_request(
     client: Client,
     project_name: str,
@@ -541,7 +546,7 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
 # Exports and imports
 
 
-@one_frame
+@helper
 def wait_for_export(
     client: Client, project_name: str, export_id: str, timeout: float = _TIMEOUT, quiet: bool = False
 ) -> models.ExportDetail:
@@ -575,7 +580,7 @@ def wait_for_export(
         )
 
 
-@one_frame
+@helper
 def wait_for_import(
     client: Client, project_name: str, import_id: str, timeout: float = _TIMEOUT, quiet: bool = False
 ) -> models.ImportDetail:

@@ -11,8 +11,14 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from ubiops.exceptions import ApiTypeError, ApiValueError
-from ubiops.frames import one_frame
-from ubiops.utils.arguments import Client, check_seconds, core_api, invalid, wrong_type
+from ubiops.utils.arguments import (
+    Client,
+    check_seconds,
+    core_api,
+    helper,
+    invalid,
+    wrong_type,
+)
 from ubiops.utils.batches.request_map import RequestMap
 from ubiops.utils.batches.results import MappedRequest
 from ubiops.utils.batches.settings import Settings
@@ -25,7 +31,7 @@ _BATCHES_IN_FLIGHT = 4
 _SHORTEST_REQUEST, _LONGEST_REQUEST = 10, 172_800
 
 
-@one_frame
+@helper
 def map_requests(
     client: Client,
     project_name: str,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ubiops.frames import one_frame
 from ubiops.utils.answers import check_answer, check_list
-from ubiops.utils.arguments import Client, Moment, core_api, invalid, utc
+from ubiops.utils.arguments import (
+    Client,
+    Moment,
+    core_api,
+    helper,
+    invalid,
+    utc,
+)
 
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
@@ -29,7 +35,7 @@ class MetricPoint(NamedTuple):
     value: float | None
 
 
-@one_frame
+@helper
 def metrics(
     client: Client,
     project_name: str,

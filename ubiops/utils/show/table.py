@@ -37,6 +37,8 @@ def to_table(items: Iterable[Model | Mapping[str, Any]]) -> Table:
     Raises:
         ApiTypeError: An item is neither a model nor a dict.
     """
+    if not isinstance(items, Iterable):
+        raise wrong_type("items", "to_table", "models or dicts", items)
     shown = list(items)
     for index, item in enumerate(shown):
         if not isinstance(item, (Model, Mapping)):
