@@ -8,6 +8,7 @@ import pytest
 
 import ubiops
 from test.emulator.project import TestProject
+from ubiops.emulator import Emulator
 
 
 def test_there_is_an_organization(api: ubiops.CoreApi) -> None:
@@ -82,3 +83,28 @@ def test_instance_types(project: TestProject) -> None:
     assert next(iter(types)) == "256mb"
     assert (types["512mb"].memory_allocation, types["512mb"].cpu_allocation) == (512, 125)
     assert types["16384mb_t4"].gpu_allocation == 1
+
+
+def test_quotas_bound_what_a_project_has() -> None:
+    with Emulator(project="lab", quotas={"deployments": 1, "deployment_versions": 2}) as emulator:
+        project = TestProject(emulator.client(), "lab")
+        project.create_deployment()
+        with pytest.raises(ubiops.BadRequestError, match="The project 'lab' may have 1 deployments, and has them"):
+            project.create_deployment("other")
+        assert [found.name for found in project.api.deployments_list("lab")] == ["model"]
+        for version in ("v1", "v2"):
+            project.create_version(version)
+        with pytest.raises(ubiops.BadRequestError, match="may have 2 deployment versions"):
+            project.create_version("v3")
+        project.api.deployment_versions_delete("lab", "model", "v2")
+        project.create_version("v3")
+        found = {quota.resource: quota.quota for quota in project.api.quotas_list("lab")}
+        assert (found["deployments"], found["deployment_versions"], found["pipelines"]) == (1, 2, None)
+        # Each project has its own.
+        project.api.projects_create({"name": "other", "organization_name": "emulator"})
+        assert TestProject(project.api, "other").create_deployment().name == "model"
+
+
+def test_a_quota_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"quotas: there is none of wishes; choose of deployments"):
+        Emulator(quotas={"wishes": 3})

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import ubiops
 from test.emulator.callers import Callers
+from test.emulator.pipelines import make_line
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
 
@@ -668,6 +669,8 @@ def test_a_deployment_without_the_request_format_runs_a_command(
     assert "serving" in project.log()
     with pytest.raises(ubiops.BadRequestError, match="takes no requests; reach it through a service"):
         api.deployment_version_requests_create("lab", "model", "v1", "text")
+    with pytest.raises(ubiops.BadRequestError, match="takes no requests, so no pipeline can have it"):
+        make_line(project)
     with pytest.raises(ubiops.BadRequestError, match="takes no package; its versions run a command"):
         project.upload({"deployment.py": PAGE})
     for wrong in ("run", [1]):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ubiops.emulator import Emulator
 from ubiops.emulator.document import GENERATIONS
+from ubiops.emulator.quotas import LIMITED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,7 +53,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST",
         help="let webhooks send to this host; may be repeated (default: to this machine only)",
     )
+    parser.add_argument(
+        "--quota",
+        dest="quotas",
+        type=_quota,
+        action="append",
+        default=[],
+        metavar="KIND=NUMBER",
+        help=f"let projects have so many of {', '.join(LIMITED)}; may be repeated (default: as many as they like)",
+    )
     return parser
+
+
+def _quota(text: str) -> tuple[str, int]:
+    kind, _, number = text.partition("=")
+    return kind, int(number)
 
 
 if __name__ == "__main__":

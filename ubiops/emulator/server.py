@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
@@ -34,6 +34,7 @@ from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
 from ubiops.emulator.handlers.rules import check_name
 from ubiops.emulator.membership import welcome
+from ubiops.emulator.quotas import LIMITED
 from ubiops.emulator.services.proxy import ServiceProxy
 from ubiops.emulator.services.websocket import LARGEST_MESSAGE
 from ubiops.emulator.storage.contents import Storage
@@ -69,6 +70,8 @@ class Emulator:
             index. If not, the requirements must already be installed, with the emulator or in the other Python that
             an environment stands for.
         allow_webhooks: Hosts that webhooks may send to, in addition to this machine.
+        quotas: How many resources of a kind each project may have, such as ``{"deployments": 5}``; of what isn't
+            named, as many as it likes.
         generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is; None for all
             of them at once.
 
@@ -80,7 +83,7 @@ class Emulator:
 
     Raises:
         OSError: The address can't be used, or another emulator uses the data directory.
-        ValueError: The name isn't valid for a project, or the generation doesn't exist.
+        ValueError: The name isn't valid for a project, or the generation or the kind of a quota doesn't exist.
     """
 
     def __init__(
@@ -93,10 +96,14 @@ class Emulator:
         project: str | None = None,
         install_requirements: bool = False,
         allow_webhooks: Collection[str] = (),
+        quotas: Mapping[str, int] | Iterable[tuple[str, int]] = (),
         generation: str | None = None,
     ) -> None:
         if generation is not None and generation not in GENERATIONS:
             raise ValueError(f"generation must be one of {', '.join(GENERATIONS)}, not '{generation}'")
+        bounds = dict(quotas)
+        if unknown := bounds.keys() - set(LIMITED):
+            raise ValueError(f"quotas: there is none of {', '.join(sorted(unknown))}; choose of {', '.join(LIMITED)}")
         if project is not None:
             _check_project(project)
         with ExitStack() as resources:
@@ -116,6 +123,7 @@ class Emulator:
                 Storage(self._store, directory / "storage"),
                 install_requirements=install_requirements,
                 allow_webhooks=allow_webhooks,
+                quotas=bounds,
             )
             self._clock = Clock(self._store, self._engine)
             self._seed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -87,10 +87,12 @@ class Engine:
         storage: Files and blobs.
         install_requirements: Whether builds install the ``requirements.txt`` of their packages.
         allow_webhooks: Hosts that webhooks may send to though they are not this machine.
+        quotas: How many resources of a kind a project may have.
 
     Attributes:
         store (Store): The same.
         storage (Storage): The same.
+        quotas (Mapping[str, int]): The same.
         targets (Targets): The versions that requests go to.
         packages (Packages): The zips of revisions, exports and imports.
         environments (Environments): Builds what they run in.
@@ -112,9 +114,11 @@ class Engine:
         *,
         install_requirements: bool = False,
         allow_webhooks: Collection[str] = (),
+        quotas: Mapping[str, int] | None = None,
     ) -> None:
         self.storage = storage
         self.store = self._store = store
+        self.quotas = quotas or {}
         self.targets = Targets(store)
         self.packages = Packages(directory)
         self.environments = Environments(

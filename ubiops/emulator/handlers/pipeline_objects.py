@@ -60,6 +60,8 @@ def _set_reference(context: Context, version: PipelineVersion, item: PipelineObj
     item.configuration = data.get("configuration") or {}
     if kind == "deployment":
         item.deployment = find_deployment(context, project, reference)
+        if not item.deployment.supports_request_format:
+            raise invalid(f"The deployment '{reference}' takes no requests, so no pipeline can have it")
         item.version = find_version_of(context, item.deployment, chosen) if chosen is not None else None
     elif kind == "pipeline":
         item.subpipeline = find_pipeline(context, project, reference)

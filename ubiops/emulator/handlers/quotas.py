@@ -1,4 +1,4 @@
-"""Limits of what a project may hold: there are none here, where nothing is billed."""
+"""Limits of what a project may hold, and what vouchers are worth."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import not_found
 from ubiops.emulator.handlers.find import find_project
+from ubiops.emulator.quotas import LIMITED
 
-_RESOURCES = ("projects", "users", "deployments", "deployment_versions", "pipelines", "pipeline_versions", "gpus")
+_UNLIMITED = ("projects", "users", "gpus")
 
 
 def quotas_list(context: Context, project_name: str) -> list[dict[str, Any]]:
     find_project(context, project_name)
-    return [{"resource": name, "quota": None} for name in _RESOURCES]
+    return [{"resource": name, "quota": context.engine.quotas.get(name)} for name in (*LIMITED, *_UNLIMITED)]
 
 
 VOUCHERS = {"emulator": "A subscription of the emulator, which bills nothing"}

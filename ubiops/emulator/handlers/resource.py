@@ -12,6 +12,7 @@ from sqlalchemy import select
 from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found, taken
+from ubiops.emulator.quotas import check_quota
 from ubiops.emulator.tables import (
     Base,
     Blob,
@@ -123,7 +124,12 @@ Recorded = (
 
 
 def record(context: Context, resource: Recorded, action: str, event: str) -> None:
-    """Write an audit event about a resource; those of a version belong to its deployment or pipeline."""
+    """Write an audit event about a resource; those of a version belong to its deployment or pipeline.
+
+    Raises:
+        ApiError: 400: it was created beyond a quota.
+    """
+    created = resource if action == "create" else None
     if isinstance(resource, Version):
         resource = resource.deployment
     if isinstance(resource, PipelineVersion):
@@ -131,6 +137,8 @@ def record(context: Context, resource: Recorded, action: str, event: str) -> Non
     project = resource if isinstance(resource, Project) else resource.project
     # Those of the system, which have none, aren't changed.
     assert project is not None
+    if created is not None:
+        check_quota(context.session, context.engine.quotas, project, created)
     kind = resource.kind if isinstance(resource, Transfer) else resource.__tablename__
     record_event(
         context,

@@ -15,15 +15,12 @@ from ubiops.emulator.handlers.find import find_organization, find_project
 from ubiops.emulator.handlers.metrics import value_view
 from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.measured import DEPLOYMENT, PIPELINE, STARTS, Interval, Usage, after, divide
+from ubiops.emulator.quotas import LIMITED, count_resources
 from ubiops.emulator.tables import (
-    Bucket,
     Deployment,
-    Environment,
     InstanceRun,
     Organization,
     OrganizationUser,
-    Pipeline,
-    PipelineVersion,
     Project,
     Version,
 )
@@ -163,19 +160,9 @@ def organizations_resource_usage(context: Context, organization_name: str) -> di
 
 
 def _resources(context: Context, project_ids: Sequence[str]) -> dict[str, Any]:
-    def count(query: Any) -> int:
-        return context.session.scalar(select(func.count()).select_from(query.subquery())) or 0
-
-    of_deployments = Deployment.project_id.in_(project_ids)
-    of_pipelines = Pipeline.project_id.in_(project_ids)
     return {
-        "deployments": count(select(Deployment.id).where(of_deployments)),
-        "deployment_versions": count(select(Version.id).join(Version.deployment).where(of_deployments)),
-        "pipelines": count(select(Pipeline.id).where(of_pipelines)),
-        "pipeline_versions": count(select(PipelineVersion.id).join(PipelineVersion.pipeline).where(of_pipelines)),
+        **{kind: count_resources(context.session, project_ids, kind) for kind in LIMITED},
         "gpus": _gpus(context, project_ids),
-        "buckets": count(select(Bucket.id).where(Bucket.project_id.in_(project_ids))),
-        "environments": count(select(Environment.id).where(Environment.project_id.in_(project_ids))),
     }
 
 

@@ -108,8 +108,8 @@ def deployment_versions_create(
     if deployment.default_version_id is None:
         deployment.default_version_id = version.id
     context.engine.services_changed(context.session)
-    package_command(context, version)
     record(context, version, "create", f"Created version {version.name} for deployment {deployment.name}")
+    package_command(context, version)
     return _detail(context, version)
 
 
