@@ -13,7 +13,7 @@ from ubiops.emulator.turns import Turns
 def test_what_finds_a_turn_full_waits_for_the_next_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds, present, begun = 0.0, 0, []
     monkeypatch.setattr(turns, "monotonic", lambda: seconds)
-    shared = Turns()
+    shared = Turns(lambda: True)
 
     async def work(number: int) -> None:
         nonlocal seconds
@@ -39,3 +39,16 @@ def test_what_finds_a_turn_full_waits_for_the_next_in_order(monkeypatch: pytest.
     assert [number for _, number in begun] == [0, 1, 2, 4, 5]
     moments = [moment for moment, _ in begun]
     assert moments[0] == moments[1] < moments[2] < moments[3] < moments[4]
+
+
+def test_where_nobody_waits_all_begins_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if any turn were full.
+    monkeypatch.setattr(turns, "_LONGEST", -1)
+
+    async def take(needed: bool) -> int:
+        shared = Turns(lambda: needed)
+        taken = [asyncio.ensure_future(shared.take()) for _ in range(3)]
+        await asyncio.sleep(0)
+        return sum(each.done() for each in taken)
+
+    assert [asyncio.run(take(needed)) for needed in (False, True)] == [3, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from ubiops.clock import monotonic
 
@@ -16,15 +17,21 @@ class Turns:
 
     Where two hundred requests come at once, or end at once, all would be worked on in one turn: an update that code
     sends meanwhile would reach its reader only after the last of them.
+
+    Args:
+        are_needed: Whether anybody waits for what comes meanwhile; if not, all work begins at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, are_needed: Callable[[], bool]) -> None:
+        self._are_needed = are_needed
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._full_at: float | None = None
         """When the present turn is full; None before any work began in it."""
 
     async def take(self) -> None:
         """Wait for a turn that has room; those that wait are taken in the order in which they came."""
+        if not self._waiting and not self._are_needed():
+            return
         if self._full_at is None:
             self._begin()
         elif self._waiting or monotonic() >= self._full_at:

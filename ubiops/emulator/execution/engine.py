@@ -144,7 +144,7 @@ class Engine:
             built=lambda version: self.restart([version]),
         )
         self.updates = Updates()
-        self.turns = Turns()
+        self.turns = Turns(lambda: self.updates.are_followed)
         self.running: set[str] = set()
         self._pools: dict[str, Pool] = {}
         self._tasks: set[asyncio.Task[None]] = set()

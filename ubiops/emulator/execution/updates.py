@@ -20,6 +20,11 @@ class Updates:
         self._followers: dict[str, Follower] = {}
         self._above: dict[str, str] = {}
 
+    @property
+    def are_followed(self) -> bool:
+        """Whether anybody follows a request."""
+        return bool(self._followers)
+
     def publish(self, request_id: str, text: str) -> None:
         """Hand on an update to who follows a request, or the pipeline request that it is part of."""
         place: str | None = request_id
