@@ -173,6 +173,7 @@ FAULTS: dict[str, Fault] = {
     "HTTP/2 of a sort": instead(b"HTTP/2 200\r\n\r\n{}"),
     "NUL in a header": changed(lambda head, body: head + b"\r\nX-A: \0\r\n\r\n" + body),
     "a carriage return in a header": changed(lambda head, body: head + b"\r\nX-A: 1\rX-B: 2\r\n\r\n" + body),
+    "a cookie": changed(lambda head, body: head + b"\r\nSet-Cookie: a=b\r\n\r\n" + body, harmless=True, keeps=True),
     "a header without a colon": changed(lambda head, body: head + b"\r\nX-A\r\n\r\n" + body),
     "a header that is not ASCII": changed(
         lambda head, body: head + b"\r\nX-A: \xff\xfe\r\n\r\n" + body, harmless=True, keeps=True
@@ -189,6 +190,9 @@ FAULTS: dict[str, Fault] = {
     "a length of 30 digits": framed(b"Content-Length: " + b"9" * 30),
     "a length of 5,000 digits": framed(b"Content-Length: " + b"9" * 5000),
     "two lengths": framed(b"Content-Length: 1\r\nContent-Length: 2"),
+    "a length twice": changed(
+        lambda head, body: head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body, harmless=True, keeps=True
+    ),
     "chunked": framed(CHUNKED, lambda body: _chunk(body) + b"0\r\n\r\n", harmless=True, keeps=True),
     "chunked, and a length": framed(
         CHUNKED + b"\r\nContent-Length: 1", lambda body: _chunk(body) + b"0\r\n\r\n", harmless=True
@@ -200,6 +204,7 @@ FAULTS: dict[str, Fault] = {
     "chunks without an end": framed(CHUNKED, _chunk),
     "a negative chunk": framed(CHUNKED, lambda body: b"-5\r\n" + body + b"\r\n0\r\n\r\n"),
     "a chunk of 40 digits": framed(CHUNKED, lambda body: b"9" * 40 + b"\r\n" + body + b"\r\n0\r\n\r\n"),
+    "a chunk size with a sign": framed(CHUNKED, lambda body: b"+" + _chunk(body) + b"0\r\n\r\n"),
     "chunks that are none": framed(CHUNKED, lambda body: b"xyz\r\n" + body),
     "an unknown transfer encoding": framed(b"Transfer-Encoding: gzip, chunked", _chunk),
     "trailers without end": framed(CHUNKED, lambda body: _chunk(body) + b"0\r\n" + b"X: 1\r\n" * 400_000),
@@ -228,6 +233,7 @@ FAULTS: dict[str, Fault] = {
     "gzip cut in the middle": framed(b"Content-Encoding: gzip", lambda body: _packed(body)[: len(_packed(body)) // 2]),
     "gzip without its end": framed(b"Content-Encoding: gzip", lambda body: _packed(body)[:-8]),
     "deflate cut": framed(b"Content-Encoding: deflate", lambda body: zlib.compress(body)[:-6]),
+    "gzip, twenty times": framed(b"Content-Encoding: " + b", ".join([b"gzip"] * 20), _packed),
     "gzip that is none": framed(b"Content-Encoding: gzip"),
     "an unknown encoding": framed(b"Content-Encoding: br"),
     "a gzip bomb": framed(b"Content-Encoding: gzip", lambda body: _bomb()),
@@ -257,6 +263,7 @@ FAULTS: dict[str, Fault] = {
             "86400",
             "Fri, 31 Dec 1999 23:59:59 GMT",
             "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Fri, 31 Dec 99999999999999 23:59:59 GMT",
         )
     },
     # Redirects
@@ -265,6 +272,7 @@ FAULTS: dict[str, Fault] = {
     "redirect: a user": redirect("http://127.0.0.1:{own}@127.0.0.1:{other}/v2.1/x"),
     "redirect: no scheme": redirect("//127.0.0.1:{other}/v2.1/x"),
     "redirect: white space": redirect("http://127.0.0.1:{other} @127.0.0.1:{own}/v2.1/x"),
+    "redirect: a host in percent": redirect("http://127.0.0%2E1:{other}/v2.1/x"),
     "redirect: a loop": redirect("/v2.1/loop"),
     "redirect: a file": redirect("file:///etc/passwd"),
     "redirect: nowhere": redirect("http://[::1"),

@@ -27,7 +27,8 @@ Whatever a server, a proxy or the network does, a call ends in its time, with th
 This page is written by `python -m test.faults table --docs` from what happened, and checked by the tests. Each row is a
 fault of a server, of TLS or of a proxy on the way, with a limit of 0.7 seconds and the default of two retries; each
 column is a kind of call, or several that came to the same. What stands behind a colon says at which of its requests a
-helper met the fault. "what was sent" is a well-formed answer that is another than expected, such as an empty one.
+helper met the fault. "what was sent" is a well-formed answer that is another than expected, such as an empty one;
+"lost, and logged" is what `MetricClient`, whose thread raises nothing, says in the log.
 
 """
 
