@@ -325,6 +325,6 @@ def test_an_upload_names_one_source(bare: TestProject, tmp_path: Path) -> None:
         api.revisions_file_upload("lab", "model", "v1", template_deployment_id="t1")
     text = tmp_path / "package.zip"
     text.write_text("no zip")
-    with pytest.raises(ubiops.exceptions.BadRequestError, match="The file is no zip"):
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="The file is not a zip"):
         api.revisions_file_upload("lab", "model", "v1", file=text)
     assert api.revisions_list("lab", "model", "v1") == []

@@ -302,8 +302,8 @@ def test_logs_by_query(emulator: Emulator, project: TestProject, call: Caller) -
         ("query=|~ `(`", "no regular expression"),
         (r"query=|~ `(a)\1`", "no regular expression: invalid escape sequence"),
         ("limit=0", "limit: it must be from 1 to 5000"),
-        ("start=2023-01-01", "give both"),
-        ("start=yesterday&end=2023-01-01", "start: 'yesterday' is no date"),
+        ("start=2023-01-01", "pass both"),
+        ("start=yesterday&end=2023-01-01", "start: 'yesterday' is not a date"),
     ],
 )
 def test_logs_that_can_not_be_asked_for(project: TestProject, call: Caller, query: str, problem: str) -> None:

@@ -80,7 +80,7 @@ def test_the_window_goes_back_from_now_or_forward_from_a_date(talking: TestProje
     for data, problem in (
         ({"date_range": 86401}, "date_range"),
         ({"limit": 501}, "limit: it must be from 1 to 500, not 501"),
-        ({"date": "soon"}, "date: 'soon' is no date"),
+        ({"date": "soon"}, "date: 'soon' is not a date"),
         ({"id": "z" * 24}, "24 hexadecimal digits"),
     ):
         with pytest.raises(ubiops.exceptions.BadRequestError, match=problem):

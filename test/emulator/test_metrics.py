@@ -109,7 +109,7 @@ def test_months_are_as_long_as_they_are(project: TestProject) -> None:
         ("requests", {"object_type": "bucket"}, "object_type: it must be one of deployment_version, pipeline_version"),
         ("requests", {"interval": "year"}, "interval: it must be one of minute, hour, day, month"),
         ("requests", {"start_date": "2030-01-01"}, "end_date: it must come after start_date"),
-        ("requests", {"start_date": "yesterday"}, "start_date: 'yesterday' is no date"),
+        ("requests", {"start_date": "yesterday"}, "start_date: 'yesterday' is not a date"),
         ("requests", {"start_date": "1980-01-01", "interval": "minute"}, "there are more than 50000"),
     ],
 )

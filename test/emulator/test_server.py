@@ -112,7 +112,7 @@ def test_every_handler_takes_what_its_operation_has() -> None:
         (b"", "no body"),
         (b"{", "not valid JSON"),
         (b"\xff", "not UTF-8"),
-        (b"NaN", "NaN is no JSON"),
+        (b"NaN", "NaN is not JSON"),
         (b'{"name": "\\ud800", "organization_name": "emulator"}', "surrogate"),
         (b"[]", "is not of type 'object'"),
         (b'{"name": "p"}', "'organization_name' is a required property"),

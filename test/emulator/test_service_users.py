@@ -87,7 +87,7 @@ def test_an_update_changes_what_it_gives(project: TestProject) -> None:
         ({"name": "x" * 257}, "name: it takes up to 256 characters"),
         ({"allowed_cors_origins": ["example.com"]}, "'example.com' is no origin"),
         ({"allowed_cors_origins": ["https://example.com/path"]}, "is no origin"),
-        ({"expiry_date": "tomorrow"}, "expiry_date: 'tomorrow' is no date"),
+        ({"expiry_date": "tomorrow"}, "expiry_date: 'tomorrow' is not a date"),
     ],
 )
 def test_a_service_user_that_can_not_be(project: TestProject, data: dict[str, Any], problem: str) -> None:

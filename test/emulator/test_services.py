@@ -612,7 +612,7 @@ def test_what_is_refused(project: TestProject) -> None:
         ({"port": 2**16}, "port: it must be from 1 to 65535, not 65536"),
         ({"type": "kubernetes_imported"}, "type: the emulator has no cluster"),
         ({"rate_limit": 0}, "rate_limit: it must be from 1 to"),
-        ({"request_logging_excluded_paths": "("}, "request_logging_excluded_paths: it is no regular expression"),
+        ({"request_logging_excluded_paths": "("}, "request_logging_excluded_paths: not a regular expression"),
         ({"deployment": "other"}, "The deployment 'other' was not found"),
         ({"version": "v9"}, "Deployment version was not found: 'v9'"),
     ):

@@ -1,4 +1,4 @@
-"""Who may do what: tokens tell who calls, roles what is allowed."""
+"""Who may do what: a token identifies the caller, roles say what is allowed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Access:
         """Who calls, by the header ``Authorization``.
 
         Raises:
-            ApiError: 401: there is no token, or one that is not or no longer valid.
+            ApiError: 401: the token is missing, invalid or expired.
         """
         if secrets.compare_digest(given.encode(), self._token):
             return self._administrator
@@ -125,11 +125,11 @@ class Access:
         raise ApiError(401, "The API token is not valid: the header Authorization must hold 'Token <token>'")
 
     def authenticate_key(self, given: str) -> Caller:
-        """Who calls a service or what is like OpenAI's: the API token may follow ``Bearer`` too, as programs for those
-        write it.
+        """The caller of a service or of the OpenAI-compatible paths: the API token may follow ``Bearer`` too, as their
+        clients send it.
 
         Raises:
-            ApiError: 401: there is no token, or one that is not or no longer valid.
+            ApiError: 401: the token is missing, invalid or expired.
         """
         kind, _, token = given.partition(" ")
         if kind == "Bearer":

@@ -41,7 +41,7 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str, generatio
         store: What it remembers.
         engine: What builds and runs deployments.
         clock: What makes the requests of schedules.
-        token: What ``Authorization`` holds for who may do everything.
+        token: The value of ``Authorization`` that allows everything.
         generation: The only generation of the service that is served; None for all of them.
     """
 
@@ -225,14 +225,14 @@ def _read_json(raw: bytes) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_surrogates(data: Any) -> None:
     try:
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise invalid("The body has half of a surrogate pair, which is no text") from error
+        raise invalid("The body contains half of a surrogate pair, which is not a character") from error
 
 
 def _respond(operation: Operation, result: Any) -> Response:

@@ -65,7 +65,7 @@ def record(
 
 
 def _forget_name(context: Context, project: Project, object_type: str, object_name: str) -> None:
-    """Events outlive their object, and no longer give its name."""
+    """Events outlive their object, and no longer show its name."""
     context.session.execute(
         update(AuditEvent)
         .filter_by(project_id=project.id, object_type=object_type, object_name=object_name)

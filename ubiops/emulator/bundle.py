@@ -1,4 +1,4 @@
-"""The zip of an export or import: what is in it as one dictionary, and the packages beside it.
+"""The zip of an export or import: its contents as one dictionary, and the packages.
 
 The dictionary has ``deployments``, ``pipelines``, ``services``, ``environments`` and ``environment_variables`` by name,
 as a confirmation of an import has them. A ``zip`` in a version, or in a tag of an environment, is the path of what was
@@ -152,7 +152,7 @@ def extract_package(path: Path, name: str, target: Path) -> None:
 
 
 def _root(bundle: zipfile.ZipFile) -> str:
-    """The directory that holds everything, with a slash; empty where there is none."""
+    """The directory that holds everything, with a slash; empty if everything is at the top."""
     roots = [name.removesuffix("info.yaml") for name in bundle.namelist() if re.fullmatch(r"([^/]+/)?info\.yaml", name)]
     if len(roots) != 1:
         raise BundleError("The file must have an info.yaml in the one directory at its top")

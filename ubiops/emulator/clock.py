@@ -53,7 +53,7 @@ class Clock:
             last = now
 
     def tick(self, moment: datetime) -> None:
-        """Do what is due at a moment."""
+        """Do what has to be done at a moment."""
         deletions = (self._delete_requests, self._delete_files, self._delete_messages, self._delete_environments)
         for work in (self._make_requests, *deletions, self._note_instances):
             try:

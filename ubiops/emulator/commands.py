@@ -32,7 +32,7 @@ def check_command(deployment: Deployment, data: dict[str, Any]) -> None:
 
 
 def command_of(version: Version) -> list[str]:
-    """What a version runs; empty where it names no command, since the emulator knows no image's own."""
+    """What a version runs; empty if it names no command, since the emulator can't read the image's own."""
     return [*version.command, *(version.args or [])] if version.command else []
 
 

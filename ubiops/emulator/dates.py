@@ -35,7 +35,7 @@ def parse_date(name: str, text: str) -> datetime:
             raise ValueError("out of range")
         return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
-        raise invalid(f"{name}: '{text}' is no date in ISO 8601, such as 2022-11-03T09:30:00+00:00") from error
+        raise invalid(f"{name}: '{text}' is not a date in ISO 8601, such as 2022-11-03T09:30:00+00:00") from error
 
 
 def parse_moment(name: str, text: str) -> str:

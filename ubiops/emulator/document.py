@@ -154,7 +154,7 @@ class Body:
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
-        # Compiled on first use. With the components beside it, the schema's references lead somewhere.
+        # Compiled on first use, together with the components that its references name.
         schema = self._content["application/json"]["schema"]
         return Draft202012Validator({**schema, "components": self._components})
 
@@ -182,12 +182,12 @@ class Operation:
     Attributes:
         id: Its name, which is also that of its handler.
         status: Status of its successful answer.
-        path_names: Names of the arguments that its path gives, in order.
+        path_names: Names of the arguments in its path, in order.
         query: Query parameters.
         headers: Parameters in headers.
         body: Its body, if it takes one.
         since: The first generation that has it.
-        until: The last one; None where the newest has it.
+        until: The last one; None if the newest has it.
     """
 
     id: str
@@ -230,7 +230,7 @@ class Document:
 
         Args:
             method: Method of the request.
-            raw_path: Its path, as it came.
+            raw_path: Its path, as received.
             generation: The only generation whose operations are served; None for those of all.
 
         Raises:

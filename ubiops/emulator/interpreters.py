@@ -30,7 +30,7 @@ class Interpreter:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is the one that the emulator runs on, with the packages that are installed beside it."""
+        """Whether it is the one that the emulator runs on, with the packages that are installed there."""
         return self.path == sys.executable
 
 

@@ -1,4 +1,4 @@
-"""Who is a member of what from the start."""
+"""The members and roles of a new organization or project."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def required(operation: str) -> tuple[str, ...]:
 
 
 def closed_to_service_users(permission: str) -> bool:
-    """Whether no role gives a service user this permission."""
+    """Whether no role can grant a service user this permission."""
     return permission.startswith(_ADMINISTRATION)
 
 

@@ -304,7 +304,7 @@ class _Address:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
             bound.bind(self._address)
-            # Connections inherit it: those that linger keep nobody from binding again.
+            # Connections inherit it: those that linger don't prevent another bind.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         except BaseException:
             bound.close()
@@ -318,7 +318,7 @@ class _Address:
         return self._socket
 
     def reserve(self) -> None:
-        """Keep the port after the server has closed the socket, if nobody was faster."""
+        """Keep the port after the server has closed the socket, unless another process took it first."""
         self._socket.close()
         with suppress(OSError):
             self._socket = self._bind(share=True)
@@ -358,7 +358,7 @@ class _Server(uvicorn.Server):
             ws="websockets-sansio",
             ws_max_size=LARGEST_MESSAGE,
             lifespan="on",
-            # What a caller on this machine says of whom it calls for is believed by nobody.
+            # Headers in which a caller on this machine names another client aren't trusted.
             proxy_headers=False,
             backlog=_BACKLOG,
             # Logging is the program's.

@@ -1,4 +1,4 @@
-"""What the objects of a pipeline version take and give: what attachments connect."""
+"""What the objects of a pipeline version take and return, which attachments connect."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Fields = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Shape:
-    """What an object takes and gives.
+    """What an object takes and returns.
 
     Attributes:
         input_type: ``structured`` or ``plain``; None for what takes nothing, as the start.
         input_fields: Its input fields, with name and data type.
-        output_type: As ``input_type``; None for what gives nothing, as the end.
+        output_type: As ``input_type``; None for what returns nothing, such as the end.
         output_fields: Its output fields.
     """
 

@@ -26,7 +26,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        # It holds secrets, and SQLite gives the files beside it the same mode.
+        # It holds secrets; SQLite creates its journal files with the same mode.
         path.touch(0o600)
         self._engine = create_engine(
             # Errors get into logs and answers: without the values that a statement has, which may be secrets.

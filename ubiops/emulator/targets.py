@@ -23,7 +23,7 @@ _NAMED = _OF_DEPLOYMENT.where(Version.name == bindparam("version"))
 class Targets:
     """Versions with their deployments and projects, read once. They belong to no session: they are for reading.
 
-    Whoever changes a project, a deployment or a version calls `forget` once that is committed: the application after
+    Code that changes a project, a deployment or a version calls `forget` once that is committed: the application after
     each request that may, and what does so on its own.
 
     Args:

@@ -16,7 +16,7 @@ _SIGNED_IN = timedelta(hours=24)
 
 
 def new_token() -> str:
-    """A token that nobody guesses."""
+    """A token that can't be guessed."""
     return secrets.token_hex(20)
 
 

@@ -48,7 +48,7 @@ def without_nulls(deployment: Deployment, data: Any) -> Any:
 
 
 def check(deployment: Deployment, side: str, data: Any) -> None:
-    """Check an input or output, or a list of them: those of runs needn't have all fields.
+    """Check an input or output, or a list of them: those of runs may lack fields.
 
     Args:
         deployment: What takes or returns it.

@@ -1,4 +1,4 @@
-"""Turns of the event loop, kept short: what is due at once is spread over several."""
+"""Turns of the event loop, kept short: what is ready at the same time is spread over several."""
 
 from __future__ import annotations
 

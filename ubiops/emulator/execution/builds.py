@@ -116,7 +116,7 @@ class Builds:
                 log("info", ["Build finished"])
                 found = self._complete(build_id, methods)
             if not found:
-                # Its version was deleted meanwhile, and what was unpacked since then is nobody's.
+                # Its version was deleted meanwhile, and what was unpacked since then isn't used.
                 self._packages.remove([revision_id])
 
     async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:

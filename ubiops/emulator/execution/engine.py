@@ -163,7 +163,7 @@ class Engine:
         priority: int = 1,
         request: RunningRequest | None = None,
     ) -> asyncio.Future[Outcome]:
-        """Queue a stored request; gives what tells how it ends. A `request` at hand needn't be read again."""
+        """Queue a stored request; returns the future of its outcome. A `request` at hand isn't read again."""
         job = Job(request_id, express=express, timeout=timeout, priority=priority, request=request)
         self._pool(version).submit(job)
         return job.done
@@ -438,7 +438,7 @@ class Engine:
         self.environments.collect()
 
     def _take_up(self, session: Session, request: DeploymentRequest) -> None:
-        # Batches to pipelines begin anew, with new requests to their deployments.
+        # Batches to pipelines start over, with new requests to their deployments.
         lost = request.express or request.pipeline_request_id is not None
         if lost or request.status == "cancelled_pending":
             request.status = "failed" if lost else "cancelled"

@@ -302,7 +302,7 @@ class Environments:
             version_id: The version.
             revision_id: The revision.
             root: The folder of its package.
-            build_id: The build of the revision, in whose log it is told.
+            build_id: The build of the revision; what happens is written to its log.
             log: Takes lines for that log.
 
         Raises:
@@ -395,7 +395,7 @@ class Environments:
             if build.tag.revision_id is None:
                 self.start(build.id)
             else:
-                # The build of its deployment revision begins anew, with another one of these.
+                # The build of its deployment revision starts over, with another one of these.
                 end_build(build, "failed", "The emulator was stopped")
 
     def stop(self) -> None:
@@ -409,7 +409,7 @@ class Environments:
 
 
 class _Library:
-    """Where interpreters that aren't the emulator's find this package, and nothing else that is installed beside it."""
+    """Where interpreters that aren't the emulator's find this package, and nothing else that is installed there."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

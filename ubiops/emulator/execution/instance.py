@@ -36,7 +36,7 @@ UpdateSink = Callable[[str], None]
 
 
 def _drop(_text: str) -> None:
-    """Where nobody listens."""
+    """Where nothing listens."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Id of the process; None where there is none."""
+        """Id of the process; None if none runs."""
         return self._worker.pid if self._worker is not None and not self._worker.has_exited else None
 
     async def start(self) -> dict[str, bool]:
-        """Start the process and let it load the package; gives ``has_request_method``, ``has_requests_method``.
+        """Start the process and let it load the package; returns ``has_request_method``, ``has_requests_method``.
 
         Raises:
             PackageError: The package can't be used.

@@ -49,7 +49,7 @@ class Listeners:
     """The sockets on which the processes of one instance listen."""
 
     def __init__(self) -> None:
-        # Descriptors of sockets: what a process still has open under the same number needn't be searched for.
+        # Descriptors of sockets: what a process still has open under the same number isn't searched again.
         self._known: dict[int, str] = {}
         self._found: dict[int, tuple[float, Listener]] = {}
 
@@ -58,7 +58,7 @@ class Listeners:
 
         Args:
             declared: The port that the code was written for.
-            own: The port that the instance has in its place.
+            own: The port that the instance has instead.
             roots: Ids of the processes of the instance; those that they started belong to it too.
         """
         if not _TABLES[socket.AF_INET].exists():

@@ -91,7 +91,7 @@ def volume(data: Any) -> int:
 
 
 def size_of(data: Any) -> int | None:
-    """Bytes that data takes as a file: JSON, or the text itself; None where there are none."""
+    """Bytes that data takes as a file: JSON, or the text itself; None if it is None."""
     if data is None:
         return None
     return len(data.encode(errors="replace") if isinstance(data, str) else json.dumps(data))

@@ -16,7 +16,7 @@ def notify(session: Session, project_id: str, group_name: str | None, text: str,
     Args:
         session: What the lines are written with.
         project_id: Project of the group.
-        group_name: Name of the group; without one, or for one that is gone, nobody is told.
+        group_name: Name of the group; without one, or if it was deleted, nobody is notified.
         text: What happened.
         **place: What the lines belong to, as columns of `LogLine`: ``version_id``, ``request_id`` ...
     """

@@ -57,7 +57,7 @@ Flow = list[tuple[Path, Any]]
 
 
 class PipelineError(Exception):
-    """Ends a pipeline request; the message is meant for whoever made it."""
+    """Ends a pipeline request; the message is for the caller."""
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Pipelines:
     Args:
         store: Where they are.
         deployments: What runs the requests to deployments.
-        webhooks: What is told of them.
+        webhooks: What is notified of them.
     """
 
     def __init__(self, store: Store, deployments: Deployments, webhooks: Webhooks) -> None:
@@ -118,7 +118,7 @@ class Pipelines:
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def submit(self, request: PipelineRequest) -> asyncio.Future[PipelineOutcome]:
-        """Run a stored request, once the present transaction is committed; gives what tells how it ends."""
+        """Run a stored request, once the present transaction is committed; returns the future of its outcome."""
         done: asyncio.Future[PipelineOutcome] = asyncio.get_running_loop().create_future()
         task = self.deployments.spawn(self._serve(request.id, request.version_id, request.express, done))
         self._tasks[request.id] = task
@@ -297,7 +297,7 @@ def log_columns(request: RunningRequest, pipeline_version: PipelineVersion | Non
 
 
 def delete_parts(session: Session, request_id: str) -> list[DeploymentRequest]:
-    """Delete the deployment and pipeline requests that the objects of a request made; gives the former."""
+    """Delete the deployment and pipeline requests that the objects of a request made; returns the former."""
     parts = list(session.scalars(select(DeploymentRequest).where(DeploymentRequest.pipeline_request_id == request_id)))
     for part in parts:
         session.delete(part)
@@ -532,7 +532,7 @@ class _Run:
         return outcome.result
 
     def _deployment_of(self, session: Session, item: PipelineObject) -> tuple[Deployment, Version | None]:
-        # Looked up anew: versions and their status may have changed since the request began.
+        # Looked up again: versions and their status may have changed since the request began.
         deployment = session.get(Deployment, item.deployment_id)
         version = session.get(Version, item.version_id) if item.version_id is not None else None
         if deployment is None:
@@ -587,7 +587,7 @@ def _sequence_id(path: Path) -> str:
 
 
 def _one_or_all(flow: Flow) -> Any:
-    """What an operator takes or gives, as its request shows it: subrequests as a list."""
+    """What an operator takes or returns, as its request shows it: subrequests as a list."""
     if not flow:
         return None
     return flow[0][1] if [path for path, _ in flow] == [()] else [value for _, value in flow]
@@ -633,7 +633,7 @@ def _feed(
     if shape.input_type == "plain":
         plain = [value for source, value in zip(sources, values, strict=True) if source.output_type == "plain"]
         if not plain:
-            raise PipelineError(f"The object '{name}' takes plain data, and none is attached to it")
+            raise PipelineError(f"The object '{name}' takes plain data, but nothing is attached to it")
         return plain[0]
     # A source without a mapping only starts the object.
     mapped = [_mapped(mapping, value) for mapping, value in zip(mappings, values, strict=True) if mapping]

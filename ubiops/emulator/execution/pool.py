@@ -66,7 +66,7 @@ class Job:
         express: Whether someone waits for the result; such a request goes before those of a batch.
         timeout: Seconds that it may take: with the time in the queue if it is express, without otherwise.
         priority: 0 for one that goes before the others of its kind, else 1.
-        request: The request itself, if it needn't be read again when it runs.
+        request: The request itself, if it isn't to be read again when it runs.
     """
 
     __slots__ = (
@@ -96,13 +96,13 @@ class Job:
 
     @property
     def done(self) -> asyncio.Future[Outcome]:
-        """Tells whoever waits how it ends; to be asked for before it does."""
+        """The future of its outcome; to be asked for before it ends."""
         if self._done is None:
             self._done = asyncio.get_running_loop().create_future()
         return self._done
 
     def settle(self, outcome: Outcome) -> None:
-        """Tell whoever waits."""
+        """Set the outcome for those who wait."""
         self.settled = True
         if self.timer is not None:
             self.timer.cancel()
@@ -287,7 +287,7 @@ class Pool:
                 return
 
     def _may_start(self) -> bool:
-        """Whether another instance is due for what waits, beside those that are being started."""
+        """Whether what waits needs another instance, in addition to those that are being started."""
         starting = [server for server in self._servers.values() if server.instance.status in _STARTING]
         coming = sum(server.coming for server in self._servers.values())
         wanted = len(self._queue) > coming and not (self.is_gradual and starting)

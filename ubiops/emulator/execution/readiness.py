@@ -20,7 +20,7 @@ _INTERVAL, _TIMEOUT, _THRESHOLD = 10, 5, 3
 """Seconds between checks, seconds for an answer, and failures in a row, where a health check doesn't say."""
 
 _WATCHED = 1.0
-"""Seconds between looks for checks that are due."""
+"""Seconds between looks for checks to make."""
 
 _BLOCK = 2**16
 
@@ -44,7 +44,7 @@ class Server:
     find: Callable[[int], Listener | None]
 
     def is_still(self) -> bool:
-        """Whether the instance listens there and nobody else does."""
+        """Whether the instance listens there and no other process does."""
         return self.find(self.declared) == self.listener
 
 
@@ -73,7 +73,7 @@ class Readiness:
         self._blocked: WeakKeyDictionary[Instance, set[int]] = WeakKeyDictionary()
 
     async def watch(self, versions: Callable[[], Iterable[tuple[Version, int]]]) -> None:
-        """Check the health of instances when it is due, whether or not somebody asks for them.
+        """Check the health of instances at their intervals, whether or not anybody asks for them.
 
         Args:
             versions: The versions that have a health check, each with a port that it serves.

@@ -107,7 +107,7 @@ def read_requirements(file: Path) -> str:
     """The text of a file of requirements.
 
     Raises:
-        PackageError: It is no text.
+        PackageError: It isn't text.
     """
     try:
         return read_text(file)

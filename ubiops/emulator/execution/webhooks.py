@@ -102,7 +102,7 @@ class Webhooks:
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def forget(self) -> None:
-        """Read again what is watched: whoever changes webhooks calls this."""
+        """Read again what is watched; called after webhooks have changed."""
         self._watched = None
 
     def watch(self, version: Version | PipelineVersion) -> Sequence[_Watch]:

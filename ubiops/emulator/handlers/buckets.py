@@ -97,7 +97,7 @@ def _check_credentials(provider: str, credentials: dict[str, str] | None) -> dic
 def _check_configuration(provider: str, configuration: dict[str, Any] | None) -> dict[str, str]:
     checked = _check_given("configuration", provider, configuration or {}, _CONFIGURATION)
     if LAST in checked.get("prefix", ""):
-        raise invalid("configuration.prefix: it has a character that is no text (U+10FFFF)")
+        raise invalid("configuration.prefix: it contains U+10FFFF, which is not a character")
     if checked.get("prefix"):
         checked["prefix"] = checked["prefix"].rstrip("/") + "/"
     return checked
@@ -109,7 +109,7 @@ def _check_given(
     """Check what another provider needs; UbiOps itself needs nothing."""
     names = required.get(provider, ())
     if given and not names:
-        raise invalid(f"{what}: a bucket of the provider {provider} takes none")
+        raise invalid(f"{what}: buckets of the provider {provider} have no such setting")
     wrong = [name for name, value in given.items() if not isinstance(value, str)]
     if wrong:
         raise invalid(f"{what}.{wrong[0]}: it must be a string")

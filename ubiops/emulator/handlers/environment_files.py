@@ -21,7 +21,7 @@ from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import EnvironmentBuild, EnvironmentTag
 
 NO_IMAGES = (
-    "The emulator runs no images, only Python code: give the environment a base, and upload a zip with "
+    "The emulator runs no images, only Python code: set a base environment, and upload a zip with "
     "requirements.txt or ubiops.yaml"
 )
 
@@ -33,7 +33,7 @@ async def keep_file(context: Context, file: UploadFile | str | None, source: Env
         Id under which it is kept. The transaction was committed on the way.
 
     Raises:
-        ApiError: 400: not exactly one was given, or the file is no zip.
+        ApiError: 400: not exactly one was given, or the file isn't a zip.
     """
     if isinstance(file, UploadFile) == (source is not None):
         raise invalid("Give either a zip as the form field file, or what to copy it from")

@@ -220,7 +220,7 @@ def _pair(context: Context, project_name: str, what: str, name: str | None, tag:
         return None
     if not name or not tag:
         both = ("source_environment", "source_tag") if what == "source" else (f"{what}_name", f"{what}_tag")
-        raise invalid(f"{' and '.join(both)} go together; give both or none")
+        raise invalid(f"{' and '.join(both)} go together; pass both or neither")
     return _find(context, project_name, name, tag)
 
 

@@ -46,7 +46,7 @@ class EventStream(Events):
     As the service writes them: without a space after the colon, and a line for each line of the text.
 
     Args:
-        updates: The updates; whoever goes away before their end ends nothing else.
+        updates: The updates; a client that disconnects early ends only its own stream.
         result: Asked for the result when they have ended.
     """
 

@@ -117,7 +117,7 @@ def find_transfer(context: Context, project_name: str, kind: str, id: str) -> Tr
     """The export or import of an id.
 
     Raises:
-        ApiError: 404: there is none.
+        ApiError: 404: it doesn't exist.
     """
     project = find_project(context, project_name)
     where = f" in the project '{project_name}'"
@@ -158,7 +158,7 @@ def record_transfer(context: Context, transfer: Transfer, action: str, verb: str
 
 
 def view(transfer: Transfer) -> dict[str, Any]:
-    """An export or import as a list has it."""
+    """An export or import as it is listed."""
     listed = {
         "id": transfer.id,
         f"{transfer.kind}ed_by": transfer.created_by,
@@ -202,7 +202,7 @@ async def run_export(engine: Engine, id: str) -> None:
             if transfer is None:
                 return
             transfer.status = "processing"
-            # Collected anew, for what it names may have changed since it was asked for.
+            # Collected again, since what it names may have changed since the export was created.
             context = Context(session, engine, transfer.created_by)
             contents, packages = _collect(context, transfer.project, transfer.contents)
         path = engine.packages.archive(id)

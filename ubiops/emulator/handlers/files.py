@@ -152,7 +152,7 @@ class _Listing:
         self._query: Select[File] = files_of(bucket).where(File.name >= prefix, File.name < prefix + LAST)
 
     def read(self, after: str, limit: int) -> str | None:
-        """Read a page of what comes after a name; gives where the next one begins, or None at the end."""
+        """Read the page that follows a name; returns where the next one begins, or None at the end."""
         room = limit
         while True:
             # One more than the page takes tells whether there is another page.
@@ -196,7 +196,7 @@ def _read_token(token: str) -> str:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error) as error:
-        raise invalid(f"continuation_token: '{token}' is no token of an earlier page") from error
+        raise invalid(f"continuation_token: '{token}' is not a token that a page returned") from error
 
 
 def _find_bucket(context: Context, project_name: str, name: str) -> Bucket:

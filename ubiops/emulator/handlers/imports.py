@@ -229,7 +229,7 @@ def _read_link(link: str, target: Path, abandoned: threading.Event) -> None:
     except OSError as error:
         raise BundleError(f"The file behind the link can't be fetched: {error}") from error
     except (http.client.HTTPException, ValueError):
-        # Without their text, which has the link: whoever knows it may read the file.
+        # Without their text, which contains the link: anyone who knows it can read the file.
         raise BundleError("The file behind the link can't be fetched: the link or its answer is not valid") from None
 
 
@@ -275,7 +275,7 @@ def _check_values(contents: Contents) -> None:
     for owner in owners:
         for name, variable in owner.get("environment_variables", {}).items():
             if variable.get("value") is None:
-                raise invalid(f"environment_variables: '{name}' has no value in the file; give it when you confirm")
+                raise invalid(f"environment_variables: '{name}' has no value in the file; pass one when you confirm")
 
 
 # Bringing it in

@@ -79,7 +79,7 @@ def instance_type_groups_delete(context: Context, project_name: str, instance_ty
     user = context.session.scalar(_users(group.project, group).limit(1))
     if user is not None:
         place = f"the version '{user.name}' of the deployment '{user.deployment.name}'"
-        raise invalid(f"The instance type group '{group.name}' is used by {place}; give that another one first")
+        raise invalid(f"The instance type group '{group.name}' is used by {place}; choose another group there first")
     record(context, group, "delete", f"Deleted instance type group {group.name}")
     context.session.delete(group)
 

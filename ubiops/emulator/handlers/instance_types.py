@@ -26,7 +26,7 @@ def name_in(data: dict[str, Any]) -> str | None:
     """The name of the type that a body asks for, by name or, as of old, by its memory; None where it doesn't.
 
     Raises:
-        ApiError: 400: there is none of that name.
+        ApiError: 400: no instance type has that name.
     """
     name: str | None = data.get("instance_type")
     if name is None and "memory_allocation" in data:

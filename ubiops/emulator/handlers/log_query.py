@@ -87,7 +87,7 @@ def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool
         columns: The columns of the labels, by name.
 
     Raises:
-        ApiError: 400: it is no query, or names a label that isn't there.
+        ApiError: 400: it isn't a query, or names an unknown label.
     """
     if len(text) > _LONGEST:
         raise invalid(f"query: it takes up to {_LONGEST} characters, not {len(text)}")

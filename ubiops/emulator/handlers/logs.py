@@ -119,7 +119,7 @@ def logs_list(
 
 def _window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
     if (start is None) != (end is None):
-        raise invalid("start and end: give both, or none for the last 24 hours")
+        raise invalid("start and end: pass both, or neither for the last 24 hours")
     if start is None or end is None:
         # The last moment belongs to it: a line of this millisecond is there to be read.
         present = datetime.now(timezone.utc) + timedelta(milliseconds=1)
@@ -134,7 +134,7 @@ def _moment(name: str, text: str) -> datetime:
     try:
         return datetime.fromtimestamp(int(text) / 1e9, timezone.utc)
     except (OverflowError, ValueError) as error:
-        raise invalid(f"{name}: '{text}' is no number of nanoseconds since 1970") from error
+        raise invalid(f"{name}: '{text}' is not a number of nanoseconds since 1970") from error
 
 
 def _line_view(line: LogLine) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _filtered(project: Project, filters: dict[str, Any]) -> Select[LogLine]:
         if name not in _COLUMNS:
             raise invalid(f"filters: there is no filter '{name}'")
         if name in _REQUIRES and _REQUIRES[name] not in filters:
-            raise invalid(f"filters: {name} needs {_REQUIRES[name]} beside it")
+            raise invalid(f"filters: {name} needs {_REQUIRES[name]} too")
         query = query.where(_COLUMNS[name] == (_boolean(value) if name == "system" else str(value)))
     return query
 
@@ -189,7 +189,7 @@ def _start_line(context: Context, project: Project, id: str) -> tuple[datetime, 
     try:
         number = int(id, 16)
     except ValueError:
-        raise invalid(f"id: '{id}' is no id of a log line, which has 24 hexadecimal digits") from None
+        raise invalid(f"id: '{id}' is not the id of a log line, which has 24 hexadecimal digits") from None
     query = select(LogLine).where(LogLine.project_id == project.id, LogLine.number == min(number, 2**63 - 1))
     line = context.session.scalar(query)
     if line is None:

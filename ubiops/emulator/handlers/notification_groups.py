@@ -74,7 +74,7 @@ def find_notification_group(context: Context, project: Project, name: str) -> No
     """The group of a name.
 
     Raises:
-        ApiError: 404: there is none.
+        ApiError: 404: it doesn't exist.
     """
     where = f" in the project '{project.name}'"
     return find(context, NotificationGroup, f"The notification group '{name}'", where, project_id=project.id, name=name)

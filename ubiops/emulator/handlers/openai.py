@@ -127,7 +127,7 @@ def _result(answer: Answer, *, streamed: bool = False) -> str:
     """The text that the code returned.
 
     Raises:
-        ApiError: 400: it failed; 502: it is no JSON.
+        ApiError: 400: it failed; 502: it isn't JSON.
     """
     if not answer["success"]:
         raise invalid(answer["error_message"])

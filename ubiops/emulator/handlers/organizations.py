@@ -54,7 +54,7 @@ def organizations_update(context: Context, organization_name: str, data: dict[st
         organization.name = _name(context, data["name"])
     if data.keys() & {"subscription", "subscription_end_date", "subscription_start_date"}:
         if context.user != ADMIN:
-            raise ApiError(403, "subscription: only who runs the service changes it, here whoever has the start token")
+            raise ApiError(403, "subscription: only the operator, here the holder of the start token, can change it")
         _change_subscription(organization, data)
     forced = data.get("two_factor_authentication_forced", organization.two_factor_authentication_forced)
     organization.two_factor_authentication_forced = forced
@@ -99,7 +99,7 @@ def _check_date(name: str, text: str | None) -> str | None:
     try:
         return date.fromisoformat(text).isoformat() if text is not None else None
     except ValueError:
-        raise invalid(f"{name}: '{text}' is no date; write it as YYYY-MM-DD") from None
+        raise invalid(f"{name}: '{text}' is not a date; write it as YYYY-MM-DD") from None
 
 
 def _summary(organization: Organization) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def _check_attachment(attachment: Mapping[str, Any], shapes: Mapping[str, Shape]
         sources.append({"source_name": source, "mapping": [{key: pair[key] for key in keys} for pair in mapping]})
     plain = [source for source in sources if shapes[source["source_name"]].output_type == "plain"]
     if destination.input_type == "plain" and len(plain) > 1:
-        raise invalid(f"attachments: '{name}' takes plain data, and one attachment gives it that of several sources")
+        raise invalid(f"attachments: '{name}' takes plain data, and one of its attachments has several sources")
     return {"id": new_id(), "destination_name": name, "sources": sources}
 
 

@@ -95,7 +95,7 @@ def page(items: Sequence[Any], cursor: str | None, limit: int | None) -> dict[st
     if not 1 <= size <= _LARGEST_PAGE:
         raise invalid(f"limit: it must be from 1 to {_LARGEST_PAGE}, not {limit}")
     if cursor is not None and not re.fullmatch("[0-9]{1,9}", cursor):
-        raise invalid(f"cursor: '{cursor}' is no cursor of another page")
+        raise invalid(f"cursor: '{cursor}' is not a cursor that a page returned")
     start = int(cursor or 0)
     return {
         "next": str(start + size) if start + size < len(items) else None,

@@ -84,7 +84,7 @@ def _check_name(context: Context, project: Project, name: str) -> str:
 def _check_permissions(names: list[str]) -> list[str]:
     for name in names:
         if name not in PERMISSIONS:
-            raise invalid(f"permissions: there is no '{name}'; permissions_list gives those that there are")
+            raise invalid(f"permissions: there is no '{name}'; permissions_list returns those that exist")
     return list(dict.fromkeys(names))
 
 
@@ -158,7 +158,7 @@ def role_assignments_per_object_list(
         ("assignee", assignee, assignee_type, _ASSIGNEE_TYPES),
     ):
         if name is not None and type is None:
-            raise invalid(f"{kind}: it needs {kind}_type beside it")
+            raise invalid(f"{kind}: it needs {kind}_type too")
         if type is not None:
             wanted[f"{kind}_type"] = _check_type(f"{kind}_type", type, types)
         if name is not None:

@@ -62,7 +62,7 @@ def check_email(email: str) -> str:
 
 
 def check_description(data: Mapping[str, Any]) -> str:
-    """The description in a body; none is an empty one."""
+    """The description in a body; without one, an empty string."""
     description: str = data.get("description") or ""
     if len(description) > _MAXIMUM_DESCRIPTION:
         raise invalid(f"description: it takes up to {_MAXIMUM_DESCRIPTION} characters, not {len(description)}")

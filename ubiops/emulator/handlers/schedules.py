@@ -108,7 +108,7 @@ def make_request(context: Context, schedule: Schedule) -> None:
     """Make the batch request of a schedule.
 
     Raises:
-        ApiError: As for whoever makes such a request: the version is unavailable, the data doesn't fit ...
+        ApiError: As for such a request: the version is unavailable, the data doesn't fit ...
     """
     target = _target(context, schedule)
     version_id = schedule.version_id or target.default_version_id

@@ -1,4 +1,4 @@
-"""Services: who may reach a port of a deployment version, how often, and what is kept of it."""
+"""Services: who may reach a port of a deployment version, how often, and which requests are stored."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
     try:
         check_pattern(data.get("request_logging_excluded_paths", ""))
     except PatternError as error:
-        raise invalid(f"request_logging_excluded_paths: it is no regular expression: {error}") from error
+        raise invalid(f"request_logging_excluded_paths: not a regular expression: {error}") from error
     return data
 
 

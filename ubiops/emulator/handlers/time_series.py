@@ -26,7 +26,7 @@ from ubiops.emulator.tables import InstanceRun, Measurement, Metric, Point, Proj
 
 _PERIODS = (60, 300, 900, 3600, 7200, 21600, 86400)
 _FEW = 1500
-"""Periods at most where none is chosen: a day has fewer minutes."""
+"""Maximum number of periods if none is chosen: a day has fewer minutes."""
 
 _MINUTE = len("2022-11-03T09:30")
 _OLDEST = timedelta(minutes=2)

@@ -21,11 +21,11 @@ def keep_zip(file: UploadFile, target: Path, what: str) -> None:
         what: What it should be a zip of, for the message.
 
     Raises:
-        ApiError: 400: it is no zip, or too large.
+        ApiError: 400: it isn't a zip, or is too large.
     """
     size = file.file.seek(0, 2)
     if not zipfile.is_zipfile(file.file):
-        raise invalid(f"The file is no zip; upload a zip of {what}")
+        raise invalid(f"The file is not a zip; upload a zip of {what}")
     if size > MAXIMUM_ZIP_SIZE:
         raise invalid(f"The file is larger than {MAXIMUM_ZIP_SIZE // 2**30} GB")
     file.file.seek(0)

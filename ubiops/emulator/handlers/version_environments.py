@@ -39,9 +39,9 @@ def choose_environment(
     """
     tag_name: str | None = data.get("environment_tag")
     if "environment" in data and "environment_name" in data:
-        raise invalid("environment and environment_name say the same; give one of them")
+        raise invalid("environment and environment_name mean the same; pass one of them")
     if ("environment_name" in data) != (tag_name is not None):
-        raise invalid("environment_name and environment_tag go together; give both or none")
+        raise invalid("environment_name and environment_tag go together; pass both or neither")
     name: str | None = data.get("environment", data.get("environment_name"))
     if name is None:
         return None

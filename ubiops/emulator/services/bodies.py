@@ -19,7 +19,7 @@ class RequestBody:
 
     Args:
         receive: Where its messages come from.
-        length: The header ``Content-Length``; empty where there is none.
+        length: The header ``Content-Length``; empty if it is missing.
 
     Raises:
         ApiError: 413: it says that it is too large.

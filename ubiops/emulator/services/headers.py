@@ -60,7 +60,7 @@ def to_instance(
 
 
 def framing(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """How the length of a request's body is told, in one way only: who reads it next must not read another length."""
+    """How the length of a request's body is stated, in one way only, so that no two readers find different lengths."""
     found = {name.lower(): value for name, value in headers}
     if b"transfer-encoding" in found:
         return [(b"transfer-encoding", b"chunked")]

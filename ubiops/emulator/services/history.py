@@ -21,9 +21,9 @@ class Visit:
     Attributes:
         service: The service that it came by.
         version: The version that runs it.
-        caller: Email address of who made it; empty where nobody had to say.
+        caller: Email address of the caller; empty if the service needs no authentication.
         method: Its method.
-        path: Its path at the service, as it came; never its query, which may hold secrets.
+        path: Its path at the service, as received; never its query, which may hold secrets.
         status: Status of the answer; None until there is one.
         started: When it came.
         input_volume: Bytes of its body that were handed on.

@@ -24,8 +24,8 @@ class Place:
     Attributes:
         service_id: Id of the service.
         prefix: What stands in front of its paths; empty where the service has a name of its own.
-        path: The path at the service, as it came; empty where not even its slash was given.
-        query: The query, as it came.
+        path: The path at the service, as received; empty if even its slash is missing.
+        query: The query, as received.
     """
 
     service_id: str

@@ -47,7 +47,7 @@ class _Call:
         place: What it asks for.
         service: The service.
         version: The version that it leads to.
-        caller: Who makes it; None where nobody had to say.
+        caller: Who makes it; None if the service needs no authentication.
         limits: What it counts for.
     """
 
@@ -68,7 +68,7 @@ class ServiceProxy:
         app: The application for everything else.
         store: Where the services are.
         engine: Runs the instances.
-        token: What ``Authorization`` holds for who may do everything.
+        token: The value of ``Authorization`` that allows everything.
     """
 
     def __init__(self, app: ASGIApp, store: Store, engine: Engine, token: str) -> None:

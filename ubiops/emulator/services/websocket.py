@@ -1,4 +1,4 @@
-"""WebSockets between callers and instances: each message goes on as it came."""
+"""WebSockets between callers and instances: each message is passed on unchanged."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Storage:
         return self._contents / content_id
 
     async def receive(self, blocks: AsyncIterator[bytes]) -> tuple[str, int]:
-        """Keep what is streamed; gives the id of the content and its size in bytes."""
+        """Keep what is streamed; returns the id of the content and its size in bytes."""
         content_id = new_id()
         incoming = self._incoming / content_id
         try:
@@ -100,7 +100,7 @@ class Storage:
         return content_id, size
 
     async def copy(self, source: BinaryIO | Path) -> tuple[str, int]:
-        """Keep a copy of a file; gives the id of the content and its size in bytes."""
+        """Keep a copy of a file; returns the id of the content and its size in bytes."""
         content_id = new_id()
         incoming = self._incoming / content_id
         try:
@@ -113,7 +113,7 @@ class Storage:
 
     @contextmanager
     def unless_failed(self, content: tuple[str, int]) -> Iterator[None]:
-        """Delete a new content if what gives it a name fails."""
+        """Delete a new content if the step that names it fails."""
         try:
             yield
         except BaseException:
@@ -134,7 +134,7 @@ class Storage:
                     self._drop([content_id])
 
     def drop(self, session: Session, content_ids: Iterable[str]) -> None:
-        """Delete contents once the present transaction is committed and nobody reads them any more."""
+        """Delete contents once the present transaction is committed and no reader is left."""
         dropped = list(content_ids)
         if dropped:
             event.listen(session, "after_commit", lambda _: self._drop(dropped), once=True)
@@ -239,14 +239,14 @@ class Storage:
     # Keeping house
 
     def expire(self) -> None:
-        """Delete what has outlived its time to live; nobody sees it any more, but it takes room."""
+        """Delete what has outlived its time to live, which is hidden already."""
         with self._store.session() as session:
             self.remove_blobs(session, select(Blob).where(Blob.expires <= now()))
             for bucket in session.scalars(select(Bucket).where(Bucket.ttl.is_not(None))):
                 self.remove_files(session, all_files_of(bucket).where(File.time_created <= oldest_of(bucket)))
 
     def recover(self) -> None:
-        """Delete what an earlier process left behind when it was killed, which nobody can name any more."""
+        """Delete what an earlier process left behind when it was killed, which nothing refers to."""
         for directory in (self._incoming, self._work):
             _empty(directory)
         with self._store.session() as session:

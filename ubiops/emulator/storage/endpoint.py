@@ -85,7 +85,7 @@ class StorageEndpoint:
 
     async def _receive_part(self, request: Request, upload_id: str, number: str) -> Response:
         content = await self._storage.receive(request.stream())
-        # Not a hash of the content, which would be read again for it: nobody can compute it of that of S3 either.
+        # Not a hash of the content, which would have to be read again; the ETag of a large file on S3 isn't one either.
         tag = content[0].replace("-", "")
         with self._storage.unless_failed(content), self._store.session() as session:
             if session.get(Upload, upload_id) is None:

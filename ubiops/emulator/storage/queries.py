@@ -37,7 +37,7 @@ def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
     """A bucket by its name.
 
     Raises:
-        ApiError: 404: there is none.
+        ApiError: 404: it doesn't exist.
     """
     bucket = session.scalar(select(Bucket).where(Bucket.project_id == project_id, Bucket.name == name))
     if bucket is None:
@@ -49,7 +49,7 @@ def find_file(session: Session, bucket: Bucket, name: str) -> File:
     """A file by its name in a bucket.
 
     Raises:
-        ApiError: 404: there is none, or it has expired.
+        ApiError: 404: it doesn't exist, or has expired.
     """
     file = session.scalar(files_of(bucket).where(File.name == bucket.prefix + name))
     if file is None:
@@ -61,7 +61,7 @@ def find_blob(session: Session, project_id: str, blob_id: str) -> Blob:
     """A blob by its id.
 
     Raises:
-        ApiError: 404: there is none, or it has expired.
+        ApiError: 404: it doesn't exist, or has expired.
     """
     query = select(Blob).where(Blob.project_id == project_id, Blob.id == blob_id, Blob.expires > now())
     blob = session.scalar(query)
@@ -74,7 +74,7 @@ def check_file_name(name: str) -> str:
     """Check the name of a file in a bucket: up to 1024 bytes, slashes included.
 
     Raises:
-        ApiError: 400: it is no name.
+        ApiError: 400: it isn't a valid name.
     """
     if not name or len(name.encode(errors="replace")) > 1024 or name in (".", "..") or {"\0", LAST} & {*name}:
         raise invalid(f"The file name '{name[:100]}' is not valid: it takes from 1 to 1024 bytes, and not '.' or '..'")

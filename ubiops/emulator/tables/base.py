@@ -67,7 +67,7 @@ class Described:
 
 
 class Shaped:
-    """What takes input and gives output."""
+    """What takes input and returns output."""
 
     input_type: Mapped[str]
     output_type: Mapped[str]

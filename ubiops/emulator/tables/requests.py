@@ -1,4 +1,4 @@
-"""Requests, when they are made and who is told of them."""
+"""Requests, their schedules, and who is notified of them."""
 
 from __future__ import annotations
 
