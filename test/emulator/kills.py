@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,41 @@ from test.emulator.project import TestProject, make_zip, wait_until
 from test.server import Answer, Recorded, Server
 
 ROOT = Path(ubiops.__file__).parents[1]
+PYTHON = f"python{sys.version_info.major}-{sys.version_info.minor}"
 DEPLOYMENT = """
     class Deployment:
         def request(self, data, context):
             print("request", context["id"])
+            context["streaming_update"](str(data["x"]))
             return {"y": data["x"] * 2}
 """
+PAGE = """
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"hi")
+
+        def log_message(self, *args):
+            pass
+
+    class Deployment:
+        def __init__(self):
+            threading.Thread(target=ThreadingHTTPServer(("", 8080), Page).serve_forever, daemon=True).start()
+
+        def request(self, data):
+            return data
+"""
+TRAIN = "def train(training_data, parameters, context):\n    return {'metadata': parameters}\n"
+
+_MOST_CALLS = 200
+"""Calls that are answered before a kill, at most; not seconds, in which a busy machine does next to nothing."""
+
+_LONGEST_AFTER = 0.2
 
 
 @contextlib.contextmanager
@@ -61,8 +90,13 @@ def running(directory: Path) -> Iterator[tuple[subprocess.Popen[str], TestProjec
 
 @dataclass
 class Accepted:
-    """What the emulator has said that it keeps."""
+    """What the emulator has said that it keeps.
 
+    Args:
+        directory: Where the code of the training runs is.
+    """
+
+    directory: Path
     batches: list[str] = field(default_factory=list)
     pipeline_batches: list[str] = field(default_factory=list)
     direct: dict[str, float] = field(default_factory=dict)
@@ -70,6 +104,10 @@ class Accepted:
     files: dict[str, bytes] = field(default_factory=dict)
     log_lines: set[str] = field(default_factory=set)
     values: list[datetime] = field(default_factory=list)
+    streamed: dict[str, float] = field(default_factory=dict)
+    environments: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    visits: list[int] = field(default_factory=list)
 
     def post_batch(self, project: TestProject) -> None:
         requests = project.api.batch_deployment_requests_create("lab", "model", [{"x": x} for x in range(5)])
@@ -109,36 +147,77 @@ class Accepted:
         project.api.time_series_data_create("lab", {"metric": "custom.count", "data": values})
         self.values.append(minute)
 
+    def stream(self, project: TestProject) -> None:
+        x = len(self.streamed)
+        *updates, request = ubiops.utils.stream_deployment_request(
+            project.api.api_client, "lab", "model", data={"x": x}, full_response=True
+        )
+        assert updates == [str(x)]
+        self.streamed[request.id] = 2.0 * x
+
+    def build_environment(self, project: TestProject) -> None:
+        files = make_zip({"requirements.txt": "ubiops\n", "number": str(len(self.environments))})
+        upload = project.api.environment_revisions_file_upload("lab", "mill", file=files)
+        self.environments[upload.build] = upload.revision
+
+    def train(self, project: TestProject) -> None:
+        number = len(self.runs)
+        code = self.directory / "train.py"
+        run = ubiops.Training(project.api.api_client).experiment_runs_create(
+            "lab", "first", {"name": "run", "training_code": str(code), "parameters": {"number": number}}
+        )
+        self.runs[run.id] = number
+
+    def visit(self, project: TestProject) -> None:
+        url = project.api.services_get("lab", "page").endpoint + "/"
+        with urllib3.PoolManager(headers={"Authorization": "Token t"}) as http:
+            # After a start, the page is there as soon as its instance is.
+            answer = wait_until(
+                lambda: http.request("GET", url, retries=False), lambda answer: answer.status not in (502, 503)
+            )
+        assert (answer.status, answer.data) == (200, b"hi")
+        self.visits.append(answer.status)
+
     def of_each(self) -> bool:
         """Whether there is some of each."""
-        return all(vars(self).values())
+        return all(getattr(self, kept.name) for kept in fields(self))
 
     def works(self) -> list[Callable[[TestProject], None]]:
         batches = [self.post_batch, self.post_pipeline_batch]
-        return [*batches, self.post_direct, self.upload_revision, self.upload_file, self.read_log, self.insert_value]
+        newer = [self.stream, self.build_environment, self.train, self.visit]
+        older = [self.post_direct, self.upload_revision, self.upload_file, self.read_log, self.insert_value]
+        return [*batches, *older, *newer]
 
-    def load(self, process: subprocess.Popen[str], project: TestProject, seconds: float) -> None:
-        """Do all at once, for some seconds from when there is some of each, then kill the emulator amid it."""
+    def load(self, process: subprocess.Popen[str], project: TestProject, calls: int, seconds: float) -> None:
+        """Do all at once, until there is some of each and so many calls were answered; kill the emulator amid the next.
+
+        Args:
+            process: The emulator.
+            project: Its project.
+            calls: How many calls.
+            seconds: How long after them.
+        """
         failures: list[BaseException] = []
-        all_accepted = threading.Event()
+        answered: list[None] = []
+        enough = threading.Event()
 
         def repeat(work: Callable[[TestProject], None]) -> None:
             try:
                 while True:
                     work(project)
-                    if self.of_each():
-                        all_accepted.set()
+                    answered.append(None)
+                    if len(answered) > calls and self.of_each():
+                        enough.set()
             except (ubiops.exceptions.ApiConnectionError, urllib3.exceptions.HTTPError):
                 pass
             except BaseException as error:
                 failures.append(error)
-                all_accepted.set()
+                enough.set()
 
         threads = [threading.Thread(target=repeat, args=[work]) for work in self.works()]
         for thread in threads:
             thread.start()
-        if not self.of_each():
-            all_accepted.wait()
+        enough.wait()
         # The point of the test: a kill at a point in time that nothing chooses.
         time.sleep(seconds)
         assert not failures, failures
@@ -169,33 +248,63 @@ def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
 
 def run(directory: Path, kills: int) -> str:
     """Kills an emulator with this data directory so often; returns what was kept."""
-    accepted, told = Accepted(), Told()
+    accepted, told = Accepted(directory), Told()
     with contextlib.closing(told):
         with running(directory) as (_, project):
             project.deploy(DEPLOYMENT)
             project.create_version("v2")
             pipelines.make_line(project)
+            make_newer(project)
+            (directory / "train.py").write_text(TRAIN)
             project.api.metrics_create("lab", {"name": "custom.count", "metric_type": "delta"})
             watched = {"object_type": "deployment", "object_name": "model", "event": "deployment_request_finished"}
             project.api.webhooks_create("lab", {"name": "hook", **watched, "url": told.origin})
         for _ in range(kills):
             with running(directory) as (process, project):
-                accepted.load(process, project, random.uniform(0, 1))
+                accepted.load(process, project, random.randrange(_MOST_CALLS), random.uniform(0, _LONGEST_AFTER))
         with running(directory) as (_, project):
             check(project, accepted)
-            wanted = {*accepted.batches, *accepted.direct}
+            wanted = {*accepted.batches, *accepted.direct, *accepted.streamed}
             wait_until(lambda: project.api.service_status() and wanted - told.ids, operator.not_)
     return (
         f"{kills} kills; kept: {len(accepted.batches)} requests of batches, {len(accepted.direct)} direct ones, "
         f"{len(accepted.pipeline_batches)} to a pipeline, "
         f"{len(accepted.revisions)} revisions and builds, {len(accepted.files)} files, "
-        f"{len(accepted.log_lines)} log lines that were read, {len(accepted.values)} values of a metric; "
+        f"{len(accepted.log_lines)} log lines that were read, {len(accepted.values)} values of a metric, "
+        f"{len(accepted.streamed)} streamed requests, {len(accepted.environments)} builds of an environment, "
+        f"{len(accepted.runs)} training runs; {len(accepted.visits)} answers of a service; "
         f"messages of webhooks for all requests to the deployment"
     )
 
 
+def make_newer(project: TestProject) -> None:
+    """What the newer kinds of load are about: an environment, an experiment, a service."""
+    project.api.environments_create("lab", {"name": "mill", "base_environment": PYTHON})
+    training = ubiops.Training(project.api.api_client)
+    training.initialize("lab")
+    training.experiments_create("lab", {"name": "first"})
+    ubiops.utils.wait_for_experiment(project.api, "lab", "first", quiet=True)
+    project.create_deployment("page", input_type="plain", output_type="plain", input_fields=None, output_fields=None)
+    project.create_version("v1", "page")
+    assert project.upload({"deployment.py": PAGE}, deployment="page").status == "success"
+    project.api.services_create("lab", {"name": "page", "deployment": "page", "port": 8080})
+
+
 def check(project: TestProject, accepted: Accepted) -> None:
     api = project.api
+    for build, revision in accepted.environments.items():
+        ended = wait_until(
+            partial(api.environment_builds_get, "lab", build, "mill", revision),
+            lambda build: build.status not in ("queued", "processing"),
+        )
+        assert ended.status == "success", ended.error_message
+    for id, number in accepted.runs.items():
+        run = wait_until(
+            partial(ubiops.Training(api.api_client).experiment_runs_get, "lab", "first", id),
+            lambda run: run.status not in ("pending", "processing"),
+        )
+        assert (run.status, run.result["metadata"]) == ("completed", {"number": number})
+    accepted.visit(project)
     for revision, (build, content) in accepted.revisions.items():
         assert project.wait_for_build(build, "v2").status == "success"
         with api.revisions_file_download("lab", "model", revision, "v2", _preload_content=False) as response:
@@ -206,9 +315,10 @@ def check(project: TestProject, accepted: Accepted) -> None:
     for ids in in_parts(accepted.pipeline_batches, 100):
         for request in pipelines.finished(project, ids).values():
             assert (request.status, request.result) == ("completed", {"y": request.request_data["x"] * 2})
-    for ids in in_parts(list(accepted.direct)):
+    results = accepted.direct | accepted.streamed
+    for ids in in_parts(list(results)):
         for id, request in project.finished(ids).items():
-            assert (request.status, request.result) == ("completed", {"y": accepted.direct[id]})
+            assert (request.status, request.result) == ("completed", {"y": results[id]})
     for unfinished in ("pending", "processing", "cancelled_pending"):
         wait_until(partial(api.deployment_requests_list, "lab", "model", status=unfinished), operator.not_)
         wait_until(partial(api.pipeline_requests_list, "lab", "line", status=unfinished), operator.not_)

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import select
 
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
 from ubiops.emulator.handlers import imports
+from ubiops.emulator.tables import Transfer
 
 ALL = {
     "deployments": {
@@ -376,10 +378,12 @@ def test_the_address_that_a_link_is_connected_to_is_checked(
     assert (failed.status, "the link leads off this machine" in failed.error_message) == ("failed", True)
 
 
-def test_a_link_is_not_repeated_where_it_can_not_be_followed(project: TestProject) -> None:
+def test_a_link_that_can_not_be_followed_is_kept_nowhere(project: TestProject, emulator: Emulator) -> None:
     created = project.api.imports_create("lab", import_link="http://127.0.0.1/a b?signature=s3cret")
     failed = settled(lambda: project.api.imports_get("lab", created.id))
     assert failed.error_message == "The file behind the link can't be fetched: the link or its answer is not valid"
+    with emulator._engine.store.session() as session:
+        assert session.scalars(select(Transfer.link)).all() == [None]
 
 
 def test_a_link_that_never_ends_does_not_hold_up_the_end(tmp_path: Path) -> None:

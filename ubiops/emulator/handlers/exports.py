@@ -188,7 +188,8 @@ def change(engine: Engine, id: str, **values: Any) -> bool:
 
 def fail(engine: Engine, id: str, message: str) -> None:
     """Note why an export or import failed."""
-    change(engine, id, status="failed", error_message=message[:_LONGEST_ERROR])
+    # A link that was to be followed may be signed, and is of no more use.
+    change(engine, id, status="failed", error_message=message[:_LONGEST_ERROR], link=None)
 
 
 # Making the zip
