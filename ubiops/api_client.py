@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import date, datetime
@@ -95,6 +96,8 @@ class ApiClient(Doors):
         self.last_response: Any = None
         # By process: a fork takes the pool along, but not its threads.
         self._pools: dict[int, ThreadPool] = {}
+        self._submitting: set[object] = set()
+        self._retired: deque[ThreadPool] = deque()
 
     def __enter__(self: C) -> C:
         return self
@@ -111,7 +114,8 @@ class ApiClient(Doors):
         """
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
-            pool.close()
+            self._retired.append(pool)
+            self._close_retired()
         self.rest_client.close()
 
     @property
@@ -136,22 +140,45 @@ class ApiClient(Doors):
 
     def apply_async(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
         """Call a function in the thread pool; in a new one if another thread has just closed it."""
+        submission = object()
+        try:
+            self._submitting.add(submission)
+            result = self._submit(function, arguments)
+        finally:
+            self._submitting.discard(submission)
+            self._close_retired()
+        # Not what a double of the pool returns.
+        with suppress(TypeError):
+            _begun[result] = os.getpid()
+        return result
+
+    def _submit(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
         while True:
             pool = self.pool
             try:
-                result = pool.apply_async(function, arguments)
+                return pool.apply_async(function, arguments)
             except ValueError:
                 if self._pools.get(os.getpid()) is pool:
                     # Closed by the program itself.
                     del self._pools[os.getpid()]
-            else:
-                # Not what a double of the pool returns.
-                with suppress(TypeError):
-                    _begun[result] = os.getpid()
-                return result
+
+    def _close_retired(self) -> None:
+        """Close the pools that were taken out of use, but not amid a submission: a pool would take it and lose it.
+
+        Without a lock, which Ctrl-C could leave taken: a submission is noted before it looks for its pool.
+        """
+        while self._retired:
+            with suppress(IndexError):
+                pool = self._retired.popleft()
+                if not self._submitting:
+                    pool.close()
+                    continue
+                self._retired.append(pool)
+            if self._submitting:
+                return
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pools": {}, "last_response": None}
+        return {**self.__dict__, "_pools": {}, "_submitting": set(), "_retired": deque(), "last_response": None}
 
     # Headers
 

@@ -11,15 +11,14 @@ import datetime
 import enum
 import json
 import math
-import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final
+
+from ubiops.importing import imported
 
 if TYPE_CHECKING:
     from ubiops.model import Model
@@ -195,19 +194,10 @@ def nearest_hint(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
-_importing = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    # The child of a fork amid another thread's import would wait for that thread, which it hasn't got.
-    os.register_at_fork(
-        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
-    )
-
-
 @cache
 def model_class(name: str) -> type[Model]:
     """The model of that name; its module is imported on first use."""
-    with _importing:
-        cls: type[Model] = getattr(import_module("ubiops.models"), name)
+    cls: type[Model] = imported("ubiops.models", name)
     return cls
 
 

@@ -486,7 +486,7 @@ def test_images_and_wrong_bodies_are_refused(bare: Lab, tmp_path: Path) -> None:
     with pytest.raises(ubiops.BadRequestError, match=r"base_environment_tag are missing. The emulator runs no images"):
         bare.newest.environment_tags_build("lab", "image", "v1", file=str(image))
     base = {"base_environment_name": "python3-11", "base_environment_tag": "v1"}
-    with pytest.raises(ubiops.BadRequestError, match=r"no zip; .* single files and images are not taken"):
+    with pytest.raises(ubiops.BadRequestError, match=r"is not a zip; .* single files and images are not taken"):
         bare.newest.environment_tags_build("lab", "image", "v1", file=str(image), **base)
     with pytest.raises(ubiops.BadRequestError, match="base_environment_name and base_environment_tag go together"):
         bare.newest.environment_tags_build("lab", "image", "v1", base_environment_name="python3-11")

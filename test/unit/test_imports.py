@@ -68,6 +68,7 @@ def test_models_load_no_transport_and_no_other_model() -> None:
     )
     assert sorted(loaded.split()) == [
         "ubiops.exceptions",
+        "ubiops.importing",
         "ubiops.model",
         "ubiops.models",
         "ubiops.models.status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import multiprocessing
+import multiprocessing.pool
 import os
 import pickle
 import subprocess
@@ -348,6 +349,22 @@ def test_a_pool_that_another_thread_closes_is_replaced(client: ubiops.ApiClient,
         sys.setswitchinterval(interval)
     client.pool.close()
     assert client.call_api("/x", "GET", async_req=True).get(30)[1] == 200
+
+
+def test_no_call_is_lost_that_is_handed_over_while_the_pool_closes(
+    client: ubiops.ApiClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(multiprocessing.pool.ApplyResult[Any]):
+        # The pool has found that it is open, and doesn't know of the call yet: where another thread may close it.
+        def __init__(self, pool: Any, *arguments: Any) -> None:
+            client.close()
+            # Not closed, it doesn't end; a pool that is has nothing to do, and ends at once.
+            pool._task_handler.join(0.5)
+            super().__init__(pool, *arguments)
+
+    monkeypatch.setattr(multiprocessing.pool, "ApplyResult", Late)
+    assert client.call_api("/x", "GET", async_req=True).get(30)[1] == 200
+    assert not client._retired
 
 
 def test_closing_closes_idle_connections_that_an_answer_or_error_keeps(server: Server) -> None:

@@ -217,3 +217,7 @@ else:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES, *_SUBMODULES})
+
+
+# What release 3.12.1 had elsewhere is in this folder: pickles name it.
+__path__.append(f"{__path__[0]}/moved")

@@ -1,0 +1,74 @@
+"""Imports on first use that neither Ctrl-C nor a fork leaves half done."""
+
+from __future__ import annotations
+
+import _imp
+import _thread
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+__all__ = ["imported"]
+
+_importing = threading.RLock()
+
+
+def imported(module: str, name: str) -> Any:
+    """A name of a module, which is imported if need be.
+
+    Python's own locks of imports stay taken where Ctrl-C comes between their taking and the `try` behind, and whoever
+    imports next waits for ever. Ctrl-C reaches the main thread alone, so another one imports for it.
+    """
+
+    def load() -> Any:
+        with _importing:
+            return getattr(import_module(module), name)
+
+    return _in_another_thread(load) if threading.current_thread() is threading.main_thread() else load()
+
+
+def _in_another_thread(load: Callable[[], Any]) -> Any:
+    _free_import_lock()
+    outcome: list[Any] = []
+    errors: list[BaseException] = []
+    # `threading` has locks in Python for it, which Ctrl-C could leave taken too.
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def work() -> None:
+        try:
+            outcome.append(load())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.release()
+
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:
+        # Where there are no threads, or no more of them: the program ends.
+        return load()
+    done.acquire()
+    if errors:
+        raise errors.pop()
+    return outcome.pop()
+
+
+def _free_import_lock() -> None:
+    """Release Python's import lock where Ctrl-C in an import of the program's left it to this thread."""
+    with suppress(RuntimeError):
+        while True:
+            _imp.release_lock()
+
+
+def _wait_for_imports() -> None:
+    _free_import_lock()
+    _importing.acquire()
+
+
+if hasattr(os, "register_at_fork"):
+    # The child of a fork amid another thread's import would wait for that thread, which it hasn't got.
+    os.register_at_fork(before=_wait_for_imports, after_in_parent=_importing.release, after_in_child=_importing.release)
