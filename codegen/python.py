@@ -33,6 +33,7 @@ SOURCES = {
     "Api": "ubiops.api.base",
     "GroupOf": "ubiops.api.base",
     "method_of": "ubiops.api.base",
+    "twin_of": "ubiops.api.base",
     "options": "ubiops.api",
     "Configuration": "ubiops.configuration",
     "RawResponse": "ubiops.rest",
@@ -229,22 +230,23 @@ def _declared_argument(argument: Argument) -> str:
     return flat(Code(f"{argument.kind}(", [*items, *_constraints(argument.value)], ")"))
 
 
-def method_head(operation: Operation, document: Document, twin: bool = False) -> str:
+def method_head(operation: Operation, document: Document) -> str:
     """The head of a method: one plain signature, whose names can be looked up where it stands."""
-    result = return_annotation(operation)
-    name = f"{operation.name}_with_http_info" if twin else operation.name
-    # What a twin returns depends on the class that it is called on.
-    result = "Any" if twin else _qualified(result, document)
+    result = _qualified(return_annotation(operation), document)
     parameters = [_parameter(argument, document) for argument in operation.arguments]
-    return broken(f"def {name}(", ["self", *parameters, "**options: Any"], f") -> {result}:", 4)
+    return broken(f"def {operation.name}(", ["self", *parameters, "**options: Any"], f") -> {result}:", 4)
 
 
-def method_call(operation: Operation, twin: bool = False) -> str:
+def method_call(operation: Operation) -> str:
     """The call that a method consists of."""
     arguments = tuple_of([argument.name for argument in operation.arguments])
     items: list[str | Code] = ["self.api_client", arguments, "options"]
-    items += ["self._twins_return_data_only"] if twin else []
-    return broken(f"return {constant(operation)}.{'call_twin' if twin else 'call'}(", items, ")", 8)
+    return broken(f"return {constant(operation)}.call(", items, ")", 8)
+
+
+def method_twin(operation: Operation) -> str:
+    """The method's twin, which is made of it."""
+    return broken(f"{operation.name}_with_http_info = twin_of(", [operation.name], ")", 4)
 
 
 def _parameter(argument: Argument, document: Document) -> str:
@@ -367,7 +369,9 @@ def _example_argument(argument: Argument) -> str | Code:
 def group_imports(group: Group, document: Document) -> str:
     """The imports of a group's module."""
     kinds = {argument.kind for operation in group.operations for argument in operation.arguments}
-    return _imports({*_named(group.operations, document), *kinds, "Any", "Api", "Operation", "method_of"}, SOURCES)
+    return _imports(
+        {*_named(group.operations, document), *kinds, "Any", "Api", "Operation", "method_of", "twin_of"}, SOURCES
+    )
 
 
 def stub_imports(operations: Iterable[Operation], document: Document, core: bool = False) -> str:

@@ -62,6 +62,9 @@ _CHARSET = r';\s*charset\s*=\s*"?([\w.:+-]+)'
 _GRACE = 30
 # No request runs longer, in seconds.
 _LONGEST_TIMEOUT = 172_800
+DATA_ONLY = "data only"
+"""The option with which a twin says what it returns: no keyword that a program could pass."""
+
 _NEWEST_HOST = "https://api.ubiops.com/v2"
 
 
@@ -405,20 +408,15 @@ class Operation:
     def _aliases(self) -> dict[str, int]:
         return {parameter.alias: index for index, parameter in enumerate(self.parameters) if parameter.alias}
 
-    def call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        """Call the endpoint and return the data.
+    def call(self, client: Client, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Call the endpoint and return the data; for a twin data, status and headers, unless the data is asked for.
 
         Raises:
             ApiValueError: An argument that the API doesn't accept; nothing was sent.
             ApiTypeError: An unknown keyword; nothing was sent.
             ApiException: The API refused or failed the call, or couldn't be reached.
         """
-        return self._call(client, arguments, options, data_only=True)
-
-    def call_twin(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], data_only: bool) -> Any:
-        """Like `call`, and return data, status and headers, unless it is the data alone that is asked for."""
-        given = options.get("_return_http_data_only")
-        return self._call(client, arguments, options, data_only=data_only if given is None else bool(given))
+        return self._call(client, arguments, options, data_only=options.pop(DATA_ONLY, True))
 
     def _call(self, client: Client, arguments: Sequence[Any], options: Mapping[str, Any], *, data_only: bool) -> Any:
         if self._aliases:

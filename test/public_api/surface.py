@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def _lines(found: griffe.Object | griffe.Alias, name: str, indent: str) -> Itera
             if _is_public(found, key, member):
                 yield from _lines(member, key, f"{indent}    ")
     elif isinstance(found, griffe.Attribute):
-        yield f"{indent}{name} = ..."
+        twin = re.fullmatch(r"twin_of\(\s*(\w+)\s*\)", str(found.value))
+        if twin and found.parent is not None:
+            yield from _lines(found.parent[twin[1]], name, indent)
+        else:
+            yield f"{indent}{name} = ..."
 
 
 def _is_public(owner: griffe.Class, name: str, member: griffe.Object | griffe.Alias) -> bool:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import ubiops
 from ubiops.exceptions import ApiTypeError, MissingArgumentError
 from ubiops.frames import keeps_frames, without_frames
+from ubiops.operation import DATA_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ubiops.operation import Operation
 
-__all__ = ["Api", "GroupOf", "method_of"]
+__all__ = ["Api", "GroupOf", "method_of", "twin_of"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 G = TypeVar("G", bound="Api")
@@ -80,38 +81,57 @@ def method_of(operation: Operation) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        def method(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                if isinstance(error, TypeError) and error.__traceback__ and error.__traceback__.tb_next is None:
-                    problem = _binding_error(function, args, kwargs, error)
-                elif keeps_frames(args):
-                    raise
-                else:
-                    del args, kwargs
-                    raise without_frames(error)  # noqa: B904 - it is the same error
-            del args, kwargs
-            try:
-                raise problem
-            finally:
-                # Its traceback holds this frame.
-                del problem
-
-        # As functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
-        method.__module__ = function.__module__
-        method.__name__ = function.__name__
-        method.__qualname__ = function.__qualname__
-        method.__doc__ = function.__doc__
-        method.__annotations__ = function.__annotations__
-        method.__dict__.update(__wrapped__=function, operation=operation)
-        return method  # type: ignore[return-value]
+        return _method(function, operation)  # type: ignore[return-value]
 
     return decorate
 
 
+def twin_of(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method's twin ``*_with_http_info``: it returns status and headers too, where its class has it so."""
+    function: Callable[..., Any] = method.__wrapped__  # type: ignore[attr-defined]
+    return _method(function, method.operation, twin=True)  # type: ignore[attr-defined]
+
+
+def _method(function: Callable[..., Any], operation: Operation, twin: bool = False) -> Callable[..., Any]:
+    def method(*args: Any, **kwargs: Any) -> Any:
+        try:
+            if twin and args:
+                data_only = kwargs.get("_return_http_data_only")
+                kwargs[DATA_ONLY] = args[0]._twins_return_data_only if data_only is None else bool(data_only)
+            return function(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, TypeError) and error.__traceback__ and error.__traceback__.tb_next is None:
+                problem = _binding_error(function, method.__name__, args, kwargs, error)
+            elif keeps_frames(args):
+                raise
+            else:
+                del args, kwargs
+                raise without_frames(error)  # noqa: B904 - it is the same error
+        del args, kwargs
+        try:
+            raise problem
+        finally:
+            # Its traceback holds this frame.
+            del problem
+
+    # As functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
+    method.__module__ = function.__module__
+    method.__name__ = function.__name__
+    method.__qualname__ = function.__qualname__
+    method.__doc__ = function.__doc__
+    method.__annotations__ = function.__annotations__
+    method.__dict__.update(__wrapped__=function, operation=operation)
+    if twin:
+        method.__name__ += "_with_http_info"
+        method.__qualname__ += "_with_http_info"
+        method.__doc__ = f"Like `{function.__name__}`; on `CoreApi` it returns status and headers too."
+        # Which of both depends on the class.
+        method.__annotations__ = {**function.__annotations__, "return": "Any"}
+    return method
+
+
 def _binding_error(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], problem: TypeError
+    function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any], problem: TypeError
 ) -> TypeError:
     import inspect
 
@@ -119,10 +139,12 @@ def _binding_error(
     try:
         given = signature.bind_partial(*args, **kwargs).arguments
     except TypeError:
-        return ApiTypeError(str(problem))
+        return ApiTypeError(str(problem).replace(f"{function.__name__}()", f"{name}()"))
     missing = [
-        name
-        for name, parameter in signature.parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and name not in given
+        argument
+        for argument, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and argument not in given
     ]
-    return MissingArgumentError(f"Missing the required parameter `{missing[0]}` when calling `{function.__name__}`")
+    return MissingArgumentError(f"Missing the required parameter `{missing[0]}` when calling `{name}`")

@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _DEPLOYMENT_NAME = Path("deployment_name", "str")
@@ -321,24 +321,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, data, timeout, notification_group, priority), options
         )
 
-    @method_of(_BATCH_DEPLOYMENT_REQUESTS_CREATE)
-    def batch_deployment_requests_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        data: list[Any] | dict[str, Any] | str,
-        timeout: int | None = None,
-        notification_group: str | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `batch_deployment_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _BATCH_DEPLOYMENT_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, data, timeout, notification_group, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    batch_deployment_requests_create_with_http_info = twin_of(batch_deployment_requests_create)
 
     @method_of(_BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def batch_deployment_version_requests_create(
@@ -391,25 +374,7 @@ class DeploymentRequests(Api):
             options,
         )
 
-    @method_of(_BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE)
-    def batch_deployment_version_requests_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: list[Any] | dict[str, Any] | str,
-        timeout: int | None = None,
-        notification_group: str | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `batch_deployment_version_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _BATCH_DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, version, data, timeout, notification_group, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    batch_deployment_version_requests_create_with_http_info = twin_of(batch_deployment_version_requests_create)
 
     @method_of(_DEPLOYMENT_REQUESTS_BATCH_CANCEL)
     def deployment_requests_batch_cancel(
@@ -442,14 +407,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, data, status), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_BATCH_CANCEL)
-    def deployment_requests_batch_cancel_with_http_info(
-        self, project_name: str, deployment_name: str, data: list[str], status: str | None = None, **options: Any
-    ) -> Any:
-        """Like `deployment_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_BATCH_CANCEL.call_twin(
-            self.api_client, (project_name, deployment_name, data, status), options, self._twins_return_data_only
-        )
+    deployment_requests_batch_cancel_with_http_info = twin_of(deployment_requests_batch_cancel)
 
     @method_of(_DEPLOYMENT_REQUESTS_BATCH_DELETE)
     def deployment_requests_batch_delete(
@@ -480,14 +438,7 @@ class DeploymentRequests(Api):
         """
         return _DEPLOYMENT_REQUESTS_BATCH_DELETE.call(self.api_client, (project_name, deployment_name, data), options)
 
-    @method_of(_DEPLOYMENT_REQUESTS_BATCH_DELETE)
-    def deployment_requests_batch_delete_with_http_info(
-        self, project_name: str, deployment_name: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `deployment_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_BATCH_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployment_requests_batch_delete_with_http_info = twin_of(deployment_requests_batch_delete)
 
     @method_of(_DEPLOYMENT_REQUESTS_BATCH_GET)
     def deployment_requests_batch_get(
@@ -518,14 +469,7 @@ class DeploymentRequests(Api):
         """
         return _DEPLOYMENT_REQUESTS_BATCH_GET.call(self.api_client, (project_name, deployment_name, data), options)
 
-    @method_of(_DEPLOYMENT_REQUESTS_BATCH_GET)
-    def deployment_requests_batch_get_with_http_info(
-        self, project_name: str, deployment_name: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `deployment_requests_batch_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_BATCH_GET.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployment_requests_batch_get_with_http_info = twin_of(deployment_requests_batch_get)
 
     @method_of(_DEPLOYMENT_REQUESTS_CREATE)
     def deployment_requests_create(
@@ -571,23 +515,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, data, timeout, priority), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_CREATE)
-    def deployment_requests_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        data: Any,
-        timeout: int | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, data, timeout, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_requests_create_with_http_info = twin_of(deployment_requests_create)
 
     @method_of(_DEPLOYMENT_REQUESTS_DELETE)
     def deployment_requests_delete(
@@ -612,14 +540,7 @@ class DeploymentRequests(Api):
         """
         return _DEPLOYMENT_REQUESTS_DELETE.call(self.api_client, (project_name, deployment_name, request_id), options)
 
-    @method_of(_DEPLOYMENT_REQUESTS_DELETE)
-    def deployment_requests_delete_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `deployment_requests_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
-        )
+    deployment_requests_delete_with_http_info = twin_of(deployment_requests_delete)
 
     @method_of(_DEPLOYMENT_REQUESTS_GET)
     def deployment_requests_get(
@@ -658,22 +579,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, metadata_only), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_GET)
-    def deployment_requests_get_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        request_id: str,
-        metadata_only: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_requests_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_GET.call_twin(
-            self.api_client,
-            (project_name, deployment_name, request_id, metadata_only),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_requests_get_with_http_info = twin_of(deployment_requests_get)
 
     @method_of(_DEPLOYMENT_REQUESTS_INPUT_GET)
     def deployment_requests_input_get(
@@ -705,14 +611,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_INPUT_GET)
-    def deployment_requests_input_get_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `deployment_requests_input_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_INPUT_GET.call_twin(
-            self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
-        )
+    deployment_requests_input_get_with_http_info = twin_of(deployment_requests_input_get)
 
     @method_of(_DEPLOYMENT_REQUESTS_LIST)
     def deployment_requests_list(
@@ -780,41 +679,7 @@ class DeploymentRequests(Api):
             options,
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_LIST)
-    def deployment_requests_list_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        status: str | None = None,
-        success: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort: str | None = None,
-        pipeline: bool | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        search_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_requests_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_LIST.call_twin(
-            self.api_client,
-            (
-                project_name,
-                deployment_name,
-                status,
-                success,
-                limit,
-                offset,
-                sort,
-                pipeline,
-                start_date,
-                end_date,
-                search_id,
-            ),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_requests_list_with_http_info = twin_of(deployment_requests_list)
 
     @method_of(_DEPLOYMENT_REQUESTS_OUTPUT_GET)
     def deployment_requests_output_get(
@@ -846,14 +711,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_OUTPUT_GET)
-    def deployment_requests_output_get_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `deployment_requests_output_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_OUTPUT_GET.call_twin(
-            self.api_client, (project_name, deployment_name, request_id), options, self._twins_return_data_only
-        )
+    deployment_requests_output_get_with_http_info = twin_of(deployment_requests_output_get)
 
     @method_of(_DEPLOYMENT_REQUESTS_UPDATE)
     def deployment_requests_update(
@@ -892,19 +750,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, data), options
         )
 
-    @method_of(_DEPLOYMENT_REQUESTS_UPDATE)
-    def deployment_requests_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        request_id: str,
-        data: models.DeploymentRequestUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_requests_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_REQUESTS_UPDATE.call_twin(
-            self.api_client, (project_name, deployment_name, request_id, data), options, self._twins_return_data_only
-        )
+    deployment_requests_update_with_http_info = twin_of(deployment_requests_update)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL)
     def deployment_version_requests_batch_cancel(
@@ -944,23 +790,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, version, data, status), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL)
-    def deployment_version_requests_batch_cancel_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: list[str],
-        status: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
-            self.api_client,
-            (project_name, deployment_name, version, data, status),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_version_requests_batch_cancel_with_http_info = twin_of(deployment_version_requests_batch_cancel)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE)
     def deployment_version_requests_batch_delete(
@@ -993,14 +823,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE)
-    def deployment_version_requests_batch_delete_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `deployment_version_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_BATCH_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
-        )
+    deployment_version_requests_batch_delete_with_http_info = twin_of(deployment_version_requests_batch_delete)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_GET)
     def deployment_version_requests_batch_get(
@@ -1034,14 +857,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_BATCH_GET)
-    def deployment_version_requests_batch_get_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `deployment_version_requests_batch_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_BATCH_GET.call_twin(
-            self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
-        )
+    deployment_version_requests_batch_get_with_http_info = twin_of(deployment_version_requests_batch_get)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_CREATE)
     def deployment_version_requests_create(
@@ -1089,24 +905,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, version, data, timeout, priority), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_CREATE)
-    def deployment_version_requests_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: Any,
-        timeout: int | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, version, data, timeout, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_version_requests_create_with_http_info = twin_of(deployment_version_requests_create)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_DELETE)
     def deployment_version_requests_delete(
@@ -1134,14 +933,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_DELETE)
-    def deployment_version_requests_delete_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_requests_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
-        )
+    deployment_version_requests_delete_with_http_info = twin_of(deployment_version_requests_delete)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_GET)
     def deployment_version_requests_get(
@@ -1181,23 +973,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, version, metadata_only), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_GET)
-    def deployment_version_requests_get_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        request_id: str,
-        version: str,
-        metadata_only: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_requests_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_GET.call_twin(
-            self.api_client,
-            (project_name, deployment_name, request_id, version, metadata_only),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_version_requests_get_with_http_info = twin_of(deployment_version_requests_get)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_INPUT_GET)
     def deployment_version_requests_input_get(
@@ -1230,14 +1006,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_INPUT_GET)
-    def deployment_version_requests_input_get_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_requests_input_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_INPUT_GET.call_twin(
-            self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
-        )
+    deployment_version_requests_input_get_with_http_info = twin_of(deployment_version_requests_input_get)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_LIST)
     def deployment_version_requests_list(
@@ -1308,43 +1077,7 @@ class DeploymentRequests(Api):
             options,
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_LIST)
-    def deployment_version_requests_list_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        status: str | None = None,
-        success: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort: str | None = None,
-        pipeline: bool | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        search_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_requests_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_LIST.call_twin(
-            self.api_client,
-            (
-                project_name,
-                deployment_name,
-                version,
-                status,
-                success,
-                limit,
-                offset,
-                sort,
-                pipeline,
-                start_date,
-                end_date,
-                search_id,
-            ),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_version_requests_list_with_http_info = twin_of(deployment_version_requests_list)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET)
     def deployment_version_requests_output_get(
@@ -1376,14 +1109,7 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET)
-    def deployment_version_requests_output_get_with_http_info(
-        self, project_name: str, deployment_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_requests_output_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_OUTPUT_GET.call_twin(
-            self.api_client, (project_name, deployment_name, request_id, version), options, self._twins_return_data_only
-        )
+    deployment_version_requests_output_get_with_http_info = twin_of(deployment_version_requests_output_get)
 
     @method_of(_DEPLOYMENT_VERSION_REQUESTS_UPDATE)
     def deployment_version_requests_update(
@@ -1423,20 +1149,4 @@ class DeploymentRequests(Api):
             self.api_client, (project_name, deployment_name, request_id, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_REQUESTS_UPDATE)
-    def deployment_version_requests_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        request_id: str,
-        version: str,
-        data: models.DeploymentRequestUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_requests_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_REQUESTS_UPDATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, request_id, version, data),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_version_requests_update_with_http_info = twin_of(deployment_version_requests_update)

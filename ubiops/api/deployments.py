@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, File, Form, Operation, Path, Query
 
 _DEPLOYMENT_NAME = Path("deployment_name", "str")
@@ -346,14 +346,7 @@ class Deployments(Api):
         """
         return _BUILDS_GET.call(self.api_client, (project_name, build_id, deployment_name, version), options)
 
-    @method_of(_BUILDS_GET)
-    def builds_get_with_http_info(
-        self, project_name: str, build_id: str, deployment_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `builds_get`; on `CoreApi` it returns status and headers too."""
-        return _BUILDS_GET.call_twin(
-            self.api_client, (project_name, build_id, deployment_name, version), options, self._twins_return_data_only
-        )
+    builds_get_with_http_info = twin_of(builds_get)
 
     @method_of(_BUILDS_LIST)
     def builds_list(
@@ -384,12 +377,7 @@ class Deployments(Api):
         """
         return _BUILDS_LIST.call(self.api_client, (project_name, deployment_name, version), options)
 
-    @method_of(_BUILDS_LIST)
-    def builds_list_with_http_info(self, project_name: str, deployment_name: str, version: str, **options: Any) -> Any:
-        """Like `builds_list`; on `CoreApi` it returns status and headers too."""
-        return _BUILDS_LIST.call_twin(
-            self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
-        )
+    builds_list_with_http_info = twin_of(builds_list)
 
     @method_of(_DEPLOYMENT_AUDIT_EVENTS_LIST)
     def deployment_audit_events_list(
@@ -428,23 +416,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, action, limit, offset), options
         )
 
-    @method_of(_DEPLOYMENT_AUDIT_EVENTS_LIST)
-    def deployment_audit_events_list_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        action: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_audit_events_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_AUDIT_EVENTS_LIST.call_twin(
-            self.api_client,
-            (project_name, deployment_name, action, limit, offset),
-            options,
-            self._twins_return_data_only,
-        )
+    deployment_audit_events_list_with_http_info = twin_of(deployment_audit_events_list)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY)
     def deployment_environment_variables_copy(
@@ -481,18 +453,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY)
-    def deployment_environment_variables_copy_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        data: models.EnvironmentVariableCopy | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_environment_variables_copy`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_COPY.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_copy_with_http_info = twin_of(deployment_environment_variables_copy)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_environment_variables_create(
@@ -528,18 +489,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, data), options
         )
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE)
-    def deployment_environment_variables_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_environment_variables_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_CREATE.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_create_with_http_info = twin_of(deployment_environment_variables_create)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_environment_variables_delete(
@@ -566,14 +516,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, id), options
         )
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE)
-    def deployment_environment_variables_delete_with_http_info(
-        self, project_name: str, deployment_name: str, id: str, **options: Any
-    ) -> Any:
-        """Like `deployment_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, id), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_delete_with_http_info = twin_of(deployment_environment_variables_delete)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_GET)
     def deployment_environment_variables_get(
@@ -601,14 +544,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_GET.call(self.api_client, (project_name, deployment_name, id), options)
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_GET)
-    def deployment_environment_variables_get_with_http_info(
-        self, project_name: str, deployment_name: str, id: str, **options: Any
-    ) -> Any:
-        """Like `deployment_environment_variables_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_GET.call_twin(
-            self.api_client, (project_name, deployment_name, id), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_get_with_http_info = twin_of(deployment_environment_variables_get)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST)
     def deployment_environment_variables_list(
@@ -636,14 +572,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST.call(self.api_client, (project_name, deployment_name), options)
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST)
-    def deployment_environment_variables_list_with_http_info(
-        self, project_name: str, deployment_name: str, **options: Any
-    ) -> Any:
-        """Like `deployment_environment_variables_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_LIST.call_twin(
-            self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_list_with_http_info = twin_of(deployment_environment_variables_list)
 
     @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_environment_variables_update(
@@ -682,19 +611,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, id, data), options
         )
 
-    @method_of(_DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE)
-    def deployment_environment_variables_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        id: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_environment_variables_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
-            self.api_client, (project_name, deployment_name, id, data), options, self._twins_return_data_only
-        )
+    deployment_environment_variables_update_with_http_info = twin_of(deployment_environment_variables_update)
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY)
     def deployment_version_environment_variables_copy(
@@ -732,19 +649,9 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY)
-    def deployment_version_environment_variables_copy_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: models.EnvironmentVariableCopy | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_environment_variables_copy`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_COPY.call_twin(
-            self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_copy_with_http_info = twin_of(
+        deployment_version_environment_variables_copy
+    )
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE)
     def deployment_version_environment_variables_create(
@@ -782,19 +689,9 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE)
-    def deployment_version_environment_variables_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_environment_variables_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_CREATE.call_twin(
-            self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_create_with_http_info = twin_of(
+        deployment_version_environment_variables_create
+    )
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE)
     def deployment_version_environment_variables_delete(
@@ -823,14 +720,9 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE)
-    def deployment_version_environment_variables_delete_with_http_info(
-        self, project_name: str, deployment_name: str, id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, id, version), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_delete_with_http_info = twin_of(
+        deployment_version_environment_variables_delete
+    )
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET)
     def deployment_version_environment_variables_get(
@@ -861,14 +753,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, id, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET)
-    def deployment_version_environment_variables_get_with_http_info(
-        self, project_name: str, deployment_name: str, id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_environment_variables_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_GET.call_twin(
-            self.api_client, (project_name, deployment_name, id, version), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_get_with_http_info = twin_of(deployment_version_environment_variables_get)
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST)
     def deployment_version_environment_variables_list(
@@ -899,14 +784,9 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, version), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST)
-    def deployment_version_environment_variables_list_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_version_environment_variables_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_LIST.call_twin(
-            self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_list_with_http_info = twin_of(
+        deployment_version_environment_variables_list
+    )
 
     @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE)
     def deployment_version_environment_variables_update(
@@ -947,20 +827,9 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, id, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE)
-    def deployment_version_environment_variables_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        id: str,
-        version: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_version_environment_variables_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSION_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
-            self.api_client, (project_name, deployment_name, id, version, data), options, self._twins_return_data_only
-        )
+    deployment_version_environment_variables_update_with_http_info = twin_of(
+        deployment_version_environment_variables_update
+    )
 
     @method_of(_DEPLOYMENT_VERSIONS_CREATE)
     def deployment_versions_create(
@@ -995,18 +864,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_VERSIONS_CREATE.call(self.api_client, (project_name, deployment_name, data), options)
 
-    @method_of(_DEPLOYMENT_VERSIONS_CREATE)
-    def deployment_versions_create_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        data: models.DeploymentVersionCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_versions_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSIONS_CREATE.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployment_versions_create_with_http_info = twin_of(deployment_versions_create)
 
     @method_of(_DEPLOYMENT_VERSIONS_DELETE)
     def deployment_versions_delete(self, project_name: str, deployment_name: str, version: str, **options: Any) -> None:
@@ -1031,14 +889,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_VERSIONS_DELETE.call(self.api_client, (project_name, deployment_name, version), options)
 
-    @method_of(_DEPLOYMENT_VERSIONS_DELETE)
-    def deployment_versions_delete_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_versions_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSIONS_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
-        )
+    deployment_versions_delete_with_http_info = twin_of(deployment_versions_delete)
 
     @method_of(_DEPLOYMENT_VERSIONS_GET)
     def deployment_versions_get(
@@ -1067,14 +918,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_VERSIONS_GET.call(self.api_client, (project_name, deployment_name, version), options)
 
-    @method_of(_DEPLOYMENT_VERSIONS_GET)
-    def deployment_versions_get_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `deployment_versions_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSIONS_GET.call_twin(
-            self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
-        )
+    deployment_versions_get_with_http_info = twin_of(deployment_versions_get)
 
     @method_of(_DEPLOYMENT_VERSIONS_LIST)
     def deployment_versions_list(
@@ -1103,14 +947,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENT_VERSIONS_LIST.call(self.api_client, (project_name, deployment_name, labels), options)
 
-    @method_of(_DEPLOYMENT_VERSIONS_LIST)
-    def deployment_versions_list_with_http_info(
-        self, project_name: str, deployment_name: str, labels: str | None = None, **options: Any
-    ) -> Any:
-        """Like `deployment_versions_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSIONS_LIST.call_twin(
-            self.api_client, (project_name, deployment_name, labels), options, self._twins_return_data_only
-        )
+    deployment_versions_list_with_http_info = twin_of(deployment_versions_list)
 
     @method_of(_DEPLOYMENT_VERSIONS_UPDATE)
     def deployment_versions_update(
@@ -1149,19 +986,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, version, data), options
         )
 
-    @method_of(_DEPLOYMENT_VERSIONS_UPDATE)
-    def deployment_versions_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        data: models.DeploymentVersionUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `deployment_versions_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENT_VERSIONS_UPDATE.call_twin(
-            self.api_client, (project_name, deployment_name, version, data), options, self._twins_return_data_only
-        )
+    deployment_versions_update_with_http_info = twin_of(deployment_versions_update)
 
     @method_of(_DEPLOYMENTS_CREATE)
     def deployments_create(
@@ -1191,14 +1016,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENTS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_DEPLOYMENTS_CREATE)
-    def deployments_create_with_http_info(
-        self, project_name: str, data: models.DeploymentCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `deployments_create`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENTS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    deployments_create_with_http_info = twin_of(deployments_create)
 
     @method_of(_DEPLOYMENTS_DELETE)
     def deployments_delete(self, project_name: str, deployment_name: str, **options: Any) -> None:
@@ -1222,12 +1040,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENTS_DELETE.call(self.api_client, (project_name, deployment_name), options)
 
-    @method_of(_DEPLOYMENTS_DELETE)
-    def deployments_delete_with_http_info(self, project_name: str, deployment_name: str, **options: Any) -> Any:
-        """Like `deployments_delete`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENTS_DELETE.call_twin(
-            self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
-        )
+    deployments_delete_with_http_info = twin_of(deployments_delete)
 
     @method_of(_DEPLOYMENTS_GET)
     def deployments_get(self, project_name: str, deployment_name: str, **options: Any) -> models.DeploymentDetail:
@@ -1252,12 +1065,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENTS_GET.call(self.api_client, (project_name, deployment_name), options)
 
-    @method_of(_DEPLOYMENTS_GET)
-    def deployments_get_with_http_info(self, project_name: str, deployment_name: str, **options: Any) -> Any:
-        """Like `deployments_get`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENTS_GET.call_twin(
-            self.api_client, (project_name, deployment_name), options, self._twins_return_data_only
-        )
+    deployments_get_with_http_info = twin_of(deployments_get)
 
     @method_of(_DEPLOYMENTS_LIST)
     def deployments_list(
@@ -1288,14 +1096,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENTS_LIST.call(self.api_client, (project_name, labels, supports_request_format), options)
 
-    @method_of(_DEPLOYMENTS_LIST)
-    def deployments_list_with_http_info(
-        self, project_name: str, labels: str | None = None, supports_request_format: bool | None = None, **options: Any
-    ) -> Any:
-        """Like `deployments_list`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENTS_LIST.call_twin(
-            self.api_client, (project_name, labels, supports_request_format), options, self._twins_return_data_only
-        )
+    deployments_list_with_http_info = twin_of(deployments_list)
 
     @method_of(_DEPLOYMENTS_UPDATE)
     def deployments_update(
@@ -1328,14 +1129,7 @@ class Deployments(Api):
         """
         return _DEPLOYMENTS_UPDATE.call(self.api_client, (project_name, deployment_name, data), options)
 
-    @method_of(_DEPLOYMENTS_UPDATE)
-    def deployments_update_with_http_info(
-        self, project_name: str, deployment_name: str, data: models.DeploymentUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `deployments_update`; on `CoreApi` it returns status and headers too."""
-        return _DEPLOYMENTS_UPDATE.call_twin(
-            self.api_client, (project_name, deployment_name, data), options, self._twins_return_data_only
-        )
+    deployments_update_with_http_info = twin_of(deployments_update)
 
     @method_of(_REVISIONS_FILE_DOWNLOAD)
     def revisions_file_download(
@@ -1366,17 +1160,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, revision_id, version), options
         )
 
-    @method_of(_REVISIONS_FILE_DOWNLOAD)
-    def revisions_file_download_with_http_info(
-        self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `revisions_file_download`; on `CoreApi` it returns status and headers too."""
-        return _REVISIONS_FILE_DOWNLOAD.call_twin(
-            self.api_client,
-            (project_name, deployment_name, revision_id, version),
-            options,
-            self._twins_return_data_only,
-        )
+    revisions_file_download_with_http_info = twin_of(revisions_file_download)
 
     @method_of(_REVISIONS_FILE_UPLOAD)
     def revisions_file_upload(
@@ -1426,25 +1210,7 @@ class Deployments(Api):
             options,
         )
 
-    @method_of(_REVISIONS_FILE_UPLOAD)
-    def revisions_file_upload_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        file: ubiops.files.FileLike | None = None,
-        source_deployment: str | None = None,
-        source_version: str | None = None,
-        template_deployment_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `revisions_file_upload`; on `CoreApi` it returns status and headers too."""
-        return _REVISIONS_FILE_UPLOAD.call_twin(
-            self.api_client,
-            (project_name, deployment_name, version, file, source_deployment, source_version, template_deployment_id),
-            options,
-            self._twins_return_data_only,
-        )
+    revisions_file_upload_with_http_info = twin_of(revisions_file_upload)
 
     @method_of(_REVISIONS_GET)
     def revisions_get(
@@ -1473,17 +1239,7 @@ class Deployments(Api):
         """
         return _REVISIONS_GET.call(self.api_client, (project_name, deployment_name, revision_id, version), options)
 
-    @method_of(_REVISIONS_GET)
-    def revisions_get_with_http_info(
-        self, project_name: str, deployment_name: str, revision_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `revisions_get`; on `CoreApi` it returns status and headers too."""
-        return _REVISIONS_GET.call_twin(
-            self.api_client,
-            (project_name, deployment_name, revision_id, version),
-            options,
-            self._twins_return_data_only,
-        )
+    revisions_get_with_http_info = twin_of(revisions_get)
 
     @method_of(_REVISIONS_LIST)
     def revisions_list(
@@ -1512,14 +1268,7 @@ class Deployments(Api):
         """
         return _REVISIONS_LIST.call(self.api_client, (project_name, deployment_name, version), options)
 
-    @method_of(_REVISIONS_LIST)
-    def revisions_list_with_http_info(
-        self, project_name: str, deployment_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `revisions_list`; on `CoreApi` it returns status and headers too."""
-        return _REVISIONS_LIST.call_twin(
-            self.api_client, (project_name, deployment_name, version), options, self._twins_return_data_only
-        )
+    revisions_list_with_http_info = twin_of(revisions_list)
 
     @method_of(_REVISIONS_REBUILD)
     def revisions_rebuild(
@@ -1553,17 +1302,7 @@ class Deployments(Api):
             self.api_client, (project_name, deployment_name, revision_id, version, data), options
         )
 
-    @method_of(_REVISIONS_REBUILD)
-    def revisions_rebuild_with_http_info(
-        self, project_name: str, deployment_name: str, revision_id: str, version: str, data: Any, **options: Any
-    ) -> Any:
-        """Like `revisions_rebuild`; on `CoreApi` it returns status and headers too."""
-        return _REVISIONS_REBUILD.call_twin(
-            self.api_client,
-            (project_name, deployment_name, revision_id, version, data),
-            options,
-            self._twins_return_data_only,
-        )
+    revisions_rebuild_with_http_info = twin_of(revisions_rebuild)
 
     @method_of(_TEMPLATE_DEPLOYMENTS_LIST)
     def template_deployments_list(self, **options: Any) -> list[models.TemplateDeploymentList]:
@@ -1586,7 +1325,4 @@ class Deployments(Api):
         """
         return _TEMPLATE_DEPLOYMENTS_LIST.call(self.api_client, (), options)
 
-    @method_of(_TEMPLATE_DEPLOYMENTS_LIST)
-    def template_deployments_list_with_http_info(self, **options: Any) -> Any:
-        """Like `template_deployments_list`; on `CoreApi` it returns status and headers too."""
-        return _TEMPLATE_DEPLOYMENTS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    template_deployments_list_with_http_info = twin_of(template_deployments_list)

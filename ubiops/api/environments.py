@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, File, Form, Operation, Path, Query
 
 _BUILD_ID = Path("build_id", "str")
@@ -476,17 +476,7 @@ class Environments(Api):
             self.api_client, (project_name, build_id, environment_name, revision_id), options
         )
 
-    @method_of(_ENVIRONMENT_BUILD_DEPENDENCIES_LIST)
-    def environment_build_dependencies_list_with_http_info(
-        self, project_name: str, build_id: str, environment_name: str, revision_id: str, **options: Any
-    ) -> Any:
-        """Like `environment_build_dependencies_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_BUILD_DEPENDENCIES_LIST.call_twin(
-            self.api_client,
-            (project_name, build_id, environment_name, revision_id),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_build_dependencies_list_with_http_info = twin_of(environment_build_dependencies_list)
 
     @method_of(_ENVIRONMENT_BUILDS_GET)
     def environment_builds_get(
@@ -520,17 +510,7 @@ class Environments(Api):
             self.api_client, (project_name, build_id, environment_name, revision_id), options
         )
 
-    @method_of(_ENVIRONMENT_BUILDS_GET)
-    def environment_builds_get_with_http_info(
-        self, project_name: str, build_id: str, environment_name: str, revision_id: str, **options: Any
-    ) -> Any:
-        """Like `environment_builds_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_BUILDS_GET.call_twin(
-            self.api_client,
-            (project_name, build_id, environment_name, revision_id),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_builds_get_with_http_info = twin_of(environment_builds_get)
 
     @method_of(_ENVIRONMENT_BUILDS_LIST)
     def environment_builds_list(
@@ -560,14 +540,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_BUILDS_LIST.call(self.api_client, (project_name, environment_name, revision_id), options)
 
-    @method_of(_ENVIRONMENT_BUILDS_LIST)
-    def environment_builds_list_with_http_info(
-        self, project_name: str, environment_name: str, revision_id: str, **options: Any
-    ) -> Any:
-        """Like `environment_builds_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_BUILDS_LIST.call_twin(
-            self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
-        )
+    environment_builds_list_with_http_info = twin_of(environment_builds_list)
 
     @method_of(_ENVIRONMENT_BUILDS_UPDATE)
     def environment_builds_update(
@@ -608,23 +581,7 @@ class Environments(Api):
             self.api_client, (project_name, build_id, environment_name, revision_id, data), options
         )
 
-    @method_of(_ENVIRONMENT_BUILDS_UPDATE)
-    def environment_builds_update_with_http_info(
-        self,
-        project_name: str,
-        build_id: str,
-        environment_name: str,
-        revision_id: str,
-        data: models.EnvironmentBuildUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_builds_update`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_BUILDS_UPDATE.call_twin(
-            self.api_client,
-            (project_name, build_id, environment_name, revision_id, data),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_builds_update_with_http_info = twin_of(environment_builds_update)
 
     @method_of(_ENVIRONMENT_REVISIONS_FILE_DOWNLOAD)
     def environment_revisions_file_download(
@@ -656,14 +613,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, revision_id), options
         )
 
-    @method_of(_ENVIRONMENT_REVISIONS_FILE_DOWNLOAD)
-    def environment_revisions_file_download_with_http_info(
-        self, project_name: str, environment_name: str, revision_id: str, **options: Any
-    ) -> Any:
-        """Like `environment_revisions_file_download`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_REVISIONS_FILE_DOWNLOAD.call_twin(
-            self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
-        )
+    environment_revisions_file_download_with_http_info = twin_of(environment_revisions_file_download)
 
     @method_of(_ENVIRONMENT_REVISIONS_FILE_UPLOAD)
     def environment_revisions_file_upload(
@@ -705,22 +655,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, file, source_environment), options
         )
 
-    @method_of(_ENVIRONMENT_REVISIONS_FILE_UPLOAD)
-    def environment_revisions_file_upload_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        file: ubiops.files.FileLike | None = None,
-        source_environment: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `environment_revisions_file_upload`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_REVISIONS_FILE_UPLOAD.call_twin(
-            self.api_client,
-            (project_name, environment_name, file, source_environment),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_revisions_file_upload_with_http_info = twin_of(environment_revisions_file_upload)
 
     @method_of(_ENVIRONMENT_REVISIONS_GET)
     def environment_revisions_get(
@@ -750,14 +685,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_REVISIONS_GET.call(self.api_client, (project_name, environment_name, revision_id), options)
 
-    @method_of(_ENVIRONMENT_REVISIONS_GET)
-    def environment_revisions_get_with_http_info(
-        self, project_name: str, environment_name: str, revision_id: str, **options: Any
-    ) -> Any:
-        """Like `environment_revisions_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_REVISIONS_GET.call_twin(
-            self.api_client, (project_name, environment_name, revision_id), options, self._twins_return_data_only
-        )
+    environment_revisions_get_with_http_info = twin_of(environment_revisions_get)
 
     @method_of(_ENVIRONMENT_REVISIONS_LIST)
     def environment_revisions_list(
@@ -786,14 +714,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_REVISIONS_LIST.call(self.api_client, (project_name, environment_name), options)
 
-    @method_of(_ENVIRONMENT_REVISIONS_LIST)
-    def environment_revisions_list_with_http_info(
-        self, project_name: str, environment_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_revisions_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_REVISIONS_LIST.call_twin(
-            self.api_client, (project_name, environment_name), options, self._twins_return_data_only
-        )
+    environment_revisions_list_with_http_info = twin_of(environment_revisions_list)
 
     @method_of(_ENVIRONMENT_REVISIONS_REBUILD)
     def environment_revisions_rebuild(
@@ -828,14 +749,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, revision_id, data), options
         )
 
-    @method_of(_ENVIRONMENT_REVISIONS_REBUILD)
-    def environment_revisions_rebuild_with_http_info(
-        self, project_name: str, environment_name: str, revision_id: str, data: Any = None, **options: Any
-    ) -> Any:
-        """Like `environment_revisions_rebuild`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_REVISIONS_REBUILD.call_twin(
-            self.api_client, (project_name, environment_name, revision_id, data), options, self._twins_return_data_only
-        )
+    environment_revisions_rebuild_with_http_info = twin_of(environment_revisions_rebuild)
 
     @method_of(_ENVIRONMENT_SECRETS_COPY)
     def environment_secrets_copy(
@@ -870,18 +784,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_COPY.call(self.api_client, (project_name, environment_name, data), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_COPY)
-    def environment_secrets_copy_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        data: models.EnvironmentSecretCopy | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_secrets_copy`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_COPY.call_twin(
-            self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
-        )
+    environment_secrets_copy_with_http_info = twin_of(environment_secrets_copy)
 
     @method_of(_ENVIRONMENT_SECRETS_CREATE)
     def environment_secrets_create(
@@ -917,18 +820,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_CREATE.call(self.api_client, (project_name, environment_name, data), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_CREATE)
-    def environment_secrets_create_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_secrets_create`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_CREATE.call_twin(
-            self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
-        )
+    environment_secrets_create_with_http_info = twin_of(environment_secrets_create)
 
     @method_of(_ENVIRONMENT_SECRETS_DELETE)
     def environment_secrets_delete(self, project_name: str, environment_name: str, id: str, **options: Any) -> None:
@@ -953,14 +845,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_DELETE.call(self.api_client, (project_name, environment_name, id), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_DELETE)
-    def environment_secrets_delete_with_http_info(
-        self, project_name: str, environment_name: str, id: str, **options: Any
-    ) -> Any:
-        """Like `environment_secrets_delete`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_DELETE.call_twin(
-            self.api_client, (project_name, environment_name, id), options, self._twins_return_data_only
-        )
+    environment_secrets_delete_with_http_info = twin_of(environment_secrets_delete)
 
     @method_of(_ENVIRONMENT_SECRETS_GET)
     def environment_secrets_get(
@@ -990,14 +875,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_GET.call(self.api_client, (project_name, environment_name, id), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_GET)
-    def environment_secrets_get_with_http_info(
-        self, project_name: str, environment_name: str, id: str, **options: Any
-    ) -> Any:
-        """Like `environment_secrets_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_GET.call_twin(
-            self.api_client, (project_name, environment_name, id), options, self._twins_return_data_only
-        )
+    environment_secrets_get_with_http_info = twin_of(environment_secrets_get)
 
     @method_of(_ENVIRONMENT_SECRETS_LIST)
     def environment_secrets_list(
@@ -1026,12 +904,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_LIST.call(self.api_client, (project_name, environment_name), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_LIST)
-    def environment_secrets_list_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environment_secrets_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_LIST.call_twin(
-            self.api_client, (project_name, environment_name), options, self._twins_return_data_only
-        )
+    environment_secrets_list_with_http_info = twin_of(environment_secrets_list)
 
     @method_of(_ENVIRONMENT_SECRETS_UPDATE)
     def environment_secrets_update(
@@ -1068,19 +941,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_SECRETS_UPDATE.call(self.api_client, (project_name, environment_name, id, data), options)
 
-    @method_of(_ENVIRONMENT_SECRETS_UPDATE)
-    def environment_secrets_update_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        id: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_secrets_update`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_SECRETS_UPDATE.call_twin(
-            self.api_client, (project_name, environment_name, id, data), options, self._twins_return_data_only
-        )
+    environment_secrets_update_with_http_info = twin_of(environment_secrets_update)
 
     @method_of(_ENVIRONMENT_TAG_DEPENDENCIES_LIST)
     def environment_tag_dependencies_list(
@@ -1110,14 +971,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, tag_name), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_DEPENDENCIES_LIST)
-    def environment_tag_dependencies_list_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tag_dependencies_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_DEPENDENCIES_LIST.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tag_dependencies_list_with_http_info = twin_of(environment_tag_dependencies_list)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_COPY)
     def environment_tag_secrets_copy(
@@ -1154,19 +1008,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, tag_name, data), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_COPY)
-    def environment_tag_secrets_copy_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        tag_name: str,
-        data: models.EnvironmentSecretCopy | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tag_secrets_copy`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_COPY.call_twin(
-            self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_copy_with_http_info = twin_of(environment_tag_secrets_copy)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_CREATE)
     def environment_tag_secrets_create(
@@ -1204,19 +1046,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, tag_name, data), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_CREATE)
-    def environment_tag_secrets_create_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        tag_name: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tag_secrets_create`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_CREATE.call_twin(
-            self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_create_with_http_info = twin_of(environment_tag_secrets_create)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_DELETE)
     def environment_tag_secrets_delete(
@@ -1244,14 +1074,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, id, tag_name), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_DELETE)
-    def environment_tag_secrets_delete_with_http_info(
-        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tag_secrets_delete`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_DELETE.call_twin(
-            self.api_client, (project_name, environment_name, id, tag_name), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_delete_with_http_info = twin_of(environment_tag_secrets_delete)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_GET)
     def environment_tag_secrets_get(
@@ -1282,14 +1105,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, id, tag_name), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_GET)
-    def environment_tag_secrets_get_with_http_info(
-        self, project_name: str, environment_name: str, id: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tag_secrets_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_GET.call_twin(
-            self.api_client, (project_name, environment_name, id, tag_name), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_get_with_http_info = twin_of(environment_tag_secrets_get)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_LIST)
     def environment_tag_secrets_list(
@@ -1317,14 +1133,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAG_SECRETS_LIST.call(self.api_client, (project_name, environment_name, tag_name), options)
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_LIST)
-    def environment_tag_secrets_list_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tag_secrets_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_LIST.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_list_with_http_info = twin_of(environment_tag_secrets_list)
 
     @method_of(_ENVIRONMENT_TAG_SECRETS_UPDATE)
     def environment_tag_secrets_update(
@@ -1363,20 +1172,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, id, tag_name, data), options
         )
 
-    @method_of(_ENVIRONMENT_TAG_SECRETS_UPDATE)
-    def environment_tag_secrets_update_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        id: str,
-        tag_name: str,
-        data: models.EnvironmentVariableCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tag_secrets_update`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAG_SECRETS_UPDATE.call_twin(
-            self.api_client, (project_name, environment_name, id, tag_name, data), options, self._twins_return_data_only
-        )
+    environment_tag_secrets_update_with_http_info = twin_of(environment_tag_secrets_update)
 
     @method_of(_ENVIRONMENT_TAGS_BUILD)
     def environment_tags_build(
@@ -1437,35 +1233,7 @@ class Environments(Api):
             options,
         )
 
-    @method_of(_ENVIRONMENT_TAGS_BUILD)
-    def environment_tags_build_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        tag_name: str,
-        base_environment_name: str | None = None,
-        base_environment_tag: str | None = None,
-        file: ubiops.files.FileLike | None = None,
-        source_environment: str | None = None,
-        source_tag: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tags_build`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_BUILD.call_twin(
-            self.api_client,
-            (
-                project_name,
-                environment_name,
-                tag_name,
-                base_environment_name,
-                base_environment_tag,
-                file,
-                source_environment,
-                source_tag,
-            ),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_tags_build_with_http_info = twin_of(environment_tags_build)
 
     @method_of(_ENVIRONMENT_TAGS_CREATE)
     def environment_tags_create(
@@ -1499,18 +1267,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_CREATE.call(self.api_client, (project_name, environment_name, data), options)
 
-    @method_of(_ENVIRONMENT_TAGS_CREATE)
-    def environment_tags_create_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        data: models.EnvironmentTagCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tags_create`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_CREATE.call_twin(
-            self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
-        )
+    environment_tags_create_with_http_info = twin_of(environment_tags_create)
 
     @method_of(_ENVIRONMENT_TAGS_DELETE)
     def environment_tags_delete(self, project_name: str, environment_name: str, tag_name: str, **options: Any) -> None:
@@ -1534,14 +1291,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_DELETE.call(self.api_client, (project_name, environment_name, tag_name), options)
 
-    @method_of(_ENVIRONMENT_TAGS_DELETE)
-    def environment_tags_delete_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tags_delete`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_DELETE.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tags_delete_with_http_info = twin_of(environment_tags_delete)
 
     @method_of(_ENVIRONMENT_TAGS_DOWNLOAD)
     def environment_tags_download(
@@ -1569,14 +1319,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_DOWNLOAD.call(self.api_client, (project_name, environment_name, tag_name), options)
 
-    @method_of(_ENVIRONMENT_TAGS_DOWNLOAD)
-    def environment_tags_download_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tags_download`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_DOWNLOAD.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tags_download_with_http_info = twin_of(environment_tags_download)
 
     @method_of(_ENVIRONMENT_TAGS_GET)
     def environment_tags_get(
@@ -1605,14 +1348,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_GET.call(self.api_client, (project_name, environment_name, tag_name), options)
 
-    @method_of(_ENVIRONMENT_TAGS_GET)
-    def environment_tags_get_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tags_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_GET.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tags_get_with_http_info = twin_of(environment_tags_get)
 
     @method_of(_ENVIRONMENT_TAGS_LIST)
     def environment_tags_list(
@@ -1642,17 +1378,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, supports_request_format), options
         )
 
-    @method_of(_ENVIRONMENT_TAGS_LIST)
-    def environment_tags_list_with_http_info(
-        self, project_name: str, environment_name: str, supports_request_format: bool | None = None, **options: Any
-    ) -> Any:
-        """Like `environment_tags_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_LIST.call_twin(
-            self.api_client,
-            (project_name, environment_name, supports_request_format),
-            options,
-            self._twins_return_data_only,
-        )
+    environment_tags_list_with_http_info = twin_of(environment_tags_list)
 
     @method_of(_ENVIRONMENT_TAGS_REBUILD)
     def environment_tags_rebuild(
@@ -1685,14 +1411,7 @@ class Environments(Api):
             self.api_client, (project_name, environment_name, tag_name, data), options
         )
 
-    @method_of(_ENVIRONMENT_TAGS_REBUILD)
-    def environment_tags_rebuild_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, data: Any = None, **options: Any
-    ) -> Any:
-        """Like `environment_tags_rebuild`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_REBUILD.call_twin(
-            self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
-        )
+    environment_tags_rebuild_with_http_info = twin_of(environment_tags_rebuild)
 
     @method_of(_ENVIRONMENT_TAGS_UPDATE)
     def environment_tags_update(
@@ -1727,19 +1446,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_UPDATE.call(self.api_client, (project_name, environment_name, tag_name, data), options)
 
-    @method_of(_ENVIRONMENT_TAGS_UPDATE)
-    def environment_tags_update_with_http_info(
-        self,
-        project_name: str,
-        environment_name: str,
-        tag_name: str,
-        data: models.EnvironmentTagUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `environment_tags_update`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_UPDATE.call_twin(
-            self.api_client, (project_name, environment_name, tag_name, data), options, self._twins_return_data_only
-        )
+    environment_tags_update_with_http_info = twin_of(environment_tags_update)
 
     @method_of(_ENVIRONMENT_TAGS_USAGE)
     def environment_tags_usage(
@@ -1767,14 +1474,7 @@ class Environments(Api):
         """
         return _ENVIRONMENT_TAGS_USAGE.call(self.api_client, (project_name, environment_name, tag_name), options)
 
-    @method_of(_ENVIRONMENT_TAGS_USAGE)
-    def environment_tags_usage_with_http_info(
-        self, project_name: str, environment_name: str, tag_name: str, **options: Any
-    ) -> Any:
-        """Like `environment_tags_usage`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENT_TAGS_USAGE.call_twin(
-            self.api_client, (project_name, environment_name, tag_name), options, self._twins_return_data_only
-        )
+    environment_tags_usage_with_http_info = twin_of(environment_tags_usage)
 
     @method_of(_ENVIRONMENTS_CREATE)
     def environments_create(
@@ -1804,14 +1504,7 @@ class Environments(Api):
         """
         return _ENVIRONMENTS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_ENVIRONMENTS_CREATE)
-    def environments_create_with_http_info(
-        self, project_name: str, data: models.EnvironmentCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `environments_create`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    environments_create_with_http_info = twin_of(environments_create)
 
     @method_of(_ENVIRONMENTS_DELETE)
     def environments_delete(self, project_name: str, environment_name: str, **options: Any) -> None:
@@ -1835,12 +1528,7 @@ class Environments(Api):
         """
         return _ENVIRONMENTS_DELETE.call(self.api_client, (project_name, environment_name), options)
 
-    @method_of(_ENVIRONMENTS_DELETE)
-    def environments_delete_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environments_delete`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_DELETE.call_twin(
-            self.api_client, (project_name, environment_name), options, self._twins_return_data_only
-        )
+    environments_delete_with_http_info = twin_of(environments_delete)
 
     @method_of(_ENVIRONMENTS_GET)
     def environments_get(self, project_name: str, environment_name: str, **options: Any) -> models.EnvironmentDetail:
@@ -1866,12 +1554,7 @@ class Environments(Api):
         """
         return _ENVIRONMENTS_GET.call(self.api_client, (project_name, environment_name), options)
 
-    @method_of(_ENVIRONMENTS_GET)
-    def environments_get_with_http_info(self, project_name: str, environment_name: str, **options: Any) -> Any:
-        """Like `environments_get`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_GET.call_twin(
-            self.api_client, (project_name, environment_name), options, self._twins_return_data_only
-        )
+    environments_get_with_http_info = twin_of(environments_get)
 
     @method_of(_ENVIRONMENTS_LIST)
     def environments_list(
@@ -1912,23 +1595,7 @@ class Environments(Api):
             self.api_client, (project_name, labels, environment_type, supports_request_format, system), options
         )
 
-    @method_of(_ENVIRONMENTS_LIST)
-    def environments_list_with_http_info(
-        self,
-        project_name: str,
-        labels: str | None = None,
-        environment_type: str | None = None,
-        supports_request_format: bool | None = None,
-        system: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `environments_list`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_LIST.call_twin(
-            self.api_client,
-            (project_name, labels, environment_type, supports_request_format, system),
-            options,
-            self._twins_return_data_only,
-        )
+    environments_list_with_http_info = twin_of(environments_list)
 
     @method_of(_ENVIRONMENTS_UPDATE)
     def environments_update(
@@ -1958,14 +1625,7 @@ class Environments(Api):
         """
         return _ENVIRONMENTS_UPDATE.call(self.api_client, (project_name, environment_name, data), options)
 
-    @method_of(_ENVIRONMENTS_UPDATE)
-    def environments_update_with_http_info(
-        self, project_name: str, environment_name: str, data: models.EnvironmentUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `environments_update`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_UPDATE.call_twin(
-            self.api_client, (project_name, environment_name, data), options, self._twins_return_data_only
-        )
+    environments_update_with_http_info = twin_of(environments_update)
 
     @method_of(_ENVIRONMENTS_USAGE)
     def environments_usage(
@@ -1995,11 +1655,4 @@ class Environments(Api):
         """
         return _ENVIRONMENTS_USAGE.call(self.api_client, (project_name, environment_name, environment_type), options)
 
-    @method_of(_ENVIRONMENTS_USAGE)
-    def environments_usage_with_http_info(
-        self, project_name: str, environment_name: str, environment_type: str | None = None, **options: Any
-    ) -> Any:
-        """Like `environments_usage`; on `CoreApi` it returns status and headers too."""
-        return _ENVIRONMENTS_USAGE.call_twin(
-            self.api_client, (project_name, environment_name, environment_type), options, self._twins_return_data_only
-        )
+    environments_usage_with_http_info = twin_of(environments_usage)

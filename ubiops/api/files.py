@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, File, Header, Operation, Path, Query
 
 _BLOB_ID = Path("blob_id", "str")
@@ -220,14 +220,7 @@ class Files(Api):
         """
         return _BLOBS_CREATE.call(self.api_client, (project_name, file, blob_ttl), options)
 
-    @method_of(_BLOBS_CREATE)
-    def blobs_create_with_http_info(
-        self, project_name: str, file: ubiops.files.FileLike, blob_ttl: int | None = None, **options: Any
-    ) -> Any:
-        """Like `blobs_create`; on `CoreApi` it returns status and headers too."""
-        return _BLOBS_CREATE.call_twin(
-            self.api_client, (project_name, file, blob_ttl), options, self._twins_return_data_only
-        )
+    blobs_create_with_http_info = twin_of(blobs_create)
 
     @method_of(_BLOBS_DELETE)
     def blobs_delete(self, project_name: str, blob_id: str, **options: Any) -> None:
@@ -251,10 +244,7 @@ class Files(Api):
         """
         return _BLOBS_DELETE.call(self.api_client, (project_name, blob_id), options)
 
-    @method_of(_BLOBS_DELETE)
-    def blobs_delete_with_http_info(self, project_name: str, blob_id: str, **options: Any) -> Any:
-        """Like `blobs_delete`; on `CoreApi` it returns status and headers too."""
-        return _BLOBS_DELETE.call_twin(self.api_client, (project_name, blob_id), options, self._twins_return_data_only)
+    blobs_delete_with_http_info = twin_of(blobs_delete)
 
     @method_of(_BLOBS_GET)
     def blobs_get(self, project_name: str, blob_id: str, **options: Any) -> ubiops.rest.RawResponse:
@@ -281,10 +271,7 @@ class Files(Api):
         """
         return _BLOBS_GET.call(self.api_client, (project_name, blob_id), options)
 
-    @method_of(_BLOBS_GET)
-    def blobs_get_with_http_info(self, project_name: str, blob_id: str, **options: Any) -> Any:
-        """Like `blobs_get`; on `CoreApi` it returns status and headers too."""
-        return _BLOBS_GET.call_twin(self.api_client, (project_name, blob_id), options, self._twins_return_data_only)
+    blobs_get_with_http_info = twin_of(blobs_get)
 
     @method_of(_BLOBS_LIST)
     def blobs_list(
@@ -318,14 +305,7 @@ class Files(Api):
         """
         return _BLOBS_LIST.call(self.api_client, (project_name, range, creation_date), options)
 
-    @method_of(_BLOBS_LIST)
-    def blobs_list_with_http_info(
-        self, project_name: str, range: int | None = None, creation_date: str | None = None, **options: Any
-    ) -> Any:
-        """Like `blobs_list`; on `CoreApi` it returns status and headers too."""
-        return _BLOBS_LIST.call_twin(
-            self.api_client, (project_name, range, creation_date), options, self._twins_return_data_only
-        )
+    blobs_list_with_http_info = twin_of(blobs_list)
 
     @method_of(_BLOBS_UPDATE)
     def blobs_update(
@@ -359,14 +339,7 @@ class Files(Api):
         """
         return _BLOBS_UPDATE.call(self.api_client, (project_name, blob_id, file, blob_ttl), options)
 
-    @method_of(_BLOBS_UPDATE)
-    def blobs_update_with_http_info(
-        self, project_name: str, blob_id: str, file: ubiops.files.FileLike, blob_ttl: int | None = None, **options: Any
-    ) -> Any:
-        """Like `blobs_update`; on `CoreApi` it returns status and headers too."""
-        return _BLOBS_UPDATE.call_twin(
-            self.api_client, (project_name, blob_id, file, blob_ttl), options, self._twins_return_data_only
-        )
+    blobs_update_with_http_info = twin_of(blobs_update)
 
     @method_of(_BUCKETS_CREATE)
     def buckets_create(
@@ -397,12 +370,7 @@ class Files(Api):
         """
         return _BUCKETS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_BUCKETS_CREATE)
-    def buckets_create_with_http_info(
-        self, project_name: str, data: models.BucketCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `buckets_create`; on `CoreApi` it returns status and headers too."""
-        return _BUCKETS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    buckets_create_with_http_info = twin_of(buckets_create)
 
     @method_of(_BUCKETS_DELETE)
     def buckets_delete(self, project_name: str, bucket_name: str, **options: Any) -> None:
@@ -425,12 +393,7 @@ class Files(Api):
         """
         return _BUCKETS_DELETE.call(self.api_client, (project_name, bucket_name), options)
 
-    @method_of(_BUCKETS_DELETE)
-    def buckets_delete_with_http_info(self, project_name: str, bucket_name: str, **options: Any) -> Any:
-        """Like `buckets_delete`; on `CoreApi` it returns status and headers too."""
-        return _BUCKETS_DELETE.call_twin(
-            self.api_client, (project_name, bucket_name), options, self._twins_return_data_only
-        )
+    buckets_delete_with_http_info = twin_of(buckets_delete)
 
     @method_of(_BUCKETS_GET)
     def buckets_get(self, project_name: str, bucket_name: str, **options: Any) -> models.BucketDetail:
@@ -455,12 +418,7 @@ class Files(Api):
         """
         return _BUCKETS_GET.call(self.api_client, (project_name, bucket_name), options)
 
-    @method_of(_BUCKETS_GET)
-    def buckets_get_with_http_info(self, project_name: str, bucket_name: str, **options: Any) -> Any:
-        """Like `buckets_get`; on `CoreApi` it returns status and headers too."""
-        return _BUCKETS_GET.call_twin(
-            self.api_client, (project_name, bucket_name), options, self._twins_return_data_only
-        )
+    buckets_get_with_http_info = twin_of(buckets_get)
 
     @method_of(_BUCKETS_LIST)
     def buckets_list(self, project_name: str, labels: str | None = None, **options: Any) -> list[models.BucketList]:
@@ -487,10 +445,7 @@ class Files(Api):
         """
         return _BUCKETS_LIST.call(self.api_client, (project_name, labels), options)
 
-    @method_of(_BUCKETS_LIST)
-    def buckets_list_with_http_info(self, project_name: str, labels: str | None = None, **options: Any) -> Any:
-        """Like `buckets_list`; on `CoreApi` it returns status and headers too."""
-        return _BUCKETS_LIST.call_twin(self.api_client, (project_name, labels), options, self._twins_return_data_only)
+    buckets_list_with_http_info = twin_of(buckets_list)
 
     @method_of(_BUCKETS_UPDATE)
     def buckets_update(
@@ -521,14 +476,7 @@ class Files(Api):
         """
         return _BUCKETS_UPDATE.call(self.api_client, (project_name, bucket_name, data), options)
 
-    @method_of(_BUCKETS_UPDATE)
-    def buckets_update_with_http_info(
-        self, project_name: str, bucket_name: str, data: models.BucketUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `buckets_update`; on `CoreApi` it returns status and headers too."""
-        return _BUCKETS_UPDATE.call_twin(
-            self.api_client, (project_name, bucket_name, data), options, self._twins_return_data_only
-        )
+    buckets_update_with_http_info = twin_of(buckets_update)
 
     @method_of(_FILES_COMPLETE_MULTIPART_UPLOAD)
     def files_complete_multipart_upload(
@@ -564,19 +512,7 @@ class Files(Api):
         """
         return _FILES_COMPLETE_MULTIPART_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
 
-    @method_of(_FILES_COMPLETE_MULTIPART_UPLOAD)
-    def files_complete_multipart_upload_with_http_info(
-        self,
-        project_name: str,
-        bucket_name: str,
-        file: str,
-        data: models.FileCompleteMultipartUpload | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `files_complete_multipart_upload`; on `CoreApi` it returns status and headers too."""
-        return _FILES_COMPLETE_MULTIPART_UPLOAD.call_twin(
-            self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
-        )
+    files_complete_multipart_upload_with_http_info = twin_of(files_complete_multipart_upload)
 
     @method_of(_FILES_DELETE)
     def files_delete(self, project_name: str, bucket_name: str, file: str, **options: Any) -> None:
@@ -599,12 +535,7 @@ class Files(Api):
         """
         return _FILES_DELETE.call(self.api_client, (project_name, bucket_name, file), options)
 
-    @method_of(_FILES_DELETE)
-    def files_delete_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_delete`; on `CoreApi` it returns status and headers too."""
-        return _FILES_DELETE.call_twin(
-            self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
-        )
+    files_delete_with_http_info = twin_of(files_delete)
 
     @method_of(_FILES_DOWNLOAD)
     def files_download(
@@ -633,12 +564,7 @@ class Files(Api):
         """
         return _FILES_DOWNLOAD.call(self.api_client, (project_name, bucket_name, file), options)
 
-    @method_of(_FILES_DOWNLOAD)
-    def files_download_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_download`; on `CoreApi` it returns status and headers too."""
-        return _FILES_DOWNLOAD.call_twin(
-            self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
-        )
+    files_download_with_http_info = twin_of(files_download)
 
     @method_of(_FILES_GET)
     def files_get(self, project_name: str, bucket_name: str, file: str, **options: Any) -> models.FileItem:
@@ -664,12 +590,7 @@ class Files(Api):
         """
         return _FILES_GET.call(self.api_client, (project_name, bucket_name, file), options)
 
-    @method_of(_FILES_GET)
-    def files_get_with_http_info(self, project_name: str, bucket_name: str, file: str, **options: Any) -> Any:
-        """Like `files_get`; on `CoreApi` it returns status and headers too."""
-        return _FILES_GET.call_twin(
-            self.api_client, (project_name, bucket_name, file), options, self._twins_return_data_only
-        )
+    files_get_with_http_info = twin_of(files_get)
 
     @method_of(_FILES_LIST)
     def files_list(
@@ -713,24 +634,7 @@ class Files(Api):
             self.api_client, (project_name, bucket_name, prefix, delimiter, continuation_token, limit), options
         )
 
-    @method_of(_FILES_LIST)
-    def files_list_with_http_info(
-        self,
-        project_name: str,
-        bucket_name: str,
-        prefix: str | None = None,
-        delimiter: str | None = None,
-        continuation_token: str | None = None,
-        limit: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `files_list`; on `CoreApi` it returns status and headers too."""
-        return _FILES_LIST.call_twin(
-            self.api_client,
-            (project_name, bucket_name, prefix, delimiter, continuation_token, limit),
-            options,
-            self._twins_return_data_only,
-        )
+    files_list_with_http_info = twin_of(files_list)
 
     @method_of(_FILES_START_MULTIPART_UPLOAD)
     def files_start_multipart_upload(
@@ -761,14 +665,7 @@ class Files(Api):
         """
         return _FILES_START_MULTIPART_UPLOAD.call(self.api_client, (project_name, bucket_name, file, data), options)
 
-    @method_of(_FILES_START_MULTIPART_UPLOAD)
-    def files_start_multipart_upload_with_http_info(
-        self, project_name: str, bucket_name: str, file: str, data: Any = None, **options: Any
-    ) -> Any:
-        """Like `files_start_multipart_upload`; on `CoreApi` it returns status and headers too."""
-        return _FILES_START_MULTIPART_UPLOAD.call_twin(
-            self.api_client, (project_name, bucket_name, file, data), options, self._twins_return_data_only
-        )
+    files_start_multipart_upload_with_http_info = twin_of(files_start_multipart_upload)
 
     @method_of(_FILES_UPLOAD)
     def files_upload(
@@ -811,21 +708,4 @@ class Files(Api):
             self.api_client, (project_name, bucket_name, file, data, upload_id, part_number), options
         )
 
-    @method_of(_FILES_UPLOAD)
-    def files_upload_with_http_info(
-        self,
-        project_name: str,
-        bucket_name: str,
-        file: str,
-        data: Any = None,
-        upload_id: str | None = None,
-        part_number: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `files_upload`; on `CoreApi` it returns status and headers too."""
-        return _FILES_UPLOAD.call_twin(
-            self.api_client,
-            (project_name, bucket_name, file, data, upload_id, part_number),
-            options,
-            self._twins_return_data_only,
-        )
+    files_upload_with_http_info = twin_of(files_upload)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, File, Form, Operation, Path, Query
 
 _EXPORT_ID = Path("export_id", "str")
@@ -144,19 +144,7 @@ class ImportsAndExports(Api):
         """
         return _EXPORTS_CREATE.call(self.api_client, (project_name, data, all, packages), options)
 
-    @method_of(_EXPORTS_CREATE)
-    def exports_create_with_http_info(
-        self,
-        project_name: str,
-        data: models.ExportCreate | dict[str, Any],
-        all: bool | None = None,
-        packages: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `exports_create`; on `CoreApi` it returns status and headers too."""
-        return _EXPORTS_CREATE.call_twin(
-            self.api_client, (project_name, data, all, packages), options, self._twins_return_data_only
-        )
+    exports_create_with_http_info = twin_of(exports_create)
 
     @method_of(_EXPORTS_DELETE)
     def exports_delete(self, project_name: str, export_id: str, **options: Any) -> None:
@@ -178,12 +166,7 @@ class ImportsAndExports(Api):
         """
         return _EXPORTS_DELETE.call(self.api_client, (project_name, export_id), options)
 
-    @method_of(_EXPORTS_DELETE)
-    def exports_delete_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_delete`; on `CoreApi` it returns status and headers too."""
-        return _EXPORTS_DELETE.call_twin(
-            self.api_client, (project_name, export_id), options, self._twins_return_data_only
-        )
+    exports_delete_with_http_info = twin_of(exports_delete)
 
     @method_of(_EXPORTS_DOWNLOAD)
     def exports_download(self, project_name: str, export_id: str, **options: Any) -> ubiops.rest.RawResponse:
@@ -210,12 +193,7 @@ class ImportsAndExports(Api):
         """
         return _EXPORTS_DOWNLOAD.call(self.api_client, (project_name, export_id), options)
 
-    @method_of(_EXPORTS_DOWNLOAD)
-    def exports_download_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_download`; on `CoreApi` it returns status and headers too."""
-        return _EXPORTS_DOWNLOAD.call_twin(
-            self.api_client, (project_name, export_id), options, self._twins_return_data_only
-        )
+    exports_download_with_http_info = twin_of(exports_download)
 
     @method_of(_EXPORTS_GET)
     def exports_get(self, project_name: str, export_id: str, **options: Any) -> models.ExportDetail:
@@ -241,10 +219,7 @@ class ImportsAndExports(Api):
         """
         return _EXPORTS_GET.call(self.api_client, (project_name, export_id), options)
 
-    @method_of(_EXPORTS_GET)
-    def exports_get_with_http_info(self, project_name: str, export_id: str, **options: Any) -> Any:
-        """Like `exports_get`; on `CoreApi` it returns status and headers too."""
-        return _EXPORTS_GET.call_twin(self.api_client, (project_name, export_id), options, self._twins_return_data_only)
+    exports_get_with_http_info = twin_of(exports_get)
 
     @method_of(_EXPORTS_LIST)
     def exports_list(self, project_name: str, status: str | None = None, **options: Any) -> list[models.ExportList]:
@@ -270,10 +245,7 @@ class ImportsAndExports(Api):
         """
         return _EXPORTS_LIST.call(self.api_client, (project_name, status), options)
 
-    @method_of(_EXPORTS_LIST)
-    def exports_list_with_http_info(self, project_name: str, status: str | None = None, **options: Any) -> Any:
-        """Like `exports_list`; on `CoreApi` it returns status and headers too."""
-        return _EXPORTS_LIST.call_twin(self.api_client, (project_name, status), options, self._twins_return_data_only)
+    exports_list_with_http_info = twin_of(exports_list)
 
     @method_of(_IMPORTS_CREATE)
     def imports_create(
@@ -316,23 +288,7 @@ class ImportsAndExports(Api):
             self.api_client, (project_name, file, import_link, export_id, skip_confirmation), options
         )
 
-    @method_of(_IMPORTS_CREATE)
-    def imports_create_with_http_info(
-        self,
-        project_name: str,
-        file: ubiops.files.FileLike | None = None,
-        import_link: str | None = None,
-        export_id: str | None = None,
-        skip_confirmation: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `imports_create`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, file, import_link, export_id, skip_confirmation),
-            options,
-            self._twins_return_data_only,
-        )
+    imports_create_with_http_info = twin_of(imports_create)
 
     @method_of(_IMPORTS_DELETE)
     def imports_delete(self, project_name: str, import_id: str, **options: Any) -> None:
@@ -354,12 +310,7 @@ class ImportsAndExports(Api):
         """
         return _IMPORTS_DELETE.call(self.api_client, (project_name, import_id), options)
 
-    @method_of(_IMPORTS_DELETE)
-    def imports_delete_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_delete`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_DELETE.call_twin(
-            self.api_client, (project_name, import_id), options, self._twins_return_data_only
-        )
+    imports_delete_with_http_info = twin_of(imports_delete)
 
     @method_of(_IMPORTS_DOWNLOAD)
     def imports_download(self, project_name: str, import_id: str, **options: Any) -> ubiops.rest.RawResponse:
@@ -384,12 +335,7 @@ class ImportsAndExports(Api):
         """
         return _IMPORTS_DOWNLOAD.call(self.api_client, (project_name, import_id), options)
 
-    @method_of(_IMPORTS_DOWNLOAD)
-    def imports_download_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_download`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_DOWNLOAD.call_twin(
-            self.api_client, (project_name, import_id), options, self._twins_return_data_only
-        )
+    imports_download_with_http_info = twin_of(imports_download)
 
     @method_of(_IMPORTS_GET)
     def imports_get(self, project_name: str, import_id: str, **options: Any) -> models.ImportDetail:
@@ -415,10 +361,7 @@ class ImportsAndExports(Api):
         """
         return _IMPORTS_GET.call(self.api_client, (project_name, import_id), options)
 
-    @method_of(_IMPORTS_GET)
-    def imports_get_with_http_info(self, project_name: str, import_id: str, **options: Any) -> Any:
-        """Like `imports_get`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_GET.call_twin(self.api_client, (project_name, import_id), options, self._twins_return_data_only)
+    imports_get_with_http_info = twin_of(imports_get)
 
     @method_of(_IMPORTS_LIST)
     def imports_list(self, project_name: str, status: str | None = None, **options: Any) -> list[models.ImportList]:
@@ -445,10 +388,7 @@ class ImportsAndExports(Api):
         """
         return _IMPORTS_LIST.call(self.api_client, (project_name, status), options)
 
-    @method_of(_IMPORTS_LIST)
-    def imports_list_with_http_info(self, project_name: str, status: str | None = None, **options: Any) -> Any:
-        """Like `imports_list`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_LIST.call_twin(self.api_client, (project_name, status), options, self._twins_return_data_only)
+    imports_list_with_http_info = twin_of(imports_list)
 
     @method_of(_IMPORTS_UPDATE)
     def imports_update(
@@ -481,11 +421,4 @@ class ImportsAndExports(Api):
         """
         return _IMPORTS_UPDATE.call(self.api_client, (project_name, import_id, data), options)
 
-    @method_of(_IMPORTS_UPDATE)
-    def imports_update_with_http_info(
-        self, project_name: str, import_id: str, data: models.ImportUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `imports_update`; on `CoreApi` it returns status and headers too."""
-        return _IMPORTS_UPDATE.call_twin(
-            self.api_client, (project_name, import_id, data), options, self._twins_return_data_only
-        )
+    imports_update_with_http_info = twin_of(imports_update)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _DEPLOYMENT_NAME = Path("deployment_name", "str")
@@ -208,24 +208,7 @@ class Instances(Api):
             self.api_client, (project_name, deployment_name, instance_id, version, cursor, limit), options
         )
 
-    @method_of(_INSTANCE_EVENTS_LIST)
-    def instance_events_list_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        instance_id: str,
-        version: str,
-        cursor: str | None = None,
-        limit: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `instance_events_list`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_EVENTS_LIST.call_twin(
-            self.api_client,
-            (project_name, deployment_name, instance_id, version, cursor, limit),
-            options,
-            self._twins_return_data_only,
-        )
+    instance_events_list_with_http_info = twin_of(instance_events_list)
 
     @method_of(_INSTANCE_TYPE_GROUPS_CREATE)
     def instance_type_groups_create(
@@ -254,14 +237,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPE_GROUPS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_INSTANCE_TYPE_GROUPS_CREATE)
-    def instance_type_groups_create_with_http_info(
-        self, project_name: str, data: models.InstanceTypeGroupCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `instance_type_groups_create`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    instance_type_groups_create_with_http_info = twin_of(instance_type_groups_create)
 
     @method_of(_INSTANCE_TYPE_GROUPS_DELETE)
     def instance_type_groups_delete(self, project_name: str, instance_type_group_id: str, **options: Any) -> None:
@@ -284,14 +260,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPE_GROUPS_DELETE.call(self.api_client, (project_name, instance_type_group_id), options)
 
-    @method_of(_INSTANCE_TYPE_GROUPS_DELETE)
-    def instance_type_groups_delete_with_http_info(
-        self, project_name: str, instance_type_group_id: str, **options: Any
-    ) -> Any:
-        """Like `instance_type_groups_delete`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_DELETE.call_twin(
-            self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
-        )
+    instance_type_groups_delete_with_http_info = twin_of(instance_type_groups_delete)
 
     @method_of(_INSTANCE_TYPE_GROUPS_GET)
     def instance_type_groups_get(
@@ -318,14 +287,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPE_GROUPS_GET.call(self.api_client, (project_name, instance_type_group_id), options)
 
-    @method_of(_INSTANCE_TYPE_GROUPS_GET)
-    def instance_type_groups_get_with_http_info(
-        self, project_name: str, instance_type_group_id: str, **options: Any
-    ) -> Any:
-        """Like `instance_type_groups_get`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_GET.call_twin(
-            self.api_client, (project_name, instance_type_group_id), options, self._twins_return_data_only
-        )
+    instance_type_groups_get_with_http_info = twin_of(instance_type_groups_get)
 
     @method_of(_INSTANCE_TYPE_GROUPS_LIST)
     def instance_type_groups_list(
@@ -353,14 +315,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPE_GROUPS_LIST.call(self.api_client, (project_name, cursor, limit), options)
 
-    @method_of(_INSTANCE_TYPE_GROUPS_LIST)
-    def instance_type_groups_list_with_http_info(
-        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
-    ) -> Any:
-        """Like `instance_type_groups_list`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_LIST.call_twin(
-            self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
-        )
+    instance_type_groups_list_with_http_info = twin_of(instance_type_groups_list)
 
     @method_of(_INSTANCE_TYPE_GROUPS_UPDATE)
     def instance_type_groups_update(
@@ -394,18 +349,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPE_GROUPS_UPDATE.call(self.api_client, (project_name, instance_type_group_id, data), options)
 
-    @method_of(_INSTANCE_TYPE_GROUPS_UPDATE)
-    def instance_type_groups_update_with_http_info(
-        self,
-        project_name: str,
-        instance_type_group_id: str,
-        data: models.InstanceTypeGroupUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `instance_type_groups_update`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_UPDATE.call_twin(
-            self.api_client, (project_name, instance_type_group_id, data), options, self._twins_return_data_only
-        )
+    instance_type_groups_update_with_http_info = twin_of(instance_type_groups_update)
 
     @method_of(_INSTANCE_TYPE_GROUPS_USAGE)
     def instance_type_groups_usage(
@@ -441,22 +385,7 @@ class Instances(Api):
             self.api_client, (project_name, instance_type_group_id, cursor, limit), options
         )
 
-    @method_of(_INSTANCE_TYPE_GROUPS_USAGE)
-    def instance_type_groups_usage_with_http_info(
-        self,
-        project_name: str,
-        instance_type_group_id: str,
-        cursor: str | None = None,
-        limit: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `instance_type_groups_usage`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPE_GROUPS_USAGE.call_twin(
-            self.api_client,
-            (project_name, instance_type_group_id, cursor, limit),
-            options,
-            self._twins_return_data_only,
-        )
+    instance_type_groups_usage_with_http_info = twin_of(instance_type_groups_usage)
 
     @method_of(_INSTANCE_TYPES_LIST)
     def instance_types_list(
@@ -486,14 +415,7 @@ class Instances(Api):
         """
         return _INSTANCE_TYPES_LIST.call(self.api_client, (project_name, cursor, limit), options)
 
-    @method_of(_INSTANCE_TYPES_LIST)
-    def instance_types_list_with_http_info(
-        self, project_name: str, cursor: str | None = None, limit: int | None = None, **options: Any
-    ) -> Any:
-        """Like `instance_types_list`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCE_TYPES_LIST.call_twin(
-            self.api_client, (project_name, cursor, limit), options, self._twins_return_data_only
-        )
+    instance_types_list_with_http_info = twin_of(instance_types_list)
 
     @method_of(_INSTANCES_GET)
     def instances_get(
@@ -522,17 +444,7 @@ class Instances(Api):
         """
         return _INSTANCES_GET.call(self.api_client, (project_name, deployment_name, instance_id, version), options)
 
-    @method_of(_INSTANCES_GET)
-    def instances_get_with_http_info(
-        self, project_name: str, deployment_name: str, instance_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `instances_get`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCES_GET.call_twin(
-            self.api_client,
-            (project_name, deployment_name, instance_id, version),
-            options,
-            self._twins_return_data_only,
-        )
+    instances_get_with_http_info = twin_of(instances_get)
 
     @method_of(_INSTANCES_LIST)
     def instances_list(
@@ -573,24 +485,7 @@ class Instances(Api):
             self.api_client, (project_name, deployment_name, version, cursor, limit, status), options
         )
 
-    @method_of(_INSTANCES_LIST)
-    def instances_list_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        version: str,
-        cursor: str | None = None,
-        limit: int | None = None,
-        status: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `instances_list`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCES_LIST.call_twin(
-            self.api_client,
-            (project_name, deployment_name, version, cursor, limit, status),
-            options,
-            self._twins_return_data_only,
-        )
+    instances_list_with_http_info = twin_of(instances_list)
 
     @method_of(_INSTANCES_UPDATE)
     def instances_update(
@@ -630,23 +525,7 @@ class Instances(Api):
             self.api_client, (project_name, deployment_name, instance_id, version, data), options
         )
 
-    @method_of(_INSTANCES_UPDATE)
-    def instances_update_with_http_info(
-        self,
-        project_name: str,
-        deployment_name: str,
-        instance_id: str,
-        version: str,
-        data: models.InstanceUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `instances_update`; on `CoreApi` it returns status and headers too."""
-        return _INSTANCES_UPDATE.call_twin(
-            self.api_client,
-            (project_name, deployment_name, instance_id, version, data),
-            options,
-            self._twins_return_data_only,
-        )
+    instances_update_with_http_info = twin_of(instances_update)
 
     @method_of(_PROJECT_INSTANCES_GET)
     def project_instances_get(self, project_name: str, instance_id: str, **options: Any) -> models.InstanceDetail:
@@ -671,12 +550,7 @@ class Instances(Api):
         """
         return _PROJECT_INSTANCES_GET.call(self.api_client, (project_name, instance_id), options)
 
-    @method_of(_PROJECT_INSTANCES_GET)
-    def project_instances_get_with_http_info(self, project_name: str, instance_id: str, **options: Any) -> Any:
-        """Like `project_instances_get`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_INSTANCES_GET.call_twin(
-            self.api_client, (project_name, instance_id), options, self._twins_return_data_only
-        )
+    project_instances_get_with_http_info = twin_of(project_instances_get)
 
     @method_of(_PROJECT_INSTANCES_LIST)
     def project_instances_list(
@@ -711,19 +585,7 @@ class Instances(Api):
         """
         return _PROJECT_INSTANCES_LIST.call(self.api_client, (project_name, cursor, limit, status), options)
 
-    @method_of(_PROJECT_INSTANCES_LIST)
-    def project_instances_list_with_http_info(
-        self,
-        project_name: str,
-        cursor: str | None = None,
-        limit: int | None = None,
-        status: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `project_instances_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_INSTANCES_LIST.call_twin(
-            self.api_client, (project_name, cursor, limit, status), options, self._twins_return_data_only
-        )
+    project_instances_list_with_http_info = twin_of(project_instances_list)
 
     @method_of(_PROJECT_INSTANCES_UPDATE)
     def project_instances_update(
@@ -753,11 +615,4 @@ class Instances(Api):
         """
         return _PROJECT_INSTANCES_UPDATE.call(self.api_client, (project_name, instance_id, data), options)
 
-    @method_of(_PROJECT_INSTANCES_UPDATE)
-    def project_instances_update_with_http_info(
-        self, project_name: str, instance_id: str, data: models.InstanceUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `project_instances_update`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_INSTANCES_UPDATE.call_twin(
-            self.api_client, (project_name, instance_id, data), options, self._twins_return_data_only
-        )
+    project_instances_update_with_http_info = twin_of(project_instances_update)

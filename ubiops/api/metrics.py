@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _METRIC_NAME = Path("metric_name", "str", wire_name="metric")
@@ -151,12 +151,7 @@ class Metrics(Api):
         """
         return _METRICS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_METRICS_CREATE)
-    def metrics_create_with_http_info(
-        self, project_name: str, data: models.MetricCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `metrics_create`; on `CoreApi` it returns status and headers too."""
-        return _METRICS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    metrics_create_with_http_info = twin_of(metrics_create)
 
     @method_of(_METRICS_DELETE)
     def metrics_delete(self, project_name: str, metric_name: str, **options: Any) -> None:
@@ -179,12 +174,7 @@ class Metrics(Api):
         """
         return _METRICS_DELETE.call(self.api_client, (project_name, metric_name), options)
 
-    @method_of(_METRICS_DELETE)
-    def metrics_delete_with_http_info(self, project_name: str, metric_name: str, **options: Any) -> Any:
-        """Like `metrics_delete`; on `CoreApi` it returns status and headers too."""
-        return _METRICS_DELETE.call_twin(
-            self.api_client, (project_name, metric_name), options, self._twins_return_data_only
-        )
+    metrics_delete_with_http_info = twin_of(metrics_delete)
 
     @method_of(_METRICS_GET)
     def metrics_get(
@@ -244,26 +234,7 @@ class Metrics(Api):
             options,
         )
 
-    @method_of(_METRICS_GET)
-    def metrics_get_with_http_info(
-        self,
-        project_name: str,
-        metric: str | None = None,
-        start_date: datetime.date | datetime.datetime | str | None = None,
-        end_date: datetime.date | datetime.datetime | str | None = None,
-        object_type: str | None = None,
-        interval: str | None = None,
-        object_id: str | None = None,
-        user_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `metrics_get`; on `CoreApi` it returns status and headers too."""
-        return _METRICS_GET.call_twin(
-            self.api_client,
-            (project_name, metric, start_date, end_date, object_type, interval, object_id, user_id),
-            options,
-            self._twins_return_data_only,
-        )
+    metrics_get_with_http_info = twin_of(metrics_get)
 
     @method_of(_METRICS_LIST)
     def metrics_list(self, project_name: str, custom: bool | None = None, **options: Any) -> list[models.MetricDetail]:
@@ -288,10 +259,7 @@ class Metrics(Api):
         """
         return _METRICS_LIST.call(self.api_client, (project_name, custom), options)
 
-    @method_of(_METRICS_LIST)
-    def metrics_list_with_http_info(self, project_name: str, custom: bool | None = None, **options: Any) -> Any:
-        """Like `metrics_list`; on `CoreApi` it returns status and headers too."""
-        return _METRICS_LIST.call_twin(self.api_client, (project_name, custom), options, self._twins_return_data_only)
+    metrics_list_with_http_info = twin_of(metrics_list)
 
     @method_of(_METRICS_UPDATE)
     def metrics_update(
@@ -322,14 +290,7 @@ class Metrics(Api):
         """
         return _METRICS_UPDATE.call(self.api_client, (project_name, metric_name, data), options)
 
-    @method_of(_METRICS_UPDATE)
-    def metrics_update_with_http_info(
-        self, project_name: str, metric_name: str, data: models.MetricUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `metrics_update`; on `CoreApi` it returns status and headers too."""
-        return _METRICS_UPDATE.call_twin(
-            self.api_client, (project_name, metric_name, data), options, self._twins_return_data_only
-        )
+    metrics_update_with_http_info = twin_of(metrics_update)
 
     @method_of(_TIME_SERIES_DATA_AGGREGATE)
     def time_series_data_aggregate(
@@ -359,14 +320,7 @@ class Metrics(Api):
         """
         return _TIME_SERIES_DATA_AGGREGATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_TIME_SERIES_DATA_AGGREGATE)
-    def time_series_data_aggregate_with_http_info(
-        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `time_series_data_aggregate`; on `CoreApi` it returns status and headers too."""
-        return _TIME_SERIES_DATA_AGGREGATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    time_series_data_aggregate_with_http_info = twin_of(time_series_data_aggregate)
 
     @method_of(_TIME_SERIES_DATA_CREATE)
     def time_series_data_create(
@@ -394,14 +348,7 @@ class Metrics(Api):
         """
         return _TIME_SERIES_DATA_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_TIME_SERIES_DATA_CREATE)
-    def time_series_data_create_with_http_info(
-        self, project_name: str, data: models.TimeSeriesDataCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `time_series_data_create`; on `CoreApi` it returns status and headers too."""
-        return _TIME_SERIES_DATA_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    time_series_data_create_with_http_info = twin_of(time_series_data_create)
 
     @method_of(_TIME_SERIES_DATA_LIST)
     def time_series_data_list(
@@ -449,25 +396,7 @@ class Metrics(Api):
             options,
         )
 
-    @method_of(_TIME_SERIES_DATA_LIST)
-    def time_series_data_list_with_http_info(
-        self,
-        project_name: str,
-        metric: str | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        aggregation_period: int | None = None,
-        unit_period: int | None = None,
-        labels: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `time_series_data_list`; on `CoreApi` it returns status and headers too."""
-        return _TIME_SERIES_DATA_LIST.call_twin(
-            self.api_client,
-            (project_name, metric, start_date, end_date, aggregation_period, unit_period, labels),
-            options,
-            self._twins_return_data_only,
-        )
+    time_series_data_list_with_http_info = twin_of(time_series_data_list)
 
     @method_of(_TIME_SERIES_DELETE)
     def time_series_delete(self, project_name: str, time_series_id: str, **options: Any) -> None:
@@ -490,12 +419,7 @@ class Metrics(Api):
         """
         return _TIME_SERIES_DELETE.call(self.api_client, (project_name, time_series_id), options)
 
-    @method_of(_TIME_SERIES_DELETE)
-    def time_series_delete_with_http_info(self, project_name: str, time_series_id: str, **options: Any) -> Any:
-        """Like `time_series_delete`; on `CoreApi` it returns status and headers too."""
-        return _TIME_SERIES_DELETE.call_twin(
-            self.api_client, (project_name, time_series_id), options, self._twins_return_data_only
-        )
+    time_series_delete_with_http_info = twin_of(time_series_delete)
 
     @method_of(_TIME_SERIES_SEARCH)
     def time_series_search(
@@ -538,22 +462,4 @@ class Metrics(Api):
             self.api_client, (project_name, metric, labels, custom, exact_match, limit, offset), options
         )
 
-    @method_of(_TIME_SERIES_SEARCH)
-    def time_series_search_with_http_info(
-        self,
-        project_name: str,
-        metric: str | None = None,
-        labels: str | None = None,
-        custom: bool | None = None,
-        exact_match: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `time_series_search`; on `CoreApi` it returns status and headers too."""
-        return _TIME_SERIES_SEARCH.call_twin(
-            self.api_client,
-            (project_name, metric, labels, custom, exact_match, limit, offset),
-            options,
-            self._twins_return_data_only,
-        )
+    time_series_search_with_http_info = twin_of(time_series_search)

@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _ORGANIZATION_NAME = Path("organization_name", "str")
@@ -129,14 +129,7 @@ class Organizations(Api):
         """
         return _ORGANIZATION_USERS_CREATE.call(self.api_client, (organization_name, data), options)
 
-    @method_of(_ORGANIZATION_USERS_CREATE)
-    def organization_users_create_with_http_info(
-        self, organization_name: str, data: models.OrganizationUserCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `organization_users_create`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATION_USERS_CREATE.call_twin(
-            self.api_client, (organization_name, data), options, self._twins_return_data_only
-        )
+    organization_users_create_with_http_info = twin_of(organization_users_create)
 
     @method_of(_ORGANIZATION_USERS_DELETE)
     def organization_users_delete(self, organization_name: str, user_id: str, **options: Any) -> None:
@@ -160,12 +153,7 @@ class Organizations(Api):
         """
         return _ORGANIZATION_USERS_DELETE.call(self.api_client, (organization_name, user_id), options)
 
-    @method_of(_ORGANIZATION_USERS_DELETE)
-    def organization_users_delete_with_http_info(self, organization_name: str, user_id: str, **options: Any) -> Any:
-        """Like `organization_users_delete`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATION_USERS_DELETE.call_twin(
-            self.api_client, (organization_name, user_id), options, self._twins_return_data_only
-        )
+    organization_users_delete_with_http_info = twin_of(organization_users_delete)
 
     @method_of(_ORGANIZATION_USERS_GET)
     def organization_users_get(
@@ -192,12 +180,7 @@ class Organizations(Api):
         """
         return _ORGANIZATION_USERS_GET.call(self.api_client, (organization_name, user_id), options)
 
-    @method_of(_ORGANIZATION_USERS_GET)
-    def organization_users_get_with_http_info(self, organization_name: str, user_id: str, **options: Any) -> Any:
-        """Like `organization_users_get`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATION_USERS_GET.call_twin(
-            self.api_client, (organization_name, user_id), options, self._twins_return_data_only
-        )
+    organization_users_get_with_http_info = twin_of(organization_users_get)
 
     @method_of(_ORGANIZATION_USERS_LIST)
     def organization_users_list(self, organization_name: str, **options: Any) -> list[models.OrganizationUserList]:
@@ -221,12 +204,7 @@ class Organizations(Api):
         """
         return _ORGANIZATION_USERS_LIST.call(self.api_client, (organization_name,), options)
 
-    @method_of(_ORGANIZATION_USERS_LIST)
-    def organization_users_list_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organization_users_list`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATION_USERS_LIST.call_twin(
-            self.api_client, (organization_name,), options, self._twins_return_data_only
-        )
+    organization_users_list_with_http_info = twin_of(organization_users_list)
 
     @method_of(_ORGANIZATION_USERS_UPDATE)
     def organization_users_update(
@@ -256,14 +234,7 @@ class Organizations(Api):
         """
         return _ORGANIZATION_USERS_UPDATE.call(self.api_client, (organization_name, user_id, data), options)
 
-    @method_of(_ORGANIZATION_USERS_UPDATE)
-    def organization_users_update_with_http_info(
-        self, organization_name: str, user_id: str, data: models.OrganizationUserUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `organization_users_update`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATION_USERS_UPDATE.call_twin(
-            self.api_client, (organization_name, user_id, data), options, self._twins_return_data_only
-        )
+    organization_users_update_with_http_info = twin_of(organization_users_update)
 
     @method_of(_ORGANIZATIONS_CREATE)
     def organizations_create(
@@ -292,12 +263,7 @@ class Organizations(Api):
         """
         return _ORGANIZATIONS_CREATE.call(self.api_client, (data,), options)
 
-    @method_of(_ORGANIZATIONS_CREATE)
-    def organizations_create_with_http_info(
-        self, data: models.OrganizationCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `organizations_create`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
+    organizations_create_with_http_info = twin_of(organizations_create)
 
     @method_of(_ORGANIZATIONS_GET)
     def organizations_get(self, organization_name: str, **options: Any) -> models.OrganizationDetail:
@@ -321,12 +287,7 @@ class Organizations(Api):
         """
         return _ORGANIZATIONS_GET.call(self.api_client, (organization_name,), options)
 
-    @method_of(_ORGANIZATIONS_GET)
-    def organizations_get_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organizations_get`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_GET.call_twin(
-            self.api_client, (organization_name,), options, self._twins_return_data_only
-        )
+    organizations_get_with_http_info = twin_of(organizations_get)
 
     @method_of(_ORGANIZATIONS_LIST)
     def organizations_list(self, **options: Any) -> list[models.OrganizationList]:
@@ -348,10 +309,7 @@ class Organizations(Api):
         """
         return _ORGANIZATIONS_LIST.call(self.api_client, (), options)
 
-    @method_of(_ORGANIZATIONS_LIST)
-    def organizations_list_with_http_info(self, **options: Any) -> Any:
-        """Like `organizations_list`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    organizations_list_with_http_info = twin_of(organizations_list)
 
     @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
     def organizations_resource_usage(self, organization_name: str, **options: Any) -> models.ResourceUsage:
@@ -376,12 +334,7 @@ class Organizations(Api):
         """
         return _ORGANIZATIONS_RESOURCE_USAGE.call(self.api_client, (organization_name,), options)
 
-    @method_of(_ORGANIZATIONS_RESOURCE_USAGE)
-    def organizations_resource_usage_with_http_info(self, organization_name: str, **options: Any) -> Any:
-        """Like `organizations_resource_usage`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_RESOURCE_USAGE.call_twin(
-            self.api_client, (organization_name,), options, self._twins_return_data_only
-        )
+    organizations_resource_usage_with_http_info = twin_of(organizations_resource_usage)
 
     @method_of(_ORGANIZATIONS_UPDATE)
     def organizations_update(
@@ -413,14 +366,7 @@ class Organizations(Api):
         """
         return _ORGANIZATIONS_UPDATE.call(self.api_client, (organization_name, data), options)
 
-    @method_of(_ORGANIZATIONS_UPDATE)
-    def organizations_update_with_http_info(
-        self, organization_name: str, data: models.OrganizationUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `organizations_update`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_UPDATE.call_twin(
-            self.api_client, (organization_name, data), options, self._twins_return_data_only
-        )
+    organizations_update_with_http_info = twin_of(organizations_update)
 
     @method_of(_ORGANIZATIONS_USAGE_GET)
     def organizations_usage_get(
@@ -460,19 +406,7 @@ class Organizations(Api):
             self.api_client, (organization_name, start_date, end_date, interval), options
         )
 
-    @method_of(_ORGANIZATIONS_USAGE_GET)
-    def organizations_usage_get_with_http_info(
-        self,
-        organization_name: str,
-        start_date: datetime.date | datetime.datetime | str | None = None,
-        end_date: datetime.date | datetime.datetime | str | None = None,
-        interval: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `organizations_usage_get`; on `CoreApi` it returns status and headers too."""
-        return _ORGANIZATIONS_USAGE_GET.call_twin(
-            self.api_client, (organization_name, start_date, end_date, interval), options, self._twins_return_data_only
-        )
+    organizations_usage_get_with_http_info = twin_of(organizations_usage_get)
 
     @method_of(_VOUCHERS_GET)
     def vouchers_get(self, code: str, **options: Any) -> models.Voucher:
@@ -496,7 +430,4 @@ class Organizations(Api):
         """
         return _VOUCHERS_GET.call(self.api_client, (code,), options)
 
-    @method_of(_VOUCHERS_GET)
-    def vouchers_get_with_http_info(self, code: str, **options: Any) -> Any:
-        """Like `vouchers_get`; on `CoreApi` it returns status and headers too."""
-        return _VOUCHERS_GET.call_twin(self.api_client, (code,), options, self._twins_return_data_only)
+    vouchers_get_with_http_info = twin_of(vouchers_get)

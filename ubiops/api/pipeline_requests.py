@@ -7,7 +7,7 @@ from typing import Any
 
 import ubiops
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _PIPELINE_NAME = Path("pipeline_name", "str")
@@ -359,24 +359,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, data, timeout, notification_group, priority), options
         )
 
-    @method_of(_BATCH_PIPELINE_REQUESTS_CREATE)
-    def batch_pipeline_requests_create_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        data: list[Any] | dict[str, Any] | str,
-        timeout: int | None = None,
-        notification_group: str | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `batch_pipeline_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _BATCH_PIPELINE_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, data, timeout, notification_group, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    batch_pipeline_requests_create_with_http_info = twin_of(batch_pipeline_requests_create)
 
     @method_of(_BATCH_PIPELINE_VERSION_REQUESTS_CREATE)
     def batch_pipeline_version_requests_create(
@@ -428,25 +411,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_BATCH_PIPELINE_VERSION_REQUESTS_CREATE)
-    def batch_pipeline_version_requests_create_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        version: str,
-        data: list[Any] | dict[str, Any] | str,
-        timeout: int | None = None,
-        notification_group: str | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `batch_pipeline_version_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _BATCH_PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, version, data, timeout, notification_group, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    batch_pipeline_version_requests_create_with_http_info = twin_of(batch_pipeline_version_requests_create)
 
     @method_of(_PIPELINE_REQUESTS_BATCH_CANCEL)
     def pipeline_requests_batch_cancel(
@@ -479,14 +444,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, data, status), options
         )
 
-    @method_of(_PIPELINE_REQUESTS_BATCH_CANCEL)
-    def pipeline_requests_batch_cancel_with_http_info(
-        self, project_name: str, pipeline_name: str, data: list[str], status: str | None = None, **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_BATCH_CANCEL.call_twin(
-            self.api_client, (project_name, pipeline_name, data, status), options, self._twins_return_data_only
-        )
+    pipeline_requests_batch_cancel_with_http_info = twin_of(pipeline_requests_batch_cancel)
 
     @method_of(_PIPELINE_REQUESTS_BATCH_DELETE)
     def pipeline_requests_batch_delete(
@@ -517,14 +475,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_BATCH_DELETE.call(self.api_client, (project_name, pipeline_name, data), options)
 
-    @method_of(_PIPELINE_REQUESTS_BATCH_DELETE)
-    def pipeline_requests_batch_delete_with_http_info(
-        self, project_name: str, pipeline_name: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_BATCH_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
-        )
+    pipeline_requests_batch_delete_with_http_info = twin_of(pipeline_requests_batch_delete)
 
     @method_of(_PIPELINE_REQUESTS_BATCH_GET)
     def pipeline_requests_batch_get(
@@ -555,14 +506,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_BATCH_GET.call(self.api_client, (project_name, pipeline_name, data), options)
 
-    @method_of(_PIPELINE_REQUESTS_BATCH_GET)
-    def pipeline_requests_batch_get_with_http_info(
-        self, project_name: str, pipeline_name: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_batch_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_BATCH_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
-        )
+    pipeline_requests_batch_get_with_http_info = twin_of(pipeline_requests_batch_get)
 
     @method_of(_PIPELINE_REQUESTS_CREATE)
     def pipeline_requests_create(
@@ -616,25 +560,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_PIPELINE_REQUESTS_CREATE)
-    def pipeline_requests_create_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        data: Any,
-        pipeline_timeout: int | None = None,
-        deployment_timeout: int | None = None,
-        timeout: int | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, data, pipeline_timeout, deployment_timeout, timeout, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_requests_create_with_http_info = twin_of(pipeline_requests_create)
 
     @method_of(_PIPELINE_REQUESTS_DELETE)
     def pipeline_requests_delete(self, project_name: str, pipeline_name: str, request_id: str, **options: Any) -> None:
@@ -658,14 +584,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_DELETE.call(self.api_client, (project_name, pipeline_name, request_id), options)
 
-    @method_of(_PIPELINE_REQUESTS_DELETE)
-    def pipeline_requests_delete_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
-        )
+    pipeline_requests_delete_with_http_info = twin_of(pipeline_requests_delete)
 
     @method_of(_PIPELINE_REQUESTS_GET)
     def pipeline_requests_get(
@@ -698,17 +617,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, metadata_only), options
         )
 
-    @method_of(_PIPELINE_REQUESTS_GET)
-    def pipeline_requests_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, metadata_only: bool | None = None, **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_GET.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, request_id, metadata_only),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_requests_get_with_http_info = twin_of(pipeline_requests_get)
 
     @method_of(_PIPELINE_REQUESTS_INPUT_GET)
     def pipeline_requests_input_get(
@@ -738,14 +647,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_INPUT_GET.call(self.api_client, (project_name, pipeline_name, request_id), options)
 
-    @method_of(_PIPELINE_REQUESTS_INPUT_GET)
-    def pipeline_requests_input_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_input_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_INPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
-        )
+    pipeline_requests_input_get_with_http_info = twin_of(pipeline_requests_input_get)
 
     @method_of(_PIPELINE_REQUESTS_LIST)
     def pipeline_requests_list(
@@ -798,28 +700,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_PIPELINE_REQUESTS_LIST)
-    def pipeline_requests_list_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        status: str | None = None,
-        success: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort: str | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        search_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_requests_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_LIST.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, status, success, limit, offset, sort, start_date, end_date, search_id),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_requests_list_with_http_info = twin_of(pipeline_requests_list)
 
     @method_of(_PIPELINE_REQUESTS_OUTPUT_GET)
     def pipeline_requests_output_get(
@@ -849,14 +730,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_OUTPUT_GET.call(self.api_client, (project_name, pipeline_name, request_id), options)
 
-    @method_of(_PIPELINE_REQUESTS_OUTPUT_GET)
-    def pipeline_requests_output_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_requests_output_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_OUTPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id), options, self._twins_return_data_only
-        )
+    pipeline_requests_output_get_with_http_info = twin_of(pipeline_requests_output_get)
 
     @method_of(_PIPELINE_REQUESTS_UPDATE)
     def pipeline_requests_update(
@@ -892,19 +766,7 @@ class PipelineRequests(Api):
         """
         return _PIPELINE_REQUESTS_UPDATE.call(self.api_client, (project_name, pipeline_name, request_id, data), options)
 
-    @method_of(_PIPELINE_REQUESTS_UPDATE)
-    def pipeline_requests_update_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        request_id: str,
-        data: models.PipelineRequestUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_requests_update`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_REQUESTS_UPDATE.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, data), options, self._twins_return_data_only
-        )
+    pipeline_requests_update_with_http_info = twin_of(pipeline_requests_update)
 
     @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_GET)
     def pipeline_version_object_requests_get(
@@ -949,25 +811,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_GET)
-    def pipeline_version_object_requests_get_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        request_id: str,
-        version: str,
-        metadata_only: bool | None = None,
-        pipeline_request_id: str | None = None,
-        pipeline_object_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_object_requests_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_OBJECT_REQUESTS_GET.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, request_id, version, metadata_only, pipeline_request_id, pipeline_object_id),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_version_object_requests_get_with_http_info = twin_of(pipeline_version_object_requests_get)
 
     @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET)
     def pipeline_version_object_requests_input_get(
@@ -998,14 +842,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET)
-    def pipeline_version_object_requests_input_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_object_requests_input_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_OBJECT_REQUESTS_INPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
-        )
+    pipeline_version_object_requests_input_get_with_http_info = twin_of(pipeline_version_object_requests_input_get)
 
     @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET)
     def pipeline_version_object_requests_output_get(
@@ -1036,14 +873,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET)
-    def pipeline_version_object_requests_output_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_object_requests_output_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_OBJECT_REQUESTS_OUTPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
-        )
+    pipeline_version_object_requests_output_get_with_http_info = twin_of(pipeline_version_object_requests_output_get)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_CANCEL)
     def pipeline_version_requests_batch_cancel(
@@ -1083,20 +913,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, version, data, status), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_CANCEL)
-    def pipeline_version_requests_batch_cancel_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        version: str,
-        data: list[str],
-        status: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_requests_batch_cancel`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_BATCH_CANCEL.call_twin(
-            self.api_client, (project_name, pipeline_name, version, data, status), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_batch_cancel_with_http_info = twin_of(pipeline_version_requests_batch_cancel)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_DELETE)
     def pipeline_version_requests_batch_delete(
@@ -1129,14 +946,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_DELETE)
-    def pipeline_version_requests_batch_delete_with_http_info(
-        self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `pipeline_version_requests_batch_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_BATCH_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_batch_delete_with_http_info = twin_of(pipeline_version_requests_batch_delete)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_GET)
     def pipeline_version_requests_batch_get(
@@ -1170,14 +980,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, version, data), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_BATCH_GET)
-    def pipeline_version_requests_batch_get_with_http_info(
-        self, project_name: str, pipeline_name: str, version: str, data: list[str], **options: Any
-    ) -> Any:
-        """Like `pipeline_version_requests_batch_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_BATCH_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_batch_get_with_http_info = twin_of(pipeline_version_requests_batch_get)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_CREATE)
     def pipeline_version_requests_create(
@@ -1232,26 +1035,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_CREATE)
-    def pipeline_version_requests_create_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        version: str,
-        data: Any,
-        pipeline_timeout: int | None = None,
-        deployment_timeout: int | None = None,
-        timeout: int | None = None,
-        priority: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_requests_create`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_CREATE.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, version, data, pipeline_timeout, deployment_timeout, timeout, priority),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_version_requests_create_with_http_info = twin_of(pipeline_version_requests_create)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_DELETE)
     def pipeline_version_requests_delete(
@@ -1279,14 +1063,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_DELETE)
-    def pipeline_version_requests_delete_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_requests_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_delete_with_http_info = twin_of(pipeline_version_requests_delete)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_GET)
     def pipeline_version_requests_get(
@@ -1326,23 +1103,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version, metadata_only), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_GET)
-    def pipeline_version_requests_get_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        request_id: str,
-        version: str,
-        metadata_only: bool | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_requests_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_GET.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, request_id, version, metadata_only),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_version_requests_get_with_http_info = twin_of(pipeline_version_requests_get)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_INPUT_GET)
     def pipeline_version_requests_input_get(
@@ -1374,14 +1135,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_INPUT_GET)
-    def pipeline_version_requests_input_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_requests_input_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_INPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_input_get_with_http_info = twin_of(pipeline_version_requests_input_get)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_LIST)
     def pipeline_version_requests_list(
@@ -1447,41 +1201,7 @@ class PipelineRequests(Api):
             options,
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_LIST)
-    def pipeline_version_requests_list_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        version: str,
-        status: str | None = None,
-        success: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort: str | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        search_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_requests_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_LIST.call_twin(
-            self.api_client,
-            (
-                project_name,
-                pipeline_name,
-                version,
-                status,
-                success,
-                limit,
-                offset,
-                sort,
-                start_date,
-                end_date,
-                search_id,
-            ),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_version_requests_list_with_http_info = twin_of(pipeline_version_requests_list)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_OUTPUT_GET)
     def pipeline_version_requests_output_get(
@@ -1513,14 +1233,7 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_OUTPUT_GET)
-    def pipeline_version_requests_output_get_with_http_info(
-        self, project_name: str, pipeline_name: str, request_id: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_requests_output_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_OUTPUT_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, request_id, version), options, self._twins_return_data_only
-        )
+    pipeline_version_requests_output_get_with_http_info = twin_of(pipeline_version_requests_output_get)
 
     @method_of(_PIPELINE_VERSION_REQUESTS_UPDATE)
     def pipeline_version_requests_update(
@@ -1560,20 +1273,4 @@ class PipelineRequests(Api):
             self.api_client, (project_name, pipeline_name, request_id, version, data), options
         )
 
-    @method_of(_PIPELINE_VERSION_REQUESTS_UPDATE)
-    def pipeline_version_requests_update_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        request_id: str,
-        version: str,
-        data: models.PipelineRequestUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_version_requests_update`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_REQUESTS_UPDATE.call_twin(
-            self.api_client,
-            (project_name, pipeline_name, request_id, version, data),
-            options,
-            self._twins_return_data_only,
-        )
+    pipeline_version_requests_update_with_http_info = twin_of(pipeline_version_requests_update)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _PIPELINE_NAME = Path("pipeline_name", "str")
@@ -158,12 +158,7 @@ class Pipelines(Api):
         """
         return _EXPRESSIONS_EVALUATE.call(self.api_client, (data,), options)
 
-    @method_of(_EXPRESSIONS_EVALUATE)
-    def expressions_evaluate_with_http_info(
-        self, data: models.ExpressionEvaluate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `expressions_evaluate`; on `CoreApi` it returns status and headers too."""
-        return _EXPRESSIONS_EVALUATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
+    expressions_evaluate_with_http_info = twin_of(expressions_evaluate)
 
     @method_of(_PIPELINE_AUDIT_EVENTS_LIST)
     def pipeline_audit_events_list(
@@ -203,20 +198,7 @@ class Pipelines(Api):
             self.api_client, (project_name, pipeline_name, action, limit, offset), options
         )
 
-    @method_of(_PIPELINE_AUDIT_EVENTS_LIST)
-    def pipeline_audit_events_list_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        action: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_audit_events_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_AUDIT_EVENTS_LIST.call_twin(
-            self.api_client, (project_name, pipeline_name, action, limit, offset), options, self._twins_return_data_only
-        )
+    pipeline_audit_events_list_with_http_info = twin_of(pipeline_audit_events_list)
 
     @method_of(_PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST)
     def pipeline_version_object_environment_variables_list(
@@ -248,14 +230,9 @@ class Pipelines(Api):
             self.api_client, (project_name, name, pipeline_name, version), options
         )
 
-    @method_of(_PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST)
-    def pipeline_version_object_environment_variables_list_with_http_info(
-        self, project_name: str, name: str, pipeline_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_version_object_environment_variables_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSION_OBJECT_ENVIRONMENT_VARIABLES_LIST.call_twin(
-            self.api_client, (project_name, name, pipeline_name, version), options, self._twins_return_data_only
-        )
+    pipeline_version_object_environment_variables_list_with_http_info = twin_of(
+        pipeline_version_object_environment_variables_list
+    )
 
     @method_of(_PIPELINE_VERSIONS_CREATE)
     def pipeline_versions_create(
@@ -287,14 +264,7 @@ class Pipelines(Api):
         """
         return _PIPELINE_VERSIONS_CREATE.call(self.api_client, (project_name, pipeline_name, data), options)
 
-    @method_of(_PIPELINE_VERSIONS_CREATE)
-    def pipeline_versions_create_with_http_info(
-        self, project_name: str, pipeline_name: str, data: models.PipelineVersionCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `pipeline_versions_create`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSIONS_CREATE.call_twin(
-            self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
-        )
+    pipeline_versions_create_with_http_info = twin_of(pipeline_versions_create)
 
     @method_of(_PIPELINE_VERSIONS_DELETE)
     def pipeline_versions_delete(self, project_name: str, pipeline_name: str, version: str, **options: Any) -> None:
@@ -318,14 +288,7 @@ class Pipelines(Api):
         """
         return _PIPELINE_VERSIONS_DELETE.call(self.api_client, (project_name, pipeline_name, version), options)
 
-    @method_of(_PIPELINE_VERSIONS_DELETE)
-    def pipeline_versions_delete_with_http_info(
-        self, project_name: str, pipeline_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_versions_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSIONS_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name, version), options, self._twins_return_data_only
-        )
+    pipeline_versions_delete_with_http_info = twin_of(pipeline_versions_delete)
 
     @method_of(_PIPELINE_VERSIONS_GET)
     def pipeline_versions_get(
@@ -353,14 +316,7 @@ class Pipelines(Api):
         """
         return _PIPELINE_VERSIONS_GET.call(self.api_client, (project_name, pipeline_name, version), options)
 
-    @method_of(_PIPELINE_VERSIONS_GET)
-    def pipeline_versions_get_with_http_info(
-        self, project_name: str, pipeline_name: str, version: str, **options: Any
-    ) -> Any:
-        """Like `pipeline_versions_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSIONS_GET.call_twin(
-            self.api_client, (project_name, pipeline_name, version), options, self._twins_return_data_only
-        )
+    pipeline_versions_get_with_http_info = twin_of(pipeline_versions_get)
 
     @method_of(_PIPELINE_VERSIONS_LIST)
     def pipeline_versions_list(
@@ -390,14 +346,7 @@ class Pipelines(Api):
         """
         return _PIPELINE_VERSIONS_LIST.call(self.api_client, (project_name, pipeline_name, labels), options)
 
-    @method_of(_PIPELINE_VERSIONS_LIST)
-    def pipeline_versions_list_with_http_info(
-        self, project_name: str, pipeline_name: str, labels: str | None = None, **options: Any
-    ) -> Any:
-        """Like `pipeline_versions_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSIONS_LIST.call_twin(
-            self.api_client, (project_name, pipeline_name, labels), options, self._twins_return_data_only
-        )
+    pipeline_versions_list_with_http_info = twin_of(pipeline_versions_list)
 
     @method_of(_PIPELINE_VERSIONS_UPDATE)
     def pipeline_versions_update(
@@ -435,19 +384,7 @@ class Pipelines(Api):
         """
         return _PIPELINE_VERSIONS_UPDATE.call(self.api_client, (project_name, pipeline_name, version, data), options)
 
-    @method_of(_PIPELINE_VERSIONS_UPDATE)
-    def pipeline_versions_update_with_http_info(
-        self,
-        project_name: str,
-        pipeline_name: str,
-        version: str,
-        data: models.PipelineVersionUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `pipeline_versions_update`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINE_VERSIONS_UPDATE.call_twin(
-            self.api_client, (project_name, pipeline_name, version, data), options, self._twins_return_data_only
-        )
+    pipeline_versions_update_with_http_info = twin_of(pipeline_versions_update)
 
     @method_of(_PIPELINES_CREATE)
     def pipelines_create(
@@ -477,12 +414,7 @@ class Pipelines(Api):
         """
         return _PIPELINES_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_PIPELINES_CREATE)
-    def pipelines_create_with_http_info(
-        self, project_name: str, data: models.PipelineCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `pipelines_create`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    pipelines_create_with_http_info = twin_of(pipelines_create)
 
     @method_of(_PIPELINES_DELETE)
     def pipelines_delete(self, project_name: str, pipeline_name: str, **options: Any) -> None:
@@ -505,12 +437,7 @@ class Pipelines(Api):
         """
         return _PIPELINES_DELETE.call(self.api_client, (project_name, pipeline_name), options)
 
-    @method_of(_PIPELINES_DELETE)
-    def pipelines_delete_with_http_info(self, project_name: str, pipeline_name: str, **options: Any) -> Any:
-        """Like `pipelines_delete`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINES_DELETE.call_twin(
-            self.api_client, (project_name, pipeline_name), options, self._twins_return_data_only
-        )
+    pipelines_delete_with_http_info = twin_of(pipelines_delete)
 
     @method_of(_PIPELINES_GET)
     def pipelines_get(self, project_name: str, pipeline_name: str, **options: Any) -> models.PipelineDetail:
@@ -536,12 +463,7 @@ class Pipelines(Api):
         """
         return _PIPELINES_GET.call(self.api_client, (project_name, pipeline_name), options)
 
-    @method_of(_PIPELINES_GET)
-    def pipelines_get_with_http_info(self, project_name: str, pipeline_name: str, **options: Any) -> Any:
-        """Like `pipelines_get`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINES_GET.call_twin(
-            self.api_client, (project_name, pipeline_name), options, self._twins_return_data_only
-        )
+    pipelines_get_with_http_info = twin_of(pipelines_get)
 
     @method_of(_PIPELINES_LIST)
     def pipelines_list(self, project_name: str, labels: str | None = None, **options: Any) -> list[models.PipelineList]:
@@ -568,10 +490,7 @@ class Pipelines(Api):
         """
         return _PIPELINES_LIST.call(self.api_client, (project_name, labels), options)
 
-    @method_of(_PIPELINES_LIST)
-    def pipelines_list_with_http_info(self, project_name: str, labels: str | None = None, **options: Any) -> Any:
-        """Like `pipelines_list`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINES_LIST.call_twin(self.api_client, (project_name, labels), options, self._twins_return_data_only)
+    pipelines_list_with_http_info = twin_of(pipelines_list)
 
     @method_of(_PIPELINES_UPDATE)
     def pipelines_update(
@@ -602,11 +521,4 @@ class Pipelines(Api):
         """
         return _PIPELINES_UPDATE.call(self.api_client, (project_name, pipeline_name, data), options)
 
-    @method_of(_PIPELINES_UPDATE)
-    def pipelines_update_with_http_info(
-        self, project_name: str, pipeline_name: str, data: models.PipelineUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `pipelines_update`; on `CoreApi` it returns status and headers too."""
-        return _PIPELINES_UPDATE.call_twin(
-            self.api_client, (project_name, pipeline_name, data), options, self._twins_return_data_only
-        )
+    pipelines_update_with_http_info = twin_of(pipelines_update)

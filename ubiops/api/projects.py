@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _ID = Path("id", "str")
@@ -234,20 +234,7 @@ class Projects(Api):
         """
         return _LOGS_LIST.call(self.api_client, (project_name, query, start, end, limit), options)
 
-    @method_of(_LOGS_LIST)
-    def logs_list_with_http_info(
-        self,
-        project_name: str,
-        query: str | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        limit: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `logs_list`; on `CoreApi` it returns status and headers too."""
-        return _LOGS_LIST.call_twin(
-            self.api_client, (project_name, query, start, end, limit), options, self._twins_return_data_only
-        )
+    logs_list_with_http_info = twin_of(logs_list)
 
     @method_of(_PROJECT_AUDIT_EVENTS_LIST)
     def project_audit_events_list(
@@ -283,19 +270,7 @@ class Projects(Api):
         """
         return _PROJECT_AUDIT_EVENTS_LIST.call(self.api_client, (project_name, action, limit, offset), options)
 
-    @method_of(_PROJECT_AUDIT_EVENTS_LIST)
-    def project_audit_events_list_with_http_info(
-        self,
-        project_name: str,
-        action: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `project_audit_events_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_AUDIT_EVENTS_LIST.call_twin(
-            self.api_client, (project_name, action, limit, offset), options, self._twins_return_data_only
-        )
+    project_audit_events_list_with_http_info = twin_of(project_audit_events_list)
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_CREATE)
     def project_environment_variables_create(
@@ -324,14 +299,7 @@ class Projects(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_CREATE)
-    def project_environment_variables_create_with_http_info(
-        self, project_name: str, data: models.EnvironmentVariableCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `project_environment_variables_create`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_ENVIRONMENT_VARIABLES_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    project_environment_variables_create_with_http_info = twin_of(project_environment_variables_create)
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_DELETE)
     def project_environment_variables_delete(self, project_name: str, id: str, **options: Any) -> None:
@@ -354,12 +322,7 @@ class Projects(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_DELETE.call(self.api_client, (project_name, id), options)
 
-    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_DELETE)
-    def project_environment_variables_delete_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `project_environment_variables_delete`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_ENVIRONMENT_VARIABLES_DELETE.call_twin(
-            self.api_client, (project_name, id), options, self._twins_return_data_only
-        )
+    project_environment_variables_delete_with_http_info = twin_of(project_environment_variables_delete)
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_GET)
     def project_environment_variables_get(
@@ -386,12 +349,7 @@ class Projects(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_GET.call(self.api_client, (project_name, id), options)
 
-    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_GET)
-    def project_environment_variables_get_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `project_environment_variables_get`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_ENVIRONMENT_VARIABLES_GET.call_twin(
-            self.api_client, (project_name, id), options, self._twins_return_data_only
-        )
+    project_environment_variables_get_with_http_info = twin_of(project_environment_variables_get)
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_LIST)
     def project_environment_variables_list(
@@ -418,12 +376,7 @@ class Projects(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_LIST.call(self.api_client, (project_name,), options)
 
-    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_LIST)
-    def project_environment_variables_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `project_environment_variables_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_ENVIRONMENT_VARIABLES_LIST.call_twin(
-            self.api_client, (project_name,), options, self._twins_return_data_only
-        )
+    project_environment_variables_list_with_http_info = twin_of(project_environment_variables_list)
 
     @method_of(_PROJECT_ENVIRONMENT_VARIABLES_UPDATE)
     def project_environment_variables_update(
@@ -454,14 +407,7 @@ class Projects(Api):
         """
         return _PROJECT_ENVIRONMENT_VARIABLES_UPDATE.call(self.api_client, (project_name, id, data), options)
 
-    @method_of(_PROJECT_ENVIRONMENT_VARIABLES_UPDATE)
-    def project_environment_variables_update_with_http_info(
-        self, project_name: str, id: str, data: models.EnvironmentVariableCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `project_environment_variables_update`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_ENVIRONMENT_VARIABLES_UPDATE.call_twin(
-            self.api_client, (project_name, id, data), options, self._twins_return_data_only
-        )
+    project_environment_variables_update_with_http_info = twin_of(project_environment_variables_update)
 
     @method_of(_PROJECT_EVENTS_LIST)
     def project_events_list(
@@ -511,27 +457,7 @@ class Projects(Api):
             options,
         )
 
-    @method_of(_PROJECT_EVENTS_LIST)
-    def project_events_list_with_http_info(
-        self,
-        project_name: str,
-        object_type: str | None = None,
-        object_id: str | None = None,
-        start_time: str | None = None,
-        end_time: str | None = None,
-        last_seconds: int | None = None,
-        type: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `project_events_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_EVENTS_LIST.call_twin(
-            self.api_client,
-            (project_name, object_type, object_id, start_time, end_time, last_seconds, type, limit, offset),
-            options,
-            self._twins_return_data_only,
-        )
+    project_events_list_with_http_info = twin_of(project_events_list)
 
     @method_of(_PROJECT_REQUESTS_LIST)
     def project_requests_list(
@@ -599,41 +525,7 @@ class Projects(Api):
             options,
         )
 
-    @method_of(_PROJECT_REQUESTS_LIST)
-    def project_requests_list_with_http_info(
-        self,
-        project_name: str,
-        object_type: str | None = None,
-        status: str | None = None,
-        success: bool | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort: str | None = None,
-        pipeline: bool | None = None,
-        start_date: str | None = None,
-        end_date: str | None = None,
-        search_id: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `project_requests_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_REQUESTS_LIST.call_twin(
-            self.api_client,
-            (
-                project_name,
-                object_type,
-                status,
-                success,
-                limit,
-                offset,
-                sort,
-                pipeline,
-                start_date,
-                end_date,
-                search_id,
-            ),
-            options,
-            self._twins_return_data_only,
-        )
+    project_requests_list_with_http_info = twin_of(project_requests_list)
 
     @method_of(_PROJECT_USERS_CREATE)
     def project_users_create(
@@ -662,14 +554,7 @@ class Projects(Api):
         """
         return _PROJECT_USERS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_PROJECT_USERS_CREATE)
-    def project_users_create_with_http_info(
-        self, project_name: str, data: models.ProjectUserCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `project_users_create`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_USERS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    project_users_create_with_http_info = twin_of(project_users_create)
 
     @method_of(_PROJECT_USERS_DELETE)
     def project_users_delete(self, project_name: str, user_id: str, **options: Any) -> None:
@@ -692,12 +577,7 @@ class Projects(Api):
         """
         return _PROJECT_USERS_DELETE.call(self.api_client, (project_name, user_id), options)
 
-    @method_of(_PROJECT_USERS_DELETE)
-    def project_users_delete_with_http_info(self, project_name: str, user_id: str, **options: Any) -> Any:
-        """Like `project_users_delete`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_USERS_DELETE.call_twin(
-            self.api_client, (project_name, user_id), options, self._twins_return_data_only
-        )
+    project_users_delete_with_http_info = twin_of(project_users_delete)
 
     @method_of(_PROJECT_USERS_GET)
     def project_users_get(self, project_name: str, user_id: str, **options: Any) -> models.ProjectUserList:
@@ -722,12 +602,7 @@ class Projects(Api):
         """
         return _PROJECT_USERS_GET.call(self.api_client, (project_name, user_id), options)
 
-    @method_of(_PROJECT_USERS_GET)
-    def project_users_get_with_http_info(self, project_name: str, user_id: str, **options: Any) -> Any:
-        """Like `project_users_get`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_USERS_GET.call_twin(
-            self.api_client, (project_name, user_id), options, self._twins_return_data_only
-        )
+    project_users_get_with_http_info = twin_of(project_users_get)
 
     @method_of(_PROJECT_USERS_LIST)
     def project_users_list(
@@ -754,12 +629,7 @@ class Projects(Api):
         """
         return _PROJECT_USERS_LIST.call(self.api_client, (project_name, user_type), options)
 
-    @method_of(_PROJECT_USERS_LIST)
-    def project_users_list_with_http_info(self, project_name: str, user_type: str | None = None, **options: Any) -> Any:
-        """Like `project_users_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECT_USERS_LIST.call_twin(
-            self.api_client, (project_name, user_type), options, self._twins_return_data_only
-        )
+    project_users_list_with_http_info = twin_of(project_users_list)
 
     @method_of(_PROJECTS_CREATE)
     def projects_create(self, data: models.ProjectCreate | dict[str, Any], **options: Any) -> models.ProjectDetail:
@@ -788,10 +658,7 @@ class Projects(Api):
         """
         return _PROJECTS_CREATE.call(self.api_client, (data,), options)
 
-    @method_of(_PROJECTS_CREATE)
-    def projects_create_with_http_info(self, data: models.ProjectCreate | dict[str, Any], **options: Any) -> Any:
-        """Like `projects_create`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
+    projects_create_with_http_info = twin_of(projects_create)
 
     @method_of(_PROJECTS_DELETE)
     def projects_delete(self, project_name: str, **options: Any) -> None:
@@ -813,10 +680,7 @@ class Projects(Api):
         """
         return _PROJECTS_DELETE.call(self.api_client, (project_name,), options)
 
-    @method_of(_PROJECTS_DELETE)
-    def projects_delete_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_delete`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_DELETE.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+    projects_delete_with_http_info = twin_of(projects_delete)
 
     @method_of(_PROJECTS_GET)
     def projects_get(self, project_name: str, **options: Any) -> models.ProjectDetail:
@@ -840,10 +704,7 @@ class Projects(Api):
         """
         return _PROJECTS_GET.call(self.api_client, (project_name,), options)
 
-    @method_of(_PROJECTS_GET)
-    def projects_get_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_get`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_GET.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+    projects_get_with_http_info = twin_of(projects_get)
 
     @method_of(_PROJECTS_LIST)
     def projects_list(
@@ -870,12 +731,7 @@ class Projects(Api):
         """
         return _PROJECTS_LIST.call(self.api_client, (organization, labels), options)
 
-    @method_of(_PROJECTS_LIST)
-    def projects_list_with_http_info(
-        self, organization: str | None = None, labels: str | None = None, **options: Any
-    ) -> Any:
-        """Like `projects_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_LIST.call_twin(self.api_client, (organization, labels), options, self._twins_return_data_only)
+    projects_list_with_http_info = twin_of(projects_list)
 
     @method_of(_PROJECTS_LOG_LIST)
     def projects_log_list(
@@ -910,14 +766,7 @@ class Projects(Api):
         """
         return _PROJECTS_LOG_LIST.call(self.api_client, (project_name, data), options)
 
-    @method_of(_PROJECTS_LOG_LIST)
-    def projects_log_list_with_http_info(
-        self, project_name: str, data: models.LogsCreate | dict[str, Any] | None = None, **options: Any
-    ) -> Any:
-        """Like `projects_log_list`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_LOG_LIST.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    projects_log_list_with_http_info = twin_of(projects_log_list)
 
     @method_of(_PROJECTS_RESOURCE_USAGE)
     def projects_resource_usage(self, project_name: str, **options: Any) -> models.ProjectResourceUsage:
@@ -941,12 +790,7 @@ class Projects(Api):
         """
         return _PROJECTS_RESOURCE_USAGE.call(self.api_client, (project_name,), options)
 
-    @method_of(_PROJECTS_RESOURCE_USAGE)
-    def projects_resource_usage_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `projects_resource_usage`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_RESOURCE_USAGE.call_twin(
-            self.api_client, (project_name,), options, self._twins_return_data_only
-        )
+    projects_resource_usage_with_http_info = twin_of(projects_resource_usage)
 
     @method_of(_PROJECTS_UPDATE)
     def projects_update(
@@ -976,12 +820,7 @@ class Projects(Api):
         """
         return _PROJECTS_UPDATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_PROJECTS_UPDATE)
-    def projects_update_with_http_info(
-        self, project_name: str, data: models.ProjectUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `projects_update`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_UPDATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    projects_update_with_http_info = twin_of(projects_update)
 
     @method_of(_PROJECTS_USAGE_GET)
     def projects_usage_get(
@@ -1019,19 +858,7 @@ class Projects(Api):
         """
         return _PROJECTS_USAGE_GET.call(self.api_client, (project_name, start_date, end_date, interval), options)
 
-    @method_of(_PROJECTS_USAGE_GET)
-    def projects_usage_get_with_http_info(
-        self,
-        project_name: str,
-        start_date: datetime.date | datetime.datetime | str | None = None,
-        end_date: datetime.date | datetime.datetime | str | None = None,
-        interval: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `projects_usage_get`; on `CoreApi` it returns status and headers too."""
-        return _PROJECTS_USAGE_GET.call_twin(
-            self.api_client, (project_name, start_date, end_date, interval), options, self._twins_return_data_only
-        )
+    projects_usage_get_with_http_info = twin_of(projects_usage_get)
 
     @method_of(_QUOTAS_LIST)
     def quotas_list(self, project_name: str, **options: Any) -> list[models.QuotaDetail]:
@@ -1055,7 +882,4 @@ class Projects(Api):
         """
         return _QUOTAS_LIST.call(self.api_client, (project_name,), options)
 
-    @method_of(_QUOTAS_LIST)
-    def quotas_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `quotas_list`; on `CoreApi` it returns status and headers too."""
-        return _QUOTAS_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+    quotas_list_with_http_info = twin_of(quotas_list)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _PROJECT_NAME = Path("project_name", "str")
@@ -90,14 +90,7 @@ class RequestSchedules(Api):
         """
         return _REQUEST_SCHEDULES_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_REQUEST_SCHEDULES_CREATE)
-    def request_schedules_create_with_http_info(
-        self, project_name: str, data: models.ScheduleCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `request_schedules_create`; on `CoreApi` it returns status and headers too."""
-        return _REQUEST_SCHEDULES_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    request_schedules_create_with_http_info = twin_of(request_schedules_create)
 
     @method_of(_REQUEST_SCHEDULES_DELETE)
     def request_schedules_delete(self, project_name: str, schedule_name: str, **options: Any) -> None:
@@ -120,12 +113,7 @@ class RequestSchedules(Api):
         """
         return _REQUEST_SCHEDULES_DELETE.call(self.api_client, (project_name, schedule_name), options)
 
-    @method_of(_REQUEST_SCHEDULES_DELETE)
-    def request_schedules_delete_with_http_info(self, project_name: str, schedule_name: str, **options: Any) -> Any:
-        """Like `request_schedules_delete`; on `CoreApi` it returns status and headers too."""
-        return _REQUEST_SCHEDULES_DELETE.call_twin(
-            self.api_client, (project_name, schedule_name), options, self._twins_return_data_only
-        )
+    request_schedules_delete_with_http_info = twin_of(request_schedules_delete)
 
     @method_of(_REQUEST_SCHEDULES_GET)
     def request_schedules_get(self, project_name: str, schedule_name: str, **options: Any) -> models.ScheduleList:
@@ -150,12 +138,7 @@ class RequestSchedules(Api):
         """
         return _REQUEST_SCHEDULES_GET.call(self.api_client, (project_name, schedule_name), options)
 
-    @method_of(_REQUEST_SCHEDULES_GET)
-    def request_schedules_get_with_http_info(self, project_name: str, schedule_name: str, **options: Any) -> Any:
-        """Like `request_schedules_get`; on `CoreApi` it returns status and headers too."""
-        return _REQUEST_SCHEDULES_GET.call_twin(
-            self.api_client, (project_name, schedule_name), options, self._twins_return_data_only
-        )
+    request_schedules_get_with_http_info = twin_of(request_schedules_get)
 
     @method_of(_REQUEST_SCHEDULES_LIST)
     def request_schedules_list(
@@ -185,14 +168,7 @@ class RequestSchedules(Api):
         """
         return _REQUEST_SCHEDULES_LIST.call(self.api_client, (project_name, labels), options)
 
-    @method_of(_REQUEST_SCHEDULES_LIST)
-    def request_schedules_list_with_http_info(
-        self, project_name: str, labels: str | None = None, **options: Any
-    ) -> Any:
-        """Like `request_schedules_list`; on `CoreApi` it returns status and headers too."""
-        return _REQUEST_SCHEDULES_LIST.call_twin(
-            self.api_client, (project_name, labels), options, self._twins_return_data_only
-        )
+    request_schedules_list_with_http_info = twin_of(request_schedules_list)
 
     @method_of(_REQUEST_SCHEDULES_UPDATE)
     def request_schedules_update(
@@ -224,11 +200,4 @@ class RequestSchedules(Api):
         """
         return _REQUEST_SCHEDULES_UPDATE.call(self.api_client, (project_name, schedule_name, data), options)
 
-    @method_of(_REQUEST_SCHEDULES_UPDATE)
-    def request_schedules_update_with_http_info(
-        self, project_name: str, schedule_name: str, data: models.ScheduleUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `request_schedules_update`; on `CoreApi` it returns status and headers too."""
-        return _REQUEST_SCHEDULES_UPDATE.call_twin(
-            self.api_client, (project_name, schedule_name, data), options, self._twins_return_data_only
-        )
+    request_schedules_update_with_http_info = twin_of(request_schedules_update)

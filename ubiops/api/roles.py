@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _ID = Path("id", "str")
@@ -104,10 +104,7 @@ class Roles(Api):
         """
         return _PERMISSIONS_LIST.call(self.api_client, (), options)
 
-    @method_of(_PERMISSIONS_LIST)
-    def permissions_list_with_http_info(self, **options: Any) -> Any:
-        """Like `permissions_list`; on `CoreApi` it returns status and headers too."""
-        return _PERMISSIONS_LIST.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    permissions_list_with_http_info = twin_of(permissions_list)
 
     @method_of(_ROLE_ASSIGNMENTS_CREATE)
     def role_assignments_create(
@@ -138,14 +135,7 @@ class Roles(Api):
         """
         return _ROLE_ASSIGNMENTS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_ROLE_ASSIGNMENTS_CREATE)
-    def role_assignments_create_with_http_info(
-        self, project_name: str, data: models.RoleAssignmentCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `role_assignments_create`; on `CoreApi` it returns status and headers too."""
-        return _ROLE_ASSIGNMENTS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    role_assignments_create_with_http_info = twin_of(role_assignments_create)
 
     @method_of(_ROLE_ASSIGNMENTS_DELETE)
     def role_assignments_delete(self, project_name: str, id: str, **options: Any) -> None:
@@ -168,12 +158,7 @@ class Roles(Api):
         """
         return _ROLE_ASSIGNMENTS_DELETE.call(self.api_client, (project_name, id), options)
 
-    @method_of(_ROLE_ASSIGNMENTS_DELETE)
-    def role_assignments_delete_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `role_assignments_delete`; on `CoreApi` it returns status and headers too."""
-        return _ROLE_ASSIGNMENTS_DELETE.call_twin(
-            self.api_client, (project_name, id), options, self._twins_return_data_only
-        )
+    role_assignments_delete_with_http_info = twin_of(role_assignments_delete)
 
     @method_of(_ROLE_ASSIGNMENTS_GET)
     def role_assignments_get(self, project_name: str, id: str, **options: Any) -> models.RoleAssignmentList:
@@ -198,12 +183,7 @@ class Roles(Api):
         """
         return _ROLE_ASSIGNMENTS_GET.call(self.api_client, (project_name, id), options)
 
-    @method_of(_ROLE_ASSIGNMENTS_GET)
-    def role_assignments_get_with_http_info(self, project_name: str, id: str, **options: Any) -> Any:
-        """Like `role_assignments_get`; on `CoreApi` it returns status and headers too."""
-        return _ROLE_ASSIGNMENTS_GET.call_twin(
-            self.api_client, (project_name, id), options, self._twins_return_data_only
-        )
+    role_assignments_get_with_http_info = twin_of(role_assignments_get)
 
     @method_of(_ROLE_ASSIGNMENTS_PER_OBJECT_LIST)
     def role_assignments_per_object_list(
@@ -243,23 +223,7 @@ class Roles(Api):
             self.api_client, (project_name, resource, resource_type, assignee, assignee_type), options
         )
 
-    @method_of(_ROLE_ASSIGNMENTS_PER_OBJECT_LIST)
-    def role_assignments_per_object_list_with_http_info(
-        self,
-        project_name: str,
-        resource: str | None = None,
-        resource_type: str | None = None,
-        assignee: str | None = None,
-        assignee_type: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `role_assignments_per_object_list`; on `CoreApi` it returns status and headers too."""
-        return _ROLE_ASSIGNMENTS_PER_OBJECT_LIST.call_twin(
-            self.api_client,
-            (project_name, resource, resource_type, assignee, assignee_type),
-            options,
-            self._twins_return_data_only,
-        )
+    role_assignments_per_object_list_with_http_info = twin_of(role_assignments_per_object_list)
 
     @method_of(_ROLES_CREATE)
     def roles_create(
@@ -287,12 +251,7 @@ class Roles(Api):
         """
         return _ROLES_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_ROLES_CREATE)
-    def roles_create_with_http_info(
-        self, project_name: str, data: models.RoleCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `roles_create`; on `CoreApi` it returns status and headers too."""
-        return _ROLES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    roles_create_with_http_info = twin_of(roles_create)
 
     @method_of(_ROLES_DELETE)
     def roles_delete(self, project_name: str, role_name: str, **options: Any) -> None:
@@ -315,12 +274,7 @@ class Roles(Api):
         """
         return _ROLES_DELETE.call(self.api_client, (project_name, role_name), options)
 
-    @method_of(_ROLES_DELETE)
-    def roles_delete_with_http_info(self, project_name: str, role_name: str, **options: Any) -> Any:
-        """Like `roles_delete`; on `CoreApi` it returns status and headers too."""
-        return _ROLES_DELETE.call_twin(
-            self.api_client, (project_name, role_name), options, self._twins_return_data_only
-        )
+    roles_delete_with_http_info = twin_of(roles_delete)
 
     @method_of(_ROLES_GET)
     def roles_get(self, project_name: str, role_name: str, **options: Any) -> models.RoleDetailList:
@@ -345,10 +299,7 @@ class Roles(Api):
         """
         return _ROLES_GET.call(self.api_client, (project_name, role_name), options)
 
-    @method_of(_ROLES_GET)
-    def roles_get_with_http_info(self, project_name: str, role_name: str, **options: Any) -> Any:
-        """Like `roles_get`; on `CoreApi` it returns status and headers too."""
-        return _ROLES_GET.call_twin(self.api_client, (project_name, role_name), options, self._twins_return_data_only)
+    roles_get_with_http_info = twin_of(roles_get)
 
     @method_of(_ROLES_LIST)
     def roles_list(self, project_name: str, **options: Any) -> list[models.RoleList]:
@@ -373,10 +324,7 @@ class Roles(Api):
         """
         return _ROLES_LIST.call(self.api_client, (project_name,), options)
 
-    @method_of(_ROLES_LIST)
-    def roles_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `roles_list`; on `CoreApi` it returns status and headers too."""
-        return _ROLES_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+    roles_list_with_http_info = twin_of(roles_list)
 
     @method_of(_ROLES_UPDATE)
     def roles_update(
@@ -407,11 +355,4 @@ class Roles(Api):
         """
         return _ROLES_UPDATE.call(self.api_client, (project_name, role_name, data), options)
 
-    @method_of(_ROLES_UPDATE)
-    def roles_update_with_http_info(
-        self, project_name: str, role_name: str, data: models.RoleUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `roles_update`; on `CoreApi` it returns status and headers too."""
-        return _ROLES_UPDATE.call_twin(
-            self.api_client, (project_name, role_name, data), options, self._twins_return_data_only
-        )
+    roles_update_with_http_info = twin_of(roles_update)

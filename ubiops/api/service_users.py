@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path
 
 _PROJECT_NAME = Path("project_name", "str")
@@ -98,14 +98,7 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_SERVICE_USERS_CREATE)
-    def service_users_create_with_http_info(
-        self, project_name: str, data: models.ServiceUserCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `service_users_create`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    service_users_create_with_http_info = twin_of(service_users_create)
 
     @method_of(_SERVICE_USERS_DELETE)
     def service_users_delete(self, project_name: str, service_user_id: str, **options: Any) -> None:
@@ -127,12 +120,7 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_DELETE.call(self.api_client, (project_name, service_user_id), options)
 
-    @method_of(_SERVICE_USERS_DELETE)
-    def service_users_delete_with_http_info(self, project_name: str, service_user_id: str, **options: Any) -> Any:
-        """Like `service_users_delete`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_DELETE.call_twin(
-            self.api_client, (project_name, service_user_id), options, self._twins_return_data_only
-        )
+    service_users_delete_with_http_info = twin_of(service_users_delete)
 
     @method_of(_SERVICE_USERS_GET)
     def service_users_get(self, project_name: str, service_user_id: str, **options: Any) -> models.ServiceUserList:
@@ -158,12 +146,7 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_GET.call(self.api_client, (project_name, service_user_id), options)
 
-    @method_of(_SERVICE_USERS_GET)
-    def service_users_get_with_http_info(self, project_name: str, service_user_id: str, **options: Any) -> Any:
-        """Like `service_users_get`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_GET.call_twin(
-            self.api_client, (project_name, service_user_id), options, self._twins_return_data_only
-        )
+    service_users_get_with_http_info = twin_of(service_users_get)
 
     @method_of(_SERVICE_USERS_LIST)
     def service_users_list(self, project_name: str, **options: Any) -> list[models.ServiceUserList]:
@@ -187,10 +170,7 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_LIST.call(self.api_client, (project_name,), options)
 
-    @method_of(_SERVICE_USERS_LIST)
-    def service_users_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `service_users_list`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_LIST.call_twin(self.api_client, (project_name,), options, self._twins_return_data_only)
+    service_users_list_with_http_info = twin_of(service_users_list)
 
     @method_of(_SERVICE_USERS_TOKEN)
     def service_users_token(
@@ -219,14 +199,7 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_TOKEN.call(self.api_client, (project_name, service_user_id, data), options)
 
-    @method_of(_SERVICE_USERS_TOKEN)
-    def service_users_token_with_http_info(
-        self, project_name: str, service_user_id: str, data: Any = None, **options: Any
-    ) -> Any:
-        """Like `service_users_token`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_TOKEN.call_twin(
-            self.api_client, (project_name, service_user_id, data), options, self._twins_return_data_only
-        )
+    service_users_token_with_http_info = twin_of(service_users_token)
 
     @method_of(_SERVICE_USERS_UPDATE)
     def service_users_update(
@@ -257,11 +230,4 @@ class ServiceUsers(Api):
         """
         return _SERVICE_USERS_UPDATE.call(self.api_client, (project_name, service_user_id, data), options)
 
-    @method_of(_SERVICE_USERS_UPDATE)
-    def service_users_update_with_http_info(
-        self, project_name: str, service_user_id: str, data: models.ServiceUserCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `service_users_update`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_USERS_UPDATE.call_twin(
-            self.api_client, (project_name, service_user_id, data), options, self._twins_return_data_only
-        )
+    service_users_update_with_http_info = twin_of(service_users_update)

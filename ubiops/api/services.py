@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _PROJECT_NAME = Path("project_name", "str")
@@ -204,12 +204,7 @@ class Services(Api):
         """
         return _SERVICES_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_SERVICES_CREATE)
-    def services_create_with_http_info(
-        self, project_name: str, data: models.ServiceCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `services_create`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    services_create_with_http_info = twin_of(services_create)
 
     @method_of(_SERVICES_DELETE)
     def services_delete(self, project_name: str, service_name: str, **options: Any) -> None:
@@ -231,12 +226,7 @@ class Services(Api):
         """
         return _SERVICES_DELETE.call(self.api_client, (project_name, service_name), options)
 
-    @method_of(_SERVICES_DELETE)
-    def services_delete_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_delete`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_DELETE.call_twin(
-            self.api_client, (project_name, service_name), options, self._twins_return_data_only
-        )
+    services_delete_with_http_info = twin_of(services_delete)
 
     @method_of(_SERVICES_GET)
     def services_get(self, project_name: str, service_name: str, **options: Any) -> models.ServiceDetail:
@@ -261,12 +251,7 @@ class Services(Api):
         """
         return _SERVICES_GET.call(self.api_client, (project_name, service_name), options)
 
-    @method_of(_SERVICES_GET)
-    def services_get_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_get`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_GET.call_twin(
-            self.api_client, (project_name, service_name), options, self._twins_return_data_only
-        )
+    services_get_with_http_info = twin_of(services_get)
 
     @method_of(_SERVICES_LIST)
     def services_list(
@@ -294,14 +279,7 @@ class Services(Api):
         """
         return _SERVICES_LIST.call(self.api_client, (project_name, labels, deployment_version_ids), options)
 
-    @method_of(_SERVICES_LIST)
-    def services_list_with_http_info(
-        self, project_name: str, labels: str | None = None, deployment_version_ids: str | None = None, **options: Any
-    ) -> Any:
-        """Like `services_list`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_LIST.call_twin(
-            self.api_client, (project_name, labels, deployment_version_ids), options, self._twins_return_data_only
-        )
+    services_list_with_http_info = twin_of(services_list)
 
     @method_of(_SERVICES_STATUS_GET)
     def services_status_get(self, project_name: str, service_name: str, **options: Any) -> models.ServiceStatus:
@@ -328,12 +306,7 @@ class Services(Api):
         """
         return _SERVICES_STATUS_GET.call(self.api_client, (project_name, service_name), options)
 
-    @method_of(_SERVICES_STATUS_GET)
-    def services_status_get_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_status_get`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_STATUS_GET.call_twin(
-            self.api_client, (project_name, service_name), options, self._twins_return_data_only
-        )
+    services_status_get_with_http_info = twin_of(services_status_get)
 
     @method_of(_SERVICES_UPDATE)
     def services_update(
@@ -362,14 +335,7 @@ class Services(Api):
         """
         return _SERVICES_UPDATE.call(self.api_client, (project_name, service_name, data), options)
 
-    @method_of(_SERVICES_UPDATE)
-    def services_update_with_http_info(
-        self, project_name: str, service_name: str, data: models.ServiceUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `services_update`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_UPDATE.call_twin(
-            self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
-        )
+    services_update_with_http_info = twin_of(services_update)
 
     @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_CREATE)
     def services_user_concurrency_limit_create(
@@ -405,18 +371,7 @@ class Services(Api):
             self.api_client, (project_name, service_name, data), options
         )
 
-    @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_CREATE)
-    def services_user_concurrency_limit_create_with_http_info(
-        self,
-        project_name: str,
-        service_name: str,
-        data: models.ServicesUserConcurrencyLimitCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `services_user_concurrency_limit_create`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_CONCURRENCY_LIMIT_CREATE.call_twin(
-            self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
-        )
+    services_user_concurrency_limit_create_with_http_info = twin_of(services_user_concurrency_limit_create)
 
     @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_DELETE)
     def services_user_concurrency_limit_delete(
@@ -443,14 +398,7 @@ class Services(Api):
             self.api_client, (project_name, service_name, user_id), options
         )
 
-    @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_DELETE)
-    def services_user_concurrency_limit_delete_with_http_info(
-        self, project_name: str, service_name: str, user_id: str, **options: Any
-    ) -> Any:
-        """Like `services_user_concurrency_limit_delete`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_CONCURRENCY_LIMIT_DELETE.call_twin(
-            self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
-        )
+    services_user_concurrency_limit_delete_with_http_info = twin_of(services_user_concurrency_limit_delete)
 
     @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_GET)
     def services_user_concurrency_limit_get(
@@ -480,14 +428,7 @@ class Services(Api):
             self.api_client, (project_name, service_name, user_id), options
         )
 
-    @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_GET)
-    def services_user_concurrency_limit_get_with_http_info(
-        self, project_name: str, service_name: str, user_id: str, **options: Any
-    ) -> Any:
-        """Like `services_user_concurrency_limit_get`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_CONCURRENCY_LIMIT_GET.call_twin(
-            self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
-        )
+    services_user_concurrency_limit_get_with_http_info = twin_of(services_user_concurrency_limit_get)
 
     @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_LIST)
     def services_user_concurrency_limit_list(
@@ -514,14 +455,7 @@ class Services(Api):
         """
         return _SERVICES_USER_CONCURRENCY_LIMIT_LIST.call(self.api_client, (project_name, service_name), options)
 
-    @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_LIST)
-    def services_user_concurrency_limit_list_with_http_info(
-        self, project_name: str, service_name: str, **options: Any
-    ) -> Any:
-        """Like `services_user_concurrency_limit_list`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_CONCURRENCY_LIMIT_LIST.call_twin(
-            self.api_client, (project_name, service_name), options, self._twins_return_data_only
-        )
+    services_user_concurrency_limit_list_with_http_info = twin_of(services_user_concurrency_limit_list)
 
     @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_UPDATE)
     def services_user_concurrency_limit_update(
@@ -558,19 +492,7 @@ class Services(Api):
             self.api_client, (project_name, service_name, user_id, data), options
         )
 
-    @method_of(_SERVICES_USER_CONCURRENCY_LIMIT_UPDATE)
-    def services_user_concurrency_limit_update_with_http_info(
-        self,
-        project_name: str,
-        service_name: str,
-        user_id: str,
-        data: models.ServicesUserConcurrencyLimitUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `services_user_concurrency_limit_update`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_CONCURRENCY_LIMIT_UPDATE.call_twin(
-            self.api_client, (project_name, service_name, user_id, data), options, self._twins_return_data_only
-        )
+    services_user_concurrency_limit_update_with_http_info = twin_of(services_user_concurrency_limit_update)
 
     @method_of(_SERVICES_USER_RATE_LIMIT_CREATE)
     def services_user_rate_limit_create(
@@ -603,18 +525,7 @@ class Services(Api):
         """
         return _SERVICES_USER_RATE_LIMIT_CREATE.call(self.api_client, (project_name, service_name, data), options)
 
-    @method_of(_SERVICES_USER_RATE_LIMIT_CREATE)
-    def services_user_rate_limit_create_with_http_info(
-        self,
-        project_name: str,
-        service_name: str,
-        data: models.ServicesUserRateLimitCreate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `services_user_rate_limit_create`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_RATE_LIMIT_CREATE.call_twin(
-            self.api_client, (project_name, service_name, data), options, self._twins_return_data_only
-        )
+    services_user_rate_limit_create_with_http_info = twin_of(services_user_rate_limit_create)
 
     @method_of(_SERVICES_USER_RATE_LIMIT_DELETE)
     def services_user_rate_limit_delete(
@@ -639,14 +550,7 @@ class Services(Api):
         """
         return _SERVICES_USER_RATE_LIMIT_DELETE.call(self.api_client, (project_name, service_name, user_id), options)
 
-    @method_of(_SERVICES_USER_RATE_LIMIT_DELETE)
-    def services_user_rate_limit_delete_with_http_info(
-        self, project_name: str, service_name: str, user_id: str, **options: Any
-    ) -> Any:
-        """Like `services_user_rate_limit_delete`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_RATE_LIMIT_DELETE.call_twin(
-            self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
-        )
+    services_user_rate_limit_delete_with_http_info = twin_of(services_user_rate_limit_delete)
 
     @method_of(_SERVICES_USER_RATE_LIMIT_GET)
     def services_user_rate_limit_get(
@@ -674,14 +578,7 @@ class Services(Api):
         """
         return _SERVICES_USER_RATE_LIMIT_GET.call(self.api_client, (project_name, service_name, user_id), options)
 
-    @method_of(_SERVICES_USER_RATE_LIMIT_GET)
-    def services_user_rate_limit_get_with_http_info(
-        self, project_name: str, service_name: str, user_id: str, **options: Any
-    ) -> Any:
-        """Like `services_user_rate_limit_get`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_RATE_LIMIT_GET.call_twin(
-            self.api_client, (project_name, service_name, user_id), options, self._twins_return_data_only
-        )
+    services_user_rate_limit_get_with_http_info = twin_of(services_user_rate_limit_get)
 
     @method_of(_SERVICES_USER_RATE_LIMIT_LIST)
     def services_user_rate_limit_list(
@@ -708,12 +605,7 @@ class Services(Api):
         """
         return _SERVICES_USER_RATE_LIMIT_LIST.call(self.api_client, (project_name, service_name), options)
 
-    @method_of(_SERVICES_USER_RATE_LIMIT_LIST)
-    def services_user_rate_limit_list_with_http_info(self, project_name: str, service_name: str, **options: Any) -> Any:
-        """Like `services_user_rate_limit_list`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_RATE_LIMIT_LIST.call_twin(
-            self.api_client, (project_name, service_name), options, self._twins_return_data_only
-        )
+    services_user_rate_limit_list_with_http_info = twin_of(services_user_rate_limit_list)
 
     @method_of(_SERVICES_USER_RATE_LIMIT_UPDATE)
     def services_user_rate_limit_update(
@@ -750,16 +642,4 @@ class Services(Api):
             self.api_client, (project_name, service_name, user_id, data), options
         )
 
-    @method_of(_SERVICES_USER_RATE_LIMIT_UPDATE)
-    def services_user_rate_limit_update_with_http_info(
-        self,
-        project_name: str,
-        service_name: str,
-        user_id: str,
-        data: models.ServicesUserRateLimitUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `services_user_rate_limit_update`; on `CoreApi` it returns status and headers too."""
-        return _SERVICES_USER_RATE_LIMIT_UPDATE.call_twin(
-            self.api_client, (project_name, service_name, user_id, data), options, self._twins_return_data_only
-        )
+    services_user_rate_limit_update_with_http_info = twin_of(services_user_rate_limit_update)

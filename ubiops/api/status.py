@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Operation
 
 _SERVICE_STATUS = Operation("service_status", "GET", "/status", returns="Status")
@@ -40,7 +40,4 @@ class Status(Api):
         """
         return _SERVICE_STATUS.call(self.api_client, (), options)
 
-    @method_of(_SERVICE_STATUS)
-    def service_status_with_http_info(self, **options: Any) -> Any:
-        """Like `service_status`; on `CoreApi` it returns status and headers too."""
-        return _SERVICE_STATUS.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    service_status_with_http_info = twin_of(service_status)

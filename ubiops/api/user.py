@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation
 
 _USER_CREATE = Operation(
@@ -49,10 +49,7 @@ class User(Api):
         """
         return _USER_CREATE.call(self.api_client, (data,), options)
 
-    @method_of(_USER_CREATE)
-    def user_create_with_http_info(self, data: models.UserPendingCreate | dict[str, Any], **options: Any) -> Any:
-        """Like `user_create`; on `CoreApi` it returns status and headers too."""
-        return _USER_CREATE.call_twin(self.api_client, (data,), options, self._twins_return_data_only)
+    user_create_with_http_info = twin_of(user_create)
 
     @method_of(_USER_DELETE)
     def user_delete(self, **options: Any) -> None:
@@ -72,10 +69,7 @@ class User(Api):
         """
         return _USER_DELETE.call(self.api_client, (), options)
 
-    @method_of(_USER_DELETE)
-    def user_delete_with_http_info(self, **options: Any) -> Any:
-        """Like `user_delete`; on `CoreApi` it returns status and headers too."""
-        return _USER_DELETE.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    user_delete_with_http_info = twin_of(user_delete)
 
     @method_of(_USER_GET)
     def user_get(self, **options: Any) -> models.UserDetail:
@@ -97,7 +91,4 @@ class User(Api):
         """
         return _USER_GET.call(self.api_client, (), options)
 
-    @method_of(_USER_GET)
-    def user_get_with_http_info(self, **options: Any) -> Any:
-        """Like `user_get`; on `CoreApi` it returns status and headers too."""
-        return _USER_GET.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    user_get_with_http_info = twin_of(user_get)

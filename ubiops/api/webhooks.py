@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _NOTIFICATION_GROUP_NAME = Path("notification_group_name", "str")
@@ -167,14 +167,7 @@ class Webhooks(Api):
         """
         return _NOTIFICATION_GROUPS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_NOTIFICATION_GROUPS_CREATE)
-    def notification_groups_create_with_http_info(
-        self, project_name: str, data: models.NotificationGroupCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `notification_groups_create`; on `CoreApi` it returns status and headers too."""
-        return _NOTIFICATION_GROUPS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    notification_groups_create_with_http_info = twin_of(notification_groups_create)
 
     @method_of(_NOTIFICATION_GROUPS_DELETE)
     def notification_groups_delete(self, project_name: str, notification_group_name: str, **options: Any) -> None:
@@ -198,14 +191,7 @@ class Webhooks(Api):
         """
         return _NOTIFICATION_GROUPS_DELETE.call(self.api_client, (project_name, notification_group_name), options)
 
-    @method_of(_NOTIFICATION_GROUPS_DELETE)
-    def notification_groups_delete_with_http_info(
-        self, project_name: str, notification_group_name: str, **options: Any
-    ) -> Any:
-        """Like `notification_groups_delete`; on `CoreApi` it returns status and headers too."""
-        return _NOTIFICATION_GROUPS_DELETE.call_twin(
-            self.api_client, (project_name, notification_group_name), options, self._twins_return_data_only
-        )
+    notification_groups_delete_with_http_info = twin_of(notification_groups_delete)
 
     @method_of(_NOTIFICATION_GROUPS_GET)
     def notification_groups_get(
@@ -234,14 +220,7 @@ class Webhooks(Api):
         """
         return _NOTIFICATION_GROUPS_GET.call(self.api_client, (project_name, notification_group_name), options)
 
-    @method_of(_NOTIFICATION_GROUPS_GET)
-    def notification_groups_get_with_http_info(
-        self, project_name: str, notification_group_name: str, **options: Any
-    ) -> Any:
-        """Like `notification_groups_get`; on `CoreApi` it returns status and headers too."""
-        return _NOTIFICATION_GROUPS_GET.call_twin(
-            self.api_client, (project_name, notification_group_name), options, self._twins_return_data_only
-        )
+    notification_groups_get_with_http_info = twin_of(notification_groups_get)
 
     @method_of(_NOTIFICATION_GROUPS_LIST)
     def notification_groups_list(self, project_name: str, **options: Any) -> list[models.NotificationGroupList]:
@@ -267,12 +246,7 @@ class Webhooks(Api):
         """
         return _NOTIFICATION_GROUPS_LIST.call(self.api_client, (project_name,), options)
 
-    @method_of(_NOTIFICATION_GROUPS_LIST)
-    def notification_groups_list_with_http_info(self, project_name: str, **options: Any) -> Any:
-        """Like `notification_groups_list`; on `CoreApi` it returns status and headers too."""
-        return _NOTIFICATION_GROUPS_LIST.call_twin(
-            self.api_client, (project_name,), options, self._twins_return_data_only
-        )
+    notification_groups_list_with_http_info = twin_of(notification_groups_list)
 
     @method_of(_NOTIFICATION_GROUPS_UPDATE)
     def notification_groups_update(
@@ -309,18 +283,7 @@ class Webhooks(Api):
         """
         return _NOTIFICATION_GROUPS_UPDATE.call(self.api_client, (project_name, notification_group_name, data), options)
 
-    @method_of(_NOTIFICATION_GROUPS_UPDATE)
-    def notification_groups_update_with_http_info(
-        self,
-        project_name: str,
-        notification_group_name: str,
-        data: models.NotificationGroupUpdate | dict[str, Any],
-        **options: Any,
-    ) -> Any:
-        """Like `notification_groups_update`; on `CoreApi` it returns status and headers too."""
-        return _NOTIFICATION_GROUPS_UPDATE.call_twin(
-            self.api_client, (project_name, notification_group_name, data), options, self._twins_return_data_only
-        )
+    notification_groups_update_with_http_info = twin_of(notification_groups_update)
 
     @method_of(_WEBHOOK_TESTS_CREATE)
     def webhook_tests_create(
@@ -349,14 +312,7 @@ class Webhooks(Api):
         """
         return _WEBHOOK_TESTS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_WEBHOOK_TESTS_CREATE)
-    def webhook_tests_create_with_http_info(
-        self, project_name: str, data: models.WebhookTestCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `webhook_tests_create`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOK_TESTS_CREATE.call_twin(
-            self.api_client, (project_name, data), options, self._twins_return_data_only
-        )
+    webhook_tests_create_with_http_info = twin_of(webhook_tests_create)
 
     @method_of(_WEBHOOK_TESTS_GET)
     def webhook_tests_get(self, project_name: str, test_id: str, **options: Any) -> models.WebhookTestDetail:
@@ -381,12 +337,7 @@ class Webhooks(Api):
         """
         return _WEBHOOK_TESTS_GET.call(self.api_client, (project_name, test_id), options)
 
-    @method_of(_WEBHOOK_TESTS_GET)
-    def webhook_tests_get_with_http_info(self, project_name: str, test_id: str, **options: Any) -> Any:
-        """Like `webhook_tests_get`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOK_TESTS_GET.call_twin(
-            self.api_client, (project_name, test_id), options, self._twins_return_data_only
-        )
+    webhook_tests_get_with_http_info = twin_of(webhook_tests_get)
 
     @method_of(_WEBHOOKS_CREATE)
     def webhooks_create(
@@ -416,12 +367,7 @@ class Webhooks(Api):
         """
         return _WEBHOOKS_CREATE.call(self.api_client, (project_name, data), options)
 
-    @method_of(_WEBHOOKS_CREATE)
-    def webhooks_create_with_http_info(
-        self, project_name: str, data: models.WebhookCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `webhooks_create`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOKS_CREATE.call_twin(self.api_client, (project_name, data), options, self._twins_return_data_only)
+    webhooks_create_with_http_info = twin_of(webhooks_create)
 
     @method_of(_WEBHOOKS_DELETE)
     def webhooks_delete(self, project_name: str, webhook_name: str, **options: Any) -> None:
@@ -443,12 +389,7 @@ class Webhooks(Api):
         """
         return _WEBHOOKS_DELETE.call(self.api_client, (project_name, webhook_name), options)
 
-    @method_of(_WEBHOOKS_DELETE)
-    def webhooks_delete_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
-        """Like `webhooks_delete`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOKS_DELETE.call_twin(
-            self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
-        )
+    webhooks_delete_with_http_info = twin_of(webhooks_delete)
 
     @method_of(_WEBHOOKS_GET)
     def webhooks_get(self, project_name: str, webhook_name: str, **options: Any) -> models.WebhookDetail:
@@ -473,12 +414,7 @@ class Webhooks(Api):
         """
         return _WEBHOOKS_GET.call(self.api_client, (project_name, webhook_name), options)
 
-    @method_of(_WEBHOOKS_GET)
-    def webhooks_get_with_http_info(self, project_name: str, webhook_name: str, **options: Any) -> Any:
-        """Like `webhooks_get`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOKS_GET.call_twin(
-            self.api_client, (project_name, webhook_name), options, self._twins_return_data_only
-        )
+    webhooks_get_with_http_info = twin_of(webhooks_get)
 
     @method_of(_WEBHOOKS_LIST)
     def webhooks_list(
@@ -512,19 +448,7 @@ class Webhooks(Api):
         """
         return _WEBHOOKS_LIST.call(self.api_client, (project_name, labels, object_type, event), options)
 
-    @method_of(_WEBHOOKS_LIST)
-    def webhooks_list_with_http_info(
-        self,
-        project_name: str,
-        labels: str | None = None,
-        object_type: str | None = None,
-        event: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `webhooks_list`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOKS_LIST.call_twin(
-            self.api_client, (project_name, labels, object_type, event), options, self._twins_return_data_only
-        )
+    webhooks_list_with_http_info = twin_of(webhooks_list)
 
     @method_of(_WEBHOOKS_UPDATE)
     def webhooks_update(
@@ -553,11 +477,4 @@ class Webhooks(Api):
         """
         return _WEBHOOKS_UPDATE.call(self.api_client, (project_name, webhook_name, data), options)
 
-    @method_of(_WEBHOOKS_UPDATE)
-    def webhooks_update_with_http_info(
-        self, project_name: str, webhook_name: str, data: models.WebhookUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `webhooks_update`; on `CoreApi` it returns status and headers too."""
-        return _WEBHOOKS_UPDATE.call_twin(
-            self.api_client, (project_name, webhook_name, data), options, self._twins_return_data_only
-        )
+    webhooks_update_with_http_info = twin_of(webhooks_update)

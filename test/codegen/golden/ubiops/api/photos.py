@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import ubiops
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import File, Form, Operation
 
 _PHOTOS_CREATE = Operation(
@@ -53,12 +53,7 @@ class Photos(Api):
         """
         return _PHOTOS_CREATE.call(self.api_client, (photo, title, public), options)
 
-    @method_of(_PHOTOS_CREATE)
-    def photos_create_with_http_info(
-        self, photo: ubiops.files.FileLike, title: str | None = None, public: bool | None = None, **options: Any
-    ) -> Any:
-        """Like `photos_create`; on `CoreApi` it returns status and headers too."""
-        return _PHOTOS_CREATE.call_twin(self.api_client, (photo, title, public), options, self._twins_return_data_only)
+    photos_create_with_http_info = twin_of(photos_create)
 
     @method_of(_PHOTOS_LATEST)
     def photos_latest(self, **options: Any) -> ubiops.rest.RawResponse:
@@ -78,7 +73,4 @@ class Photos(Api):
         """
         return _PHOTOS_LATEST.call(self.api_client, (), options)
 
-    @method_of(_PHOTOS_LATEST)
-    def photos_latest_with_http_info(self, **options: Any) -> Any:
-        """Like `photos_latest`; on `CoreApi` it returns status and headers too."""
-        return _PHOTOS_LATEST.call_twin(self.api_client, (), options, self._twins_return_data_only)
+    photos_latest_with_http_info = twin_of(photos_latest)

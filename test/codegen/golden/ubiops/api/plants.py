@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from ubiops import models
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Header, Operation, Path, Query
 
 _GARDEN_NAME = Path("garden_name", "str")
@@ -84,12 +84,7 @@ class Plants(Api):
         """
         return _PLANTS_CREATE.call(self.api_client, (garden_name, data), options)
 
-    @method_of(_PLANTS_CREATE)
-    def plants_create_with_http_info(
-        self, garden_name: str, data: models.PlantCreate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `plants_create`; on `CoreApi` it returns status and headers too."""
-        return _PLANTS_CREATE.call_twin(self.api_client, (garden_name, data), options, self._twins_return_data_only)
+    plants_create_with_http_info = twin_of(plants_create)
 
     @method_of(_PLANTS_DELETE)
     def plants_delete(self, garden_name: str, id: str, **options: Any) -> None:
@@ -110,10 +105,7 @@ class Plants(Api):
         """
         return _PLANTS_DELETE.call(self.api_client, (garden_name, id), options)
 
-    @method_of(_PLANTS_DELETE)
-    def plants_delete_with_http_info(self, garden_name: str, id: str, **options: Any) -> Any:
-        """Like `plants_delete`; on `CoreApi` it returns status and headers too."""
-        return _PLANTS_DELETE.call_twin(self.api_client, (garden_name, id), options, self._twins_return_data_only)
+    plants_delete_with_http_info = twin_of(plants_delete)
 
     @method_of(_PLANTS_LIST)
     def plants_list(
@@ -147,19 +139,7 @@ class Plants(Api):
         """
         return _PLANTS_LIST.call(self.api_client, (garden_name, kind, planted_after, trace_id), options)
 
-    @method_of(_PLANTS_LIST)
-    def plants_list_with_http_info(
-        self,
-        garden_name: str,
-        kind: str | None = None,
-        planted_after: datetime.date | str | None = None,
-        trace_id: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Like `plants_list`; on `CoreApi` it returns status and headers too."""
-        return _PLANTS_LIST.call_twin(
-            self.api_client, (garden_name, kind, planted_after, trace_id), options, self._twins_return_data_only
-        )
+    plants_list_with_http_info = twin_of(plants_list)
 
     @method_of(_PLANTS_UPDATE)
     def plants_update(
@@ -184,9 +164,4 @@ class Plants(Api):
         """
         return _PLANTS_UPDATE.call(self.api_client, (garden_name, id, data), options)
 
-    @method_of(_PLANTS_UPDATE)
-    def plants_update_with_http_info(
-        self, garden_name: str, id: str, data: models.PlantUpdate | dict[str, Any], **options: Any
-    ) -> Any:
-        """Like `plants_update`; on `CoreApi` it returns status and headers too."""
-        return _PLANTS_UPDATE.call_twin(self.api_client, (garden_name, id, data), options, self._twins_return_data_only)
+    plants_update_with_http_info = twin_of(plants_update)

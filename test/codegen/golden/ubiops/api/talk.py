@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ubiops.api.base import Api, method_of
+from ubiops.api.base import Api, method_of, twin_of
 from ubiops.operation import Body, Operation, Path, Query
 
 _GARDEN_NAME = Path("garden_name", "str")
@@ -61,14 +61,7 @@ class Talk(Api):
         """
         return _GARDEN_TALK.call(self.api_client, (garden_name, data, timeout), options)
 
-    @method_of(_GARDEN_TALK)
-    def garden_talk_with_http_info(
-        self, garden_name: str, data: Any, timeout: float | None = None, **options: Any
-    ) -> Any:
-        """Like `garden_talk`; on `CoreApi` it returns status and headers too."""
-        return _GARDEN_TALK.call_twin(
-            self.api_client, (garden_name, data, timeout), options, self._twins_return_data_only
-        )
+    garden_talk_with_http_info = twin_of(garden_talk)
 
     @method_of(_GARDEN_TALKS)
     def garden_talks(self, garden_name: str, data: list[Any] | dict[str, Any] | str, **options: Any) -> dict[str, int]:
@@ -90,9 +83,4 @@ class Talk(Api):
         """
         return _GARDEN_TALKS.call(self.api_client, (garden_name, data), options)
 
-    @method_of(_GARDEN_TALKS)
-    def garden_talks_with_http_info(
-        self, garden_name: str, data: list[Any] | dict[str, Any] | str, **options: Any
-    ) -> Any:
-        """Like `garden_talks`; on `CoreApi` it returns status and headers too."""
-        return _GARDEN_TALKS.call_twin(self.api_client, (garden_name, data), options, self._twins_return_data_only)
+    garden_talks_with_http_info = twin_of(garden_talks)
