@@ -45,6 +45,7 @@ __all__ = [
     "Path",
     "Query",
     "Request",
+    "is_newest",
     "sent_request",
 ]
 
@@ -435,7 +436,7 @@ class Operation:
             arguments,
             validate=client.client_side_validation,
             safe=configuration.safe_chars_for_path_param,
-            newest=_is_newest(host or configuration.host),
+            newest=is_newest(host or configuration.host),
         )
         request.own_headers = options.get("_headers") or {}
         return client.execute(
@@ -494,7 +495,7 @@ class Operation:
         """Call the endpoint through `ApiClient.call_api`, with the arguments that the older client's methods passed."""
         validate, safe = bool(client.client_side_validation), client.configuration.safe_chars_for_path_param
         host = self._host(client.configuration)
-        newest = _is_newest(host or client.configuration.host)
+        newest = is_newest(host or client.configuration.host)
         request = self.request(arguments, validate=validate, safe=safe if isinstance(safe, str) else "", newest=newest)
         request.own_headers = options.get("_headers") or {}
         headers: dict[str, Any] = {name: request.headers[name] for name in ("Accept",) if name in request.headers}
@@ -604,8 +605,8 @@ class Operation:
         return ApiTypeError(f"Got an unexpected keyword argument '{option}' to method {self.name}{hint}")
 
 
-def _is_newest(host: Any) -> bool:
-    # A double's host is no text.
+def is_newest(host: Any) -> bool:
+    """Whether a host is that of the newest generation, ``/v2``; of a double's, which isn't text, that isn't known."""
     return isinstance(host, str) and host.rstrip("/").endswith("/v2")
 
 

@@ -15,6 +15,7 @@ import ubiops
 from test.utils.clock import Clock
 from test.utils.packages import write
 from test.utils.planned import Planned
+from ubiops.exceptions import ApiValueError
 from ubiops.utils import BuildFailed, deploy_environment
 
 MISSING = ubiops.NotFoundError(404, "Not Found")
@@ -45,6 +46,14 @@ def folder(tmp_path: Path) -> Path:
 
 def tag(status: str) -> Any:
     return SimpleNamespace(name="v1", status=status, error_message="no such package")
+
+
+def test_the_newest_service_builds_nothing_but_tags(folder: Path) -> None:
+    with ubiops.ApiClient(ubiops.Configuration(host="http://127.0.0.1:1/v2")) as client:
+        api = Builder(client)
+        with pytest.raises(ApiValueError, match="`tag_name` when calling `deploy_environment`, must be given"):
+            deploy_environment(api, "lab", folder, "e", quiet=True)
+    assert api.calls == []
 
 
 def test_a_tag_is_created_and_built(client: ubiops.ApiClient, folder: Path, clock: Clock) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from ubiops.exceptions import NotFoundError
+from ubiops.operation import is_newest
 from ubiops.utils.answers import check_answer
 from ubiops.utils.arguments import (
     Client,
@@ -83,6 +84,8 @@ def deploy_environment(
         raise invalid("base_tag", _FUNCTION, "must come with `tag_name`")
     folder = PackageFolder(check_folder("directory", _FUNCTION, directory), ignore_filename)
     api = core_api(client, _FUNCTION)
+    if tag_name is None and is_newest(api.api_client.configuration.host):
+        raise invalid("tag_name", _FUNCTION, "must be given: below /v2, the tags of an environment are built")
     archive = write_zip(folder, None, _FOLDER, function=_FUNCTION, quiet=quiet)
     try:
         _provide_environment(api, project_name, environment_name, tag_name, base_environment, description, labels)
