@@ -336,7 +336,8 @@ def test_no_error_shows_a_credential(server: Server, api: ubiops.CoreApi) -> Non
     for answer in (
         Answer(400, b"you sent Token secret-token", echo),
         Answer.json({"error": "bad token secret-token"}, 401, **echo),
-        b"HTTP/1.1 403 secret-token is bad\r\nContent-Length: 0\r\n\r\n",
+        # The server closes after it; unannounced, that might meet the next request.
+        b"HTTP/1.1 403 secret-token is bad\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         Answer(200, b"<html>secret-token", echo),
     ):
         error = failure(server, api, answer)
