@@ -8,18 +8,18 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ubiops" / "__init__.py")
 assert VERSION is not None
 
 EMULATOR = [
-    "starlette>=0.39",
+    "starlette>=0.41.3",
     "uvicorn>=0.35",
     "h11>=0.14",
     "websockets>=15.0",
     "python-multipart>=0.0.13",
-    "sqlalchemy>=2.0.30",
+    "sqlalchemy>=2.0.37",
     "jsonschema>=4.21",
     "pyyaml>=6.0",
     "croniter>=3.0",
     "simpleeval>=1.0",
     "h11>=0.14",
-    "lark>=1.1",
+    "lark>=1.1.9",
     "google-re2>=1.1.20240702",
     "packaging>=23.0",
 ]
