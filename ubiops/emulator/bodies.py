@@ -16,6 +16,21 @@ LARGEST_FILE = 8 * 2**30
 """Bytes that a file may have, or a form with its file."""
 
 
+def announced(content_length: str) -> int:
+    """Bytes that a header ``Content-Length`` announces; 0 where it is missing or no number."""
+    return int(content_length) if content_length.isdecimal() else 0
+
+
+def check_size(size: int, largest: int, takes: str = "is taken") -> None:
+    """Refuse a body that is too large.
+
+    Raises:
+        ApiError: 413: it is.
+    """
+    if size > largest:
+        raise ApiError(413, f"The body is larger than {largest // 2**20} MiB, the most that {takes} here")
+
+
 class BoundedRequest(Request):
     """A request whose body is read up to a bound.
 
@@ -38,14 +53,9 @@ class BoundedRequest(Request):
         Raises:
             ApiError: 413: it is too large; if possible before any of it is read.
         """
-        length = self.headers.get("content-length", "")
-        self._check(int(length) if length.isdecimal() else 0)
+        check_size(announced(self.headers.get("content-length", "")), self.largest)
         size = 0
         async for block in super().stream():
             size += len(block)
-            self._check(size)
+            check_size(size, self.largest)
             yield block
-
-    def _check(self, size: int) -> None:
-        if size > self.largest:
-            raise ApiError(413, f"The body is larger than {self.largest // 2**20} MiB, the most that is taken here")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from ubiops.emulator.errors import ApiError
-
-LARGEST_BODY = 256 * 2**20
-"""Bytes that the body of a request to a service may have."""
+from ubiops.emulator.bodies import LARGEST_BODY, announced, check_size
 
 
 class GoneError(Exception):
@@ -30,7 +27,7 @@ class RequestBody:
         self._size = 0
         self._more = True
         self._first: bytes | None = None
-        _check(int(length) if length.isdecimal() else 0)
+        _check(announced(length))
 
     async def first(self) -> bytes:
         """Its first block, which `read` returns again; empty where there is no body.
@@ -69,5 +66,4 @@ class RequestBody:
 
 
 def _check(size: int) -> None:
-    if size > LARGEST_BODY:
-        raise ApiError(413, f"The body is larger than {LARGEST_BODY // 2**20} MiB, the most that services take here")
+    check_size(size, LARGEST_BODY, "services take")
