@@ -18,7 +18,6 @@ EMULATOR = [
     "pyyaml>=6.0",
     "croniter>=3.0",
     "simpleeval>=1.0",
-    "h11>=0.14",
     "lark>=1.1.9",
     "google-re2>=1.1.20240702",
     "packaging>=23.0",

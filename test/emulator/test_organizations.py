@@ -76,7 +76,7 @@ def test_an_organization_is_for_its_members(api: ubiops.CoreApi, callers: Caller
     stranger = callers.person("eve@example.com")
     assert stranger.organizations_list() == []
     for ask in (stranger.organizations_get, stranger.organization_users_list):
-        with pytest.raises(Forbidden, match="no member of the organization 'emulator'"):
+        with pytest.raises(Forbidden, match="not a member of the organization 'emulator'"):
             ask("emulator")
     with pytest.raises(NotFound, match="organization 'nobody' was not found"):
         stranger.organizations_get("nobody")

@@ -89,12 +89,12 @@ def test_quotas_bound_what_a_project_has() -> None:
     with Emulator(project="lab", quotas={"deployments": 1, "deployment_versions": 2}) as emulator:
         project = TestProject(emulator.client(), "lab")
         project.create_deployment()
-        with pytest.raises(ubiops.BadRequestError, match="The project 'lab' may have 1 deployments, and has them"):
+        with pytest.raises(ubiops.BadRequestError, match="The project 'lab' already has its most of 1 deployments"):
             project.create_deployment("other")
         assert [found.name for found in project.api.deployments_list("lab")] == ["model"]
         for version in ("v1", "v2"):
             project.create_version(version)
-        with pytest.raises(ubiops.BadRequestError, match="may have 2 deployment versions"):
+        with pytest.raises(ubiops.BadRequestError, match="has its most of 2 deployment versions"):
             project.create_version("v3")
         project.api.deployment_versions_delete("lab", "model", "v2")
         project.create_version("v3")
@@ -106,5 +106,5 @@ def test_quotas_bound_what_a_project_has() -> None:
 
 
 def test_a_quota_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"quotas: there is none of wishes; choose of deployments"):
+    with pytest.raises(ValueError, match=r"quotas: wishes can't be limited; choose from deployments"):
         Emulator(quotas={"wishes": 3})

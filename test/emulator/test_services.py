@@ -620,7 +620,7 @@ def test_what_is_refused(project: TestProject) -> None:
             project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80, **data})
     port = {"public_port": 8080, "deployment_port": 80, "protocol": "tcp"}
     for data, problem in (
-        ({"command": ["run"]}, "it is for deployments that were created with supports_request_format false"),
+        ({"command": ["run"]}, "only for deployments with supports_request_format false"),
         ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp alone, not for udp"),
         ({"ports": [{**port, "public_port": 0}]}, "ports.public_port: it must be from 1 to 65535, not 0"),
         ({"ports": [port, port]}, "the public port 8080 is taken"),

@@ -1,4 +1,4 @@
-"""A UbiOps on this machine, for tests and for work without an account. It runs the uploaded code for real.
+"""An emulator of UbiOps on this machine, for tests and for work without an account. It really runs the uploaded code.
 
     from ubiops.emulator import Emulator
 
@@ -28,7 +28,7 @@ _REQUIRED = {
     "websockets": "websockets",
     "yaml": "pyyaml",
 }
-"""The modules that it imports, and the packages that have them."""
+"""The modules that it imports, and the packages that contain them."""
 
 if find_spec("fcntl") is None:
     raise ImportError("The emulator runs on Linux, macOS and in WSL, not on this system (it needs fcntl)")
@@ -36,7 +36,7 @@ _missing = [package for module, package in _REQUIRED.items() if find_spec(module
 if _missing:
     raise ImportError(f"The emulator needs packages that are missing: pip install {' '.join(_missing)}")
 
-# A missing dependency is to be named first.
+# After the check above, which names missing dependencies.
 from ubiops.emulator.faults import Fault  # noqa: E402
 from ubiops.emulator.server import Emulator  # noqa: E402
 

@@ -13,7 +13,7 @@ from ubiops.emulator.quotas import LIMITED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the emulator as the command line says."""
+    """Run the emulator with the options of the command line."""
     options = _parser().parse_args(arguments)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ubiops.emulator", description="A UbiOps on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m ubiops.emulator", description="Emulates UbiOps on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--data-dir", help="directory for the state (default: a temporary one)")
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND=NUMBER",
-        help=f"let projects have so many of {', '.join(LIMITED)}; may be repeated (default: as many as they like)",
+        help=f"limit a kind of resource per project: {', '.join(LIMITED)}; may be repeated (default: no limits)",
     )
     return parser
 

@@ -33,12 +33,12 @@ from ubiops.emulator.tokens import digest
 _DEPLOYMENTS = "deployment.emulator.local"
 _OF_DEPLOYMENTS = ("metrics.create", "metrics.get", "metrics.list")
 _OF_DEPLOYMENTS_IN_THE_DEFAULT_BUCKET = ("buckets.get", "files.list", "files.get", "files.create", "files.delete")
-"""What the code of a deployment may do without a role."""
+"""What code of a deployment may do without a role."""
 
 _MINUTE = len("2022-11-03T09:30")
 
 ADMIN = "admin@emulator.local"
-"""Whose token the emulator starts with; it may do everything."""
+"""The user with the token that the emulator starts with, who may do everything."""
 
 _OPEN_TO_ALL = {"oauth_sign_in", "authorize", "user_create"}
 _OPEN_TO_CALLERS = {
@@ -61,21 +61,21 @@ _FOR_MEMBERS = {
 }
 _OF_OPENAI = {"openai_chat_completions_create", "openai_embeddings_create", "openai_models_list"}
 _NAMED_IN_BODY = {"request_schedules_create", "openai_chat_completions_create", "openai_embeddings_create"}
-"""What they are about is not in their path, but in their body."""
+"""Operations whose object is named in the body, not in the path."""
 
 _FOR_ORGANIZATION_ADMINS = {"project_users_create", "project_users_delete"}
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request.
+    """The caller of a request.
 
     Attributes:
         email: Email address.
-        id: Id of the user; empty for the one with the token that the emulator starts with.
+        id: Id of the user; empty for the administrator, whose token the emulator starts with.
         project_id: The project of a service user or a deployment; None for people.
         origins: Origins whose web pages may use the token.
-        is_deployment: Whether it is the code of a deployment.
+        is_deployment: Whether the caller is code of a deployment.
     """
 
     email: str
@@ -89,9 +89,9 @@ class Access:
     """Checks the credentials and permissions of requests.
 
     Args:
-        store: Where users and roles are.
-        token: What ``Authorization`` holds for the administrator of the emulator: ``Token ...``.
-        internal_api: What has the tokens of deployments; None where these may not call.
+        store: The store with the users and roles.
+        token: The ``Authorization`` header of the administrator of the emulator: ``Token ...``.
+        internal_api: The tokens of deployments; None if deployments may not call the API.
     """
 
     def __init__(self, store: Store, token: str, internal_api: InternalApi | None = None) -> None:
@@ -101,7 +101,7 @@ class Access:
         self._administrator = Caller(ADMIN)
 
     def authenticate(self, operation: str, given: str) -> Caller:
-        """Who calls, by the header ``Authorization``.
+        """The caller whose token is in the header ``Authorization``.
 
         Raises:
             ApiError: 401: the token is missing, invalid or expired.
@@ -150,7 +150,7 @@ class Access:
                 self._check(session, caller, ("deployments.versions.requests.create",), place)
 
     def _deployment(self, session: Session, token: str) -> Caller | None:
-        """The deployment whose token it is; None where it is a user's."""
+        """The deployment that a token belongs to; None for the token of a user."""
         id = self._internal_api.deployment(token) if self._internal_api is not None else None
         deployment = session.get(Deployment, id) if id is not None else None
         if deployment is None:
@@ -158,7 +158,7 @@ class Access:
         return Caller(f"{deployment.name}@{_DEPLOYMENTS}", deployment.id, deployment.project_id, is_deployment=True)
 
     def authorize(self, caller: Caller, operation: str, arguments: Mapping[str, str]) -> None:
-        """Check that the caller may do what a path says.
+        """Check that the caller may do what a path asks for.
 
         Raises:
             ApiError: 403, with the permission that is missing.
@@ -183,7 +183,7 @@ class Access:
                 self._check(session, caller, needed, arguments)
 
     def authorize_body(self, caller: Caller, operation: str, arguments: Mapping[str, Any]) -> None:
-        """Check that the caller may do what a body says, where it names more than the path does.
+        """Check that the caller may do what a body asks for, where it names more than the path does.
 
         Raises:
             ApiError: 403, with the permission that is missing.
@@ -197,7 +197,7 @@ class Access:
     def _check(self, session: Session, caller: Caller, needed: tuple[str, ...], arguments: Mapping[str, str]) -> None:
         project = _project(session, arguments)
         if project is None:
-            # The handler says that it isn't there.
+            # The handler reports that it doesn't exist.
             return
         if not _granted(session, caller, project, arguments).intersection(needed):
             raise ApiError(403, f"You don't have the permission {' or '.join(needed)} that this needs")
@@ -226,7 +226,7 @@ def _service_user(session: Session, token: str) -> Caller:
     if user.expiry_date is not None and user.expiry_date <= now():
         raise ApiError(401, f"The API token has expired on {user.expiry_date}")
     present = now()
-    # By the minute: it is not worth a statement for each request.
+    # To the minute: it is not worth a statement for each request.
     if (user.token_last_used or "")[:_MINUTE] != present[:_MINUTE]:
         user.token_last_used = present
         session.commit()
@@ -253,7 +253,7 @@ def _check_organization(session: Session, caller: Caller, operation: str, name: 
     if operation not in _FOR_MEMBERS:
         _check_admin(session, caller, organization)
     elif session.get(OrganizationUser, (organization.id, caller.id)) is None:
-        raise ApiError(403, f"You are no member of the organization '{name}'")
+        raise ApiError(403, f"You are not a member of the organization '{name}'")
 
 
 def _check_admin(session: Session, caller: Caller, organization: Organization) -> None:
@@ -298,7 +298,7 @@ def _granted(session: Session, caller: Caller, project: Project, arguments: Mapp
 def _of_schedule(
     session: Session, needed: tuple[str, ...], arguments: Mapping[str, str]
 ) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """What a schedule needs is needed on the object that its requests go to."""
+    """The permissions of a schedule are those on the object that its requests go to."""
     project = _project(session, arguments)
     query = select(Schedule).where(Schedule.name == arguments["schedule_name"])
     schedule = session.scalar(query.where(Schedule.project_id == project.id)) if project is not None else None
@@ -310,7 +310,7 @@ def _of_schedule(
 
 
 def permissions_of(session: Session, role_id: str) -> Iterable[str]:
-    """What a role permits."""
+    """The permissions of a role."""
     if role_id in permissions.DEFAULT_ROLE_NAMES:
         return permissions.DEFAULT_ROLES[permissions.DEFAULT_ROLE_NAMES[role_id]]
     role = session.scalar(select(Role).where(Role.id == role_id))
@@ -325,14 +325,14 @@ def find_object(session: Session, project: Project, kind: str, name: str) -> str
 
 
 def name_of(session: Session, kind: str, id: str) -> str | None:
-    """The name of a deployment, pipeline or bucket; None where it is gone."""
+    """The name of a deployment, pipeline or bucket; None if it was deleted."""
     table = Base.metadata.tables[kind]
     found: str | None = session.scalar(select(table.c.name).where(table.c.id == id))
     return found
 
 
 def _named_in_body(operation: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, str]] | None:
-    """The permission that a body needs, and the object that it is needed on."""
+    """The permission that a body requires, and the object that it is required on."""
     data: Mapping[str, Any] = arguments.get("data") or {}
     if operation == "revisions_file_upload" and arguments["source_deployment"]:
         return "deployments.versions.revisions.get", {"deployment_name": arguments["source_deployment"]}

@@ -1,4 +1,4 @@
-"""The web application: each request becomes a call of the handler that bears its operation's name."""
+"""The web application: each request becomes a call of the handler that is named after its operation."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str, generatio
     """The emulator as an ASGI application.
 
     Args:
-        store: What it remembers.
-        engine: What builds and runs deployments.
-        clock: What makes the requests of schedules.
+        store: The database.
+        engine: Builds and runs deployments.
+        clock: Makes the requests of schedules.
         token: The value of ``Authorization`` that allows everything.
-        generation: The only generation of the service that is served; None for all of them.
+        generation: The only generation of the service to serve; None for all of them.
     """
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ def create_app(store: Store, engine: Engine, clock: Clock, token: str, generatio
 
 
 class _Application:
-    """Sends requests on by their paths. Not by routes: those match no path that has a line break in a name."""
+    """Dispatches requests by path. Routes don't do: they never match a path with a line break in a name."""
 
     def __init__(self, router: Router, storage: ASGIApp, api: ASGIApp) -> None:
         self._router = router
@@ -71,7 +71,7 @@ class _Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._api
         if scope["type"] != "http":
-            # Begins and ends the lifespan, and refuses WebSockets.
+            # It handles the lifespan, and refuses WebSockets.
             app = self._router
         elif scope["path"].startswith(f"{STORAGE_PATH}/"):
             app = self._storage
@@ -127,12 +127,12 @@ class _Endpoint:
         try:
             return _respond(operation, await self._call(handler, caller.email, request, base, arguments))
         finally:
-            # Requests change nothing of what they go to.
+            # Requests to deployments and pipelines don't change these.
             if request.method != "GET" and "_requests_" not in operation.id:
                 self._engine.targets.forget()
 
     def _preflight(self, origin: str) -> Response:
-        """What a browser asks before a web page's request; the token comes only with the request itself."""
+        """The answer to a browser's preflight request; the token comes only with the request itself."""
         if not self._access.allows_origin(origin):
             raise ApiError(403, f"No project and no service user allows the origin '{origin}'; see cors_origins")
         headers = {
@@ -149,13 +149,13 @@ class _Endpoint:
             result = handler(Context(session, self._engine, user, _origin(request), generation), **arguments)
             if inspect.isawaitable(result):
                 result = await result
-            # One that read and wrote nothing by the session needs no end.
+            # A session that was never used has nothing to commit.
             if session.in_transaction():
                 session.commit()
             return result
 
     def _generation_of(self, request: Request, base: str) -> Generation:
-        """Whose answers a caller wants, where one can't serve all: few of them differ so."""
+        """The generation whose answers a caller expects; few answers differ by generation."""
         if base == "v2":
             return GENERATIONS["4.15"]
         if self._generation is not None:

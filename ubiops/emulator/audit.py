@@ -11,10 +11,10 @@ from ubiops.emulator.context import Context
 from ubiops.emulator.tables import AuditEvent, Project
 
 ACTIONS = ("create", "update", "delete", "info")
-"""``info`` is what is none of the others: a download, an upload."""
+"""``info`` is anything else: a download, an upload."""
 
 FOLLOWED = ("project", "deployment", "pipeline")
-"""Types whose names are looked up when events are listed, so that they follow a new name."""
+"""Types whose names are looked up when events are listed, so that events show the present name."""
 
 
 class _Stored(Protocol):
@@ -32,7 +32,7 @@ def record(
     deployment: _Stored | None = None,
     pipeline: _Stored | None = None,
 ) -> None:
-    """Write an audit event; call it when the change is made, and before a deletion.
+    """Write an audit event; call it after a change, but before a deletion.
 
     Args:
         context: Of the request that makes the change.
@@ -65,7 +65,7 @@ def record(
 
 
 def _forget_name(context: Context, project: Project, object_type: str, object_name: str) -> None:
-    """Events outlive their object, and no longer show its name."""
+    """Make the events of a deleted object, which outlive it, no longer show its name."""
     context.session.execute(
         update(AuditEvent)
         .filter_by(project_id=project.id, object_type=object_type, object_name=object_name)
@@ -74,6 +74,6 @@ def _forget_name(context: Context, project: Project, object_type: str, object_na
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What an update changed, as an event says it: ``: name changed from a to b``; nothing where nothing did."""
+    """What an update changed, as the end of an event: ``: name changed from a to b``; empty if nothing changed."""
     changed = [f"{name} changed from {before[name]} to {after[name]}" for name in after if before[name] != after[name]]
     return f": {', '.join(changed)}" if changed else ""

@@ -1,4 +1,4 @@
-"""Requests whose body is read up to a bound."""
+"""Requests whose bodies have a largest size."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from starlette.types import Receive, Scope
 from ubiops.emulator.errors import ApiError
 
 LARGEST_BODY = 256 * 2**20
-"""Bytes that a body may have which is held in memory."""
+"""Largest body that is held in memory, in bytes."""
 
 LARGEST_FILE = 8 * 2**30
-"""Bytes that a file may have, or a form with its file."""
+"""Largest file, or form with its file, in bytes."""
 
 
 def announced(content_length: str) -> int:
-    """Bytes that a header ``Content-Length`` announces; 0 where it is missing or no number."""
+    """Bytes that a header ``Content-Length`` announces; 0 if it is missing or not a number."""
     return int(content_length) if content_length.isdecimal() else 0
 
 
@@ -25,19 +25,19 @@ def check_size(size: int, largest: int, takes: str = "is taken") -> None:
     """Refuse a body that is too large.
 
     Raises:
-        ApiError: 413: it is.
+        ApiError: 413: it is too large.
     """
     if size > largest:
         raise ApiError(413, f"The body is larger than {largest // 2**20} MiB, the most that {takes} here")
 
 
 class BoundedRequest(Request):
-    """A request whose body is read up to a bound.
+    """A request whose body has a largest size.
 
     Args:
         scope: Of the request.
-        receive: Where its body comes from.
-        largest: Bytes that the body may have.
+        receive: Receives its body.
+        largest: Largest size of the body in bytes.
 
     Attributes:
         largest (int): The same.
@@ -51,7 +51,7 @@ class BoundedRequest(Request):
         """The body in blocks.
 
         Raises:
-            ApiError: 413: it is too large; if possible before any of it is read.
+            ApiError: 413: it is too large; raised before anything is read if the headers say so.
         """
         check_size(announced(self.headers.get("content-length", "")), self.largest)
         size = 0

@@ -1,8 +1,8 @@
 """The zip of an export or import: its contents as one dictionary, and the packages.
 
 The dictionary has ``deployments``, ``pipelines``, ``services``, ``environments`` and ``environment_variables`` by name,
-as a confirmation of an import has them. A ``zip`` in a version, or in a tag of an environment, is the path of what was
-uploaded to it.
+in the form of a confirmation of an import. The ``zip`` of a version, or of a tag of an environment, is the path of the
+file that was uploaded to it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK = 2**20
 _BROKEN = (*BROKEN, yaml.YAMLError)
 
 _PREFIXED = ("name", "description", "labels", "environment_variables")
-"""What the files name after the kind: ``deployment_labels``, ``version_labels``."""
+"""Keys that files prefix with the kind: ``deployment_labels``, ``version_labels``."""
 
 _REQUIRED = {
     "deployment": ("name", "input_type", "output_type"),
@@ -53,8 +53,8 @@ def write_bundle(path: Path, contents: Contents, packages: Mapping[str, Path]) -
     """Write a zip.
 
     Args:
-        path: Where to.
-        contents: What goes into it.
+        path: Path of the zip.
+        contents: What to write.
         packages: The files of the packages, by the ``zip`` of their versions.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -81,17 +81,17 @@ def write_bundle(path: Path, contents: Contents, packages: Mapping[str, Path]) -
 
 
 def directory(kind: str, name: str) -> str:
-    """Where a deployment, pipeline, service or environment is in the zip."""
+    """The directory of a deployment, pipeline, service or environment in the zip."""
     return f"{kind}s/{kind}_{name}"
 
 
 def version_path(kind: str, name: str, version: str) -> str:
-    """Where a version and its package are in the zip, without the ending."""
+    """The path of a version and of its package in the zip, without the extension."""
     return f"{directory(kind, name)}/versions/{kind}_{name}_version_{version}"
 
 
 def tag_path(environment: str, tag: str) -> str:
-    """Where a tag of an environment and its file are in the zip, without the ending."""
+    """The path of a tag of an environment and of its file in the zip, without the extension."""
     return f"{directory('environment', environment)}/tags/environment_{environment}_tag_{tag}"
 
 
@@ -113,10 +113,10 @@ def _to_list(variables: Mapping[str, Any]) -> Any:
 
 
 def read_bundle(path: Path) -> Contents:
-    """What is in a zip.
+    """Read the contents of a zip.
 
     Raises:
-        BundleError: The zip is broken, or not laid out as it must be.
+        BundleError: The zip is broken, or not laid out as an export.
     """
     try:
         with zipfile.ZipFile(path) as bundle:
@@ -128,15 +128,15 @@ def read_bundle(path: Path) -> Contents:
 
 
 def extract_package(path: Path, name: str, target: Path) -> None:
-    """Take a package out of a zip.
+    """Extract a package from a zip.
 
     Args:
         path: The zip.
         name: The ``zip`` of the version.
-        target: Where the package goes.
+        target: Path to write the package to.
 
     Raises:
-        BundleError: It isn't there, or can't be read.
+        BundleError: It is missing, or can't be read.
     """
     try:
         with zipfile.ZipFile(path) as bundle:
@@ -218,7 +218,7 @@ def _unfolded_size(value: Any, known: dict[int, float]) -> float:
     if not isinstance(value, (list, dict)):
         return len(value) if isinstance(value, str) else 1
     if id(value) not in known:
-        # Met again before it is counted, it is in itself.
+        # A value that is met again before it is counted contains itself.
         known[id(value)] = math.inf
         items = value.values() if isinstance(value, dict) else value
         known[id(value)] = len(value) + sum(_unfolded_size(item, known) for item in items)

@@ -1,4 +1,4 @@
-"""What happens by itself as time goes by: schedules make their requests, and what is kept for a time is deleted."""
+"""What happens every minute: schedules make their requests, and what has outlived its retention time is deleted."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ubiops.emulator.tables import DeploymentRequest, PipelineRequest, Schedule
 _logger = logging.getLogger(__name__)
 
 _USER = "UbiOps"
-"""Who makes the requests of schedules."""
+"""The user that makes the requests of schedules."""
 
 _MINUTE = timedelta(minutes=1)
 _MOST_MISSED = 10
-"""Minutes that are made up for when the machine was too busy; after a longer sleep they are left out."""
+"""The most missed minutes that are made up for on a busy machine; after a longer sleep, earlier ones are skipped."""
 
 
 class Clock:
     """Ticks once a minute.
 
     Args:
-        store: Where everything is.
-        engine: What runs the requests.
+        store: The database.
+        engine: Runs the requests.
     """
 
     def __init__(self, store: Store, engine: Engine) -> None:
@@ -49,11 +49,11 @@ class Clock:
             now = _minute(datetime.now(timezone.utc))
             for moment in minutes_due(last, now):
                 self.tick(moment)
-            # A clock that was set back, or is frozen no more, must not be waited for.
+            # Don't wait for a clock that was set back, or that a test no longer freezes.
             last = now
 
     def tick(self, moment: datetime) -> None:
-        """Do what has to be done at a moment."""
+        """Do the work of a given moment."""
         deletions = (self._delete_requests, self._delete_files, self._delete_messages, self._delete_environments)
         for work in (self._make_requests, *deletions, self._note_instances):
             try:
@@ -96,7 +96,7 @@ class Clock:
 
 
 def minutes_due(last: datetime, now: datetime) -> Iterator[datetime]:
-    """The minutes that have begun since the last one, but for those that are too long ago."""
+    """The minutes that have begun since the last one, except those that are too long ago."""
     moment = max(last, now - _MOST_MISSED * _MINUTE)
     while moment < now:
         moment += _MINUTE

@@ -1,4 +1,4 @@
-"""The package of a version that runs a command in place of code which takes requests: as its instance's child."""
+"""The package of a version that runs a command, as a child process, in place of code that takes requests."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 class Deployment:
     def __init__(self, base_directory: str) -> None:
         command = json.loads(Path(base_directory, "command.json").read_text(encoding="utf-8"))
-        # `python` is that of the environment.
+        # So that `python` is the one of the environment.
         path = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")]))
         self._process = subprocess.Popen(command, env={**os.environ, "PATH": path})
         threading.Thread(target=self._follow, daemon=True).start()

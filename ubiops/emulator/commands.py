@@ -1,6 +1,6 @@
-"""Deployments without the request format: what elsewhere is an image is here the command that it would run.
+"""Deployments without the request format: where the service runs an image, the emulator runs the image's command.
 
-The command runs in the environment of its version, on this machine. Without one there is nothing that could run.
+The command runs on this machine, in the environment of its version. A version must name a command.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def check_command(deployment: Deployment, data: dict[str, Any]) -> None:
         if value is None:
             continue
         if deployment.supports_request_format:
-            raise invalid(f"{name}: it is for deployments that were created with supports_request_format false")
+            raise invalid(f"{name}: only for deployments with supports_request_format false; leave it out")
         if not isinstance(value, list) or not all(isinstance(part, str) and "\0" not in part for part in value):
             raise invalid(f"{name}: it must be a list of strings")
 
 
 def command_of(version: Version) -> list[str]:
-    """What a version runs; empty if it names no command, since the emulator can't read the image's own."""
+    """The command of a version; empty if it names none, since the emulator can't read that of an image."""
     return [*version.command, *(version.args or [])] if version.command else []
 
 

@@ -16,11 +16,11 @@ class Context:
 
     Attributes:
         session: The transaction of this request, committed when the handler returns, rolled back if it raises. A
-            handler that awaits something commits before, and touches it no more than it must after.
+            handler commits before it awaits something, and then uses the session as little as possible.
         engine: Builds and runs deployments.
         user: Email address of the caller.
-        origin: Scheme, host and port that the caller reached the emulator by; empty where no request is behind it.
-        generation: The service whose answers the caller wants.
+        origin: Scheme, host and port at which the caller reached the emulator; empty if there is no request.
+        generation: The generation of the service whose answers the caller expects.
     """
 
     session: Session

@@ -1,4 +1,4 @@
-"""The emulator's own paths beside those of the API: whether it is up, forgetting everything, faults, webhooks."""
+"""The emulator's own paths, in addition to those of the API: health, reset, faults, webhooks."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ubiops.emulator.faults import Fault, Faults
 from ubiops.emulator.responses import JsonResponse
 
 DROP = "ubiops.emulator.drop"
-"""ASGI extension: a function that closes the connection after what was sent."""
+"""ASGI extension: a function that closes the connection after sending what was written."""
 
 _PREFIX = "/_emulator/"
 _LARGEST_FAULT = 2**20
-"""Bytes of JSON that a fault may have."""
+"""Largest JSON of a fault, in bytes."""
 
 
 class Control:
     """An ASGI application in front of that of the API.
 
-    ``GET /_emulator/health`` tells that it is up. ``POST /_emulator/reset`` forgets everything. ``POST
-    /_emulator/faults`` sets a `Fault`, ``GET`` lists those that are set, ``DELETE`` takes them back. ``GET
-    /_emulator/webhooks`` lists what webhooks have sent. All but the first want the token. Everything else goes on to
-    the API, unless a fault hits it.
+    ``GET /_emulator/health`` succeeds once the emulator is up. ``POST /_emulator/reset`` deletes everything. ``POST
+    /_emulator/faults`` sets a `Fault`, ``GET`` lists the faults that are set, ``DELETE`` removes them. ``GET
+    /_emulator/webhooks`` lists what webhooks have sent. All but the first require the token. Everything else goes to
+    the API, unless a fault matches it.
 
     Args:
         app: The application of the API.
-        token: What ``Authorization`` must hold.
+        token: The required value of ``Authorization``.
         faults: The faults that are set.
-        reset: Forgets everything.
+        reset: Deletes everything.
         sent: Lists what webhooks have sent.
     """
 
@@ -106,7 +106,7 @@ class Control:
         try:
             fault = Fault.from_json(json.loads(await request.body()))
         except ValueError as error:
-            return _refusal(f"The body is no fault: {error}", 400)
+            return _refusal(f"The body is not a fault: {error}", 400)
         self._faults.add(fault)
         return JsonResponse(vars(fault), 201)
 

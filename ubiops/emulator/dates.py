@@ -22,10 +22,10 @@ def now() -> str:
 
 
 def parse_date(name: str, text: str) -> datetime:
-    """A moment in ISO 8601; without a zone it is in UTC.
+    """Parse a moment in ISO 8601; without a zone it is in UTC.
 
     Raises:
-        ApiError: 400: the text is no such moment.
+        ApiError: 400: the text is not such a moment.
     """
     try:
         # A plus that was not quoted in a query arrives as a space.
@@ -39,5 +39,5 @@ def parse_date(name: str, text: str) -> datetime:
 
 
 def parse_moment(name: str, text: str) -> str:
-    """The same, as the store keeps it."""
+    """Parse a moment, and write it as the store keeps it."""
     return timestamp(parse_date(name, text))

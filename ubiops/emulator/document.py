@@ -1,4 +1,4 @@
-"""The API document as the emulator needs it: which request is which operation, and what its arguments must be."""
+"""The API document as the emulator needs it: the operation that a request asks for, and what its arguments must be."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _METHODS = {"get", "put", "post", "patch", "delete"}
 _LARGEST_INTEGER = 2**63 - 1
 
 Generation = tuple[int, int]
-"""A version of the vendor's client, which tells what the service was like at its time."""
+"""A version of the vendor's client, which stands for the service of its time."""
 
 OLDEST: Generation = (3, 12)
 GENERATIONS: dict[str, Generation] = {"3.12": OLDEST, "4.14": (4, 14), "4.15": (4, 15)}
 _FIRST_OF_V2 = GENERATIONS["4.15"]
 BASE_PATHS = ("v2.1", "v2")
-"""What the paths of the API begin with: until the client 4.14, and since 4.15."""
+"""What the paths of the API begin with: up to client 4.14, and since 4.15."""
 
 
 def _undocumented(operation_id: str, *fields: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _undocumented(operation_id: str, *fields: str) -> dict[str, Any]:
 
 
 def _streams(kind: str) -> dict[str, Any]:
-    """The paths at which the updates of requests to deployments or pipelines are read."""
+    """The paths that stream the updates of requests to deployments or pipelines."""
     data = {"application/json": {"schema": {}}, "text/plain": {"schema": {"type": "string"}}}
     operation = {
         "x-since": "4.6",
@@ -72,7 +72,7 @@ _UNDOCUMENTED = {
     **_streams("deployment"),
     **_streams("pipeline"),
 }
-"""Operations that the document leaves out, and programs call: how a shell signs in, and requests that are streamed."""
+"""Operations that programs call but the document leaves out: signing in from a shell, and streamed requests."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Parameter:
     type: str
 
     def read(self, text: str | None) -> Any:
-        """The value of its text; an empty text is as good as none.
+        """The value of its text; an empty text counts as missing.
 
         Raises:
-            ApiError: 400: it is missing, or not of its type.
+            ApiError: 400: it is required but missing, or not of its type.
         """
         if not text:
             if self.required:
@@ -137,8 +137,8 @@ class Body:
     """The body of an operation: JSON, text, or a form.
 
     Attributes:
-        required (bool): Whether there must be one.
-        media_types (set[str]): The media types that are taken.
+        required (bool): Whether it must be sent.
+        media_types (set[str]): The media types that are accepted.
     """
 
     def __init__(self, description: Mapping[str, Any], components: Mapping[str, Any]) -> None:
@@ -149,7 +149,7 @@ class Body:
 
     @property
     def form_fields(self) -> list[str]:
-        """The names of the fields, where it is a form."""
+        """The names of the fields of a form."""
         return list(self._content["multipart/form-data"]["schema"]["properties"])
 
     @cached_property
@@ -200,7 +200,7 @@ class Operation:
     until: Generation | None = None
 
     def is_at(self, base: str) -> bool:
-        """Whether it is served below a base path: `v2.1` has what is older than `v2`, which has what is left."""
+        """Whether it is served below a base path: `v2.1` has those from before `v2`, and `v2` those that remain."""
         return self.until is None if base == "v2" else self.since < _FIRST_OF_V2
 
     def is_of(self, generation: Generation) -> bool:
@@ -237,12 +237,12 @@ class Document:
             ApiError: 404 for an unknown path, or one of another base path or generation; 405 for a known one with
                 another method.
         """
-        # Split before it is decoded: a slash in a name comes as %2F. A doubled slash in front is let pass.
+        # Split before it is decoded: a slash in a name comes as %2F. A doubled slash in front is accepted.
         base, *parts = [unquote(part) for part in raw_path.decode("ascii", "replace").lstrip("/").split("/")]
         found = self._root.find(parts) if base in BASE_PATHS else None
         if found is None or not found[0].operations:
             paths = " or ".join(f"/{path}/" for path in BASE_PATHS)
-            raise not_found(f"There is nothing at this path; the paths of the API begin with {paths}")
+            raise not_found(f"This path does not exist; the paths of the API begin with {paths}")
         node, arguments = found
         if method not in node.operations:
             raise ApiError(405, f"The method {method} is not allowed here; use {', '.join(sorted(node.operations))}")
@@ -280,7 +280,7 @@ class _Node:
         self._any: _Node | None = None
 
     def descend(self, path: str) -> _Node:
-        """The node of a path template, made if it isn't there."""
+        """The node of a path template, created if it doesn't exist."""
         node = self
         for part in path.strip("/").split("/"):
             if part.startswith("{"):

@@ -1,4 +1,4 @@
-"""Environments as the store has them: those of the system, and which one a version runs in."""
+"""Environments in the store: those of the system, and the one that a version runs in."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _systems() -> Iterator[_System]:
 
 
 def add_system_environments(session: Session) -> None:
-    """Give a store the environments of the system that it lacks."""
+    """Add the environments of the system that the store lacks."""
     present = set(session.scalars(select(Environment.name).where(Environment.project_id.is_(None))))
     for system in _systems():
         if system.name not in present:
@@ -59,7 +59,7 @@ def add_system_environments(session: Session) -> None:
 
 
 def add_system_tag(session: Session, environment: Environment, name: str) -> EnvironmentTag:
-    """A tag of an environment of the system, which all mean the same here."""
+    """A tag of an environment of the system; here all its tags mean the same."""
     tag = EnvironmentTag(
         id=_fixed_id(f"{environment.name}:{name}"),
         environment_id=environment.id,
@@ -79,25 +79,25 @@ _DEFAULT_ID = _fixed_id(f"python{RUNNING}".replace(".", "-"))
 
 
 def environment_of(session: Session, version: Version) -> Environment:
-    """The environment that a version asks for, or else the default one: that of the running Python."""
+    """The environment that a version asks for, or else the default one, which is that of the running Python."""
     return session.get_one(Environment, version.environment_id or _DEFAULT_ID)
 
 
 def tag_of(session: Session, version: Version) -> EnvironmentTag | None:
-    """The tag of it: the one that the version asks for, or else the one that was built last; None before it was."""
+    """The tag that a version asks for, or else the one that was built last; None if none was built."""
     tag_id = version.environment_tag_id or environment_of(session, version).active_tag_id
     return find_tag(session, tag_id)
 
 
 def find_tag(session: Session, tag_id: str | None) -> EnvironmentTag | None:
-    """The tag of an id."""
+    """The tag with an id."""
     if tag_id is None:
         return None
     return session.scalar(select(EnvironmentTag).where(EnvironmentTag.id == tag_id))
 
 
 def chain(session: Session, tag: EnvironmentTag) -> list[EnvironmentTag]:
-    """A tag and those that it is built on, from the first to itself."""
+    """A tag and those that it is built on, from the lowest one up to the tag itself."""
     found = [tag]
     while (base := find_tag(session, found[0].base_tag_id)) is not None:
         found.insert(0, base)
@@ -105,7 +105,7 @@ def chain(session: Session, tag: EnvironmentTag) -> list[EnvironmentTag]:
 
 
 def secrets_of(session: Session, tag: EnvironmentTag) -> dict[str, str]:
-    """The secrets that the build of a tag sees: those of its environment, and its own, which win."""
+    """The secrets that the build of a tag sees: those of its environment, and its own, which take precedence."""
     query = select(EnvironmentSecret).where(
         EnvironmentSecret.environment_id == tag.environment_id,
         or_(EnvironmentSecret.tag_id.is_(None), EnvironmentSecret.tag_id == tag.id),

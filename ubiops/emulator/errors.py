@@ -1,4 +1,4 @@
-"""The one way in which a handler refuses."""
+"""The error with which a handler refuses a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def invalid(message: str) -> ApiError:
 
 
 def not_found(message: str) -> ApiError:
-    """404: something that the request names isn't there."""
+    """404: something that the request names doesn't exist."""
     return ApiError(404, message)
 
 

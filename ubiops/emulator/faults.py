@@ -31,14 +31,14 @@ _SCHEMA = Draft202012Validator(
 
 @dataclass(frozen=True)
 class Fault:
-    """An error for requests that match. A request whose answer is truncated or only delayed is carried out.
+    """An error for requests that match. A request whose answer is only truncated or delayed is still carried out.
 
     Attributes:
         method: Method of the requests; ``*`` for any.
         path: Path of the requests, from the first slash on; ``*`` matches any characters.
         times: Number of requests that it affects.
         latency: Seconds to wait before anything else.
-        status: Status of the answer, from 400 to 599; None for that of the emulator.
+        status: Status of the answer, from 400 to 599; None for the emulator's own answer.
         retry_after: Seconds in the header ``Retry-After`` of that answer; None for no header.
         drop: Whether the connection is closed without an answer.
         truncate: Whether the connection is closed after half of the answer's body.
@@ -76,7 +76,7 @@ class Fault:
         return cls(**data)
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it affects a request."""
+        """Whether it matches a request."""
         return self.method in ("*", method) and fnmatchcase(path, self.path)
 
 
@@ -109,7 +109,7 @@ class Faults:
             return [{**vars(fault), "times": times} for fault, times in self._left]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The fault that hits a request, which is then used up by one."""
+        """The fault that a request matches; this counts as one of its ``times``."""
         if not self._left:
             return None
         with self._lock:

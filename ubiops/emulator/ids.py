@@ -1,4 +1,4 @@
-"""The ids of what is made."""
+"""Ids of new rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import uuid
 
 
 def new_id() -> str:
-    """A fresh UUID."""
+    """A new UUID."""
     return str(uuid.uuid4())
 
 
 def new_ids(number: int) -> list[str]:
-    """Fresh UUIDs that begin with the present millisecond (version 7), so that an index takes them side by side."""
+    """New UUIDs that begin with the present millisecond (version 7), so that they are adjacent in an index."""
     head, noise = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10 * number).hex()
     start = f"{head[:8]}-{head[8:]}-7"
     parts = (noise[index : index + 20] for index in range(0, len(noise), 20))

@@ -1,4 +1,4 @@
-"""The instance types that there are, the same for every project."""
+"""The instance types, the same for every project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _MILLICPU_PER_GIB = 250
 _GPU_MEMORY = 16384
 _GPU_RATE = 10
-"""Credits that a GPU takes in an hour; a GiB of memory takes one."""
+"""Credits that a GPU costs in an hour; a GiB of memory costs one."""
 _STORAGE = 16384
 _MADE = "2022-11-01T00:00:00.000+00:00"
 
@@ -47,7 +47,7 @@ _GPU_TITLES = {"t4": "NVIDIA Tesla T4", "l4": "NVIDIA Ada Lovelace L4"}
 
 
 def title_of(instance_type: dict[str, Any]) -> str:
-    """The name of a type as people read it since there are groups, each type's own group among them."""
+    """The display name of a type since groups were introduced; the group of a single type has it too."""
     gpu = instance_type["name"].partition("_")[2]
     title = f"{instance_type['memory']} MB + {instance_type['cpu']:g} vCPU"
     return f"{title} + {_GPU_TITLES[gpu]}" if gpu else title

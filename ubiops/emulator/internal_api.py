@@ -1,4 +1,4 @@
-"""How the code of deployments reaches the API: by the variables ``INT_API_URL`` and ``INT_API_TOKEN``."""
+"""How code of deployments reaches the API: by the variables ``INT_API_URL`` and ``INT_API_TOKEN``."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class InternalApi:
         return self._tokens[deployment_id]
 
     def deployment(self, token: str) -> str | None:
-        """The id of the deployment whose token it is; None where it is another's."""
+        """The id of the deployment that a token belongs to; None if it doesn't belong to a deployment."""
         return self._deployments.get(digest(token))

@@ -13,7 +13,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of Python that the emulator runs on."""
 
 _OLDEST = (3, 10)
-"""The first version that can run what is between the emulator and the user's code."""
+"""The first version that can run the worker, which runs the user's code."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Interpreter:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is the one that the emulator runs on, with the packages that are installed there."""
+        """Whether it is the one that the emulator itself runs on, whose installed packages it shares."""
         return self.path == sys.executable
 
 
 def find_interpreter(version: str) -> Interpreter:
-    """The interpreter of a version of Python: the running one where this machine has no other, or it is too old."""
+    """The interpreter of a version of Python: the running one if this machine has no other or it is too old."""
     if version != RUNNING and tuple(map(int, version.split("."))) >= _OLDEST:
         for path in _candidates(version):
             if path.is_file() and os.access(path, os.X_OK):
@@ -46,7 +46,7 @@ def find_interpreter(version: str) -> Interpreter:
 def _candidates(version: str) -> Iterator[Path]:
     name = f"python{version}"
     for directory in os.get_exec_path():
-        # Those of pyenv are scripts, which fail for versions that aren't chosen where they are called.
+        # pyenv's shims are scripts, which fail for versions that aren't selected where they are called.
         if Path(directory).name != "shims":
             yield Path(directory, name)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")

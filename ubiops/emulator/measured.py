@@ -1,4 +1,4 @@
-"""What ran, as values over time: the one source of metrics, of time series and of what is billed."""
+"""What ran, as values over time: the only source of metrics, time series and usage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEPLOYMENT, PIPELINE = "deployment_version", "pipeline_version"
 Interval = tuple[datetime, datetime]
 Row = dict[str, float]
 Part = tuple[float, float]
-"""The seconds that an instance lived in an interval, and its credits per hour."""
+"""The seconds that an instance ran in an interval, and its credits per hour."""
 
 
 # Intervals
@@ -39,7 +39,7 @@ def whole_intervals(start: datetime, end: datetime, interval: str) -> list[Inter
 
 
 def divide(start: datetime, end: datetime, interval: str) -> list[Interval]:
-    """The intervals from a start on, until an end is in one.
+    """The intervals from a start up to the one that contains an end.
 
     Raises:
         ApiError: 400: the end isn't after the start, or there are too many.
@@ -68,7 +68,7 @@ def after(start: datetime, interval: str, number: int) -> datetime:
         return start + timedelta(**{f"{interval}s": number})
     months = start.year * 12 + start.month - 1 + number
     year, month = divmod(months, 12)
-    # A period that began on the 31st begins on the 30th where there is no 31st.
+    # A period that began on the 31st begins on the 30th in a month without a 31st.
     return start.replace(year=year, month=month + 1, day=min(start.day, calendar.monthrange(year, month + 1)[1]))
 
 
@@ -76,7 +76,7 @@ def after(start: datetime, interval: str, number: int) -> datetime:
 
 
 class Usage:
-    """What ran in some projects between the first and the last of some intervals, by the interval."""
+    """What ran in some projects, by interval."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Usage:
             self._parts[start].append(((min(ended, end) - max(started, start)).total_seconds(), rate))
 
     def _index(self, moment: datetime) -> int:
-        """Which interval a moment is in; the first for one that is before."""
+        """The number of the interval that contains a moment; that of the first one for an earlier moment."""
         return max(bisect_right(self._starts, moment) - 1, 0)
 
     def _add_up(self, measurements: Sequence[Measurement]) -> dict[datetime, Row]:
@@ -159,7 +159,7 @@ def _seconds(period: Interval) -> float:
 
 
 def _credit_rate(instance_type: str) -> float:
-    """Credits that an instance takes in an hour: one for each GiB of memory, ten for a GPU."""
+    """Credits that an instance costs in an hour: one for each GiB of memory, ten for a GPU."""
     return float(INSTANCE_TYPES[instance_type]["credit_rate"])
 
 
@@ -176,7 +176,7 @@ def _average(value: str, number: str) -> Callable[[Row, float], float]:
 
 
 def _queue(kind: str) -> dict[str, Callable[[Row, float], float]]:
-    # The time that all have waited, over the time that went by, is how many waited on average.
+    # The time that all requests waited, divided by the length of the interval, is how many waited on average.
     return {
         f"{kind}_queue_size": lambda row, seconds: row[f"{kind}_wait"] / seconds,
         f"{kind}_queue_time": _average(f"{kind}_wait", f"{kind}_requests"),

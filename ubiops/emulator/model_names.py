@@ -1,4 +1,4 @@
-"""The names that deployments and pipelines have as models of the OpenAI-compatible path."""
+"""The names of deployments and pipelines as models of the OpenAI-compatible path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelName:
         kind: ``deployment`` or ``pipeline``.
         name: Name of the deployment or pipeline.
         version: Name of its version; None for the default version.
-        model: What its code knows the model by.
+        model: Name by which its code knows the model.
     """
 
     kind: str
@@ -29,6 +29,6 @@ class ModelName:
 
 
 def parse_model_name(text: str) -> ModelName | None:
-    """What a name stands for; None where it is of another form."""
+    """What a name stands for; None if it has another form."""
     found = _FORM.fullmatch(text)
     return ModelName(found[1], found[2], found[3] or None, found[4]) if found else None

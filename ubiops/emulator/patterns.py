@@ -1,4 +1,4 @@
-"""Regular expressions of callers, by RE2: the time that a match takes grows with the text alone."""
+"""Regular expressions of callers, matched by RE2 in time that is linear in the text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def matches(pattern: str, text: str) -> bool:
 @lru_cache(maxsize=16)
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
-    # Its errors are raised too.
+    # Errors are raised already.
     options.log_errors = False
     try:
         return re2.compile(pattern, options)

@@ -54,7 +54,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
 PERMISSIONS = tuple(f"{resource}.{action}" for resource, actions in _ACTIONS.items() for action in actions)
 
 _ADMINISTRATION = ("roles.", "service-users.", "users.")
-"""What is closed to service users, whatever their roles."""
+"""What service users can't do, whatever their roles."""
 
 _RESOURCES = {
     "blobs": "blobs",
@@ -163,7 +163,7 @@ _IRREGULAR = {
 
 
 def required(operation: str) -> tuple[str, ...]:
-    """The permissions of which an operation on a project needs one."""
+    """The permissions of which an operation on a project requires one."""
     if operation in _IRREGULAR:
         return _IRREGULAR[operation]
     name = operation.removeprefix("batch_")
@@ -172,7 +172,7 @@ def required(operation: str) -> tuple[str, ...]:
 
 
 def closed_to_service_users(permission: str) -> bool:
-    """Whether no role can grant a service user this permission."""
+    """Whether a service user can't have this permission, whatever its roles."""
     return permission.startswith(_ADMINISTRATION)
 
 
@@ -212,7 +212,7 @@ DEFAULT_ROLES: dict[str, frozenset[str]] = {
 """The roles that every project has."""
 
 ALIASES = {"file-reader": "files-reader"}
-"""Names under which default roles are known too."""
+"""Other names of default roles."""
 
 
 def default_role_id(name: str) -> str:

@@ -21,7 +21,7 @@ _KINDS: dict[type[Base], str] = {
 }
 
 LIMITED = tuple(_KINDS.values())
-"""Kinds of resources that a quota may bound."""
+"""Kinds of resources that a quota can limit."""
 
 
 def count_resources(session: Session, project_ids: Sequence[str], kind: str) -> int:
@@ -43,13 +43,13 @@ def _resources(project_ids: Sequence[str]) -> dict[str, Select[Any]]:
 
 
 def check_quota(session: Session, quotas: Mapping[str, int], project: Project, resource: Base) -> None:
-    """Refuse a new resource that is one too many for its project.
+    """Refuse a new resource that exceeds a quota of its project.
 
     Raises:
-        ApiError: 400: it is.
+        ApiError: 400: the quota is exceeded.
     """
     kind = _KINDS.get(type(resource), "")
     most = quotas.get(kind)
     if most is not None and count_resources(session, [project.id], kind) > most:
         what = kind.replace("_", " ")
-        raise invalid(f"The project '{project.name}' may have {most} {what}, and has them; see quotas_list")
+        raise invalid(f"The project '{project.name}' already has its most of {most} {what}; see quotas_list")

@@ -1,4 +1,4 @@
-"""JSON answers, and what is answered where a request fails."""
+"""JSON answers, and the answers to requests that fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 
 
 class JsonResponse(Response):
-    """JSON. Not Starlette's: text that is no UTF-8, which user code may return, goes out escaped."""
+    """JSON, with text that is not valid UTF-8, which user code may return, escaped; Starlette's response would fail."""
 
     media_type = "application/json"
 

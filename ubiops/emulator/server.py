@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 _ORGANIZATION = "emulator"
 _BACKLOG = 2048
 _KEEP_ALIVE = 75
-"""Seconds that an idle connection stays open: a POST that meets the end of one is not repeated by programs."""
+"""Seconds that an idle connection stays open: programs don't repeat a POST whose connection was just closed."""
 
 _GRACE = 5
 """Seconds that open connections get when the emulator stops."""
 
 
 class Emulator:
-    """A UbiOps on this machine. It serves from `start` to `stop`, or inside a ``with``.
+    """An emulator of UbiOps on this machine. It serves from `start` to `stop`, or inside a ``with``.
 
     After `stop` it can be started again, with its state, until its ``with`` has ended or it is garbage-collected.
 
@@ -70,10 +70,10 @@ class Emulator:
             index. If not, the requirements must already be installed, with the emulator or in the other Python that
             an environment stands for.
         allow_webhooks: Hosts that webhooks may send to, in addition to this machine.
-        quotas: How many resources of a kind each project may have, such as ``{"deployments": 5}``; of what isn't
-            named, as many as it likes.
-        generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it is; None for all
-            of them at once.
+        quotas: The most resources of a kind that each project may have, such as ``{"deployments": 5}``; other kinds
+            have no limit.
+        generation: The version of the vendor's client (``3.12``, ``4.14``, ``4.15``) whose service it emulates; None
+            for all of them at once.
 
     Attributes:
         app: The ASGI application that is served.
@@ -83,7 +83,7 @@ class Emulator:
 
     Raises:
         OSError: The address can't be used, or another emulator uses the data directory.
-        ValueError: The name isn't valid for a project, or the generation or the kind of a quota doesn't exist.
+        ValueError: The name of the project isn't valid, or the generation or the kind of a quota doesn't exist.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class Emulator:
             raise ValueError(f"generation must be one of {', '.join(GENERATIONS)}, not '{generation}'")
         bounds = dict(quotas)
         if unknown := bounds.keys() - set(LIMITED):
-            raise ValueError(f"quotas: there is none of {', '.join(sorted(unknown))}; choose of {', '.join(LIMITED)}")
+            raise ValueError(f"quotas: {', '.join(sorted(unknown))} can't be limited; choose from {', '.join(LIMITED)}")
         if project is not None:
             _check_project(project)
         with ExitStack() as resources:
             if data_dir is None:
                 data_dir = resources.enter_context(tempfile.TemporaryDirectory(prefix="ubiops-emulator-"))
             directory = Path(data_dir).resolve()
-            # Secrets lie in it; one that is there already is its owner's to protect.
+            # It contains secrets; protecting a directory that exists already is up to its owner.
             directory.mkdir(0o700, parents=True, exist_ok=True)
             (directory / "packages").mkdir(exist_ok=True)
             self._lock = resources.enter_context(_Lock(directory))
@@ -139,7 +139,7 @@ class Emulator:
         self._server: _Server | None = None
 
     def start(self) -> Self:
-        """Serve, in a thread of this process; it returns when the emulator is ready.
+        """Serve, in a thread of this process; returns when the emulator is ready.
 
         Raises:
             OSError: Since it was stopped, another program took its port or another emulator its data directory.
@@ -198,7 +198,7 @@ class Emulator:
         if self._server is None:
             return
         server, self._server = self._server, None
-        # Code that runs would hold up the answers to direct requests, and these the server.
+        # Running code would hold up the answers to direct requests, and they would hold up the server.
         asyncio.run_coroutine_threadsafe(self._engine.stop(), server.loop).result()
         server.should_exit = True
         self._stopped()
@@ -232,7 +232,7 @@ class Emulator:
         self._seed()
 
     def _seed(self) -> None:
-        """Give the store what there always is: an organization, the system's environments, the project asked for."""
+        """Add what always exists to the store: an organization, the system's environments, the requested project."""
         with self._store.session() as session:
             organization = session.scalar(select(Organization).order_by(Organization.creation_date).limit(1))
             if organization is None:
@@ -251,7 +251,7 @@ class Emulator:
 
 
 class _Lock:
-    """Keeps a data directory for this process; it is free again when it is released or the process ends."""
+    """Locks a data directory for this process, until it is released or the process ends."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -263,14 +263,14 @@ class _Lock:
             raise
 
     def take(self) -> None:
-        """Take the directory, if it isn't taken already."""
+        """Lock the directory, unless this process holds it already."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OSError(f"Another emulator uses the data directory {self._directory}") from None
 
     def release(self) -> None:
-        """Leave it to other emulators."""
+        """Unlock the directory."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def __enter__(self) -> Self:
@@ -288,23 +288,23 @@ def _check_project(name: str) -> None:
 
 
 class _Address:
-    """The address of an emulator, which it keeps while it doesn't serve: bound, and refusing connections."""
+    """The address of an emulator. While the emulator doesn't serve, the port stays bound and refuses connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address: Any
         family, _, _, _, self._address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self._family, self._host = family, f"[{host}]" if ":" in host else host
-        # Where the system chooses, sharing would let it choose a port that another emulator keeps.
+        # If the system chooses the port, sharing would let it choose one that another emulator keeps.
         self._socket = self._bind(share=port != 0)
         self._address = self._socket.getsockname()
 
     def _bind(self, *, share: bool) -> socket.socket:
-        # asyncio sends at once (TCP_NODELAY) only through sockets that name the protocol.
+        # asyncio sets TCP_NODELAY only on sockets that name the protocol.
         bound = socket.socket(self._family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
             bound.bind(self._address)
-            # Connections inherit it: those that linger don't prevent another bind.
+            # Inherited by connections, so that those that linger don't prevent another bind.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         except BaseException:
             bound.close()
@@ -312,7 +312,7 @@ class _Address:
         return bound
 
     def take(self) -> socket.socket:
-        """The socket to serve from, which the server closes."""
+        """The socket to serve from; the server closes it."""
         if self._socket.fileno() < 0:
             self._socket = self._bind(share=True)
         return self._socket
@@ -342,14 +342,14 @@ class _Protocol(H11Protocol):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time goes on where a test freezes time."""
+    """An event loop whose time keeps going while a test freezes time."""
 
     def time(self) -> float:
         return monotonic()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells when it is ready."""
+    """uvicorn's server, with an event for when it is ready."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
@@ -358,10 +358,10 @@ class _Server(uvicorn.Server):
             ws="websockets-sansio",
             ws_max_size=LARGEST_MESSAGE,
             lifespan="on",
-            # Headers in which a caller on this machine names another client aren't trusted.
+            # Don't trust headers in which a caller on this machine claims another client address.
             proxy_headers=False,
             backlog=_BACKLOG,
-            # Logging is the program's.
+            # Logging is left to the program.
             log_config=None,
             log_level="warning",
             access_log=False,

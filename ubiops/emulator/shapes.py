@@ -1,4 +1,4 @@
-"""What the objects of a pipeline version take and return, which attachments connect."""
+"""The inputs and outputs of the objects of a pipeline version, which attachments connect."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Fields = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Shape:
-    """What an object takes and returns.
+    """The input and the output of an object.
 
     Attributes:
-        input_type: ``structured`` or ``plain``; None for what takes nothing, as the start.
+        input_type: ``structured`` or ``plain``; None without input, as for the start.
         input_fields: Its input fields, with name and data type.
-        output_type: As ``input_type``; None for what returns nothing, such as the end.
+        output_type: As ``input_type``; None without output, as for the end.
         output_fields: Its output fields.
     """
 
@@ -31,7 +31,7 @@ class Shape:
 
 
 def shapes_of(version: PipelineVersion) -> dict[str, Shape]:
-    """The shapes of all objects of a version by name, and of its start and end."""
+    """The shapes of all objects of a version, and of its start and end, by name."""
     pipeline = version.pipeline
     return {
         START: Shape(None, [], pipeline.input_type, pipeline.input_fields),
@@ -44,7 +44,7 @@ def shape_of(item: PipelineObject) -> Shape:
     """The shape of an object."""
     if item.operator is not None:
         inputs, outputs = item.configuration["input_fields"], item.configuration["output_fields"]
-        # What only hands data on takes plain data too, which has no fields.
+        # An operator that only passes data on takes plain data too, which has no fields.
         plain = item.operator in ("one-to-many", "many-to-one") and not inputs
         kind = "plain" if plain else "structured"
         return Shape(kind, inputs, kind, outputs)

@@ -1,4 +1,4 @@
-"""What the emulator remembers, in SQLite.
+"""The state of the emulator, in SQLite.
 
 One thread, the server's, uses the store. A session is never held across an ``await``.
 """
@@ -22,14 +22,14 @@ class Store:
     """The database.
 
     Args:
-        path: File of the database; made if it isn't there.
+        path: File of the database; created if it doesn't exist.
     """
 
     def __init__(self, path: Path) -> None:
-        # It holds secrets; SQLite creates its journal files with the same mode.
+        # It contains secrets; SQLite creates its journal files with the same mode.
         path.touch(0o600)
         self._engine = create_engine(
-            # Errors get into logs and answers: without the values that a statement has, which may be secrets.
+            # Errors get into logs and answers, so they must not show parameters, which may be secrets.
             f"sqlite:///{path}",
             connect_args={"check_same_thread": False},
             hide_parameters=True,
@@ -46,18 +46,18 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction without a session's bookkeeping, for what every request does; ended as a session is.
+        """A transaction without a session's bookkeeping, for the work of every request; it ends like a session.
 
-        A statement takes half of the time that it takes in a session, and a tenth of that by way of an object.
+        A statement takes half of its time in a session, and a tenth of its time through an object.
         """
         with self._connection.begin():
             yield self._connection
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self.transaction() as connection:
             for table in reversed(Base.metadata.sorted_tables):
-                # As text: what a statement for each of them costs, every test that begins with nothing would pay.
+                # As text: every test that starts with an empty store would pay for building these statements.
                 connection.exec_driver_sql(f'DELETE FROM "{table.name}"')
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Store:
 
 
 def _add_columns(engine: Engine) -> None:
-    """Add the columns that a database of an earlier release lacks, with what they are by default."""
+    """Add the columns that a database of an earlier release lacks, with their defaults."""
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
             present = {column["name"] for column in inspect(connection).get_columns(table.name)}

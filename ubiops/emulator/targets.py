@@ -1,4 +1,4 @@
-"""The deployment versions that requests go to, and who makes them: at hand for each of them."""
+"""A cache of what every request needs: the deployment version that it goes to, and the user that makes it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NAMED = _OF_DEPLOYMENT.where(Version.name == bindparam("version"))
 
 
 class Targets:
-    """Versions with their deployments and projects, read once. They belong to no session: they are for reading.
+    """Versions with their deployments and projects, read once. They belong to no session and are read-only.
 
     Code that changes a project, a deployment or a version calls `forget` once that is committed: the application after
-    each request that may, and what does so on its own.
+    each request that may change one, and background work itself.
 
     Args:
-        store: Where they are.
+        store: The database.
     """
 
     def __init__(self, store: Store) -> None:
@@ -36,12 +36,12 @@ class Targets:
         self._user_ids: dict[str, str | None] = {}
 
     def forget(self) -> None:
-        """Read all again."""
+        """Read everything again at its next use."""
         self._known.clear()
         self._user_ids.clear()
 
     def find(self, version_id: str) -> Version | None:
-        """The version of an id."""
+        """The version with an id."""
         return self._find(_BY_ID, id=version_id)
 
     def find_default(self, project: str, deployment: str) -> Version | None:
@@ -53,7 +53,7 @@ class Targets:
         return self._find(_NAMED, project=project, deployment=deployment, version=version)
 
     def user_id(self, email: str) -> str | None:
-        """The id of the user or service user that has an email address."""
+        """The id of the user or service user with an email address."""
         if email not in self._user_ids:
             with self._store.session() as session:
                 self._user_ids[email] = session.scalar(select(User.id).where(User.email == email))

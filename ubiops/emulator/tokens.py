@@ -1,4 +1,4 @@
-"""Tokens and passwords: how they are made, and what is kept of them."""
+"""Tokens and passwords: how they are created, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def new_token() -> str:
 
 
 def digest(token: str) -> str:
-    """What is kept of a token."""
+    """What is stored of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -35,13 +35,13 @@ def sign_in(session: Session, user: User) -> str:
 
 
 def hash_password(password: str) -> str:
-    """What is kept of a password."""
+    """What is stored of a password."""
     salt = secrets.token_bytes(16)
     return f"{salt.hex()}:{_scrypt(password, salt)}"
 
 
 def is_password(password: str, kept: str | None) -> bool:
-    """Whether a password is the one that is kept."""
+    """Whether a password is the stored one."""
     salt, _, expected = (kept or ":").partition(":")
     return bool(expected) and secrets.compare_digest(_scrypt(password, bytes.fromhex(salt)), expected)
 

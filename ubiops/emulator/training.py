@@ -12,7 +12,7 @@ from ubiops.deployment_package import check_data
 from ubiops.emulator.tables import Deployment
 
 NAME = "training-base-deployment"
-"""Of the template, and of the deployment that is made of it."""
+"""Name of the template, and of the deployment that is created from it."""
 
 TEMPLATE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{NAME}.template"))
 
@@ -32,14 +32,14 @@ DETAILS: dict[str, Any] = {
     "output_fields": _fields(artifact="file", metadata="dict", metrics="dict", additional_output_files="array_file"),
     "labels": {},
 }
-"""What creates the deployment."""
+"""The body that creates the deployment."""
 
 _NEEDED = {"name", "training_code"}
-"""Fields that a run must have; its code may return what it likes of the outputs."""
+"""Input fields that a run must have; its code may return any of the outputs."""
 
 
 def without_nulls(deployment: Deployment, data: Any) -> Any:
-    """The input of runs, or of one, without the fields that are null; other input as it is."""
+    """The input of one or several runs without the fields that are null; other input unchanged."""
     if deployment.name != NAME:
         return data
     if isinstance(data, list):
@@ -48,10 +48,10 @@ def without_nulls(deployment: Deployment, data: Any) -> Any:
 
 
 def check(deployment: Deployment, side: str, data: Any) -> None:
-    """Check an input or output, or a list of them: those of runs may lack fields.
+    """Check an input or output, or a list of them; those of runs may lack optional fields.
 
     Args:
-        deployment: What takes or returns it.
+        deployment: The deployment that takes or returns it.
         side: ``input`` or ``output``.
         data: What was sent or returned.
 

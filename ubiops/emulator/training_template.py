@@ -1,6 +1,6 @@
 """The code of experiments: each run trains with code of its own.
 
-This is the ``deployment.py`` of their package; it needs nothing but the standard library.
+This is the ``deployment.py`` of their package; it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 _OUTPUTS = ("artifact", "metadata", "metrics", "additional_output_files")
 
 _LARGEST_CODE = 8 * 2**30
-"""Bytes that training code may take when unpacked."""
+"""Largest size of unpacked training code, in bytes."""
 
 
 class Deployment:
-    """Runs the function ``train(training_data, parameters, context)`` of the code that a run brings."""
+    """Runs the function ``train(training_data, parameters, context)`` of the code in a run's input."""
 
     def __init__(self) -> None:
         self._directory: Path | None = None
 
     def request(self, data: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
-        """Train; returns those outputs that the code returned."""
+        """Train, and return the outputs that the code returned."""
         self.stop()
-        # Files that it writes are read when the run has ended: they stay until the next one.
+        # Files that it writes are read after the run has ended, so they stay until the next run.
         self._directory = Path(tempfile.mkdtemp(prefix="run-"))
         with _code(Path(data["training_code"]), self._directory) as module:
             outputs = module.train(data.get("training_data"), data.get("parameters") or {}, context)
@@ -43,7 +43,7 @@ class Deployment:
         return {name: value for name, value in outputs.items() if value is not None}
 
     def stop(self) -> None:
-        """Delete what the last run left."""
+        """Delete the files that the last run left."""
         if self._directory is not None:
             os.chdir(tempfile.gettempdir())
             shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Turns of the event loop, kept short: what is ready at the same time is spread over several."""
+"""Turns of the event loop, kept short: work that is ready at the same time is spread over several."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _LONGEST = 0.003
 
 
 class Turns:
-    """Lets work begin in the present turn of the event loop, or in a later one where that is full.
+    """Lets work begin in the present turn of the event loop, or in a later one if that is full.
 
-    Where two hundred requests come at once, or end at once, all would be worked on in one turn: an update that code
-    sends meanwhile would reach its reader only after the last of them.
+    Two hundred requests that begin or end at once would otherwise be handled in one turn, and an update that code sends
+    meanwhile would reach its reader only after the last of them.
 
     Args:
-        are_needed: Whether anybody waits for what comes meanwhile; if not, all work begins at once.
+        are_needed: Whether anyone waits for updates; if not, all work begins at once.
     """
 
     def __init__(self, are_needed: Callable[[], bool]) -> None:
         self._are_needed = are_needed
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._full_at: float | None = None
-        """When the present turn is full; None before any work began in it."""
+        """When the present turn is full; None if no work has begun in it."""
 
     async def take(self) -> None:
-        """Wait for a turn that has room; those that wait are taken in the order in which they came."""
+        """Wait for a turn that has room; first come, first served."""
         if not self._waiting and not self._are_needed():
             return
         if self._full_at is None:
@@ -44,7 +44,7 @@ class Turns:
         asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        """Let one that waits go on, at the beginning of a turn."""
+        """Let the next one that waits go on, at the beginning of a turn."""
         self._full_at = None
         while self._waiting:
             place = self._waiting.popleft()

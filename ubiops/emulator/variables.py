@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ubiops.emulator.tables import Deployment, Project, Variable, Version
 
 Owner = Project | Deployment | Version
-"""What a variable is defined on."""
+"""What a variable can be defined on."""
 
 
 def level(owner: Owner) -> dict[str, str | None]:
@@ -26,7 +26,7 @@ def own_variables(session: Session, owner: Owner) -> list[Variable]:
 
 
 def effective_variables(session: Session, owner: Owner) -> list[Variable]:
-    """The variables that hold for an owner: its own, and those it inherits and doesn't shadow."""
+    """The variables that apply to an owner: its own, and those that it inherits and doesn't shadow."""
     place = level(owner)
     query = select(Variable).where(
         Variable.project_id == place["project_id"],

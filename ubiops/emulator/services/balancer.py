@@ -1,4 +1,4 @@
-"""Which of the instances that serve gets a request."""
+"""Chooses the instance that gets a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ubiops.emulator.execution.instance import Instance
 from ubiops.emulator.execution.readiness import Server
 
 _BEGINNING = 1024
-"""Bytes of a body that tell which instance has the same beginning in its cache."""
+"""Bytes at the beginning of a body that choose its instance, which may have that beginning in its cache."""
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Balancer:
 
     @contextmanager
     def use(self, servers: Sequence[Server], beginning: bytes = b"") -> Iterator[Server]:
-        """Use the instance that has the least to do, and of several the one whose last turn is the longest ago.
+        """Use the least busy instance; of several, the one that was used least recently.
 
         Args:
             servers: Those to choose from; at least one.
-            beginning: How the body of the request begins, where requests that begin alike go to the same instance.
+            beginning: The beginning of the request's body, if requests that begin alike are to go to the same instance.
         """
         loads = {server.instance: self._loads.setdefault(server.instance, _Load()) for server in servers}
         if beginning:
@@ -52,5 +52,5 @@ class Balancer:
 
 
 def _affinity(server: Server, beginning: bytes) -> bytes:
-    # Each instance has a rank of its own for each beginning: where one comes or goes, the others keep theirs.
+    # Rendezvous hashing: when an instance comes or goes, the others keep their ranks.
     return hashlib.sha256(b"%d:%b" % (id(server.instance), beginning)).digest()

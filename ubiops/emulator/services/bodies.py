@@ -12,14 +12,14 @@ class GoneError(Exception):
 
 
 class RequestBody:
-    """A body in blocks, up to a bound.
+    """A body in blocks, up to a largest size.
 
     Args:
-        receive: Where its messages come from.
+        receive: Receives its messages.
         length: The header ``Content-Length``; empty if it is missing.
 
     Raises:
-        ApiError: 413: it says that it is too large.
+        ApiError: 413: by its length, it is too large.
     """
 
     def __init__(self, receive: Receive, length: str) -> None:
@@ -30,7 +30,7 @@ class RequestBody:
         _check(announced(length))
 
     async def first(self) -> bytes:
-        """Its first block, which `read` returns again; empty where there is no body.
+        """Its first block, which `read` returns again; empty if there is no body.
 
         Raises:
             GoneError: The caller has gone away.
@@ -60,7 +60,7 @@ class RequestBody:
         return block
 
     async def gone(self) -> None:
-        """Wait until the caller goes away; what is left of the body is dropped."""
+        """Wait until the caller goes away, and drop the rest of the body."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

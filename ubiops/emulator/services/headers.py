@@ -10,19 +10,19 @@ _OF_CONNECTION = {
     *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
     *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
 }
-"""What is between two neighbours (RFC 9110, 7.6.1), and no business of the next."""
+"""Hop-by-hop headers (RFC 9110, 7.6.1), which aren't forwarded."""
 
 _FORWARDED = {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto"}
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]], *dropped: bytes) -> Headers:
-    """The headers that are for the other end: neither between neighbours, nor dropped for another reason."""
+    """The end-to-end headers, without those to drop for another reason."""
     headers = list(headers)
     named = {
         token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")
     }
     left_out = {*_OF_CONNECTION, *named, *dropped}
-    # To many servers underscores in names are dashes.
+    # Many servers read underscores in names as dashes.
     return [(name, value) for name, value in headers if name.lower().replace(b"_", b"-") not in left_out]
 
 
@@ -34,14 +34,14 @@ def to_instance(
     prefix: str,
     with_authorization: bool,
 ) -> Headers:
-    """The headers of a request as an instance gets them, which tell what the caller asked for; without its framing.
+    """The headers of a request to an instance, with what the caller asked for, and without the framing.
 
     Args:
-        headers: As they came.
+        headers: The headers as received.
         client: Address of the caller.
         scheme: ``http`` or ``ws``.
-        prefix: What stands in front of the paths of the service; empty where it has a name of its own.
-        with_authorization: Whether the caller's ``Authorization`` is handed on.
+        prefix: Prefix of the paths of the service; empty if it has its own host name.
+        with_authorization: Whether to forward the caller's ``Authorization``.
     """
     headers = list(headers)
     dropped = {b"content-length", b"expect", *_FORWARDED}
@@ -60,7 +60,7 @@ def to_instance(
 
 
 def framing(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """How the length of a request's body is stated, in one way only, so that no two readers find different lengths."""
+    """The headers that state the length of a request's body, in one way only, so that all readers find the same."""
     found = {name.lower(): value for name, value in headers}
     if b"transfer-encoding" in found:
         return [(b"transfer-encoding", b"chunked")]

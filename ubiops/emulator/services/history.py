@@ -1,4 +1,4 @@
-"""What is kept of requests to services: they are measured, stored as requests to the version, and logged."""
+"""The history of requests to services: they are measured, stored as requests to the version, and logged."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ubiops.emulator.tables import DeploymentRequest, LogLine, Service, Version
 
 @dataclass
 class Visit:
-    """A request that an instance is asked to answer.
+    """A request to an instance.
 
     Attributes:
-        service: The service that it came by.
+        service: The service that it was sent to.
         version: The version that runs it.
         caller: Email address of the caller; empty if the service needs no authentication.
         method: Its method.
         path: Its path at the service, as received; never its query, which may hold secrets.
-        status: Status of the answer; None until there is one.
-        started: When it came.
-        input_volume: Bytes of its body that were handed on.
-        output_volume: Bytes of the answer's body that were handed back.
+        status: Status of the answer; None until there is an answer.
+        started: When it arrived.
+        input_volume: Bytes of its body that were forwarded.
+        output_volume: Bytes of the answer's body that were returned.
     """
 
     service: Service
@@ -42,7 +42,7 @@ class Visit:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the service keeps such requests."""
+        """Whether the service stores such requests."""
         pattern = self.service.request_logging_excluded_paths
         extensions = {extension.lstrip(".") for extension in self.service.request_logging_excluded_extensions}
         is_excluded = bool(pattern) and matches(pattern, self.path)
@@ -50,11 +50,11 @@ class Visit:
 
 
 _GONE = 499
-"""What is kept as the status where the caller went away before the answer."""
+"""The status that is stored if the caller went away before the answer."""
 
 
 def keep(store: Store, visit: Visit) -> None:
-    """Measure a request that has ended; store and log it as its service and its version say."""
+    """Measure a request that has ended; store and log it as its service and its version are configured to."""
     version, status = visit.version, visit.status or _GONE
     success = status < 500 and visit.status is not None
     request_id = new_ids(1)[0]

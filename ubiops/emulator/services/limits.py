@@ -1,4 +1,4 @@
-"""How often services are called, and how often they may be."""
+"""Rate and concurrency limits of services."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class LimitError(ApiError):
 
 @dataclass(frozen=True)
 class Limit:
-    """How many requests something takes.
+    """A limit on requests.
 
     Attributes:
-        key: What is counted: the service, perhaps for one user.
-        who: The same in words.
+        key: What it applies to: the service, or the service and one user.
+        who: The same for messages.
         rate: Most requests in a minute, at least 1; None for any number.
         concurrency: Most requests at the same time, at least 1; None for any number.
     """
@@ -44,7 +44,7 @@ class Limit:
 
 
 class Limits:
-    """Counts the requests of the last minute, and those that run."""
+    """Counts the requests of the last minute, and those that are running."""
 
     def __init__(self) -> None:
         self._recent: defaultdict[tuple[str, ...], deque[float]] = defaultdict(deque)
@@ -55,7 +55,7 @@ class Limits:
         """Count a request while it runs.
 
         Raises:
-            LimitError: One of its limits is reached; then it isn't counted.
+            LimitError: One of its limits is reached; the request isn't counted.
         """
         limits = list(limits)
         moment = monotonic()

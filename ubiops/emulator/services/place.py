@@ -1,4 +1,4 @@
-"""The addresses of services: a path of the emulator, or a name of their own."""
+"""The addresses of services: a path of the emulator, or a host name of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PREFIX = "/_services/"
 """What the paths of services begin with."""
 
 _DOMAIN = "services.localhost"
-"""What their names end with; many systems resolve all names below ``localhost`` to the loopback address."""
+"""What their host names end with; many systems resolve all names below ``localhost`` to the loopback address."""
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PATH = re.compile(f"{PREFIX}({_ID})(/.*)?".encode(), re.DOTALL)
@@ -19,11 +19,11 @@ _HOST = re.compile(rf"({_ID})\.{re.escape(_DOMAIN)}(?::\d+)?".encode(), re.IGNOR
 
 @dataclass(frozen=True)
 class Place:
-    """What a request to a service asks for.
+    """The service and the path that a request asks for.
 
     Attributes:
         service_id: Id of the service.
-        prefix: What stands in front of its paths; empty where the service has a name of its own.
+        prefix: Prefix of its paths; empty if the service has its own host name.
         path: The path at the service, as received; empty if even its slash is missing.
         query: The query, as received.
     """
@@ -35,13 +35,13 @@ class Place:
 
     @property
     def target(self) -> bytes:
-        """Path and query, as the service gets them."""
+        """Path and query, as sent to the service."""
         return self.path + (b"?" + self.query if self.query else b"")
 
 
 def find_place(scope: Any) -> Place | None:
-    """What a request asks of which service; None where it is for the API."""
-    # As it came: what is decoded first may mean another path to the next who reads it.
+    """The service and the path that a request asks for; None if it is for the API."""
+    # Undecoded: a decoded path may mean another one to the next reader.
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     for name, value in scope["headers"]:

@@ -1,4 +1,4 @@
-"""Hands requests to services on to the instances that they lead to."""
+"""Forwards requests to services to the instances that serve them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Deployment, Service, ServiceLimit, User, Version
 
 _NOT_PASSED_ON = (b"date", b"server")
-"""Headers of answers that the emulator's server writes itself."""
+"""Headers of answers that the emulator's own server writes."""
 
 _LOST_WITHIN = 10.0
 _NOT_READY = "No instance of the service is ready; its status says when one is"
@@ -41,14 +41,14 @@ _NOT_READY = "No instance of the service is ready; its status says when one is"
 
 @dataclass(frozen=True)
 class _Call:
-    """A request that may be made.
+    """A request that is allowed.
 
     Attributes:
         place: What it asks for.
         service: The service.
-        version: The version that it leads to.
-        caller: Who makes it; None if the service needs no authentication.
-        limits: What it counts for.
+        version: The version that the service leads to.
+        caller: The caller; None if the service needs no authentication.
+        limits: The limits that it counts towards.
     """
 
     place: Place
@@ -59,14 +59,14 @@ class _Call:
 
 
 class ServiceProxy:
-    """An ASGI application in front of the others, which takes what is for services.
+    """An ASGI application in front of the others, which takes the requests to services.
 
-    Only what listens in the process tree of an instance of the service's own version is ever reached: where that is
-    depends on the service alone, and on nothing that the request says. Redirects are handed to the caller.
+    It only ever connects to sockets that a process of an instance of the service's version listens on: where to connect
+    depends on the service alone, never on the request. Redirects are returned to the caller.
 
     Args:
         app: The application for everything else.
-        store: Where the services are.
+        store: The database.
         engine: Runs the instances.
         token: The value of ``Authorization`` that allows everything.
     """
@@ -93,10 +93,10 @@ class ServiceProxy:
     # Who calls what
 
     def _admit(self, place: Place, scope: Scope) -> _Call:
-        """What a request is about, if its caller may make it.
+        """Check that the caller may make a request, and find out what it asks for.
 
         Raises:
-            ApiError: 401, 403: the caller may not; 404: there is no such service; 503: nothing stands behind it.
+            ApiError: 401, 403: the caller may not; 404: there is no such service; 503: no version serves it.
         """
         if not place.path.startswith(b"/"):
             raise invalid("The target of a request to a service must be a path")
@@ -122,7 +122,7 @@ class ServiceProxy:
 
     @contextmanager
     def _visit(self, call: _Call, method: str) -> Iterator[Visit]:
-        """Keep a request when it has ended."""
+        """Record a request when it has ended."""
         email = call.caller.email if call.caller is not None else ""
         visit = Visit(call.service, call.version, email, method, call.place.path.decode("ascii"))
         try:
@@ -142,7 +142,7 @@ class ServiceProxy:
 
     async def _answer_http(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
         if not place.path:
-            # Links of a page lead on from its folder.
+            # Relative links of a page are resolved from its folder.
             query = f"?{place.query.decode('ascii')}" if place.query else ""
             await RedirectResponse(f"{place.prefix}/{query}", 307)(scope, receive, send)
             return
@@ -164,14 +164,14 @@ class ServiceProxy:
             servers = await self._ready(call)
             with self._visit(call, "GET") as visit, self._balancer.use(servers) as server:
                 headers = _headers(call, scope)
-                # Older releases of uvicorn take several in one header for one.
+                # Older releases of uvicorn don't split a header with several names.
                 subprotocols = [name.strip() for text in scope["subprotocols"] for name in text.split(",")]
                 tunnel = Tunnel(server.listener, server.is_still, place.target, headers, subprotocols)
                 try:
                     async with tunnel:
                         visit.status = 101
                         accept = {"type": "websocket.accept", "subprotocol": tunnel.subprotocol}
-                        # What uvicorn raises where the caller has gone away is an OSError.
+                        # uvicorn raises an OSError if the caller has gone away.
                         with contextlib.suppress(OSError):
                             await send({**accept, "headers": tunnel.cookies})
                             await tunnel.relay(receive, send)
@@ -183,7 +183,7 @@ class ServiceProxy:
 
 
 class _Hop:
-    """A request to an instance, and its answer on the way back."""
+    """A request to an instance, and its answer."""
 
     def __init__(self, call: _Call, visit: Visit, server: Server) -> None:
         self._call = call
@@ -191,11 +191,11 @@ class _Hop:
         self._server = server
 
     async def run(self, scope: Scope, body: RequestBody, send: Send) -> None:
-        """Hand on both ways at once, until the answer is over or the caller has gone away.
+        """Forward both ways at once, until the answer has ended or the caller has gone away.
 
         Raises:
-            ApiError: 413: the body is too large; 502: the instance failed. Where the answer had begun, the connection
-                is dropped in its place.
+            ApiError: 413: the body is too large; 502: the instance failed. If the answer had begun, the connection is
+                dropped instead.
         """
         async with Exchange(self._server.listener, self._server.is_still) as exchange:
             ways = asking, answering = (
@@ -251,7 +251,7 @@ def _headers(call: _Call, scope: Scope) -> Headers:
 
 
 def _back(headers: Headers, prefix: str) -> Headers:
-    """The headers of an answer for the caller; an address on the same server gets the prefix that it lacks."""
+    """The headers of an answer for the caller; an address on the same server gets the missing prefix."""
     kept = [(name, value) for name, value in headers if name.lower() not in _NOT_PASSED_ON]
     return [
         (name, prefix.encode() + value if name.lower() == b"location" and _lacks(value, prefix) else value)
@@ -280,12 +280,12 @@ def _limits_of(session: Session, service: Service, caller: Caller | None) -> lis
 
 async def _respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        # uvicorn writes it itself, and up to 0.46 this one too.
+        # uvicorn writes its own, and up to 0.46 adds this one too.
         del response.headers["Content-Length"]
     await response(scope, receive, send)
     if scope["type"] == "websocket":
-        # To uvicorn a handshake that was answered otherwise is unfinished until the connection is lost, which it would
-        # log. It says first that the handshake failed, then that the connection is lost.
+        # To uvicorn, a handshake that was refused is unfinished until the connection is lost, which it would log. It
+        # reports first that the handshake failed, then that the connection is lost.
         with contextlib.suppress(asyncio.TimeoutError):
             for _ in range(2):
                 await asyncio.wait_for(receive(), _LOST_WITHIN)

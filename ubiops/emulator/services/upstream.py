@@ -24,7 +24,7 @@ _CONNECT_TIMEOUT = 5.0
 
 
 class InstanceLostError(ApiError):
-    """502: the instance took the request and gave no whole answer."""
+    """502: the instance took the request, but its answer is missing or incomplete."""
 
     def __init__(self, message: str) -> None:
         super().__init__(502, message)
@@ -37,7 +37,7 @@ class Exchange:
 
     Args:
         listener: Where the instance listens.
-        is_still: Whether the instance still does, once the connection is there.
+        is_still: Whether the instance still listens there; asked once connected.
     """
 
     def __init__(self, listener: Listener, is_still: Callable[[], bool]) -> None:
@@ -60,13 +60,13 @@ class Exchange:
         self._writer.transport.abort()
 
     async def send(self, method: str, target: bytes, headers: Headers, given: Headers, body: Receive) -> None:
-        """Send the request to its end, unless the instance stops reading it.
+        """Send the whole request, unless the instance stops reading it.
 
         Args:
             method: Its method.
             target: Path and query.
             headers: Headers for the instance.
-            given: Headers as they came, which tell how long the body is.
+            given: Headers as received, which state the length of the body.
             body: The body.
         """
         own = [(b"connection", b"close"), *framing(given)]
@@ -86,10 +86,10 @@ class Exchange:
         """The status and the headers of the answer.
 
         Raises:
-            InstanceLostError: There is none.
+            InstanceLostError: The instance didn't answer.
         """
         while not isinstance(event := await self._next(), h11.Response):
-            # 100, 103 and the like come before it.
+            # Informational answers, such as 100 and 103, come before it.
             if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
                 raise InstanceLostError("The instance closed the connection without an answer")
         return event.status_code, end_to_end(event.headers)
@@ -124,15 +124,15 @@ async def connect(
     """Connect to an instance.
 
     Raises:
-        InstanceLostError: It doesn't take the connection, or its port is no longer its own.
+        InstanceLostError: It refuses the connection, or the port is no longer the instance's.
     """
     opened = asyncio.get_running_loop().create_connection(protocol, listener.host, listener.port)
     try:
         transport, connected = await asyncio.wait_for(opened, _CONNECT_TIMEOUT)
     except (OSError, asyncio.TimeoutError) as error:
-        raise InstanceLostError(f"The instance doesn't take the connection: {error}") from error
-    # The port may have changed hands since it was asked whose it is: a socket that listened before and after was the
-    # one that took the connection.
+        raise InstanceLostError(f"The instance refuses the connection: {error}") from error
+    # Another process may have taken the port since its owner was looked up: if the same socket listened before and
+    # after, it is the one that accepted the connection.
     if not is_still():
         transport.abort()
         raise InstanceLostError("The instance has closed its port")

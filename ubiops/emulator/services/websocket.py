@@ -1,4 +1,4 @@
-"""WebSockets between callers and instances: each message is passed on unchanged."""
+"""WebSockets between callers and instances: each message is forwarded unchanged."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ubiops.emulator.services.headers import Headers
 from ubiops.emulator.services.upstream import InstanceLostError, connect
 
 LARGEST_MESSAGE = 64 * 2**20
-"""Bytes that a message may have."""
+"""Largest message, in bytes."""
 
 _HANDSHAKE_TIMEOUT = 30.0
 _OF_HANDSHAKE = b"sec-websocket-"
 _CLOSED_BY_NOBODY = {1005: 1000, 1006: 1011, 1015: 1011}
-"""Codes that no message may carry, and what is said in their place."""
+"""Close codes that must not be sent, and the code to send instead."""
 
 
 class _Protocol(ClientProtocol):
-    """The client's side of a handshake, with the path and the headers of another's."""
+    """The client's side of a handshake, with the path and the headers of the caller's handshake."""
 
     def __init__(self, listener: Listener, target: bytes, headers: Headers, subprotocols: Iterable[Any]) -> None:
         path, _, query = target.decode("ascii").partition("?")
@@ -52,7 +52,7 @@ class Tunnel:
 
     Args:
         listener: Where the instance listens.
-        is_still: Whether the instance still does, once the connection is there.
+        is_still: Whether the instance still listens there; asked once connected.
         target: Path and query.
         headers: Headers of the handshake.
         subprotocols: What the caller offers.
@@ -79,9 +79,9 @@ class Tunnel:
 
         Raises:
             InvalidStatus: The instance refused it with a status.
-            InstanceLostError: The instance gave no answer, or none that is a WebSocket's.
+            InstanceLostError: The instance didn't answer, or its answer doesn't open a WebSocket.
         """
-        # A busy instance may leave pings unanswered; its end is seen without.
+        # A busy instance may leave pings unanswered; its end is noticed without them.
         connection = ClientConnection(self._protocol, ping_interval=None)
         await connect(self._listener, self._is_still, lambda: connection)
         self._connection = connection
@@ -91,7 +91,7 @@ class Tunnel:
             raise
         except (InvalidHandshake, OSError, EOFError, asyncio.TimeoutError) as error:
             connection.transport.abort()
-            raise InstanceLostError(f"The instance opens no WebSocket: {error}") from error
+            raise InstanceLostError(f"The instance doesn't open a WebSocket: {error}") from error
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -103,13 +103,13 @@ class Tunnel:
 
     @property
     def cookies(self) -> Headers:
-        """What the instance sets with its answer."""
+        """The cookies that the instance sets in its answer."""
         response = self._connection.response
         values = response.headers.get_all("Set-Cookie") if response is not None else []
         return [(b"set-cookie", value.encode("latin-1")) for value in values]
 
     async def relay(self, receive: Receive, send: Send) -> None:
-        """Hand on what comes from either side, until one closes it."""
+        """Forward messages both ways, until one side closes it."""
         from_caller = asyncio.ensure_future(self._from_caller(receive))
         try:
             await self._from_instance(send)
@@ -125,7 +125,7 @@ class Tunnel:
             await self._connection.close(_sendable(message.get("code")), message.get("reason") or "")
 
     async def _from_instance(self, send: Send) -> None:
-        # The caller may have been told of the end.
+        # The caller's side may be closed already.
         with contextlib.suppress(RuntimeError):
             try:
                 while True:

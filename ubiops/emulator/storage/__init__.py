@@ -1,1 +1,1 @@
-"""Files of buckets and blobs: their contents on disk, which there are, and the signed URLs that lead to them."""
+"""Files of buckets and blobs: their contents on disk, queries for them, and the signed URLs that lead to them."""

@@ -1,7 +1,7 @@
 """The contents of files and blobs on disk, and the signatures of the URLs that lead to them.
 
-A content is written once, under an id of its own, and never changed: what replaces a file gets a new one. So a
-download that runs, or a crash in the middle of an upload, never sees half of anything.
+A content is written once, under an id of its own, and never changed: what replaces a file gets a new id. So neither a
+running download nor a crash in the middle of an upload ever leads to half a file.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Blob, Bucket, File, Part, Project, Upload
 
 URL_LIFETIME = 3600
-"""Seconds that a signed URL can be used."""
+"""Seconds for which a signed URL is valid."""
 
 BLOB_TTL = 86400
 """Seconds that a blob is kept, unless its uploader says otherwise."""
 
 PATH = "/_emulator/storage"
-"""Where the signed URLs lead to."""
+"""Path that signed URLs begin with."""
 
 PARTS = "parts"
-"""What stands in place of a bucket in the URL of a part."""
+"""Takes the place of the bucket in the URL of a part."""
 
 BLOCK = 2**20
 """Bytes that are read or written at once."""
@@ -52,8 +52,8 @@ class Storage:
     """The contents of files and blobs.
 
     Args:
-        store: Knows which content belongs to what.
-        directory: Where the contents are kept; made if it isn't there.
+        store: The database.
+        directory: Where the contents are kept; created if it doesn't exist.
     """
 
     def __init__(self, store: Store, directory: Path) -> None:
@@ -70,11 +70,11 @@ class Storage:
     # Contents
 
     def path(self, content_id: str) -> Path:
-        """Where a content is."""
+        """The path of a content."""
         return self._contents / content_id
 
     async def receive(self, blocks: AsyncIterator[bytes]) -> tuple[str, int]:
-        """Keep what is streamed; returns the id of the content and its size in bytes."""
+        """Store a stream; returns the id of the content and its size in bytes."""
         content_id = new_id()
         incoming = self._incoming / content_id
         try:
@@ -88,7 +88,7 @@ class Storage:
         return content_id, size
 
     async def join(self, content_ids: Sequence[str]) -> tuple[str, int]:
-        """Keep several contents as one; returns the id of that and its size in bytes."""
+        """Join several contents to a new one; returns its id and its size in bytes."""
         content_id = new_id()
         incoming = self._incoming / content_id
         try:
@@ -100,7 +100,7 @@ class Storage:
         return content_id, size
 
     async def copy(self, source: BinaryIO | Path) -> tuple[str, int]:
-        """Keep a copy of a file; returns the id of the content and its size in bytes."""
+        """Store a copy of a file; returns the id of the content and its size in bytes."""
         content_id = new_id()
         incoming = self._incoming / content_id
         try:
@@ -113,7 +113,7 @@ class Storage:
 
     @contextmanager
     def unless_failed(self, content: tuple[str, int]) -> Iterator[None]:
-        """Delete a new content if the step that names it fails."""
+        """Delete a new content if the block fails."""
         try:
             yield
         except BaseException:
@@ -122,7 +122,7 @@ class Storage:
 
     @contextmanager
     def hold(self, content_id: str) -> Iterator[Path]:
-        """The file of a content, which stays as long as it is held."""
+        """The file of a content, which isn't deleted inside the block."""
         self._held[content_id] += 1
         try:
             yield self.path(content_id)
@@ -134,7 +134,7 @@ class Storage:
                     self._drop([content_id])
 
     def drop(self, session: Session, content_ids: Iterable[str]) -> None:
-        """Delete contents once the present transaction is committed and no reader is left."""
+        """Delete contents once the current transaction is committed and no reader is left."""
         dropped = list(content_ids)
         if dropped:
             event.listen(session, "after_commit", lambda _: self._drop(dropped), once=True)
@@ -150,7 +150,7 @@ class Storage:
     # Files and blobs
 
     def put(self, session: Session, bucket: Bucket, name: str, content: tuple[str, int]) -> None:
-        """Give a content a name in a bucket, in place of the file that has it."""
+        """Name a content in a bucket; it replaces a file of that name."""
         self.remove_files(session, files_of(bucket).where(File.name == bucket.prefix + name))
         content_id, size = content
         session.add(File(id=content_id, place=bucket.place, name=bucket.prefix + name, size=size))
@@ -158,7 +158,7 @@ class Storage:
     def put_blob(
         self, session: Session, blob: Blob, filename: str, content: tuple[str, int], ttl: int = BLOB_TTL
     ) -> None:
-        """Give a blob a content, in place of the one it may have, and so many seconds to live from now."""
+        """Set the content of a blob, in place of any earlier one, and its time to live in seconds from now."""
         if blob.content_id is not None:
             self.drop(session, [blob.content_id])
         moment = datetime.now(timezone.utc)
@@ -180,13 +180,13 @@ class Storage:
         session.execute(delete(Blob).where(Blob.id.in_(blobs.with_only_columns(Blob.id))))
 
     def forget(self, session: Session, project: Project) -> None:
-        """Delete the files and blobs of a project that is being deleted; those of other providers stay."""
+        """Delete the files and blobs of a project that is being deleted; files of other providers stay."""
         for bucket in session.scalars(select(Bucket).where(Bucket.project_id == project.id)):
             self.forget_bucket(session, bucket)
         self.remove_blobs(session, select(Blob).where(Blob.project_id == project.id))
 
     def forget_bucket(self, session: Session, bucket: Bucket) -> None:
-        """Delete the files of a bucket that is being deleted, unless another provider has them."""
+        """Delete the files of a bucket that is being deleted, unless it is one of another provider."""
         parts = select(Part.id).join(Upload, Part.upload_id == Upload.id).where(Upload.bucket_id == bucket.id)
         self.drop(session, session.scalars(parts))
         if bucket.provider == "ubiops":
@@ -195,16 +195,16 @@ class Storage:
     # Local files of a request
 
     def work_directory(self, request_id: str) -> Path:
-        """Where the input files of a request lie while it runs."""
+        """The directory of a request's input files while it runs."""
         return self._work / request_id
 
     # Signed URLs
 
     def url(self, origin: str, method: str, bucket: Bucket, name: str) -> str:
-        """An absolute URL that lets its holder do one thing, for a while.
+        """An absolute URL that allows one operation, for a while.
 
         Args:
-            origin: Scheme, host and port that the caller reached the emulator by.
+            origin: Scheme, host and port at which the caller reached the emulator.
             method: ``GET`` or ``PUT``.
             bucket: Bucket of the file.
             name: Name of the file in the bucket.
@@ -214,7 +214,7 @@ class Storage:
         return f"{origin}{PATH}/{bucket.id}/{quote(name, safe='')}?{query}"
 
     def part_url(self, origin: str, upload_id: str, number: int) -> str:
-        """An absolute URL that takes one part of an upload, for a while."""
+        """An absolute URL to which one part of an upload can be sent, for a while."""
         expires = int(time.time()) + URL_LIFETIME
         query = urlencode(
             {"expires": expires, "signature": self._sign("PUT", PARTS, f"{upload_id}/{number}", str(expires))}
@@ -236,17 +236,17 @@ class Storage:
     def _sign(self, *parts: str) -> str:
         return hmac.new(self._key, "&".join(map(quote, parts)).encode(), hashlib.sha256).hexdigest()
 
-    # Keeping house
+    # Maintenance
 
     def expire(self) -> None:
-        """Delete what has outlived its time to live, which is hidden already."""
+        """Delete what has outlived its time to live; it is hidden already."""
         with self._store.session() as session:
             self.remove_blobs(session, select(Blob).where(Blob.expires <= now()))
             for bucket in session.scalars(select(Bucket).where(Bucket.ttl.is_not(None))):
                 self.remove_files(session, all_files_of(bucket).where(File.time_created <= oldest_of(bucket)))
 
     def recover(self) -> None:
-        """Delete what an earlier process left behind when it was killed, which nothing refers to."""
+        """Delete contents that nothing refers to, left behind by an earlier process that was killed."""
         for directory in (self._incoming, self._work):
             _empty(directory)
         with self._store.session() as session:
@@ -262,7 +262,7 @@ class Storage:
 
 
 def _signing_key(path: Path) -> bytes:
-    # Kept with the contents, so that URLs outlive a restart.
+    # Stored with the contents, so that URLs survive a restart.
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
@@ -271,7 +271,7 @@ def _signing_key(path: Path) -> bytes:
 
 
 async def _gathered(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
-    """The same bytes in larger blocks: each costs a way to the disk."""
+    """The same bytes in larger blocks, since each block is written in a thread of its own."""
     gathered = bytearray()
     async for block in blocks:
         gathered += block

@@ -1,4 +1,4 @@
-"""What the signed URLs answer."""
+"""The endpoint of signed URLs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ubiops.emulator.tables import Bucket, Part, Upload
 
 
 class ContentResponse(FileResponse):
-    """A content, streamed; ranges are served. It stays on disk until the last byte is sent."""
+    """A content, streamed; ranges are supported. It stays on disk until the last byte is sent."""
 
     chunk_size = BLOCK
 
@@ -36,7 +36,7 @@ class ContentResponse(FileResponse):
 
 
 class StorageEndpoint:
-    """Answers the signed URLs, as the storage of a cloud does: without a token.
+    """Answers requests to signed URLs without a token, as cloud storage does.
 
     Args:
         store: The database.
@@ -61,7 +61,7 @@ class StorageEndpoint:
     async def _answer(self, request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         if method not in ("GET", "PUT"):
-            raise ApiError(405, f"The method {method} is not allowed here; use GET or PUT, as the URL was asked for")
+            raise ApiError(405, f"The method {method} is not allowed here; use the one of the URL, GET or PUT")
         bucket_id, _, name = request.scope["raw_path"].decode("ascii", "replace")[len(PATH) + 1 :].partition("/")
         name, query = unquote(name), request.query_params
         self._storage.check(method, bucket_id, name, query.get("expires", ""), query.get("signature", ""))
@@ -85,13 +85,13 @@ class StorageEndpoint:
 
     async def _receive_part(self, request: Request, upload_id: str, number: str) -> Response:
         content = await self._storage.receive(request.stream())
-        # Not a hash of the content, which would have to be read again; the ETag of a large file on S3 isn't one either.
+        # Not a hash of the content, which would have to be read again; the ETag of a large file on S3 isn't one.
         tag = content[0].replace("-", "")
         with self._storage.unless_failed(content), self._store.session() as session:
             if session.get(Upload, upload_id) is None:
                 raise not_found("The upload was completed or deleted")
             place = {"upload_id": upload_id, "number": int(number)}
-            # A part that is uploaded again takes the place of the one before.
+            # A part that is uploaded again replaces the earlier one.
             for old in session.scalars(select(Part).filter_by(**place)).all():
                 self._storage.drop(session, [old.id])
                 session.delete(old)

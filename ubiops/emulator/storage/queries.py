@@ -1,4 +1,4 @@
-"""Which buckets, files and blobs there are."""
+"""Queries for buckets, files and blobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ubiops.emulator.errors import invalid, not_found
 from ubiops.emulator.tables import Blob, Bucket, File
 
 LAST = "\U0010ffff"
-"""The last of all characters: what begins with a text sorts before the text with this behind it."""
+"""The last of all characters: texts with a prefix sort before the prefix followed by this."""
 
 
 def files_of(bucket: Bucket) -> Select[File]:
@@ -22,19 +22,19 @@ def files_of(bucket: Bucket) -> Select[File]:
 
 
 def all_files_of(bucket: Bucket) -> Select[File]:
-    """The files of a bucket, with those that have expired and are still on disk."""
+    """The files of a bucket, including those that have expired but are still on disk."""
     query = select(File).where(File.place == bucket.place)
     return query.where(File.name >= bucket.prefix, File.name < bucket.prefix + LAST) if bucket.prefix else query
 
 
 def oldest_of(bucket: Bucket) -> str:
-    """When a file of a bucket must have been made at the earliest not to have expired."""
+    """The earliest creation date of a file of a bucket that has not expired."""
     assert bucket.ttl is not None
     return timestamp(datetime.now(timezone.utc) - timedelta(seconds=bucket.ttl))
 
 
 def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
-    """A bucket by its name.
+    """Find a bucket by its name.
 
     Raises:
         ApiError: 404: it doesn't exist.
@@ -46,7 +46,7 @@ def find_bucket(session: Session, project_id: str, name: str) -> Bucket:
 
 
 def find_file(session: Session, bucket: Bucket, name: str) -> File:
-    """A file by its name in a bucket.
+    """Find a file by its name in a bucket.
 
     Raises:
         ApiError: 404: it doesn't exist, or has expired.
@@ -58,7 +58,7 @@ def find_file(session: Session, bucket: Bucket, name: str) -> File:
 
 
 def find_blob(session: Session, project_id: str, blob_id: str) -> Blob:
-    """A blob by its id.
+    """Find a blob by its id.
 
     Raises:
         ApiError: 404: it doesn't exist, or has expired.
@@ -77,5 +77,5 @@ def check_file_name(name: str) -> str:
         ApiError: 400: it isn't a valid name.
     """
     if not name or len(name.encode(errors="replace")) > 1024 or name in (".", "..") or {"\0", LAST} & {*name}:
-        raise invalid(f"The file name '{name[:100]}' is not valid: it takes from 1 to 1024 bytes, and not '.' or '..'")
+        raise invalid(f"The file name '{name[:100]}' is not valid: use 1 to 1024 bytes, and not '.' or '..'")
     return name

@@ -1,4 +1,4 @@
-"""Who works where, and what they may do."""
+"""Organizations, projects, users and their roles."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class User(Numbered, Base):
 
 
 class AccessToken(Base):
-    """What a person got by signing in."""
+    """The token that a person got by signing in."""
 
     __tablename__ = "access_token"
 
@@ -64,7 +64,7 @@ class AccessToken(Base):
 
 
 class OrganizationUser(Base):
-    """That a person is a member of an organization."""
+    """The membership of a person in an organization."""
 
     __tablename__ = "organization_user"
 
@@ -76,7 +76,7 @@ class OrganizationUser(Base):
 
 
 class ProjectUser(Base):
-    """That a person is a member of a project."""
+    """The membership of a person in a project."""
 
     __tablename__ = "project_user"
 
@@ -95,9 +95,9 @@ class Role(Numbered, OfProject, Base):
 
 
 class RoleAssignment(Numbered, OfProject, Base):
-    """That a user or a deployment has a role, on the whole project or on one object in it.
+    """A role of a user or a deployment, on the whole project or on one object in it.
 
-    The objects are kept by their ids, since they can be renamed; where one is gone, so is the assignment.
+    Objects are referred to by id, since they can be renamed; an assignment to a deleted object no longer counts.
     """
 
     __tablename__ = "role_assignment"

@@ -42,7 +42,7 @@ class Identified:
 
 
 class Numbered:
-    """Rows in the order in which they were made."""
+    """Rows in the order of their creation."""
 
     number: Mapped[int] = mapped_column(primary_key=True, sort_order=-3)
     id: Mapped[str] = mapped_column(unique=True, default=new_id, sort_order=-2)
@@ -67,7 +67,7 @@ class Described:
 
 
 class Shaped:
-    """What takes input and returns output."""
+    """Resources with an input and an output."""
 
     input_type: Mapped[str]
     output_type: Mapped[str]
@@ -76,7 +76,7 @@ class Shaped:
 
 
 class Retained:
-    """What requests are made to, of deployments and of pipelines."""
+    """Versions of deployments and pipelines, which requests are made to."""
 
     monitoring: Mapped[str | None]
     default_notification_group: Mapped[str | None]

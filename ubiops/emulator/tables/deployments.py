@@ -36,8 +36,8 @@ class Deployment(Identified, OfProject, Described, Shaped, Dated, Base):
 class Version(Identified, Described, Retained, Dated, Base):
     """A version of a deployment.
 
-    ``instance_type`` is that of its instances, in a group the first one. Without a ``maximum_queue_size``, which is for
-    requests of both kinds, each kind has its own.
+    ``instance_type`` is that of its instances: the first one of its group, if any. ``maximum_queue_size`` is for
+    requests of both kinds together; without it, each kind has its own bound.
     """
 
     __tablename__ = "version"
@@ -69,12 +69,12 @@ class Version(Identified, Described, Retained, Dated, Base):
     environment_id: Mapped[str | None]
     """Its environment; None for the default one."""
     environment_tag_id: Mapped[str | None]
-    """The tag of it; None for the one that was built last."""
+    """The tag of its environment; None for the one that was built last."""
     deployment: Mapped[Deployment] = relationship(foreign_keys=[deployment_id])
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes requests: a package was built. It goes on while another one is built."""
+        """Whether it takes requests: a package was built. It keeps taking them while another one is built."""
         return self.active_revision_id is not None
 
 
@@ -98,7 +98,7 @@ class Revision(Numbered, Base):
     creation_date: Mapped[str] = mapped_column(default=now)
     created_by: Mapped[str]
     environment_tag_id: Mapped[str | None]
-    """What was built of the dependency files in its package, if there are any."""
+    """What was built from the dependency files in its package, if any."""
     version: Mapped[Version] = relationship()
 
 

@@ -1,6 +1,6 @@
-"""Environments, and what is built of them.
+"""Environments, and what is built for them.
 
-One state under both forms of the API. What was uploaded once is a revision of the one form and a tag of the other: here
+Both forms of the API share one state: each upload is a revision of the older form and a tag of the newer one, and here
 an `EnvironmentTag`.
 """
 
@@ -17,8 +17,9 @@ from ubiops.emulator.tables.base import Base, Dated, Described, Identified, Labe
 
 
 class Environment(Identified, Described, Dated, Base):
-    """What versions run in: one of the system's, without a project and with the ``python`` that it means, or a custom
-    one of a project. One with a ``version_id`` is implicit: made of the dependency files in packages of that version.
+    """What versions run in: an environment of the system, without a project and with the ``python`` that it stands
+    for, or a custom one of a project. One with a ``version_id`` is implicit: made from the dependency files in packages
+    of that version.
     """
 
     __tablename__ = "environment"
@@ -41,18 +42,18 @@ class Environment(Identified, Described, Dated, Base):
 
     @property
     def is_system(self) -> bool:
-        """Whether it is there for all projects."""
+        """Whether all projects have it."""
         return self.project_id is None
 
     @property
     def shown_name(self) -> str:
-        """Its name for people to read."""
+        """Its display name."""
         return self.display_name or self.name
 
 
 class EnvironmentTag(Numbered, Base):
-    """One state of an environment, built of one file; with a ``revision_id``, of what the package of that deployment
-    revision asks for.
+    """One state of an environment, built from one file; with a ``revision_id``, from what the package of that
+    deployment revision requires.
     """
 
     __tablename__ = "environment_tag"
@@ -73,7 +74,7 @@ class EnvironmentTag(Numbered, Base):
 
 
 class EnvironmentBuild(Numbered, Base):
-    """An attempt to build a tag. ``directory`` names the virtual environment that came of it, where one was made."""
+    """An attempt to build a tag. ``directory`` is the name of the virtual environment that it made, if any."""
 
     __tablename__ = "environment_build"
 
@@ -91,7 +92,7 @@ class EnvironmentBuild(Numbered, Base):
 
 
 class EnvironmentSecret(Identified, Base):
-    """What only builds see: those of an environment, or of one tag of it."""
+    """A secret that only builds see, of an environment or of one tag of it."""
 
     __tablename__ = "environment_secret"
 

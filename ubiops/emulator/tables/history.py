@@ -15,7 +15,7 @@ from ubiops.emulator.tables.pipelines import PipelineVersion
 
 class LogLine(OfProject, Base):
     __tablename__ = "log_line"
-    # Most lines are of no environment: an index of all would be written to with each of them.
+    # Most lines don't belong to an environment: an index of all lines would be written to with each of them.
     __table_args__ = (
         Index("log_order", "project_id", "date", "number"),
         Index("log_of_environment", "environment_tag_id", sqlite_where=text("environment_tag_id IS NOT NULL")),
@@ -48,7 +48,7 @@ class LogLine(OfProject, Base):
 
 
 class AuditEvent(OfProject, Base):
-    """What was done in a project. It outlives the deployment or pipeline that it is about."""
+    """An action in a project. It outlives the deployment or pipeline that it is about."""
 
     __tablename__ = "audit_event"
     __table_args__ = (
@@ -69,7 +69,7 @@ class AuditEvent(OfProject, Base):
 
 
 class ProjectEvent(OfProject, Base):
-    """What happened to an object. It outlives the object and what that belonged to."""
+    """Something that happened to an object. It outlives the object and what that belonged to."""
 
     __tablename__ = "project_event"
     __table_args__ = (Index("event_order", "project_id", "number"),)
@@ -85,7 +85,7 @@ class ProjectEvent(OfProject, Base):
 
 
 class Measurement(Base):
-    """What ran in one minute, for one version and user. It outlives the version and its requests."""
+    """Sums of what ran in one minute, by version and user. They outlive the version and its requests."""
 
     __tablename__ = "measurement"
 
@@ -110,7 +110,7 @@ class Measurement(Base):
 
 
 class InstanceRun(Identified, OfProject, Base):
-    """The life of an instance. It outlives the version; ``ended`` is moved on while the instance lives."""
+    """The time that an instance ran. It outlives the version; ``ended`` is updated while the instance runs."""
 
     __tablename__ = "instance_run"
     __table_args__ = (Index("instance_run_order", "project_id", "ended"),)

@@ -1,4 +1,4 @@
-"""What instances run on."""
+"""Groups of instance types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of a project's own, and their values."""
+"""Custom metrics of projects, and their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Metric(OfProject, Dated, Base):
 
 
 class Series(Base):
-    """The values of a metric for one set of labels, which are kept as the JSON of their sorted pairs."""
+    """The values of a metric for one set of labels; the labels are stored as the JSON of their sorted pairs."""
 
     __tablename__ = "series"
     __table_args__ = (Index("series_labels", "metric_number", "labels", unique=True),)

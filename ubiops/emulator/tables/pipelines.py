@@ -1,4 +1,4 @@
-"""Pipelines and what they are made of."""
+"""Pipelines, their versions and their objects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pipeline(Identified, OfProject, Described, Shaped, Dated, Base):
 
 
 class PipelineVersion(Identified, Described, Retained, Dated, Base):
-    """A version of a pipeline; ``attachments`` are as the API writes them."""
+    """A version of a pipeline; ``attachments`` have the form of the API."""
 
     __tablename__ = "pipeline_version"
     __table_args__ = (Index("pipeline_version_name", "pipeline_id", "name", unique=True),)
@@ -52,7 +52,7 @@ class PipelineVersion(Identified, Described, Retained, Dated, Base):
 
 
 class PipelineObject(Numbered, Base):
-    """What a pipeline version runs: a deployment or a pipeline, without a version the default one, or an operator."""
+    """What a pipeline version runs: an operator, or a deployment or pipeline (without a version, the default one)."""
 
     __tablename__ = "pipeline_object"
 

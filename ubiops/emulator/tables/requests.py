@@ -1,4 +1,4 @@
-"""Requests, their schedules, and who is notified of them."""
+"""Requests, their schedules, and the groups that are notified of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Requested:
 
 class DeploymentRequest(Numbered, Requested, Base):
     __tablename__ = "deployment_request"
-    # A batch is written at once: an index that says nothing of its requests yet doesn't hold them.
+    # Partial indexes, since a batch is written at once: new requests aren't added to an index that doesn't need them.
     __table_args__ = (
         Index("request_order", "version_id", "number"),
         Index("unfinished_request", "status", sqlite_where=text("time_completed IS NULL")),
@@ -54,7 +54,7 @@ class DeploymentRequest(Numbered, Requested, Base):
 
 
 class PipelineRequest(Numbered, Requested, Base):
-    """A request to a pipeline; with ``parent_id`` one that an object of another pipeline made.
+    """A request to a pipeline; with a ``parent_id``, one that an object of another pipeline made.
 
     ``timeout`` is for all of it, ``deployment_timeout`` for each of its deployment requests.
     """
@@ -73,7 +73,7 @@ class PipelineRequest(Numbered, Requested, Base):
 
 
 class OperatorRequest(Numbered, Base):
-    """What an operator of a pipeline did in one request: with all that arrived at it."""
+    """What an operator of a pipeline did in one request, with all its input."""
 
     __tablename__ = "operator_request"
 
@@ -91,7 +91,7 @@ class OperatorRequest(Numbered, Base):
 
 
 class NotificationGroup(Numbered, OfProject, Base):
-    """People to be told of requests and failures. Versions and requests refer to it by its name."""
+    """People to notify of requests and failures. Versions and requests refer to it by its name."""
 
     __tablename__ = "notification_group"
     __table_args__ = (Index("notification_group_name", "project_id", "name", unique=True),)
@@ -101,7 +101,7 @@ class NotificationGroup(Numbered, OfProject, Base):
 
 
 class Schedule(Numbered, OfProject, Described, Base):
-    """Requests by crontab. The deployment or pipeline, and the version if one was chosen, are kept by their ids."""
+    """Requests by crontab. Refers by id to the deployment or pipeline, and to the version if one was chosen."""
 
     __tablename__ = "schedule"
     __table_args__ = (Index("schedule_name", "project_id", "name", unique=True),)

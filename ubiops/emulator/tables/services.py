@@ -45,7 +45,7 @@ class Service(Numbered, OfProject, Described, Base):
 
 
 class ServiceLimit(Numbered, Base):
-    """A limit of one user of a service, of a kind: ``rate`` (a minute) or ``concurrency``."""
+    """A limit for one user of a service; its kind is ``rate`` (requests per minute) or ``concurrency``."""
 
     __tablename__ = "service_limit"
     __table_args__ = (Index("service_limit_user", "service_id", "kind", "user_id", unique=True),)
@@ -57,5 +57,5 @@ class ServiceLimit(Numbered, Base):
     user: Mapped[User] = relationship()
 
     def view(self) -> dict[str, Any]:
-        """It as the API writes it."""
+        """Its form in the API."""
         return {"id": self.id, "user_id": self.user_id, "user_email": self.user.email, "limit": self.limit}

@@ -1,4 +1,4 @@
-"""Files and where they are."""
+"""Buckets, files and blobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ubiops.emulator.tables.base import Base, Dated, Described, Identified, Labe
 
 
 class Bucket(Identified, OfProject, Described, Dated, Base):
-    """Where files are. Those of a bucket of another provider belong to the provider, not to the bucket."""
+    """A bucket. The files in one of another provider belong to the provider, not to the bucket."""
 
     __tablename__ = "bucket"
     __table_args__ = (Index("bucket_name", "project_id", "name", unique=True),)
@@ -23,14 +23,14 @@ class Bucket(Identified, OfProject, Described, Dated, Base):
 
     @property
     def place(self) -> str:
-        """What its files lie under: the bucket itself, or that of the other provider."""
+        """What its files belong to: the bucket itself, or the bucket of the other provider."""
         if self.provider == "ubiops":
             return self.id
         return f"{self.provider}:{self.configuration.get('bucket') or self.configuration.get('container')}"
 
     @property
     def prefix(self) -> str:
-        """What the names of its files begin with in that place."""
+        """What the names of its files begin with there."""
         return self.configuration.get("prefix", "")
 
 

@@ -12,7 +12,7 @@ from ubiops.emulator.tables.base import Base, Numbered, OfProject
 
 
 class Transfer(Numbered, OfProject, Base):
-    """An export or an import; its zip lies beside the packages, under its id.
+    """An export or an import; its zip is stored with the packages, under its id.
 
     ``contents`` is what was asked for until it is done, then what is in the zip.
     """

@@ -18,7 +18,7 @@ def _watched(column: str) -> Mapped[str | None]:
 
 
 class Webhook(Numbered, OfProject, Described, Dated, Base):
-    """What is sent of the requests of a deployment or a pipeline: to one version, or without one to the default."""
+    """A webhook for the requests to a deployment or a pipeline: to one version, or to the default one."""
 
     __tablename__ = "webhook"
     __table_args__ = (Index("webhook_name", "project_id", "name", unique=True),)
@@ -42,7 +42,7 @@ class Webhook(Numbered, OfProject, Described, Dated, Base):
 
 
 class WebhookMessage(Numbered, OfProject, Base):
-    """What a webhook is to send, or sent. It outlives the webhook, and is sent again where it was not yet answered."""
+    """A message that a webhook sends or sent. It outlives the webhook, and is sent again if it was not answered."""
 
     __tablename__ = "webhook_message"
     __table_args__ = (Index("webhook_message_status", "status"),)
@@ -57,7 +57,7 @@ class WebhookMessage(Numbered, OfProject, Base):
 
 
 class WebhookTest(Numbered, OfProject, Base):
-    """A message of a made-up request."""
+    """A test message about a made-up request."""
 
     __tablename__ = "webhook_test"
 
