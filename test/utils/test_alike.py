@@ -107,6 +107,23 @@ def test_a_missing_name_is_named_with_the_function_that_was_called(unreachable: 
         training.experiments_create("lab", {})
 
 
+def test_an_empty_name_is_refused_before_anything_is_sent(
+    unreachable: ubiops.CoreApi, arguments: dict[str, Any]
+) -> None:
+    arguments["client"] = unreachable
+    optional = {"bucket_name", "deployment_name", "pipeline_name", "revision_id", "tag_name", "version"}
+    tried = set()
+    for parameter in optional:
+        for name, helper in helpers(parameter).items():
+            if name == "plot_pipeline":
+                # It takes the version itself.
+                continue
+            with pytest.raises(ubiops.ApiValueError, match=f"`{parameter}` when calling `{name}`, must not be empty"):
+                helper(**{**required(helper, arguments), parameter: ""})
+            tried.add(name)
+    assert {"deploy_environment", "map_requests", "metrics", "upsert_environment_variables"} <= tried
+
+
 def test_one_word_makes_all_quiet() -> None:
     shown = {*helpers("_progress_bar"), *(name for name in utils.__all__ if name.startswith("wait_for_"))}
     shown |= {"deploy", "validate_package", "zip_dir", "zip_package"}
@@ -122,6 +139,9 @@ def test_one_word_makes_all_quiet() -> None:
         ({"environment_variables": 7}, "environment_variables"),
         ({"input_fields": "x"}, "input_fields"),
         ({"input_fields": [1]}, r"input_fields\[0\]"),
+        ({"deployment_settings": {"labels": 5}}, r"deployment_settings\['labels'\]"),
+        ({"deployment_name": "d" * 65}, "deployment_name"),
+        ({"language": "r4.0", "input_fields": {"x": "number"}}, r"input_fields\[0\].data_type"),
         ({"version": ""}, "version"),
         ({"maximum_instances": "x"}, "maximum_instances"),
         ({"timeout": "1"}, "timeout"),

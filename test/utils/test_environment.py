@@ -53,6 +53,8 @@ def test_the_newest_service_builds_nothing_but_tags(folder: Path) -> None:
         api = Builder(client)
         with pytest.raises(ApiValueError, match="`tag_name` when calling `deploy_environment`, must be given"):
             deploy_environment(api, "lab", folder, "e", quiet=True)
+        with pytest.raises(ApiValueError, match="`labels` when calling `deploy_environment`, must be dict"):
+            deploy_environment(api, "lab", folder, "e", "v1", labels=5, quiet=True)  # type: ignore[arg-type]
     assert api.calls == []
 
 
@@ -68,7 +70,7 @@ def test_a_tag_is_created_and_built(client: ubiops.ApiClient, folder: Path, cloc
     assert built.status == "available"
     assert api.names == ["environment_package/requirements.txt"]
     calls = {name: (arguments, options) for name, arguments, options in api.calls}
-    assert calls["environments_create"][0] == ("lab", {"name": "e", "labels": {"a": "b"}})
+    assert calls["environments_create"][0] == ("lab", ubiops.EnvironmentCreate("e", labels={"a": "b"}))
     assert calls["environment_tags_create"][0] == ("lab", "e", {"name": "v1"})
     base = {"base_environment_name": "python3-11", "base_environment_tag": "v2"}
     assert calls["upload"] == (("lab", "e", "v1"), base)
@@ -93,6 +95,6 @@ def test_a_revision_is_uploaded_where_there_are_no_tags(client: ubiops.ApiClient
     with pytest.raises(BuildFailed, match="no such package"):
         deploy_environment(api, "lab", folder, "e", base_environment="python3-11", quiet=True)
     created = next(arguments for name, arguments, _ in api.calls if name == "environments_create")
-    assert created == ("lab", {"name": "e", "base_environment": "python3-11"})
+    assert created == ("lab", ubiops.EnvironmentCreate("e", base_environment="python3-11"))
     with pytest.raises(ubiops.ApiValueError, match=r"`base_tag` .* must come with `tag_name`"):
         deploy_environment(api, "lab", folder, "e", base_tag="v1")

@@ -18,6 +18,7 @@ from ubiops.schema import Invalid, acceptor, read_datetime
 if TYPE_CHECKING:
     from ubiops.api.core_api import CoreApi
     from ubiops.api_client import ApiClient
+    from ubiops.model import Model
 
     Client = ApiClient | CoreApi
 else:
@@ -31,6 +32,7 @@ Moment = datetime.datetime | datetime.date | str
 
 __all__ = [
     "ClientTypeError",
+    "body",
     "check_count",
     "check_folder",
     "check_seconds",
@@ -47,9 +49,21 @@ __all__ = [
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M", bound="Model")
 
-_NAMES = frozenset({"bucket_name", "version"})
-"""Arguments with a default that stand for a part of a path."""
+_NAMES = frozenset(
+    {
+        "base_environment",
+        "base_tag",
+        "bucket_name",
+        "deployment_name",
+        "pipeline_name",
+        "revision_id",
+        "tag_name",
+        "version",
+    }
+)
+"""Arguments that name something also where they have a default."""
 
 
 class ClientTypeError(ApiTypeError, AssertionError):
@@ -82,11 +96,10 @@ def helper(function: F) -> F:
 
     The operations that it calls would refuse them too, but name themselves.
     """
-    run = one_frame(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         check_texts(function, args, kwargs)
-        return run(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return one_frame(update_wrapper(call, function))  # type: ignore[return-value]
 
@@ -98,11 +111,11 @@ def check_texts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
 
     Raises:
         ApiTypeError: One isn't text.
-        ApiValueError: One is missing or, as a part of a path, empty, ``.`` or ``..``.
+        ApiValueError: One is missing or, where it names something, empty, ``.`` or ``..``.
     """
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
-    required = {*names[: code.co_argcount - len(function.__defaults__ or ())], *_NAMES}
+    naming = {*names[: code.co_argcount - len(function.__defaults__ or ())], *_NAMES}
     for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
         declared = function.__annotations__.get(name)
         if declared not in ("str", "str | None") or (value is None and declared != "str"):
@@ -115,10 +128,29 @@ def check_texts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
         except Invalid:
             raise wrong_type(name, function.__name__, "str", value) from None
         try:
-            if declared == "str" and name in required:
+            if name in naming:
                 quote_path(value, "")
         except Invalid as error:
             raise invalid(name, function.__name__, error.problem) from None
+
+
+def body(kind: type[M], function: str, fields: Mapping[str, Any], **arguments: str) -> M:
+    """The body of a request, made from what a helper was given.
+
+    Args:
+        kind: The body's model.
+        function: What the user called, for the error.
+        fields: Its fields.
+        **arguments: Which argument became a field, where they differ in name.
+
+    Raises:
+        ApiValueError: A field isn't valid.
+    """
+    try:
+        return kind.from_input(fields)
+    except Invalid as error:
+        error.path[:1] = [arguments.get(str(field), field) for field in error.path[:1]]
+        raise invalid(error.place(), function, error.problem) from None
 
 
 def invalid(argument: str, function: str, problem: str) -> ApiValueError:

@@ -13,12 +13,13 @@ from ubiops import models
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from ubiops.files import BLOCK
 from ubiops.model import Model
-from ubiops.models import DeploymentVersionCreate
-from ubiops.schema import NULL, Invalid, nearest_hint
+from ubiops.models import DeploymentCreate, DeploymentVersionCreate
+from ubiops.schema import NULL, nearest_hint
 from ubiops.utils.answers import check_answer
 from ubiops.utils.arguments import (
     Client,
     StrPath,
+    body,
     check_folder,
     check_seconds,
     check_text,
@@ -141,6 +142,7 @@ def deploy(
             ignore_filename=ignore_filename,
             quiet=quiet,
         )
+    new_deployment = _deployment(deployment_name, sides, deployment_settings or {})
     target = _Target(api, project_name, deployment_name, version)
     with _noted(target.created), _zipped(directory, ignore_filename, quiet) as archive:
         current = target.read_version()
@@ -150,7 +152,7 @@ def deploy(
                 "deploy",
                 f"version {version} has the language {current.language}, which can't change: choose another version",
             )
-        deployment = target.provide_deployment(sides, deployment_settings or {})
+        deployment = target.provide_deployment(new_deployment, sides, deployment_settings or {})
         if current is None and language is None and not settings.keys() & _ENVIRONMENTS:
             new_version = _version(version=version, **_running_python(deployment), **settings)
         target.provide_version(current, new_version, settings)
@@ -164,11 +166,19 @@ def deploy(
         )
 
 
+def _deployment(
+    name: str, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]
+) -> DeploymentCreate:
+    kinds = {f"{side}_type": "plain" if fields is None else "structured" for side, fields in sides.items()}
+    given = {f"{side}_fields": fields for side, fields in sides.items() if fields is not None}
+    arguments = {setting: f"deployment_settings[{setting!r}]" for setting in _OF_DEPLOYMENTS}
+    return body(
+        DeploymentCreate, "deploy", {"name": name, **kinds, **given, **settings}, name="deployment_name", **arguments
+    )
+
+
 def _version(**fields: Any) -> DeploymentVersionCreate:
-    try:
-        return DeploymentVersionCreate.from_input(fields)
-    except Invalid as error:
-        raise invalid(error.place(), "deploy", error.problem) from None
+    return body(DeploymentVersionCreate, "deploy", fields)
 
 
 def _running_python(deployment: Any) -> dict[str, Any]:
@@ -244,15 +254,18 @@ class _Target:
             return None
         return check_answer("deployment_versions_get", found, "status", "active_revision", "latest_build", *_SETTINGS)
 
-    def provide_deployment(self, sides: Mapping[str, list[dict[str, Any]] | None], settings: Mapping[str, Any]) -> Any:
+    def provide_deployment(
+        self,
+        new: DeploymentCreate,
+        sides: Mapping[str, list[dict[str, Any]] | None],
+        settings: Mapping[str, Any],
+    ) -> Any:
         """Create the deployment, or update it to what was asked for, and return it."""
         project_name, name = self._deployment_place
         deployment = self._read_deployment()
         if deployment is None:
-            kinds = {f"{side}_type": "plain" if fields is None else "structured" for side, fields in sides.items()}
-            given = {f"{side}_fields": fields for side, fields in sides.items() if fields is not None}
             try:
-                created = self._api.deployments_create(project_name, {"name": name, **kinds, **given, **settings})
+                created = self._api.deployments_create(project_name, new)
             except (BadRequestError, ConflictError):
                 # Somebody else was faster, or something else is wrong.
                 deployment = self._read_deployment()

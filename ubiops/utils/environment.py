@@ -6,11 +6,13 @@ import os
 from typing import Any
 
 from ubiops.exceptions import NotFoundError
+from ubiops.models import EnvironmentCreate
 from ubiops.operation import is_newest
 from ubiops.utils.answers import check_answer
 from ubiops.utils.arguments import (
     Client,
     StrPath,
+    body,
     check_folder,
     check_seconds,
     check_text,
@@ -82,13 +84,19 @@ def deploy_environment(
     check_text("tag_name", _FUNCTION, tag_name)
     if base_tag is not None and tag_name is None:
         raise invalid("base_tag", _FUNCTION, "must come with `tag_name`")
+    given: dict[str, Any] = {"description": description, "labels": labels}
+    if tag_name is None:
+        # Of an environment with tags, each tag has its own.
+        given["base_environment"] = base_environment
+    fields = {name: value for name, value in given.items() if value is not None}
+    new = body(EnvironmentCreate, _FUNCTION, {"name": environment_name, **fields}, name="environment_name")
     folder = PackageFolder(check_folder("directory", _FUNCTION, directory), ignore_filename)
     api = core_api(client, _FUNCTION)
     if tag_name is None and is_newest(api.api_client.configuration.host):
         raise invalid("tag_name", _FUNCTION, "must be given: below /v2, the tags of an environment are built")
     archive = write_zip(folder, None, _FOLDER, function=_FUNCTION, quiet=quiet)
     try:
-        _provide_environment(api, project_name, environment_name, tag_name, base_environment, description, labels)
+        _provide_environment(api, project_name, environment_name, new)
         with Progress(f"Uploading {environment_name}", shown=not quiet):
             if tag_name is None:
                 api.environment_revisions_file_upload(project_name, environment_name, file=str(archive))
@@ -107,24 +115,11 @@ def deploy_environment(
     return wait_for_environment(api, project_name, environment_name, tag_name, timeout, quiet, stream_logs)
 
 
-def _provide_environment(
-    api: Any,
-    project_name: str,
-    name: str,
-    tag_name: str | None,
-    base_environment: str | None,
-    description: str | None,
-    labels: dict[str, str] | None,
-) -> None:
+def _provide_environment(api: Any, project_name: str, name: str, new: EnvironmentCreate) -> None:
     try:
         api.environments_get(project_name, name)
     except NotFoundError:
-        given = {"description": description, "labels": labels}
-        if tag_name is None:
-            # Of an environment with tags, each tag has its own.
-            given["base_environment"] = base_environment
-        fields = {field: value for field, value in given.items() if value is not None}
-        api.environments_create(project_name, {"name": name, **fields})
+        api.environments_create(project_name, new)
 
 
 def _provide_tag(api: Any, project_name: str, environment_name: str, name: str) -> None:
