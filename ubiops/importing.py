@@ -5,6 +5,7 @@ from __future__ import annotations
 import _imp
 import _thread
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,16 +17,20 @@ __all__ = ["imported"]
 _importing = threading.RLock()
 
 
-def imported(module: str, name: str) -> Any:
-    """A name of a module, which is imported if need be.
+def imported(package: str, name: str) -> Any:
+    """A name of a package of ours, which imports the module that has it on first use.
 
     Python's own locks of imports stay taken where Ctrl-C comes between their taking and the `try` behind, and whoever
     imports next waits for ever. Ctrl-C reaches the main thread alone, so another one imports for it.
     """
+    known = getattr(sys.modules.get(package), "_MODULES", {})
+    loaded = getattr(sys.modules.get(known.get(name)), name, None)
+    if loaded is not None:
+        return loaded
 
     def load() -> Any:
         with _importing:
-            return getattr(import_module(module), name)
+            return getattr(import_module(package), name)
 
     return _in_another_thread(load) if threading.current_thread() is threading.main_thread() else load()
 

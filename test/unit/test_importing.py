@@ -6,6 +6,11 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
+import ubiops
+from ubiops.importing import imported
+
 
 def run(program: str) -> str:
     done = subprocess.run(
@@ -76,3 +81,13 @@ def test_an_import_lock_that_an_interrupt_left_taken_is_released() -> None:
         print("both")
     """
     assert run(program) == "BuildList\nboth\n"
+
+
+def test_what_is_loaded_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        pytest.fail("a thread was started")
+
+    # A program gets it from `ubiops`, past `ubiops.models`.
+    model = ubiops.BucketList
+    monkeypatch.setattr("_thread.start_new_thread", start)
+    assert imported("ubiops.models", "BucketList") is model
