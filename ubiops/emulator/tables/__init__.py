@@ -2,9 +2,7 @@
 
 from ubiops.emulator.tables.accounts import (
     AccessToken,
-    Organization,
     OrganizationUser,
-    Project,
     ProjectUser,
     Role,
     RoleAssignment,
@@ -17,6 +15,7 @@ from ubiops.emulator.tables.history import AuditEvent, InstanceRun, LogLine, Mea
 from ubiops.emulator.tables.instances import InstanceTypeGroup
 from ubiops.emulator.tables.metrics import Metric, Point, Series
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineObject, PipelineVersion
+from ubiops.emulator.tables.projects import Organization, Project
 from ubiops.emulator.tables.requests import (
     DeploymentRequest,
     NotificationGroup,

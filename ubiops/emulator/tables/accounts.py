@@ -6,32 +6,8 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.base import Base, Identified, Labels, Numbered, OfProject, parent
-
-
-class Organization(Identified, Base):
-    __tablename__ = "organization"
-
-    name: Mapped[str] = mapped_column(unique=True)
-    creation_date: Mapped[str] = mapped_column(default=now)
-    subscription: Mapped[str] = mapped_column(default="free")
-    subscription_end_date: Mapped[str | None]
-    voucher: Mapped[str | None]
-    two_factor_authentication_forced: Mapped[bool] = mapped_column(default=False, server_default="0")
-
-
-class Project(Identified, Base):
-    __tablename__ = "project"
-
-    organization_id: Mapped[str] = parent("organization.id")
-    name: Mapped[str] = mapped_column(unique=True)
-    creation_date: Mapped[str] = mapped_column(default=now)
-    advanced_permissions: Mapped[bool]
-    credits: Mapped[float | None]
-    suspended: Mapped[bool] = mapped_column(default=False)
-    labels: Mapped[Labels] = mapped_column(default=dict, server_default="{}")
-    cors_origins: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
-    organization: Mapped[Organization] = relationship()
+from ubiops.emulator.tables.base import Base, Numbered, parent
+from ubiops.emulator.tables.projects import OfProject
 
 
 class User(Numbered, Base):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ubiops.emulator.dates import now
 from ubiops.emulator.ids import new_id
-
-if TYPE_CHECKING:
-    from ubiops.emulator.tables.accounts import Project
 
 Labels = dict[str, str]
 
@@ -46,14 +43,6 @@ class Numbered:
 
     number: Mapped[int] = mapped_column(primary_key=True, sort_order=-3)
     id: Mapped[str] = mapped_column(unique=True, default=new_id, sort_order=-2)
-
-
-class OfProject:
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), sort_order=-1)
-
-    @declared_attr
-    def project(cls) -> Mapped[Project]:
-        return relationship("Project")
 
 
 class Dated:

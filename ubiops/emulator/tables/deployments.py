@@ -14,11 +14,11 @@ from ubiops.emulator.tables.base import (
     Described,
     Identified,
     Numbered,
-    OfProject,
     Retained,
     Shaped,
     parent,
 )
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Deployment(Identified, OfProject, Described, Shaped, Dated, Base):

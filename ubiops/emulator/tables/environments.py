@@ -12,8 +12,8 @@ from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.accounts import Project
 from ubiops.emulator.tables.base import Base, Dated, Described, Identified, Labels, Numbered, parent
+from ubiops.emulator.tables.projects import Project
 
 
 class Environment(Identified, Described, Dated, Base):

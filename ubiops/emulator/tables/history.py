@@ -7,10 +7,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
 from ubiops.emulator.ids import new_id
-from ubiops.emulator.tables.base import Base, Identified, OfProject
+from ubiops.emulator.tables.base import Base, Identified
 from ubiops.emulator.tables.deployments import Build, Version
 from ubiops.emulator.tables.environments import EnvironmentTag
 from ubiops.emulator.tables.pipelines import PipelineVersion
+from ubiops.emulator.tables.projects import OfProject
 
 
 class LogLine(OfProject, Base):

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped
 
-from ubiops.emulator.tables.base import Base, Dated, Numbered, OfProject
+from ubiops.emulator.tables.base import Base, Dated, Numbered
+from ubiops.emulator.tables.projects import OfProject
 
 
 class InstanceTypeGroup(Numbered, OfProject, Dated, Base):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ubiops.emulator.tables.base import Base, Dated, OfProject
+from ubiops.emulator.tables.base import Base, Dated
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Metric(OfProject, Dated, Base):

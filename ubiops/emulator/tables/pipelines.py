@@ -13,12 +13,12 @@ from ubiops.emulator.tables.base import (
     Described,
     Identified,
     Numbered,
-    OfProject,
     Retained,
     Shaped,
     parent,
 )
 from ubiops.emulator.tables.deployments import Deployment, Version
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Pipeline(Identified, OfProject, Described, Shaped, Dated, Base):

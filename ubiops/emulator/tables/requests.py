@@ -8,9 +8,10 @@ from sqlalchemy import JSON, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.base import Base, Described, Numbered, OfProject
+from ubiops.emulator.tables.base import Base, Described, Numbered
 from ubiops.emulator.tables.deployments import Version
 from ubiops.emulator.tables.pipelines import PipelineVersion
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Requested:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
 from ubiops.emulator.tables.accounts import User
-from ubiops.emulator.tables.base import Base, Described, Numbered, OfProject, parent
+from ubiops.emulator.tables.base import Base, Described, Numbered, parent
 from ubiops.emulator.tables.deployments import Deployment, Version
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Service(Numbered, OfProject, Described, Base):

@@ -6,7 +6,8 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.base import Base, Dated, Described, Identified, Labels, Numbered, OfProject, parent
+from ubiops.emulator.tables.base import Base, Dated, Described, Identified, Labels, Numbered, parent
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Bucket(Identified, OfProject, Described, Dated, Base):

@@ -8,7 +8,8 @@ from sqlalchemy import JSON, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.base import Base, Numbered, OfProject
+from ubiops.emulator.tables.base import Base, Numbered
+from ubiops.emulator.tables.projects import OfProject
 
 
 class Transfer(Numbered, OfProject, Base):

@@ -8,9 +8,10 @@ from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ubiops.emulator.dates import now
-from ubiops.emulator.tables.base import Base, Dated, Described, Numbered, OfProject
+from ubiops.emulator.tables.base import Base, Dated, Described, Numbered
 from ubiops.emulator.tables.deployments import Deployment, Version
 from ubiops.emulator.tables.pipelines import Pipeline, PipelineVersion
+from ubiops.emulator.tables.projects import OfProject
 
 
 def _watched(column: str) -> Mapped[str | None]:
