@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+import re
 import subprocess
 import sys
 import textwrap
@@ -194,3 +196,10 @@ def test_threads_may_import_at_once() -> None:
         assert not problems, problems
         """
     )
+
+
+def test_a_contract_names_each_module() -> None:
+    # The emulator is what the fixtures are for.
+    named = re.findall(r'"(ubiops\.\w+)"', (ROOT / "pyproject.toml").read_text())
+    modules = {f"ubiops.{module.name}" for module in pkgutil.iter_modules(ubiops.__path__)}
+    assert modules - set(named) == {"ubiops.pytest_plugin"}
