@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,9 @@ def main() -> int:
     names = parser.parse_args().names or list(_GROUPS)
     if unknown := set(names) - set(_GROUPS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    # Whoever stops it stops the servers that it started, too: on the way out.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     start, figures = time.monotonic(), []
     for name in names:
         print(f"Measuring {name} ...", file=sys.stderr, flush=True)
