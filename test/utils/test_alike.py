@@ -130,6 +130,11 @@ def test_one_word_makes_all_quiet() -> None:
     assert shown <= helpers("quiet").keys()
 
 
+def test_all_that_wait_take_none_for_no_limit() -> None:
+    declared = {inspect.signature(helper).parameters["timeout"].annotation for helper in helpers("timeout").values()}
+    assert declared == {"float | None", "int | None"}
+
+
 @pytest.mark.parametrize(
     ("options", "place"),
     [

@@ -548,7 +548,7 @@ def _finished_request(wait: _Wait, get: Callable[..., T]) -> T:
 
 @helper
 def wait_for_export(
-    client: Client, project_name: str, export_id: str, timeout: float = _TIMEOUT, quiet: bool = False
+    client: Client, project_name: str, export_id: str, timeout: float | None = _TIMEOUT, quiet: bool = False
 ) -> models.ExportDetail:
     """Wait until an export is completed and can be downloaded.
 
@@ -582,7 +582,7 @@ def wait_for_export(
 
 @helper
 def wait_for_import(
-    client: Client, project_name: str, import_id: str, timeout: float = _TIMEOUT, quiet: bool = False
+    client: Client, project_name: str, import_id: str, timeout: float | None = _TIMEOUT, quiet: bool = False
 ) -> models.ImportDetail:
     """Wait until an import is completed, or waits for its confirmation.
 
