@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def test_every_line_of_the_upgrade_notes_names_a_test_that_is_there() -> None:
         assert named, f"no test is named in: {line}"
         for name, path in named:
             assert f"def {name}(" in (page.parent / path).read_text(), f"{name} is not in {path}"
+
+
+def test_the_architecture_names_every_module_of_the_client_and_the_helpers() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`((?:ubiops|codegen|docs|test|examples)/[\w./]*)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    modules = [module for folder in ("ubiops", "ubiops/utils") for module in pkgutil.iter_modules([str(ROOT / folder)])]
+    unnamed = [module.name for module in modules if f"{module.name}{'/' if module.ispkg else '.py'}" not in text]
+    assert unnamed == []
