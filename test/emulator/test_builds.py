@@ -315,7 +315,7 @@ def test_a_package_is_copied_from_another_version(bare: TestProject) -> None:
 
 def test_an_upload_names_one_source(bare: TestProject, tmp_path: Path) -> None:
     api = bare.api
-    with pytest.raises(ubiops.exceptions.BadRequestError, match="Give the package as the form field file"):
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="Pass the package as the form field file"):
         api.revisions_file_upload("lab", "model", "v1")
     with pytest.raises(ubiops.exceptions.BadRequestError, match="together with source_version"):
         api.revisions_file_upload("lab", "model", "v1", source_deployment="model")

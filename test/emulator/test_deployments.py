@@ -62,7 +62,7 @@ def test_structured_data_may_have_no_fields(project: TestProject, returned: str)
         ({"input_fields": [{"name": "a", "data_type": "color"}]}, r"input_fields\[0\].data_type: 'color'"),
         ({"input_type": "curly"}, "input_type: 'curly' is not one of"),
         ({"name": "Model"}, "deployment name 'Model' is not valid"),
-        ({"description": "d" * 401}, "description: it takes up to 400 characters, not 401"),
+        ({"description": "d" * 401}, "description: it must have at most 400 characters, not 401"),
         ({"labels": {"a": 1}}, "labels.a: 1 is not of type 'string'"),
     ],
 )

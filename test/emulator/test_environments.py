@@ -169,7 +169,7 @@ def test_an_environment_whose_python_is_missing_runs_on_this_one_and_says_so(bar
     build = bare.project.upload({"deployment.py": TELL})
     assert build.status == "success"
     [line] = [line for line in bare.project.log(system=True, build_id=build.id) if "3.7" in line]
-    assert line == (f"python3-7 means Python 3.7, which this machine has none of that serves: Python {RUNNING} is used")
+    assert line == (f"python3-7 stands for Python 3.7, and this machine has no suitable one: Python {RUNNING} is used")
 
 
 def test_the_worker_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
@@ -293,14 +293,14 @@ def test_what_is_uploaded_is_copied(lab: Lab, tmp_path: Path) -> None:
     assert lab.built("two", upload).status == "success"
     with pytest.raises(ubiops.BadRequestError, match="source_environment and source_tag go together"):
         lab.newest.environment_tags_build("lab", "one", "v3", source_environment="one")
-    with pytest.raises(ubiops.BadRequestError, match="Give either a zip as the form field file, or what to copy"):
+    with pytest.raises(ubiops.BadRequestError, match="Pass either a zip as the form field file, or what to copy"):
         lab.api.environment_revisions_file_upload("lab", "two", source_environment="one", file=make_zip(files))
     # Of the same content there is one, and it was there at once.
     assert len(first) == 1
     assert first < lab.directories
     [line] = lab.newest.logs_list("lab", query="| environment_name = `one` and environment_tag = `v2` |= `there`")
     assert (line.log, line.metadata.environment_tag) == (
-        "The virtual environment of this content is there already",
+        "The virtual environment of this content exists already",
         "v2",
     )
 
@@ -424,7 +424,7 @@ def test_a_build_is_cancelled_with_all_that_it_started(lab: Lab, tmp_path: Path)
     revision = lab.api.environments_get("lab", "one").latest_revision
     [build] = lab.api.environment_builds_list("lab", "one", revision)
     assert build.status == "cancelled"
-    with pytest.raises(ubiops.BadRequestError, match="no build is running that could be cancelled"):
+    with pytest.raises(ubiops.BadRequestError, match="no build is running, so none can be cancelled"):
         lab.api.environment_builds_update("lab", build.id, "one", revision, {"status": "cancelled"})
     lab.newest.environment_tags_delete("lab", "one", "v1")
 
@@ -486,7 +486,7 @@ def test_images_and_wrong_bodies_are_refused(bare: Lab, tmp_path: Path) -> None:
     with pytest.raises(ubiops.BadRequestError, match=r"base_environment_tag are missing. The emulator runs no images"):
         bare.newest.environment_tags_build("lab", "image", "v1", file=str(image))
     base = {"base_environment_name": "python3-11", "base_environment_tag": "v1"}
-    with pytest.raises(ubiops.BadRequestError, match=r"is not a zip; .* single files and images are not taken"):
+    with pytest.raises(ubiops.BadRequestError, match=r"is not a zip; .* single files and images are not accepted"):
         bare.newest.environment_tags_build("lab", "image", "v1", file=str(image), **base)
     with pytest.raises(ubiops.BadRequestError, match="base_environment_name and base_environment_tag go together"):
         bare.newest.environment_tags_build("lab", "image", "v1", base_environment_name="python3-11")
@@ -527,9 +527,9 @@ def test_a_package_makes_an_environment_of_its_own(lab: Lab, tmp_path: Path) -> 
     }
     assert {one.display_name for one in found} == {"model v1", "model v2"}
     [name] = [one.name for one in found if one.display_name == "model v1"]
-    with pytest.raises(ubiops.BadRequestError, match="only another upload of that changes it"):
+    with pytest.raises(ubiops.BadRequestError, match="it changes with another upload of that only"):
         lab.api.environments_delete("lab", name)
-    with pytest.raises(ubiops.BadRequestError, match="was made of a deployment package; choose another one"):
+    with pytest.raises(ubiops.BadRequestError, match="was made from a deployment package; choose another one"):
         lab.project.create_version("v3", environment=name)
     [tag] = lab.newest.environment_tags_list("lab", name)
     [file] = lab.newest.environment_tag_dependencies_list("lab", name, tag.name)

@@ -158,7 +158,7 @@ def test_many_requests_are_cancelled(project: TestProject, call: Caller, gated: 
     assert [call("GET", f"{path}/{item['id']}")["status"] for item in (second, third)] == ["cancelled"] * 2
     assert call("POST", "/deployments/model/versions/v1/requests/cancel", [running["id"]]) == {}
     wait_until(lambda: call("GET", f"{path}/{running['id']}"), lambda found: found["status"] == "cancelled")
-    assert "Give the ids" in call.refused(400, "POST", f"{path}/cancel", [])
+    assert "Pass the ids" in call.refused(400, "POST", f"{path}/cancel", [])
     assert "not found" in call.refused(404, "POST", f"{path}/cancel", ["nothing"])
 
 
@@ -199,7 +199,7 @@ def test_input_and_output_are_files_too(project: TestProject, call: Caller) -> N
         assert f"{id}_output.json" in output.headers["Content-Disposition"]
     project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
     id = call("POST", "/deployments/model/requests", {"x": 4})["id"]
-    assert "has no output that is kept" in call.refused(404, "GET", f"/deployments/model/requests/{id}/output")
+    assert "has no stored output" in call.refused(404, "GET", f"/deployments/model/requests/{id}/output")
 
 
 def test_requests_of_both_kinds_are_listed_together(project: TestProject, call: Caller) -> None:
@@ -228,7 +228,7 @@ def test_a_file_is_uploaded_in_parts(project: TestProject, call: Caller) -> None
             parts.append({"PartNumber": str(number), "ETag": answer.headers["ETag"]})
         body = {"upload_id": upload["upload_id"], "parts": [parts[1], parts[0]]}
         assert "ETag of the part 2" in call.refused(400, "POST", f"{path}/complete-multipart-upload", body)
-        assert "no part '3'" in call.refused(
+        assert "the part '3' was not uploaded" in call.refused(
             400, "POST", f"{path}/complete-multipart-upload", {**body, "parts": [{"PartNumber": "3"}]}
         )
         body["parts"] = [parts[1], parts[2]]
@@ -299,8 +299,8 @@ def test_logs_by_query(emulator: Emulator, project: TestProject, call: Caller) -
     [
         ("query=|= `open", "can't be read"),
         ("query=| nothing = `a`", "there is no label 'nothing'"),
-        ("query=|~ `(`", "no regular expression"),
-        (r"query=|~ `(a)\1`", "no regular expression: invalid escape sequence"),
+        ("query=|~ `(`", "not a regular expression"),
+        (r"query=|~ `(a)\1`", "not a regular expression: invalid escape sequence"),
         ("limit=0", "limit: it must be from 1 to 5000"),
         ("start=2023-01-01", "pass both"),
         ("start=yesterday&end=2023-01-01", "start: 'yesterday' is not a date"),

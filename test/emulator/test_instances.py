@@ -241,7 +241,7 @@ def test_a_group_is_made_used_changed_and_deleted(project: TestProject, newer: A
 @pytest.mark.parametrize(
     ("items", "problem"),
     [
-        ([], "a group has at least one"),
+        ([], "instance_types: it must not be empty"),
         ([{"id": "none"}], "there is no instance type with the id 'none'"),
     ],
 )

@@ -109,7 +109,7 @@ def test_somebody_without_an_account_is_invited(api: Any, callers: Callers) -> N
 def test_a_member_is_added_once(api: Any) -> None:
     with pytest.raises(BadRequest, match="is a member of the organization 'emulator' already"):
         api.organization_users_create("emulator", {"email": "admin@emulator.local"})
-    with pytest.raises(BadRequest, match="'nobody' is no email address"):
+    with pytest.raises(BadRequest, match="'nobody' is not an email address"):
         api.organization_users_create("emulator", {"email": "nobody"})
 
 

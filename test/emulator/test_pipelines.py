@@ -192,7 +192,7 @@ COUNT = [{"name": "n", "data_type": "int"}]
         (operator("op", "loop"), "no operator"),
         ({**operator("op", "raise-error", error_message="no"), "version": "v1"}, "no version"),
         (operator("op", "function", input_fields=X, output_fields=OUTPUT), "needs expression"),
-        (operator("op", "function", expression="x +", input_fields=X, output_fields=OUTPUT), "no Python expression"),
+        (operator("op", "function", expression="x +", input_fields=X, output_fields=OUTPUT), "not a Python expression"),
         (operator("op", "function", expression="x", input_fields=X, output_fields=Y), "named output"),
         (operator("op", "if-condition", expression="x", input_fields=X, output_fields=Y), "among"),
         (operator("op", "raise-error"), "error_message"),

@@ -54,7 +54,7 @@ def test_lost_instances_and_failed_builds_are_events(project: TestProject, event
     past = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
     assert events(end_time=past) == []
     assert len(events(start_time=past)) == 3
-    with pytest.raises(ubiops.exceptions.BadRequestError, match="last_seconds: it can't stand with start_time"):
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="last_seconds: it can't be combined with start_time"):
         events(last_seconds=1, end_time=past)
     project.api.deployments_delete("lab", "model")
     assert {(event.object_name, event.parent_object_name) for event in events()} == {(None, None)}

@@ -162,10 +162,10 @@ def test_a_variable_sets_the_bucket(writer: TestProject, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("give", "words"),
     [
-        ("none", "there is no file"),
-        (".", "there is no file"),
-        ("", "there is no file"),
-        ("\ud800", "there is no file"),
+        ("none", "doesn't exist"),
+        (".", "doesn't exist"),
+        ("", "doesn't exist"),
+        ("\ud800", "doesn't exist"),
         (5, "must be of type file"),
         (None, "must be of type file"),
         ({}, "a dictionary of file, bucket, bucket_file"),

@@ -132,8 +132,8 @@ def test_a_deployment_reads_a_bucket(project: TestProject) -> None:
 @pytest.mark.parametrize(
     ("changed", "problem", "kind"),
     [
-        ({"resource": "model"}, "resource and resource_type must be given together", BadRequest),
-        ({"resource_type": "project"}, "must be given together", BadRequest),
+        ({"resource": "model"}, "resource and resource_type must be passed together", BadRequest),
+        ({"resource_type": "project"}, "must be passed together", BadRequest),
         ({"resource": "x", "resource_type": "cat"}, "resource_type: it must be project, deployment, pipe", BadRequest),
         ({"assignee_type": "pipeline"}, "assignee_type: it must be user or deployment, not 'pipeline'", BadRequest),
         ({"assignee": "nobody"}, "no user 'nobody' in the project 'lab'", NotFound),

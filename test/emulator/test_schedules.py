@@ -58,18 +58,18 @@ def test_a_schedule_has_the_defaults_of_the_reference(project: TestProject) -> N
     [
         ({"name": "Hourly"}, "schedule name 'Hourly' is not valid"),
         ({"object_type": "bucket"}, "object_type: it must be one of deployment, pipeline"),
-        ({"schedule": "* * * *"}, "is no crontab; it takes five fields"),
-        ({"schedule": "@daily"}, "is no crontab"),
-        ({"schedule": "* * * * * *"}, "is no crontab"),
-        ({"schedule": "0 0 * * MON"}, "is no crontab"),
-        ({"schedule": "60 * * * *"}, "never comes"),
-        ({"schedule": "0 0 30 2 *"}, "never comes"),
+        ({"schedule": "* * * *"}, "is not a crontab; it must have five fields"),
+        ({"schedule": "@daily"}, "is not a crontab"),
+        ({"schedule": "* * * * * *"}, "is not a crontab"),
+        ({"schedule": "0 0 * * MON"}, "is not a crontab"),
+        ({"schedule": "60 * * * *"}, "never occurs"),
+        ({"schedule": "0 0 30 2 *"}, "never occurs"),
         ({"schedule": "0 0 * * 7"}, "day of the week"),
         ({"request_data": "4"}, "the input of 'model' is structured, so it must be a dictionary"),
         ({"request_data": [{"x": 4}]}, "must be a dictionary"),
         ({"timeout": 9}, "timeout: it must be from 10 to 172800"),
         ({"timeout": 172801}, "timeout: it must be from 10 to 172800"),
-        ({"description": "d" * 401}, "description: it takes up to 400"),
+        ({"description": "d" * 401}, "description: it must have at most 400"),
     ],
 )
 def test_what_breaks_a_rule_is_400(project: TestProject, settings: dict[str, Any], problem: str) -> None:
@@ -116,7 +116,7 @@ def test_an_update_changes_what_it_gives(project: TestProject) -> None:
     assert (updated.enabled, updated.timeout, updated.labels, updated.request_data) == (False, 60, {"a": "1"}, {"x": 4})
     updated = project.api.request_schedules_update("lab", "nightly", {"request_data": ubiops.NULL, "description": "d"})
     assert (updated.request_data, updated.description, updated.enabled) == (None, "d", False)
-    with pytest.raises(ubiops.exceptions.BadRequestError, match="no crontab"):
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="not a crontab"):
         project.api.request_schedules_update("lab", "nightly", {"schedule": "often"})
 
 

@@ -84,9 +84,9 @@ def test_an_update_changes_what_it_gives(project: TestProject) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ({"name": "x" * 257}, "name: it takes up to 256 characters"),
-        ({"allowed_cors_origins": ["example.com"]}, "'example.com' is no origin"),
-        ({"allowed_cors_origins": ["https://example.com/path"]}, "is no origin"),
+        ({"name": "x" * 257}, "name: it must have at most 256 characters"),
+        ({"allowed_cors_origins": ["example.com"]}, "'example.com' is not an origin"),
+        ({"allowed_cors_origins": ["https://example.com/path"]}, "is not an origin"),
         ({"expiry_date": "tomorrow"}, "expiry_date: 'tomorrow' is not a date"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_project_allows_origins_of_its_own(emulator: Emulator, project: TestPr
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         answer = http.request("GET", f"{emulator.url}/projects", headers=headers)
         assert "Access-Control-Allow-Origin" not in answer.headers
-    with pytest.raises(BadRequest, match="cors_origins: 'example' is no origin"):
+    with pytest.raises(BadRequest, match="cors_origins: 'example' is not an origin"):
         project.api.projects_update("lab", {"cors_origins": ["example"]})
 
 
@@ -206,7 +206,7 @@ def test_an_expired_service_user_of_the_newest_service_stays_so(emulator: Emulat
     created = project.api.service_users_create("lab", {"expiry_date": "2022-01-01T00:00:00Z"})
     newest = emulator.client(generation="4.15")
     with newest.api_client:
-        with pytest.raises(BadRequest, match="The service user has expired on 2022-01-01"):
+        with pytest.raises(BadRequest, match="The service user expired on 2022-01-01"):
             newest.service_users_update("lab", created.id, {"expiry_date": "2999-01-01T00:00:00Z"})
-        with pytest.raises(BadRequest, match="The service user has expired"):
+        with pytest.raises(BadRequest, match="The service user expired"):
             newest.service_users_token("lab", created.id, {})

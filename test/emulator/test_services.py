@@ -621,7 +621,7 @@ def test_what_is_refused(project: TestProject) -> None:
     port = {"public_port": 8080, "deployment_port": 80, "protocol": "tcp"}
     for data, problem in (
         ({"command": ["run"]}, "only for deployments with supports_request_format false"),
-        ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp alone, not for udp"),
+        ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp only, not for udp"),
         ({"ports": [{**port, "public_port": 0}]}, "ports.public_port: it must be from 1 to 65535, not 0"),
         ({"ports": [port, port]}, "the public port 8080 is taken"),
     ):
@@ -669,7 +669,7 @@ def test_a_deployment_without_the_request_format_runs_a_command(
     assert "serving" in project.log()
     with pytest.raises(ubiops.BadRequestError, match="takes no requests; reach it through a service"):
         api.deployment_version_requests_create("lab", "model", "v1", "text")
-    with pytest.raises(ubiops.BadRequestError, match="takes no requests, so no pipeline can have it"):
+    with pytest.raises(ubiops.BadRequestError, match="takes no requests, so it can't be in a pipeline"):
         make_line(project)
     with pytest.raises(ubiops.BadRequestError, match="takes no package; its versions run a command"):
         project.upload({"deployment.py": PAGE})

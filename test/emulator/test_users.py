@@ -45,8 +45,8 @@ def test_registering_needs_no_token(emulator: Emulator) -> None:
     ("changed", "problem"),
     [
         ({"terms_conditions": False}, "terms_conditions: they must be accepted"),
-        ({"email": "ann"}, "'ann' is no email address"),
-        ({"email": "a b@example.com"}, "no email address"),
+        ({"email": "ann"}, "'ann' is not an email address"),
+        ({"email": "a b@example.com"}, "not an email address"),
     ],
 )
 def test_an_account_that_can_not_be(api: ubiops.CoreApi, changed: dict[str, Any], problem: str) -> None:
@@ -70,7 +70,7 @@ def test_a_wrong_password_is_401(callers: Callers, email: str, password: str) ->
     callers.register("ann@example.com")
     answer = callers.sign_in(email, password)
     assert answer.status == 401
-    assert answer.json()["error"] == "The email address or the password is not right"
+    assert answer.json()["error"] == "The email address or the password is wrong"
 
 
 def test_the_start_token_is_the_administrators(emulator: Emulator) -> None:

@@ -255,7 +255,7 @@ def test_another_machine_gets_nothing(emulator: Emulator, project: TestProject, 
     project.request({"x": 1})
     [item] = sent(emulator)
     assert (item["status"], item["attempts"]) == ("failed", 1)
-    assert "only where it is started with --allow-webhooks HOST" in item["error_message"]
+    assert "only if it is started with --allow-webhooks HOST" in item["error_message"]
 
 
 def test_the_address_that_was_checked_is_connected_to(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Builds: each revision is unpacked, its requirements are provided for, and its code is tried out."""
+"""Builds: each revision is unpacked, its requirements are provided, and its code is loaded once."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Builds:
     """Builds the packages of versions.
 
     Args:
-        store: Where the builds are.
-        packages: Where their packages are.
-        environments: What they run in.
+        store: The database.
+        packages: The packages on disk.
+        environments: Builds the environments that packages run in.
         code: Describes what an instance runs.
         targets: The versions that requests go to.
-        spawn: Runs something until it is done, or the emulator stops.
-        built: Called with a version that has a new active revision, before it is stored.
+        spawn: Runs a coroutine until it is done, or the emulator stops.
+        built: Called with a version that has a new active revision, before that is stored.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Builds:
         self._spawn(self._build(build_id, version_id))
 
     def recover(self, session: Session) -> None:
-        """Start those again that an earlier process left."""
+        """Restart the builds that an earlier process left unfinished."""
         for build in session.scalars(select(Build).where(Build.status.in_(["queued", "building", "validating"]))):
             self.start(build.id, build.version_id)
         built = select(Version).where(Version.active_revision_id.is_not(None), Version.status != "building")
@@ -85,7 +85,7 @@ class Builds:
                 self.start(build.id, version.id)
 
     def _lacks_environment(self, session: Session, version: Version) -> bool:
-        """Whether what a package requires was installed by an earlier release of the emulator, in another way."""
+        """Whether an earlier release of the emulator installed what a package requires, in another way."""
         assert version.active_revision_id is not None
         try:
             root = self._code.root_of(version.id, version.active_revision_id)
@@ -94,7 +94,7 @@ class Builds:
         return self._environments.is_missing(session, version.active_revision_id, root)
 
     def stop(self) -> None:
-        """Forget whose turn it is, once all are stopped: a lock belongs to the event loop that it was waited for in."""
+        """Drop the locks, once all builds are stopped: a lock belongs to the event loop in which it was awaited."""
         self._turns.clear()
 
     async def _build(self, build_id: str, version_id: str) -> None:
@@ -116,7 +116,7 @@ class Builds:
                 log("info", ["Build finished"])
                 found = self._complete(build_id, methods)
             if not found:
-                # Its version was deleted meanwhile, and what was unpacked since then isn't used.
+                # Its version was deleted meanwhile, so what was unpacked since then isn't used.
                 self._packages.remove([revision_id])
 
     async def _validate(self, build_id: str, version_id: str, revision_id: str) -> dict[str, bool]:
@@ -180,7 +180,7 @@ def _change(session: Session, build_id: str, **values: Any) -> Build | None:
 
 
 def _settle(version: Version, build: Build) -> None:
-    """Give a version the status that it has after a build, unless another one follows."""
+    """Set the status of a version after a build, unless another build follows."""
     if version.latest_build_id == build.id:
-        # What a failed build would have replaced goes on.
+        # After a failed build, the earlier package stays in use.
         version.status = "available" if version.is_ready else "unavailable"

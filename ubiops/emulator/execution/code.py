@@ -1,5 +1,4 @@
-"""What instances run: the package of a version, the variables and the context that its code sees, and where its log
-goes."""
+"""What instances run: the package of a version, the variables and the context of its code, and its log."""
 
 from __future__ import annotations
 
@@ -24,10 +23,10 @@ class Code:
     """The code of versions.
 
     Args:
-        store: Where the versions are.
-        packages: Where their packages are.
-        environments: What they run in.
-        ports: The ports that services lead to, given the id of a version.
+        store: The database.
+        packages: The packages on disk.
+        environments: The environments that packages run in.
+        ports: The ports that are served, given the id of a version.
     """
 
     def __init__(
@@ -45,11 +44,10 @@ class Code:
         self._environments = environments
 
     def describe(self, version_id: str, revision_id: str | None = None) -> Package:
-        """What an instance of a version runs: a revision, or without one the active one.
+        """What an instance of a version runs: a given revision, or else the active one.
 
         Raises:
-            PackageError: The version is gone, or there is nothing in its package that can be run, or nothing to run
-                it in.
+            PackageError: The version was deleted, its package can't be run, or its environment isn't built.
         """
         with self._store.session() as session:
             version = session.get(Version, version_id)
@@ -74,10 +72,10 @@ class Code:
         return Package(root, context, variables_of_process, secrets, ports, runtime.interpreter, runtime.library)
 
     def root_of(self, version_id: str, revision_id: str) -> Path:
-        """The folder of the package of a revision, which is unpacked.
+        """Unpack the package of a revision, and return its folder.
 
         Raises:
-            PackageError: The version is gone, or its language is another than Python, or there is no package in it.
+            PackageError: The version was deleted, its language isn't Python, or the zip contains no package.
         """
         with self._store.session() as session:
             version = session.get(Version, version_id)
@@ -97,13 +95,13 @@ class Code:
         system: bool = False,
         **columns: str | None,
     ) -> LogSink:
-        """What writes lines to the log of a version.
+        """A function that writes lines to the log of a version.
 
         Args:
             version_id: Id of the version.
             build_id: The build that they belong to.
             request_id: The request that they belong to.
-            system: Whether they are the emulator's own.
+            system: Whether the emulator wrote them.
             **columns: More columns of `LogLine`.
         """
 

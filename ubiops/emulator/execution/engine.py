@@ -1,4 +1,4 @@
-"""The part of the emulator that acts: it builds packages and runs requests, and stores what came of it."""
+"""The engine of the emulator: it builds packages, runs requests, and stores the outcomes."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ from ubiops.emulator.turns import Turns
 _logger = logging.getLogger(__name__)
 
 _NOTICED = 0.05
-"""Seconds after which it is stored that a request runs; one that ends sooner is stored once."""
+"""Seconds after which a request is stored as running; a request that ends sooner is only stored at its end."""
 
 _MOST_RETRIES = 3
-"""How often a request is restarted whose instance was lost, so that code which kills it doesn't do so for ever."""
+"""How often a request is restarted after its instance was lost: code may kill its instance every time."""
 
-# What every request runs, past the session's bookkeeping.
+# Statements of every request, without a session's bookkeeping.
 _REQUESTS: Any = DeploymentRequest.__table__
 _READ = [_REQUESTS.c[field.name] for field in fields(RunningRequest) if field.name != "version"]
 _REQUEST = select(*_READ, _REQUESTS.c.version_id).where(_REQUESTS.c.id == bindparam("id"))
 _UPDATE = update(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
-# One that was cancelled meanwhile stays so.
+# A request that was cancelled meanwhile stays cancelled.
 _PENDING = _REQUESTS.c.status == literal_column("'pending'")
 
 
@@ -79,15 +79,15 @@ _DELETE = delete(_REQUESTS).where(_REQUESTS.c.id == bindparam("key"))
 
 
 class Engine:
-    """Builds and runs what is in the store.
+    """Builds packages and runs requests of the store.
 
     Args:
-        store: Where everything is.
-        directory: Where the packages are kept.
+        store: The database.
+        directory: Directory of the packages.
         storage: Files and blobs.
         install_requirements: Whether builds install the ``requirements.txt`` of their packages.
-        allow_webhooks: Hosts that webhooks may send to though they are not this machine.
-        quotas: How many resources of a kind a project may have.
+        allow_webhooks: Hosts other than this machine that webhooks may send to.
+        quotas: The most resources of a kind that a project may have.
 
     Attributes:
         store (Store): The same.
@@ -95,15 +95,15 @@ class Engine:
         quotas (Mapping[str, int]): The same.
         targets (Targets): The versions that requests go to.
         packages (Packages): The zips of revisions, exports and imports.
-        environments (Environments): Builds what they run in.
+        environments (Environments): Builds the environments that packages run in.
         builds (Builds): Builds the packages.
         internal_api (InternalApi): How code of deployments calls the API.
-        webhooks (Webhooks): Sends what webhooks are to be told.
+        webhooks (Webhooks): Sends the messages of webhooks.
         pipelines (Pipelines): Runs pipeline requests.
-        readiness (Readiness): Which instances serve.
+        readiness (Readiness): Finds the instances that serve a port.
         updates (Updates): What code sends while its requests run.
-        turns (Turns): What begins or ends a request waits its turn.
-        running (set[str]): Ids of the `InstanceRun`s of the instances that there are.
+        turns (Turns): Spreads the beginnings and ends of requests over turns of the event loop.
+        running (set[str]): Ids of the `InstanceRun`s of running instances.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Engine:
         priority: int = 1,
         request: RunningRequest | None = None,
     ) -> asyncio.Future[Outcome]:
-        """Queue a stored request; returns the future of its outcome. A `request` at hand isn't read again."""
+        """Queue a stored request; returns the future of its outcome. If `request` is passed, it isn't read again."""
         job = Job(request_id, express=express, timeout=timeout, priority=priority, request=request)
         self._pool(version).submit(job)
         return job.done
@@ -173,24 +173,24 @@ class Engine:
         self._pool(version).submit(*(Job(id, express=False, timeout=timeout, priority=priority) for id in request_ids))
 
     def queued(self, version: Version, *, express: bool | None = None) -> int:
-        """How many requests, of a kind or of both, wait for an instance."""
+        """Number of requests, of one kind or of both, that wait for an instance."""
         return self._pool(version).queued(express=express)
 
     def cancel(self, request: DeploymentRequest) -> None:
-        """Take a request out of the queue, or off its instance, once the present transaction is committed."""
+        """Remove a request from the queue or its instance, once the current transaction is committed."""
         pool = self._pools.get(request.version_id)
         if pool is not None:
             asyncio.get_running_loop().call_soon(pool.cancel, request.id)
 
     def restart(self, versions: Iterable[Version]) -> None:
-        """Let versions pick up new settings or variables."""
+        """Restart versions, so that they pick up new settings or variables."""
         for version in versions:
             if version.id in self._pools:
                 self._pool(version).restart()
             self.keep_minimum(version)
 
     def keep_minimum(self, version: Version) -> None:
-        """Start the instances that a version keeps: one at least where a service leads to it."""
+        """Start the minimum instances of a version: at least one if a service leads to it."""
         if version.is_ready and (version.minimum_instances or self._served.of(version.id)):
             pool = self._pool(version)
             pool.replace_lost()
@@ -200,14 +200,14 @@ class Engine:
         self._code.log_of(version_id, system=True)("error", [line])
 
     def _checked(self) -> Iterable[tuple[Version, int]]:
-        """The versions whose health is to be checked, by each of their ports."""
+        """The versions that have a health check, with each port to check."""
         for version_id, ports in self._served.items():
             version = self.targets.find(version_id)
             if version is not None and version.health_check is not None:
                 yield from ((version, port) for port in ports)
 
     def services_changed(self, session: Session) -> None:
-        """Let versions follow their services and public ports, once the present transaction is committed."""
+        """Update versions to their services and public ports, once the current transaction is committed."""
         event.listen(session, "after_commit", lambda _: self._follow_services(), once=True)
 
     def _follow_services(self) -> None:
@@ -245,10 +245,10 @@ class Engine:
         return Instance(partial(self._code.describe, version_id), self._code.log_of(version_id), processes)
 
     async def execute(self, process: Process, request_id: str, request: RunningRequest | None) -> Outcome:
-        """Let a process answer a stored request, which is read where it isn't at hand.
+        """Let a process answer a stored request, which is read unless it is passed.
 
         Raises:
-            RetiredError: The process was, and the request is to run on another one.
+            RetiredError: The process is retired, and the request has to run on another one.
         """
         request = request or self._read(request_id)
         if request is None:
@@ -257,7 +257,7 @@ class Engine:
         if self.webhooks.watch(request.version):
             with self._store.transaction() as connection:
                 self.webhooks.note(connection, request.version, request_id, "processing")
-        # Most end before anybody could ask.
+        # Most requests end before anyone could see them running.
         begin = asyncio.get_running_loop().call_later(_NOTICED, self._begin, request)
         data, deployment = request.data, request.version.deployment
         pipeline_version = self._pipeline_version(request)
@@ -278,7 +278,7 @@ class Engine:
         return Outcome("completed", result=result, memory_peak=process.memory_peak, request=request)
 
     def _read(self, request_id: str) -> RunningRequest | None:
-        """A stored request, apart from any session; None where it was deleted."""
+        """A stored request, detached from any session; None if it was deleted."""
         with self._store.transaction() as connection:
             row = connection.execute(_REQUEST, {"id": request_id}).first()
         version = self.targets.find(row.version_id) if row is not None else None
@@ -325,7 +325,7 @@ class Engine:
                 note_event(session, version, type, f"{error} while it ran the request {request.id}")
 
     def _count_retry(self, request_id: str) -> bool:
-        """Whether a request whose instance was lost is to run again, as its version says."""
+        """Whether a request whose instance was lost is to run again, by the settings of its version."""
         with self._store.session() as session:
             request = session.scalar(select(DeploymentRequest).where(DeploymentRequest.id == request_id))
             if request is None or not request.version.restart_request_interruption:
@@ -334,7 +334,7 @@ class Engine:
             return request.retries <= _MOST_RETRIES
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
-        """Store how a request ended, as the retention mode of its version says."""
+        """Store how a request ended, by the retention mode of its version."""
         request = outcome.request or self._read(request_id)
         if request is None:
             return
@@ -384,13 +384,13 @@ class Engine:
         return pool.instances if pool is not None else []
 
     def stop_instance(self, version_id: str, instance: Instance) -> None:
-        """Stop an instance at once. Another one starts where the minimum of the version, or a request, needs it."""
+        """Stop an instance at once. Another one starts if the version's minimum, or a request, needs it."""
         pool = self._pools.get(version_id)
         if pool is not None:
             self.spawn(pool.stop_instance(instance))
 
     def instance_started(self, version_id: str, instance: Instance) -> None:
-        """Note that an instance came to life, and of which type it is."""
+        """Store that an instance started, and its type."""
         with self._store.session() as session:
             version = session.get(Version, version_id)
             if version is None:
@@ -407,19 +407,19 @@ class Engine:
         self.running.add(instance.id)
 
     def instance_stopped(self, instance: Instance) -> None:
-        """Note its end."""
+        """Store that an instance stopped."""
         self.running.discard(instance.id)
         with self._store.session() as session:
             session.execute(update(InstanceRun).where(InstanceRun.id == instance.id).values(ended=now()))
 
     def note_instances(self, session: Session) -> None:
-        """Note that the instances that run have lived until now."""
+        """Store that the running instances ran until now."""
         session.execute(update(InstanceRun).where(InstanceRun.id.in_(self.running)).values(ended=now()))
 
     # The engine itself
 
     def recover(self) -> None:
-        """Take up what an earlier process left: builds and batches run again, direct requests have failed."""
+        """Resume what an earlier process left unfinished: builds and batches run again, direct requests fail."""
         with self._store.session() as session:
             known = (session.scalars(select(table.id)) for table in (Revision, Transfer, EnvironmentTag))
             self.packages.sweep({id for ids in known for id in ids})
@@ -451,7 +451,7 @@ class Engine:
         self.queue(request.version, [request.id], request.timeout, request.priority)
 
     async def stop(self) -> None:
-        """Stop all instances and builds; `recover` takes them up again."""
+        """Stop all instances and builds; `recover` resumes them."""
         pools, self._pools = list(self._pools.values()), {}
         await self.pipelines.stop()
         for pool in pools:
@@ -476,7 +476,7 @@ class Engine:
         self.spawn(self.readiness.watch(self._checked))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something until it is done, or the engine stops."""
+        """Run a coroutine until it is done, or the engine stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -484,7 +484,7 @@ class Engine:
 
 
 def _delete_after(version: Version) -> str:
-    """When a request that starts or is cancelled now is old enough to be deleted."""
+    """When a request that starts or is cancelled now is to be deleted."""
     return timestamp(datetime.now(timezone.utc) + timedelta(seconds=version.request_retention_time))
 
 

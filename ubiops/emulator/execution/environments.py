@@ -1,4 +1,4 @@
-"""Builds of environments, and what code finds itself in when it runs in one."""
+"""Builds of environments, and the runtimes that they provide for code."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ from ubiops.package_format import REQUIREMENTS_FILE, SETTINGS_FILE, read_text, r
 _logger = logging.getLogger(__name__)
 
 REBUILD = "Environment revision rebuild"
-"""What triggers a build that takes nothing over from earlier ones."""
+"""The trigger of a build that reuses nothing of earlier ones."""
 
 RUNNING = ("queued", "processing")
 """The status of a build that hasn't ended."""
 
 FOLDER = "environment_package"
-"""The folder of a zip, among several, that holds the dependency files."""
+"""The folder of a zip that contains the dependency files, if it has several."""
 
 _PYTHON_FILES = (REQUIREMENTS_FILE, SETTINGS_FILE)
 _R_FILES = ("install_packages.R", "renv.lock")
 _LONGEST_ERROR = 1024
 _LARGEST_FILE = 2**20
-"""Bytes of a dependency file that are kept to be read."""
+"""The most bytes of a dependency file that are stored for the API."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Runtime:
 
     Attributes:
         interpreter: Path of the Python.
-        library: The folder, or the zip, in which it finds ubiops.
-        variables: Environment variables that come with it.
+        library: The folder or zip from which it imports ubiops.
+        variables: Environment variables that it sets.
     """
 
     interpreter: str
@@ -73,8 +73,8 @@ class Runtime:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a build is made of; ``python`` is the version that the environment at the bottom means, empty where what
-    lies between isn't built.
+    """The input of a build; ``python`` is the version that the lowest environment stands for, empty if one in between
+    isn't built.
     """
 
     tag_id: str
@@ -99,12 +99,12 @@ class Environments:
     """Builds environments.
 
     Args:
-        store: Where they are.
-        packages: Where their zips are.
-        directory: Where virtual environments are kept.
-        install: Whether those are made, with pip; else all that is asked for must be installed already.
-        spawn: Runs something until it is done, or the emulator stops.
-        changed: Called with the versions that are to pick up what was built.
+        store: The database.
+        packages: The zips on disk.
+        directory: Directory of the virtual environments.
+        install: Whether to make virtual environments with pip; if not, all requirements must be installed already.
+        spawn: Runs a coroutine until it is done, or the emulator stops.
+        changed: Called with the versions that have to pick up what was built.
     """
 
     def __init__(
@@ -129,18 +129,18 @@ class Environments:
     # Builds
 
     def start(self, build_id: str) -> None:
-        """Start a stored build, once the present transaction is committed."""
+        """Start a stored build, once the current transaction is committed."""
         task = self._builds[build_id] = self._spawn(self._run(build_id))
         task.add_done_callback(lambda _: self._builds.pop(build_id, None))
 
     def cancel(self, build_id: str) -> None:
-        """Stop a build whose status says that already, once that is committed."""
+        """Stop a build whose status is already cancelled, once that is committed."""
         task = self._builds.get(build_id)
         if task is not None:
             asyncio.get_running_loop().call_soon(task.cancel)
 
     async def _run(self, build_id: str) -> None:
-        # It is stored how it failed.
+        # The failure is stored already.
         with contextlib.suppress(PackageError):
             await self._build(build_id)
 
@@ -191,7 +191,7 @@ class Environments:
             await self.settled(tag_id)
 
     async def settled(self, tag_id: str | None) -> None:
-        """Wait until no build of a tag is on its way."""
+        """Wait until no build of a tag is running."""
         with self._store.session() as session:
             query = select(EnvironmentBuild.id).where(EnvironmentBuild.tag_id == tag_id)
             running = [self._builds[id] for id in session.scalars(query) if id in self._builds]
@@ -221,7 +221,7 @@ class Environments:
 
     async def _make(self, job: _Job, root: Path | None, log: LogSink, held: list[str]) -> _Built:
         if not job.python:
-            raise PackageError("The environment that it is built on is gone, or has no successful build")
+            raise PackageError("The environment that it is built on was deleted, or has no successful build")
         folder, files, variables = await asyncio.to_thread(self._read, job, root)
         interpreter = self._interpreter(job.python, job.base_name, log)
         folders = [_find_root(self._packages.unpacked(id)) for id in job.bases] + [folder]
@@ -245,7 +245,7 @@ class Environments:
         interpreter = find_interpreter(python)
         if interpreter.version != python:
             used = f"Python {interpreter.version} is used"
-            log("info", [f"{environment} means Python {python}, which this machine has none of that serves: {used}"])
+            log("info", [f"{environment} stands for Python {python}, and this machine has no suitable one: {used}"])
         return interpreter
 
     def _complete(self, build_id: str, built: _Built) -> None:
@@ -291,18 +291,18 @@ class Environments:
 
         return write
 
-    # What versions run in
+    # Environments of versions
 
     async def provide(self, version_id: str, revision_id: str, root: Path, build_id: str, log: LogSink) -> None:
-        """See to it that the package of a revision has what it runs in.
+        """Provide what the package of a revision runs in.
 
-        Where it has dependency files, an implicit environment is built of them, on that of its version.
+        If it has dependency files, an implicit environment is built from them, based on the environment of its version.
 
         Args:
             version_id: The version.
             revision_id: The revision.
             root: The folder of its package.
-            build_id: The build of the revision; what happens is written to its log.
+            build_id: The build of the revision, to whose log this writes.
             log: Takes lines for that log.
 
         Raises:
@@ -336,7 +336,7 @@ class Environments:
                 revision.environment_tag_id = new_tag
 
     def is_missing(self, session: Session, revision_id: str, root: Path) -> bool:
-        """Whether the package of a revision, in a folder, has requirements that should have been installed for it."""
+        """Whether the package of a revision, in a folder, has requirements that are not yet installed for it."""
         own = select(Revision.environment_tag_id).where(Revision.id == revision_id)
         return self._install and (root / REQUIREMENTS_FILE).is_file() and session.scalar(own) is None
 
@@ -359,13 +359,13 @@ class Environments:
             return Runtime(interpreter.path, self._library.path(interpreter), variables)
         directory = self._virtual.path(build.directory)
         if not self._virtual.exists(build.directory):
-            raise PackageError(f"The virtual environment of {tag.environment.name} is gone: build it again")
+            raise PackageError(f"The virtual environment of {tag.environment.name} is missing: build it again")
         commands = directory / "bin"
         search = os.pathsep.join(filter(None, [str(commands), os.environ.get("PATH")]))
         variables |= {"VIRTUAL_ENV": str(directory), "PATH": search}
         return Runtime(str(commands / "python"), self._library.path(None), variables)
 
-    # What is left behind
+    # Cleaning up
 
     def collect(self) -> None:
         """Delete the virtual environments that nothing refers to."""
@@ -376,7 +376,7 @@ class Environments:
             self._spawn(_delete(removed))
 
     def forget(self, session: Session, tags: Select[EnvironmentTag]) -> None:
-        """Stop the builds of tags that are being deleted, and delete what they leave behind."""
+        """Stop the builds of tags that are being deleted, and delete their files."""
         ids = [tag.id for tag in session.scalars(tags)]
         running = EnvironmentBuild.status.in_(RUNNING)
         for build_id in session.scalars(select(EnvironmentBuild.id).where(EnvironmentBuild.tag_id.in_(ids), running)):
@@ -385,21 +385,21 @@ class Environments:
         self.collect_later(session)
 
     def collect_later(self, session: Session) -> None:
-        """Do so once the present transaction is committed."""
+        """Do so once the current transaction is committed."""
         loop = asyncio.get_running_loop()
         event.listen(session, "after_commit", lambda _: loop.call_soon(self.collect), once=True)
 
     def recover(self, session: Session) -> None:
-        """Take up what an earlier process left."""
+        """Resume what an earlier process left unfinished."""
         for build in session.scalars(select(EnvironmentBuild).where(EnvironmentBuild.status.in_(RUNNING))):
             if build.tag.revision_id is None:
                 self.start(build.id)
             else:
-                # The build of its deployment revision starts over, with another one of these.
+                # The build of its deployment revision starts over, and starts another one of these.
                 end_build(build, "failed", "The emulator was stopped")
 
     def stop(self) -> None:
-        """Take note that all builds are stopped."""
+        """Forget the builds, which are all stopped."""
         self._builds.clear()
         self._virtual.stop()
 
@@ -409,7 +409,7 @@ class Environments:
 
 
 class _Library:
-    """Where interpreters that aren't the emulator's find this package, and nothing else that is installed there."""
+    """Where other interpreters than the emulator's find this package, but nothing that is installed next to it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -429,7 +429,7 @@ class _Library:
 
 
 def add_build(session: Session, tag: EnvironmentTag, trigger: str) -> EnvironmentBuild:
-    """A new build of a tag, which is to be started."""
+    """Create a build of a tag; it has to be started."""
     build = EnvironmentBuild(id=new_id(), tag=tag, trigger=trigger)
     session.add(build)
     tag.latest_build_id, tag.status = build.id, "queued"
@@ -438,7 +438,7 @@ def add_build(session: Session, tag: EnvironmentTag, trigger: str) -> Environmen
 
 
 def end_build(build: EnvironmentBuild, status: str, message: str | None) -> None:
-    """Write down that a build didn't succeed; what an earlier one made of its tag stays in use."""
+    """Store that a build didn't succeed; the result of an earlier build of its tag stays in use."""
     build.status = status
     build.error_message = message[:_LONGEST_ERROR] if message is not None else None
     build.tag.status = status if build.tag.active_build_id is None else "available"
@@ -451,7 +451,7 @@ def next_name(session: Session, environment: Environment) -> str:
 
 
 def latest_tag_id(session: Session, environment: Environment) -> str | None:
-    """The tag of an environment that was given its file last."""
+    """The tag of an environment that got its file last."""
     query = select(EnvironmentTag.id).where(EnvironmentTag.environment_id == environment.id)
     return session.scalar(query.where(EnvironmentTag.has_file).order_by(EnvironmentTag.number.desc()).limit(1))
 

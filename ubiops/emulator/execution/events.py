@@ -1,4 +1,4 @@
-"""What happens to the objects of a project, without anybody doing it."""
+"""Events of a project's objects that no user caused."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def note_event(session: Session, version: Version, type: str, text: str) -> None
     """Write an event of a deployment version.
 
     Args:
-        session: What it is written with.
+        session: The session to write it with.
         version: The version.
         type: What happened, one of the above.
-        text: The same for people.
+        text: The same as text.
     """
     session.add(
         ProjectEvent(

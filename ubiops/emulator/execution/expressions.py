@@ -1,4 +1,4 @@
-"""Expressions of pipeline operators: one line of Python over fields, without any way out of it."""
+"""Expressions of pipeline operators: one line of Python over fields, sandboxed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression that isn't allowed, or has no value; the message says why."""
+    """An expression that isn't allowed, or can't be evaluated; the message says why."""
 
 
 def _modulo(left: Any, right: Any) -> Any:
@@ -76,7 +76,7 @@ def _parse(expression: str) -> ast.expr:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ExpressionError(f"it is no Python expression ({getattr(error, 'msg', None) or error})") from error
+        raise ExpressionError(f"it is not a Python expression ({getattr(error, 'msg', None) or error})") from error
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
             raise ExpressionError(f"{type(node).__name__} is not allowed in it")
@@ -86,10 +86,10 @@ def _parse(expression: str) -> ast.expr:
 
 
 def check_expression(expression: str) -> None:
-    """Check that an expression can be evaluated, whatever its fields hold.
+    """Check that an expression is allowed, whatever the values of its fields.
 
     Raises:
-        ExpressionError: It is no expression, or does what expressions mustn't.
+        ExpressionError: It isn't an expression, or contains something that isn't allowed.
     """
     try:
         _parse(expression)
@@ -98,12 +98,12 @@ def check_expression(expression: str) -> None:
 
 
 def evaluate(expression: str, fields: Mapping[str, Any]) -> Any:
-    """The value of an expression.
+    """Evaluate an expression.
 
     Args:
         expression: One line of Python: literals, arithmetic, comparisons, ``and``, ``or``, ``not``, ``in``, ``x if y
             else z``, indexing, and the functions len, int, float, str, bool, round, abs, min, max and sum.
-        fields: What its names stand for.
+        fields: The values of its names.
 
     Raises:
         ExpressionError: It is not allowed, or fails on these fields.

@@ -1,4 +1,4 @@
-"""Files in requests: what user code reads is fetched before it runs, what it returns is kept afterwards."""
+"""Files in requests: those that user code reads are fetched before it runs, those that it returns are stored after."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _KEYS = {"file", "bucket", "bucket_file"}
 
 
 def check_references(data: Any, fields: Sequence[dict[str, Any]]) -> None:
-    """Check that the file fields of an input hold what can be the URI of a file or the id of a blob.
+    """Check that the file fields of an input have the form of a file's URI or a blob's id.
 
     Raises:
-        DataError: One holds something else.
+        DataError: One has another form.
     """
 
     def check(place: str, value: Any) -> None:
@@ -54,7 +54,7 @@ def _is_uuid(text: str) -> bool:
 
 
 class RequestFiles:
-    """The files of a request that is about to run.
+    """The files of one request.
 
     Args:
         store: The database.
@@ -81,10 +81,10 @@ class RequestFiles:
             self._bucket = variables.get("SYS_DEFAULT_BUCKET") or self._bucket
 
     async def fetch(self, data: Any) -> Any:
-        """The input with paths of local copies in its file fields.
+        """Copy the files of an input, and return the input with the local paths in its file fields.
 
         Raises:
-            DataError: A file isn't there.
+            DataError: A file doesn't exist.
         """
         wanted: list[tuple[str, Path]] = []
 
@@ -111,10 +111,10 @@ class RequestFiles:
             return file.id, _last_part(parts[1])
 
     async def keep(self, result: Any) -> Any:
-        """The output with URIs (or ids of blobs) of what the user's code wrote, in place of the local paths.
+        """Store the files of an output, and return the output with their URIs (or blob ids) in place of local paths.
 
         Raises:
-            DataError: A path leads to no file, or its target isn't there.
+            DataError: A path isn't that of a file, or its target doesn't exist.
         """
         returned: dict[str, Any] = {}
         map_files(result, self._output_fields, returned.setdefault)
@@ -123,32 +123,32 @@ class RequestFiles:
 
     async def _keep(self, place: str, value: Any) -> Any:
         if not isinstance(value, (str, dict)):
-            # The check of the output will say what it must be.
+            # The check of the output reports it.
             return value
         target = {"file": value} if isinstance(value, str) else value
         if "file" not in target or target.keys() - _KEYS or not all(isinstance(text, str) for text in target.values()):
             raise DataError(f"The output field '{place}' must be a path, or a dictionary of file, bucket, bucket_file")
         if target["file"].startswith(SCHEME):
-            self._find(f"The output field '{place}' can't be kept", target["file"])
+            self._find(f"The output field '{place}' can't be stored", target["file"])
             return target["file"]
         path = Path(target["file"])
         if not path.is_file():
             raise DataError(
-                f"The output field '{place}' must be the path of a file; there is no file {target['file']!r}"
+                f"The output field '{place}' must be the path of a file; the file {target['file']!r} doesn't exist"
             )
         return await self._keep_file(place, path, target)
 
     async def _keep_file(self, place: str, path: Path, target: dict[str, str]) -> str:
         bucket_name = target.get("bucket") or self._bucket
-        # A name on disk may be no text.
+        # A name on disk may not be valid UTF-8.
         name = target.get("bucket_file") or self._default_name(place, path.name.encode(errors="replace").decode())
         try:
             content = await self._storage.copy(path)
         except OSError as error:
-            raise DataError(f"The output field '{place}' can't be kept: {error}") from error
+            raise DataError(f"The output field '{place}' can't be stored: {error}") from error
         with (
             self._storage.unless_failed(content),
-            _explained(f"The output field '{place}' can't be kept"),
+            _explained(f"The output field '{place}' can't be stored"),
             self._store.session() as session,
         ):
             if self._types.get(place.rpartition("/")[2]) == "blob":
@@ -160,7 +160,7 @@ class RequestFiles:
         return f"{SCHEME}{bucket_name}/{name}"
 
     def _default_name(self, place: str, name: str) -> str:
-        # Several files of one name: the later ones lie in a folder named after their place in the output.
+        # If several files have one name, the later ones go to a folder named after their place in the output.
         name = name if name not in self._named else f"{place}/{name}"
         self._named.add(name)
         return f"deployment_requests/{self._request_id}/output/{name}"
@@ -182,7 +182,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _last_part(name: str) -> str:
     last = PurePosixPath(name).name
-    # Names in a bucket may be longer than a file system takes; the end, which says the type, is kept.
+    # Names in a bucket may be too long for a file system; the end is kept, since it has the extension.
     return "file" if last in ("", "..") else last.encode()[-_LONGEST_NAME:].decode(errors="ignore")
 
 

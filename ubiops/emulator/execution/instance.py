@@ -1,4 +1,4 @@
-"""Instances: the worker processes of a version, seen from the emulator."""
+"""Instances: the worker processes of a version, as the emulator sees them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ubiops.emulator.ids import new_id
 
 _WORKER = (resources.files("ubiops.emulator.execution") / "worker.py").read_text(encoding="utf-8")
 _LIBRARY = str(Path(ubiops.__file__).resolve().parents[1])
-"""The folder, or the zip, that holds ubiops."""
+"""The folder or zip that contains ubiops."""
 
 _CHUNK = 2**16
 _UPDATE = b'{"update": '
@@ -32,11 +32,11 @@ LogSink = Callable[[str, list[str]], None]
 """Takes a level, ``info`` or ``error``, and lines that the user's code wrote."""
 
 UpdateSink = Callable[[str], None]
-"""Takes a text that the user's code gave to ``context["streaming_update"]``."""
+"""Takes a text that the user's code passed to ``context["streaming_update"]``."""
 
 
 def _drop(_text: str) -> None:
-    """Where nothing listens."""
+    """Ignore an update."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Package:
 
     Attributes:
         directory: Root directory of the unpacked package.
-        context: What the user's ``__init__`` gets.
+        context: The ``context`` of the user's ``__init__``.
         environment: All variables of the process.
         secrets: Values that must not appear in a log.
         ports: The free ports that its processes listen on, by the ports that the code declares.
         interpreter: Path of the Python that runs it.
-        library: The folder, or the zip, in which that Python finds ubiops.
+        library: The folder or zip from which that Python imports ubiops.
     """
 
     directory: Path
@@ -63,13 +63,13 @@ class Package:
 
 
 STATUSES = ("pending", "initialising", "running", "stopping")
-"""What an instance goes through, in this order."""
+"""The states of an instance, in order."""
 
 _HAPPENED = {
-    "pending": "The instance was asked for",
+    "pending": "The instance was requested",
     "initialising": "The instance was scheduled on this machine and loads its package",
     "running": "The instance takes requests",
-    "stopping": "The instance is stopped",
+    "stopping": "The instance is stopping",
 }
 
 
@@ -83,10 +83,10 @@ class Event:
 
 
 class Instance:
-    """Processes that run one package, each of which answers a request at a time.
+    """Processes that run one package; each answers one request at a time.
 
     Args:
-        describe: Tells what to run; asked once.
+        describe: Returns what to run; called once.
         log: Takes what the user's code writes outside of requests.
         processes: How many processes there are.
 
@@ -126,7 +126,7 @@ class Instance:
         return self.package.ports if self.package is not None else {}
 
     def note(self, status: str) -> None:
-        """Note that one of its processes is that far; what a further one has been through is no news."""
+        """Note that one of its processes reached a status; only the first one to do so counts."""
         if STATUSES.index(status) > STATUSES.index(self.status):
             self.status = status
             self.events.append(Event(_HAPPENED[status]))
@@ -141,18 +141,18 @@ class Instance:
 
 
 class Process:
-    """A worker process, started when it is first needed and again after it was lost.
+    """A worker process, started when it is first needed, and again after it was lost.
 
     Args:
-        describe: Tells what to run; asked at each start.
+        describe: Returns what to run; called at each start.
         log: Takes what the user's code writes.
-        number: What tells it from the others of its instance, from 0.
-        note: Takes what becomes of it: ``initialising``, ``running``.
+        number: Its number in the instance, from 0.
+        note: Called with its new status: ``initialising``, ``running``.
 
     Attributes:
         number (int): The same.
-        memory_peak (int): Bytes of memory that the process had taken at most when it last answered.
-        is_retired (bool): Whether it is not to run again.
+        memory_peak (int): Peak memory of the process in bytes, as of its last answer.
+        is_retired (bool): Whether it must not run again.
     """
 
     def __init__(
@@ -176,14 +176,14 @@ class Process:
 
         Raises:
             PackageError: The package can't be used.
-            RetiredError: It is not to run again.
+            RetiredError: It must not run again.
         """
         self._check_retired()
         package = self._describe()
         self._note("initialising")
         self._worker = worker = await _Worker.start(package, self._write)
         if self.is_retired:
-            # Meanwhile, before there was anything to stop.
+            # Retired meanwhile, before there was a process to stop.
             await self.stop()
         self._check_retired()
         message = {"directory": str(package.directory), "context": package.context}
@@ -197,11 +197,11 @@ class Process:
         return methods
 
     async def run(self, data: Any, context: dict[str, Any], log: LogSink, update: UpdateSink) -> Any:
-        """Let the user's code answer a request; returns what it returned. Its updates are handed on as they come.
+        """Let the user's code answer a request; returns what it returned. Its updates are forwarded as they come.
 
         Raises:
             PackageError: A new process couldn't load the package.
-            RetiredError: There is no process, and is not to be one again.
+            RetiredError: There is no process, and must not be one again.
             RequestError: The user's code failed.
             WorkerLostError: The process ended instead.
         """
@@ -239,17 +239,17 @@ class Process:
 
 
 class RetiredError(Exception):
-    """The instance was stopped; what it was to run may run on another one."""
+    """The instance was stopped; its request may run on another one."""
 
 
 class WorkerLostError(RequestError):
     """The process ended in the middle of an exchange.
 
     Args:
-        code: Its exit code, or less than nothing the signal that ended it.
+        code: Its exit code; if negative, the signal that ended it.
 
     Attributes:
-        was_killed (bool): Whether that is what the system does to processes that it has no memory for.
+        was_killed (bool): Whether it was killed, as by the system when memory runs out.
     """
 
     def __init__(self, code: int) -> None:
@@ -258,7 +258,7 @@ class WorkerLostError(RequestError):
 
 
 class _Line(asyncio.Protocol):
-    """The line to a worker. An update is handed on in the turn of the event loop in which it arrives."""
+    """The connection to a worker. An update is forwarded in the turn of the event loop in which it arrives."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -271,7 +271,7 @@ class _Line(asyncio.Protocol):
         self.transport = transport
 
     def ask(self, message: bytes, update: UpdateSink) -> asyncio.Future[bytes | None]:
-        """Send a message; returns what tells the answer, or None where the line was cut."""
+        """Send a message; returns the future of the answer, which is None if the connection was lost."""
         self._update = update
         self._answer = answer = asyncio.get_running_loop().create_future()
         if self.transport.is_closing():
@@ -302,14 +302,14 @@ class _Line(asyncio.Protocol):
 
 
 class _Worker:
-    """A running process: its line, its standard streams, its end."""
+    """A running process: its connection, its standard streams, its end."""
 
     def __init__(self, process: asyncio.subprocess.Process, line: _Line, outputs: list[_Output]) -> None:
         self._process = process
         self._line = line
         self._outputs = outputs
         self._exited = asyncio.ensure_future(process.wait())
-        # A process that the user's code forked may hold the socket open, so its end alone would tell nothing.
+        # A process that the user's code forked may keep the socket open, so the end of the worker wouldn't close it.
         self._exited.add_done_callback(lambda _: line.transport.abort())
 
     @property
@@ -336,7 +336,7 @@ class _Worker:
                     pass_fds=[theirs.fileno()],
                     cwd=package.directory,
                     env=package.environment,
-                    # Its own group, so that it can be killed together with what it starts, and Ctrl-C spares it.
+                    # Its own group, so that it can be killed together with what it starts, and Ctrl-C doesn't reach it.
                     start_new_session=True,
                 )
             except BaseException:
@@ -356,7 +356,7 @@ class _Worker:
             WorkerLostError: The process ended instead.
         """
         line = await self._line.ask(json.dumps(message).encode(), update)
-        # The worker flushed its streams before it answered, so what it wrote is all there.
+        # The worker flushed its streams before it answered, so everything that it wrote has arrived.
         for output in self._outputs:
             output.finish()
         if line is None:
@@ -375,7 +375,7 @@ class _Worker:
         await self._exited
 
     def _kill_group(self) -> None:
-        # PermissionError: what macOS says of a group that has only zombies.
+        # PermissionError: macOS raises it for a group that has only zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -387,7 +387,7 @@ def _ending(code: int) -> str:
 class _Output:
     """A standard stream of the process, as lines.
 
-    Read as it is written, and in the end of each exchange to its last byte, so that every line is ascribed to the
+    Read as it is written, and at the end of each exchange to its last byte, so that every line is attributed to the
     request that wrote it.
     """
 
@@ -400,7 +400,7 @@ class _Output:
         os.set_blocking(self._reader, False)
 
     def open(self) -> None:
-        """Begin to read, once the process has its end."""
+        """Begin to read, once the process has its end of the pipe."""
         os.close(self.writer)
         self.writer = -1
         asyncio.get_running_loop().add_reader(self._reader, self._read)
@@ -418,9 +418,9 @@ class _Output:
         return True
 
     def finish(self) -> None:
-        """Read what is there, and take an unfinished line for a line."""
-        # A pipe holds no more than one chunk; a process that keeps writing must not keep us here. One that was stopped
-        # in the middle of an exchange has none any more.
+        """Read what is available, and treat an unfinished line as a line."""
+        # A pipe contains at most one chunk, so a process that keeps writing doesn't keep us here. A process that was
+        # stopped in the middle of an exchange has no pipe any more.
         if self._reader >= 0:
             self._read()
         if self._rest:

@@ -1,7 +1,7 @@
-"""Whose process listens on a port: what keeps services from reaching anything but their own instances.
+"""Finds out whose process listens on a port, so that services reach their own instances only.
 
-Linux tells it below ``/proc``. Elsewhere nothing is asked: there an instance is reached only at the port that it was
-given, which was free.
+Linux shows it below ``/proc``. Other systems aren't asked: there, an instance is reached only at the port that it was
+assigned, which was free.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ubiops.clock import monotonic
 _TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 _LISTENING = "0A"
 _FRESH = 1.0
-"""Seconds for which a listener holds whose socket is open still: the tables are long, and slow to read."""
+"""Seconds for which a listener is cached while its socket is open: the tables are long, and slow to read."""
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Addresses that stand for all of this machine, and where they are reached."""
+"""Wildcard addresses, and the addresses at which they are reached."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Listener:
     Attributes:
         host: Where it is reached.
         port: Its port.
-        inode: What Linux knows the socket by; 0 elsewhere.
+        inode: Inode of the socket on Linux; 0 elsewhere.
     """
 
     host: str
@@ -49,12 +49,12 @@ class Listeners:
     """The sockets on which the processes of one instance listen."""
 
     def __init__(self) -> None:
-        # Descriptors of sockets: what a process still has open under the same number isn't searched again.
+        # Descriptors of sockets: one that a process still has open under the same number isn't searched for again.
         self._known: dict[int, str] = {}
         self._found: dict[int, tuple[float, Listener]] = {}
 
     def find(self, declared: int, own: int, roots: Collection[int]) -> Listener | None:
-        """The listener for a port that the instance declares; None where none of its processes has one.
+        """The listener for a port that the instance declares; None if none of its processes has one.
 
         Args:
             declared: The port that the code was written for.
@@ -75,7 +75,7 @@ class Listeners:
         sockets = list(_listening({own, declared}))
         owned = self._owned({found.inode for found in sockets}, roots)
         for found in sorted(sockets, key=lambda found: found.port != own):
-            # Another's socket that shares the port may get the connection.
+            # The connection may go to another process that shares the port.
             rivals = {
                 other.inode
                 for other in sockets
@@ -86,7 +86,7 @@ class Listeners:
         return None
 
     def _owned(self, inodes: set[int], roots: Collection[int]) -> set[int]:
-        """Those of the sockets that processes of the instance have."""
+        """The sockets among these that processes of the instance have."""
         self._known = {inode: path for inode, path in self._known.items() if self._is_open(inode)}
         if inodes - self._known.keys():
             names = {f"socket:[{inode}]": inode for inode in inodes}
@@ -97,7 +97,7 @@ class Listeners:
         return inodes & self._known.keys()
 
     def _is_open(self, inode: int) -> bool:
-        """Whether a process of the instance still has a socket that it had."""
+        """Whether a process of the instance still has the socket."""
         return _target(self._known.get(inode, "")) == f"socket:[{inode}]"
 
 
@@ -129,7 +129,7 @@ def _descriptors(process: int) -> list[str]:
     try:
         return [f"/proc/{process}/fd/{number}" for number in os.listdir(f"/proc/{process}/fd")]
     except OSError:
-        # It has ended.
+        # The process has ended.
         return []
 
 
@@ -141,7 +141,7 @@ def _target(path: str) -> str:
 
 
 def _tree(roots: Collection[int]) -> set[int]:
-    """Processes with those that they started; one whose parent has ended is known by its session."""
+    """Processes and those that they started; one whose parent has ended is found by its session."""
     relations = dict(filter(None, map(_relation, os.listdir("/proc"))))
     members = set(roots) | {process for process, (_, session) in relations.items() if session in roots}
     while True:
@@ -157,6 +157,6 @@ def _relation(name: str) -> tuple[int, tuple[int, int]] | None:
         status = Path(f"/proc/{int(name)}/stat").read_text()
     except (ValueError, OSError):
         return None
-    # The name of its program, which stands before, may hold a bracket too.
+    # The name of the program, which comes before, may contain a bracket too.
     _, parent, _, session = status.rpartition(")")[2].split()[:4]
     return int(name), (int(parent), int(session))

@@ -1,4 +1,4 @@
-"""Measurements of what runs, summed up by the minute as it ends, so that metrics outlive the requests."""
+"""Measurements of what runs, summed up per minute as it ends, so that metrics outlive the requests."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def add_measurement(
     """Add values to those of a minute.
 
     Args:
-        connection: What they are written with.
+        connection: The connection to write them with.
         project_id: Project that it ran in.
         object_type: ``deployment_version`` or ``pipeline_version``.
         object_id: Id of the version.
-        user: Email address of who made the request.
+        user: Email address of the user that made the request.
         moment: When it ended.
-        **values: Columns of `Measurement`; all are summed up but ``memory_peak``, of which the largest stays.
+        **values: Columns of `Measurement`; all are summed up except ``memory_peak``, of which the largest is kept.
     """
     key = {"project_id": project_id, "object_type": object_type, "object_id": object_id, "user": user}
     connection.execute(_ADD, {**key, "minute": moment[: len("2022-11-03T09:30")], **_ZERO, **values})
@@ -58,10 +58,10 @@ def measure_request(connection: Connection, request: RunningRequest, ended: dict
     """Add a deployment request that has ended to the measurements of its version.
 
     Args:
-        connection: What they are written with.
+        connection: The connection to write them with.
         request: The request.
         ended: How it ended: ``status``, ``result`` and ``time_completed``.
-        memory_peak: Bytes of memory that the instance had taken at most.
+        memory_peak: Peak memory of the instance in bytes.
     """
     kind = "express" if request.express else "batch"
     completed, result = ended["time_completed"], ended["result"]
@@ -86,12 +86,12 @@ def measure_request(connection: Connection, request: RunningRequest, ended: dict
 
 
 def volume(data: Any) -> int:
-    """Bytes that data takes as JSON; none take none."""
+    """Size of data as JSON in bytes; 0 for None."""
     return 0 if data is None else len(json.dumps(data))
 
 
 def size_of(data: Any) -> int | None:
-    """Bytes that data takes as a file: JSON, or the text itself; None if it is None."""
+    """Size of data as a file in bytes, as JSON or the text itself; None if it is None."""
     if data is None:
         return None
     return len(data.encode(errors="replace") if isinstance(data, str) else json.dumps(data))

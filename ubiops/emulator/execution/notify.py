@@ -1,4 +1,4 @@
-"""Notifications: what would go out by mail goes to the log of the project."""
+"""Notifications: mail is written to the log of the project instead of being sent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ubiops.emulator.tables import LogLine, NotificationGroup
 
 
 def notify(session: Session, project_id: str, group_name: str | None, text: str, **place: Any) -> None:
-    """Tell everyone in a notification group, in a log line each.
+    """Notify everyone in a notification group, with one log line each.
 
     Args:
-        session: What the lines are written with.
+        session: The session to write the lines with.
         project_id: Project of the group.
-        group_name: Name of the group; without one, or if it was deleted, nobody is notified.
+        group_name: Name of the group; if it is None or was deleted, no one is notified.
         text: What happened.
         **place: What the lines belong to, as columns of `LogLine`: ``version_id``, ``request_id`` ...
     """

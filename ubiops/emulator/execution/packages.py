@@ -16,54 +16,54 @@ from ubiops.deployment_package import PackageError
 from ubiops.package_format import MAXIMUM_UNPACKED_SIZE, leads_out
 
 _MOST_ENTRIES = 100_000
-"""Files and folders that a zip may have."""
+"""The most files and folders that a zip may have."""
 
 _DEEPEST = 200
-"""Folders that may lie in each other: what is much deeper can't even be deleted by Python."""
+"""The deepest nesting of folders: Python can't even delete what is much deeper."""
 
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
-"""What zipfile raises for zips that are damaged, encrypted, of an unknown method, or with impossible names."""
+"""What zipfile raises for zips that are damaged, encrypted, use an unknown method, or have impossible names."""
 
 
 class Packages:
-    """The zips and unpacked folders of revisions; the zips of exports and imports lie with them.
+    """The zips and unpacked folders of revisions, with the zips of exports and imports.
 
     Args:
-        directory: Where they are kept; it must be there.
+        directory: Where they are kept; it must exist.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def archive(self, id: str) -> Path:
-        """Where the zip of a revision, an export or an import is kept."""
+        """The path of the zip of a revision, an export or an import."""
         return self._directory / f"{id}.zip"
 
     def unpacked(self, revision_id: str) -> Path:
-        """Where the package of a revision is unpacked to."""
+        """The folder that the package of a revision is unpacked to."""
         return self._directory / revision_id
 
     def unpack(self, revision_id: str) -> None:
         """Unpack the zip of a revision.
 
         Raises:
-            PackageError: The zip is broken, too large when unpacked, or has entries that lead out of the directory.
+            PackageError: The zip is damaged, too large when unpacked, or has entries that lead out of the directory.
         """
         _unpack(self.archive(revision_id), self.unpacked(revision_id))
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Delete what there is of revisions, exports and imports."""
+        """Delete the files of revisions, exports and imports."""
         for id in ids:
             self.archive(id).unlink(missing_ok=True)
             shutil.rmtree(self.unpacked(id), ignore_errors=True)
 
     def remove_later(self, session: Session, ids: Iterable[str]) -> None:
-        """Delete them once the present transaction is committed."""
+        """Delete them once the current transaction is committed."""
         if removed := list(ids):
             event.listen(session, "after_commit", lambda _: self.remove(removed), once=True)
 
     def sweep(self, known: set[str]) -> None:
-        """Delete all that isn't of these ids: what an earlier process left behind when it was killed."""
+        """Delete everything that doesn't belong to these ids, left behind by an earlier process that was killed."""
         self.remove({path.stem for path in self._directory.iterdir()} - known)
 
     def clear(self) -> None:
@@ -74,7 +74,7 @@ class Packages:
 
 @contextmanager
 def whole(path: Path) -> Iterator[None]:
-    """Delete a file or directory that couldn't be written to its end."""
+    """Delete a file or directory that couldn't be written completely."""
     try:
         yield
     except BaseException:
@@ -86,14 +86,14 @@ def whole(path: Path) -> Iterator[None]:
 
 
 def find_bomb(entries: Sequence[zipfile.ZipInfo]) -> str | None:
-    """Why a zip may take too much disk, memory or time to be unpacked, to follow its name; None if it doesn't."""
+    """Why a zip may take too much disk, memory or time to unpack, as the end of a sentence; None if it doesn't."""
     if len(entries) > _MOST_ENTRIES:
         return f"has more than {_MOST_ENTRIES} entries"
     size = 0
     for entry in entries:
         if entry.filename.replace("\\", "/").count("/") > _DEEPEST:
             return f"has an entry below more than {_DEEPEST} folders: {entry.filename[:100]}..."
-        # zipfile unpacks what it reads at once by the other methods: gigabytes from a few KB.
+        # With the other methods, zipfile unpacks whatever it reads in one go: gigabytes from a few KB.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return f"has {entry.filename} compressed by another method than deflate"
         size += entry.file_size

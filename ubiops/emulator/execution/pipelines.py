@@ -1,8 +1,8 @@
-"""Running pipelines: objects in topological order, data going from one to the next as the attachments say.
+"""Runs pipelines: objects in topological order, with data flowing from one to the next along the attachments.
 
-What goes along an attachment is a flow: values with the path of subrequests that each belongs to. An undivided request
-is the one value with the empty path; ``one-to-many`` adds a number to the path of each part, ``many-to-one`` takes it
-off. An object that isn't reached has an empty flow, and so has all that depends on it.
+A flow goes along an attachment: values, each with the path of the subrequests that it belongs to. An undivided request
+is a single value with the empty path; ``one-to-many`` adds a number to the path of each part, ``many-to-one`` removes
+it. An object that isn't reached has an empty flow, and so has everything that depends on it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _AT_ONCE = 20
 _STOPPED = "The emulator was stopped while the request ran"
 
 _WHOLE = "0"
-"""The sequence id of what ran once in a request."""
+"""The sequence id of an object that ran once in a request."""
 
 Path = tuple[int, ...]
 Flow = list[tuple[Path, Any]]
@@ -68,8 +68,8 @@ class PipelineOutcome:
         status: ``completed``, ``failed`` or ``cancelled``.
         result: What arrived at the end; None if nothing did.
         error_message: Why it failed.
-        deployment_requests: Those that its objects made, as the API shows them in the answer to a direct request.
-        operator_requests: What its operators did, likewise.
+        deployment_requests: Those that its objects made, in the form of the answer to a direct request.
+        operator_requests: Those of its operators, likewise.
         pipeline_requests: Those that its objects made to other pipelines, likewise.
     """
 
@@ -82,18 +82,18 @@ class PipelineOutcome:
 
 
 class Deployments(Protocol):
-    """What pipelines need of the engine that owns them."""
+    """What pipelines need from the engine that owns them."""
 
     def submit(
         self, version: Version, request_id: str, *, express: bool, timeout: float, priority: int
     ) -> asyncio.Future[Outcome]:
-        """Queue a stored request; returns what tells how it ends."""
+        """Queue a stored request; returns the future of its outcome."""
 
     def cancel(self, request: DeploymentRequest) -> None:
-        """Take a request out of the queue, or off its instance."""
+        """Remove a request from the queue or its instance."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something until it is done, or the emulator stops."""
+        """Run a coroutine until it is done, or the emulator stops."""
 
     @property
     def updates(self) -> Updates:
@@ -104,9 +104,9 @@ class Pipelines:
     """Runs the pipeline requests of the store.
 
     Args:
-        store: Where they are.
-        deployments: What runs the requests to deployments.
-        webhooks: What is notified of them.
+        store: The database.
+        deployments: Runs the requests to deployments.
+        webhooks: Notified of the requests.
     """
 
     def __init__(self, store: Store, deployments: Deployments, webhooks: Webhooks) -> None:
@@ -118,7 +118,7 @@ class Pipelines:
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def submit(self, request: PipelineRequest) -> asyncio.Future[PipelineOutcome]:
-        """Run a stored request, once the present transaction is committed; returns the future of its outcome."""
+        """Run a stored request, once the current transaction is committed; returns the future of its outcome."""
         done: asyncio.Future[PipelineOutcome] = asyncio.get_running_loop().create_future()
         task = self.deployments.spawn(self._serve(request.id, request.version_id, request.express, done))
         self._tasks[request.id] = task
@@ -126,13 +126,13 @@ class Pipelines:
         return done
 
     def cancel(self, request_ids: Iterable[str]) -> None:
-        """Stop requests, and what their objects have begun."""
+        """Stop requests, and the requests that their objects made."""
         for request_id in request_ids:
             if request_id in self._tasks:
                 self._tasks[request_id].cancel()
 
     def end(self, request_id: str) -> None:
-        """Stop a request that its user has cancelled, once the present transaction is committed."""
+        """Stop a request that its user has cancelled, once the current transaction is committed."""
         asyncio.get_running_loop().call_soon(self._end, request_id)
 
     def _end(self, request_id: str) -> None:
@@ -141,7 +141,7 @@ class Pipelines:
             self._tasks[request_id].cancel()
 
     def recover(self, session: Session) -> None:
-        """Take up what an earlier process left: batches run again from the start, all others have failed."""
+        """Resume what an earlier process left unfinished: batches run again from the start, all others fail."""
         unfinished = PipelineRequest.status.in_(["pending", "processing"])
         for request in session.scalars(select(PipelineRequest).where(unfinished, PipelineRequest.parent_id.is_(None))):
             if request.express:
@@ -161,12 +161,12 @@ class Pipelines:
         self._webhooks.note(session.connection(), request.version, request.id, request.status)
 
     async def stop(self) -> None:
-        """Stop all requests; `recover` takes them up again."""
+        """Stop all requests; `recover` resumes them."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # A semaphore belongs to the event loop that it was waited for in.
+        # A semaphore belongs to the event loop in which it was awaited.
         self._slots.clear()
 
     async def _serve(
@@ -212,14 +212,14 @@ class Pipelines:
             outcome.error_message = str(error)
         except asyncio.CancelledError:
             if run.is_part:
-                # Of a request that has failed or timed out, or is deleted.
+                # Its parent request failed, timed out or was deleted.
                 self.finish(request_id, PipelineOutcome("cancelled", error_message="The request above it has ended"))
             raise
         self.finish(request_id, outcome)
         return outcome
 
     def finish(self, request_id: str, outcome: PipelineOutcome) -> None:
-        """Store how a request ended, as the retention mode of its version says."""
+        """Store how a request ended, by the retention mode of its version."""
         with self.store.session() as session:
             request = session.scalar(select(PipelineRequest).where(PipelineRequest.id == request_id))
             if request is None:
@@ -309,7 +309,7 @@ def delete_parts(session: Session, request_id: str) -> list[DeploymentRequest]:
 
 
 def part_view(part: DeploymentRequest | PipelineRequest) -> dict[str, Any]:
-    """A request that an object of a pipeline made, as the request to the pipeline shows it."""
+    """A request that an object of a pipeline made, in the form in which the pipeline request shows it."""
     if isinstance(part, PipelineRequest):
         reference = {"pipeline": part.version.pipeline.name}
     else:
@@ -332,7 +332,7 @@ def part_view(part: DeploymentRequest | PipelineRequest) -> dict[str, Any]:
 
 
 def operator_view(part: OperatorRequest) -> dict[str, Any]:
-    """What an operator did, as the request to its pipeline shows it."""
+    """A request of an operator, in the form in which the pipeline request shows it."""
     return {
         "id": part.id,
         "pipeline_object": part.pipeline_object,
@@ -371,17 +371,17 @@ class _Run:
         self._reached[START].set()
 
     async def execute(self) -> Any:
-        """What arrives at the end of the pipeline.
+        """Run the objects, and return what arrives at the end of the pipeline.
 
         Raises:
-            PipelineError: An object failed. All others were stopped.
+            PipelineError: An object failed; all others were stopped.
         """
         async with _together(self._reach(name) for name in (*self._objects, END)) as tasks:
             await asyncio.gather(*tasks)
         return self._result()
 
     async def _reach(self, name: str) -> None:
-        """Run an object once all that it depends on has run, for every value that arrives."""
+        """Run an object for every value that arrives, once everything that it depends on has run."""
         arrivals: Flow = []
         for sources in self._attachments[name]:
             for source in sources:
@@ -418,7 +418,7 @@ class _Run:
 
     async def _pass(self, item: PipelineObject, arrivals: Flow) -> Flow:
         if item.operator == "pipeline-variable" and not self._attachments[item.name]:
-            # It depends on nothing, so it is there from the start.
+            # It depends on nothing, so it runs from the start.
             arrivals = [((), {})]
         if item.operator is not None:
             return self._operate(item, item.operator, arrivals)
@@ -477,7 +477,7 @@ class _Run:
         deployments, request = self._pipelines.deployments, self._request
         with self._pipelines.store.session() as session:
             deployment, version = self._deployment_of(session, item)
-            # The newest client reads no request without an id, not even of one that couldn't be made.
+            # The newest client can't read a request without an id, not even one that couldn't be made.
             view: dict[str, Any] = {
                 "id": new_id(),
                 "pipeline_object": item.name,
@@ -587,7 +587,7 @@ def _sequence_id(path: Path) -> str:
 
 
 def _one_or_all(flow: Flow) -> Any:
-    """What an operator takes or returns, as its request shows it: subrequests as a list."""
+    """The input or output of an operator in the form of its request: subrequests as a list."""
     if not flow:
         return None
     return flow[0][1] if [path for path, _ in flow] == [()] else [value for _, value in flow]
@@ -595,7 +595,7 @@ def _one_or_all(flow: Flow) -> Any:
 
 @contextlib.asynccontextmanager
 async def _together(work: Iterable[Any]) -> AsyncIterator[list[asyncio.Task[Any]]]:
-    """Tasks that end with the block: those left when it ends are cancelled."""
+    """Tasks that end with the block: those still running when it ends are cancelled."""
     tasks = [asyncio.ensure_future(part) for part in work]
     try:
         yield tasks
@@ -606,7 +606,7 @@ async def _together(work: Iterable[Any]) -> AsyncIterator[list[asyncio.Task[Any]
 
 
 def _join(flows: Sequence[Flow]) -> list[tuple[Path, list[Any]]]:
-    """What belongs together of several flows: values whose paths are the same, or lead one to the other."""
+    """The values of several flows that belong together: their paths are the same, or one begins with the other."""
     joined: list[tuple[Path, list[Any]]] = [((), [])]
     for flow in flows:
         within: defaultdict[Path, Flow] = defaultdict(list)
@@ -629,7 +629,7 @@ def _join(flows: Sequence[Flow]) -> list[tuple[Path, list[Any]]]:
 def _feed(
     name: str, shape: Shape, sources: Sequence[Shape], mappings: Sequence[list[dict[str, str]]], values: Sequence[Any]
 ) -> Any:
-    """What an object gets of the values that its sources gave."""
+    """The input of an object, from the values of its sources."""
     if shape.input_type == "plain":
         plain = [value for source, value in zip(sources, values, strict=True) if source.output_type == "plain"]
         if not plain:
@@ -657,7 +657,7 @@ def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-# Operators: from what arrives to what goes on
+# Operators: from what arrives to what is passed on
 
 Configuration = Mapping[str, Any]
 
@@ -707,7 +707,7 @@ def _one_to_many(configuration: Configuration, arrivals: Flow) -> Flow:
 
 
 def _grouped(arrivals: Flow) -> dict[Path, list[Any]]:
-    """All items that arrived, in order, by the request that they are subrequests of."""
+    """All items that arrived, in order, by their parent request."""
     groups: dict[Path, list[Any]] = {}
     for path, value in arrivals:
         groups.setdefault(path[:-1], []).extend(value if isinstance(value, list) else [value])

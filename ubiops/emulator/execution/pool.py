@@ -1,4 +1,4 @@
-"""The queue of one deployment version, and the instances that work on it."""
+"""The queue of one deployment version, and the instances that work it off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: ``completed``, ``failed`` or ``cancelled``; ``request`` is what was read when it began."""
+    """How a request ended: ``completed``, ``failed`` or ``cancelled``; ``request`` is as read at its start."""
 
     status: str
     result: Any = None
@@ -30,43 +30,43 @@ class Outcome:
 _STARTING = ("pending", "initialising")
 
 _STOPPED = -1
-"""The generation of an instance that was stopped by itself."""
+"""The generation of an instance that was stopped individually."""
 
 CANCELLED = Outcome("cancelled", error_message="The request was cancelled")
 
 
 class Backend(Protocol):
-    """What a pool needs of the engine that owns it."""
+    """What a pool needs from the engine that owns it."""
 
     def new_instance(self, version_id: str, processes: int) -> Instance:
         """An instance that will run the active package of a version."""
 
     async def execute(self, process: Process, request_id: str, request: RunningRequest | None) -> Outcome:
-        """Let a process answer a stored request, which is read where it isn't at hand.
+        """Let a process answer a stored request, which is read unless it is passed.
 
         Raises:
-            RetiredError: The process was, and the request is to run on another one.
+            RetiredError: The process is retired, and the request has to run on another one.
         """
 
     def finish(self, request_id: str, outcome: Outcome) -> None:
         """Store how a request ended."""
 
     def instance_started(self, version_id: str, instance: Instance) -> None:
-        """Note that an instance came to life, and of which type it is."""
+        """Store that an instance started, and its type."""
 
     def instance_stopped(self, instance: Instance) -> None:
-        """Note its end."""
+        """Store that an instance stopped."""
 
 
 class Job:
-    """A request on its way.
+    """A queued or running request.
 
     Args:
         request_id: Id of the stored request.
-        express: Whether someone waits for the result; such a request goes before those of a batch.
-        timeout: Seconds that it may take: with the time in the queue if it is express, without otherwise.
-        priority: 0 for one that goes before the others of its kind, else 1.
-        request: The request itself, if it isn't to be read again when it runs.
+        express: Whether someone waits for the result; such a request takes precedence over those of a batch.
+        timeout: Seconds that it may take; for an express request, the time in the queue counts too.
+        priority: 0 for precedence over others of its kind, else 1.
+        request: The request itself, unless it is to be read when it runs.
     """
 
     __slots__ = (
@@ -96,13 +96,13 @@ class Job:
 
     @property
     def done(self) -> asyncio.Future[Outcome]:
-        """The future of its outcome; to be asked for before it ends."""
+        """The future of its outcome; use it before the request ends."""
         if self._done is None:
             self._done = asyncio.get_running_loop().create_future()
         return self._done
 
     def settle(self, outcome: Outcome) -> None:
-        """Set the outcome for those who wait."""
+        """Set the outcome for whoever waits for it."""
         self.settled = True
         if self.timer is not None:
             self.timer.cancel()
@@ -111,7 +111,7 @@ class Job:
 
 
 class _Queue:
-    """Requests that wait, in the order in which they are taken: someone waits for the express ones."""
+    """Waiting requests, in the order in which they are taken: express ones first, since someone waits for them."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[bool, int], deque[Job]] = {
@@ -122,16 +122,16 @@ class _Queue:
         self._kinds[job.express, job.priority].append(job)
 
     def put_back(self, job: Job) -> None:
-        """Let one that was taken be the next of its kind."""
+        """Put a request that was taken back at the front of its kind."""
         self._kinds[job.express, job.priority].appendleft(job)
 
     def remove(self, job: Job) -> None:
-        """Take one out, if it is there."""
+        """Remove a request, if it is in the queue."""
         with contextlib.suppress(ValueError):
             self._kinds[job.express, job.priority].remove(job)
 
     def take(self) -> Job | None:
-        """The next one."""
+        """Take the next request."""
         return next((jobs.popleft() for jobs in self._kinds.values() if jobs), None)
 
     def count(self, *, express: bool) -> int:
@@ -142,15 +142,15 @@ class _Queue:
 
 
 class _Server:
-    """An instance at work: how many of its processes are.
+    """A running instance, and the state of its processes.
 
     Attributes:
         instance: The instance.
         generation: The generation of the pool when it was started.
         working: Processes that take requests, or will.
-        coming: Those of them that are being started before their first request.
-        idle: What those wait for that have none.
-        idle_since: When the last of these became idle, by the clock of the event loop.
+        coming: Number of these that are being started ahead of their first request.
+        idle: Futures of the processes that wait for a request.
+        idle_since: When the last process became idle, by the clock of the event loop.
     """
 
     __slots__ = ("coming", "generation", "idle", "idle_since", "instance", "working")
@@ -168,17 +168,17 @@ class _Server:
         return 0 < len(self.idle) == self.working
 
     def dismiss(self) -> None:
-        """Let its idle processes end."""
+        """End its idle processes."""
         while self.idle:
             self.idle.pop().set_result(None)
 
 
 class Pool:
-    """Hands the requests of one version to its instances, and starts and stops these as needed.
+    """Distributes the requests of one version to its instances, and starts and stops these as needed.
 
     Attributes:
         maximum_instances (int): Most instances at a time.
-        minimum_instances (int): Instances that stay when there is nothing to do.
+        minimum_instances (int): Instances that keep running when there is nothing to do.
         maximum_idle_time (float): Seconds without a request after which an instance stops.
         instance_processes (int): How many requests an instance answers at a time.
         is_gradual (bool): Whether an instance is started only when all others have been.
@@ -200,11 +200,11 @@ class Pool:
 
     @property
     def instances(self) -> list[Instance]:
-        """The instances that there are, oldest first."""
+        """The instances, oldest first."""
         return [server.instance for server in self._servers.values()]
 
     def queued(self, *, express: bool | None = None) -> int:
-        """How many requests, of a kind or of both, wait for an instance."""
+        """Number of requests, of one kind or of both, that wait for an instance."""
         return len(self._queue) if express is None else self._queue.count(express=express)
 
     def submit(self, *jobs: Job) -> None:
@@ -217,30 +217,30 @@ class Pool:
         self._dispatch()
 
     def cancel(self, request_id: str) -> None:
-        """Take a request out of the queue, or off its instance; one that has ended is left alone."""
+        """Remove a request from the queue or its instance; one that has ended is left alone."""
         if request_id in self._jobs:
             self._abort(self._jobs[request_id], CANCELLED)
 
     def restart(self) -> None:
-        """Let new instances take the place of those there are, each once it has finished its requests."""
+        """Replace all instances, each once it has finished its requests."""
         self._generation += 1
         for server in self._servers.values():
             server.dismiss()
 
     def keep_minimum(self) -> None:
-        """Start as many instances as are to stay."""
+        """Start instances up to the minimum."""
         while len(self._servers) < min(self.minimum_instances, self.maximum_instances) and not self._closed:
             self._start(None)
 
     def replace_lost(self) -> None:
-        """Let instances take the place of those that have nothing to do and have lost a process."""
+        """Replace the idle instances that have lost a process."""
         for server in self._servers.values():
             if server.is_idle and any(process.pid is None for process in server.instance.processes):
                 server.generation = _STOPPED
                 server.dismiss()
 
     async def stop_instance(self, instance: Instance) -> None:
-        """Stop an instance at once; its requests fail, or run on another one where their version says so."""
+        """Stop an instance at once; its requests fail, or run on another one if their version retries them."""
         for server in self._servers.values():
             if server.instance is instance:
                 server.generation = _STOPPED
@@ -248,7 +248,7 @@ class Pool:
         await instance.stop()
 
     async def close(self) -> None:
-        """Stop all instances at once; what isn't finished stays as it is stored."""
+        """Stop all instances at once; the stored state of unfinished requests doesn't change."""
         self._closed = True
         self._generation += 1
         servers = list(self._servers)
@@ -267,7 +267,7 @@ class Pool:
             job.verdict = outcome
             job.attempt.cancel()
             return
-        # An instance may have taken the job and not begun; it will see that it is settled.
+        # An instance may have taken the job without having begun; it will see that the job is settled.
         self._queue.remove(job)
         self._settle(job, outcome)
 
@@ -287,21 +287,21 @@ class Pool:
                 return
 
     def _may_start(self) -> bool:
-        """Whether what waits needs another instance, in addition to those that are being started."""
+        """Whether the waiting requests need another instance, in addition to those that are being started."""
         starting = [server for server in self._servers.values() if server.instance.status in _STARTING]
         coming = sum(server.coming for server in self._servers.values())
         wanted = len(self._queue) > coming and not (self.is_gradual and starting)
         return wanted and len(self._servers) < self.maximum_instances
 
     def _start(self, job: Job | None) -> None:
-        """Start an instance: for a request, or ahead of the first."""
+        """Start an instance: for a request, or ahead of the first one."""
         instance = self._backend.new_instance(self._version_id, self.instance_processes)
         instance.ready = self._dispatch
         server = _Server(instance, self._generation, len(instance.processes) - (job is not None))
         self._servers[asyncio.ensure_future(self._serve(server, job))] = server
 
     async def _serve(self, server: _Server, job: Job | None) -> None:
-        """The life of an instance: until it is idle for too long, or out of date."""
+        """Run an instance until it is idle for too long, or out of date."""
         instance = server.instance
         self._backend.instance_started(self._version_id, instance)
         first, *others = instance.processes
@@ -321,13 +321,13 @@ class Pool:
             self._backend.instance_stopped(instance)
             del self._servers[asyncio.current_task()]  # type: ignore[arg-type]
             self._dispatch()
-            # One whose package can't be loaded has told so in its log. It is not started again and again: the next
-            # request tries it again.
+            # An instance whose package can't be loaded has logged that. It isn't restarted over and over: the next
+            # request tries again.
             if server.generation != self._generation and not failed:
                 self.keep_minimum()
 
     async def _work_off(self, server: _Server, process: Process, job: Job | None) -> None:
-        """The life of a process of an instance."""
+        """Run a process of an instance."""
         try:
             if job is None:
                 try:
@@ -339,7 +339,7 @@ class Pool:
                 await self._work(job, process)
                 job = await self._next(server)
         except RetiredError:
-            # While it started.
+            # It was settled while the process started.
             return
         finally:
             server.working -= 1
@@ -370,7 +370,7 @@ class Pool:
         self._settle(job, outcome)
 
     async def _next(self, server: _Server) -> Job | None:
-        """The next request for a process of an instance; None where it is to end."""
+        """The next request for a process of an instance; None if the process is to end."""
         if server.generation != self._generation:
             return None
         job = self._queue.take()

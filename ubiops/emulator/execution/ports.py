@@ -1,4 +1,4 @@
-"""The ports that instances have in place of those that their code declares."""
+"""The ports that instances use in place of those that their code declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ServedPorts:
     """The ports that services and public ports lead to, by version.
 
     Args:
-        store: Where the services are.
+        store: The database.
     """
 
     def __init__(self, store: Store) -> None:
@@ -31,7 +31,7 @@ class ServedPorts:
         self._ports: dict[str, frozenset[int]] = {}
 
     def of(self, version_id: str) -> frozenset[int]:
-        """The ports of a version; none where nothing leads to it."""
+        """The ports of a version; none if nothing leads to it."""
         return self._ports.get(version_id, frozenset())
 
     def items(self) -> Iterable[tuple[str, frozenset[int]]]:
@@ -63,7 +63,7 @@ def _checked_port(health_check: Mapping[str, Any] | None) -> int | None:
 
 def free_ports(declared: Iterable[int]) -> dict[int, int]:
     """A free port for each declared one."""
-    # All are held until the last is found, so that none comes twice.
+    # All are held until the last one is found, so that no port is chosen twice.
     with ExitStack() as held:
         found = {}
         for port in declared:
@@ -74,7 +74,7 @@ def free_ports(declared: Iterable[int]) -> dict[int, int]:
 
 
 def mapping_ports(environment: Mapping[str, str], ports: Mapping[int, int]) -> dict[str, str]:
-    """The variables of a process whose Python binds other ports than the declared ones; its Python children too."""
+    """Variables that make Python, also in child processes, bind other ports than the declared ones."""
     if not ports:
         return dict(environment)
     return {

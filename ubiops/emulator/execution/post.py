@@ -1,4 +1,4 @@
-"""Messages to other programs, over HTTP."""
+"""Messages to other programs over HTTP."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 _LARGEST_ANSWER = 2**16
-"""Bytes of an answer that are read, so that its sender sees the end of what it sends."""
+"""The most bytes of an answer that are read, so that its sender can finish sending."""
 
 
 class PostError(Exception):
-    """A message was not delivered; the text says why, and nothing of what it holds.
+    """A message was not delivered; the text says why, without its content.
 
     Attributes:
         is_final (bool): Whether another attempt would be of no use.
@@ -31,10 +31,10 @@ class PostError(Exception):
 
 
 def parse_target(url: str) -> Url:
-    """The parts of a URL that can be sent to.
+    """Parse a URL that messages can be sent to.
 
     Raises:
-        ValueError: It can't be sent to.
+        ValueError: Messages can't be sent to it.
     """
     try:
         target = parse_url(url)
@@ -48,17 +48,17 @@ def parse_target(url: str) -> Url:
 
 
 async def post(url: str, headers: Mapping[str, str], body: Any, timeout: float, allowed: Collection[str]) -> None:
-    """POST JSON. The address is looked up once, checked and connected to; no redirect is followed.
+    """POST JSON. The address is resolved once, checked and connected to; redirects aren't followed.
 
     Args:
-        url: Where to.
-        headers: More headers.
-        body: What becomes the JSON.
-        timeout: Seconds until the answer must be there.
-        allowed: Hosts that may be elsewhere than on this machine.
+        url: URL to send to.
+        headers: Additional headers.
+        body: The body, a JSON value.
+        timeout: Seconds within which the answer must arrive.
+        allowed: Hosts other than this machine that may be sent to.
 
     Raises:
-        PostError: The host isn't allowed, there was no answer, or its status was neither 2xx nor 3xx.
+        PostError: The host isn't allowed, didn't answer, or the status was neither 2xx nor 3xx.
     """
     try:
         status = await asyncio.wait_for(_post(parse_target(url), headers, json.dumps(body).encode(), allowed), timeout)
@@ -109,7 +109,7 @@ async def _connect(target: Url, allowed: Collection[str]) -> tuple[asyncio.Strea
     addresses = [str(info[4][0]) for info in found]
     if host not in allowed and not all(map(is_loopback, addresses)):
         raise PostError(
-            "The host is not on this machine: the emulator sends to others only where it is started with "
+            "The host is not on this machine: the emulator sends to others only if it is started with "
             "--allow-webhooks HOST",
             is_final=True,
         )
@@ -123,6 +123,6 @@ async def _connect(target: Url, allowed: Collection[str]) -> tuple[asyncio.Strea
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an IP address is of this machine alone."""
+    """Whether an IP address is a loopback address."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback

@@ -1,4 +1,4 @@
-"""Public ports: TCP ports of this machine that lead to ports of versions, as there were before services."""
+"""Public ports: TCP ports of this machine that lead to ports of versions; the predecessors of services."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Place = tuple[Version, int]
 
 
 class PublicPorts:
-    """Keeps the public ports of versions open, on the loopback address alone.
+    """Keeps the public ports of versions open, on the loopback address only.
 
     Args:
-        store: Where the versions are.
-        ready: The instances of a version that serve a port.
+        store: The database.
+        ready: Returns the instances of a version that serve a port.
         log: Takes a line for the log of a version, given its id.
     """
 
@@ -43,7 +43,7 @@ class PublicPorts:
         self._turn = asyncio.Lock()
 
     async def follow(self) -> None:
-        """Open what versions ask for, and close what none asks for any more."""
+        """Open the ports that versions ask for, and close those that none asks for any more."""
         async with self._turn:
             with self._store.session() as session:
                 self._places = {
@@ -64,7 +64,7 @@ class PublicPorts:
             self._log(version.id, f"The public port {port} can't be opened: {error}")
 
     async def _connect(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand on what comes from either side, until the instance has ended."""
+        """Forward bytes both ways, until the instance has ended."""
         with contextlib.closing(writer), contextlib.suppress(OSError):
             for server in (await self._ready(*self._places[port]))[:1]:
                 own_reader, own_writer = await asyncio.open_connection(server.listener.host, server.listener.port)
@@ -77,7 +77,7 @@ class PublicPorts:
         for server in self._servers.values():
             server.close()
         self._servers.clear()
-        # A lock belongs to the event loop that it was waited for in.
+        # A lock belongs to the event loop in which it was awaited.
         self._turn = asyncio.Lock()
 
 

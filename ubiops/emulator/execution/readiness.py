@@ -1,4 +1,4 @@
-"""Which instances of a version serve a port: those that listen on it, and that pass the version's health check."""
+"""Finds the instances of a version that serve a port: they listen on it, and pass the version's health check."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ubiops.emulator.execution.listeners import Listener, Listeners, is_taken
 from ubiops.emulator.tables import Version
 
 _INTERVAL, _TIMEOUT, _THRESHOLD = 10, 5, 3
-"""Seconds between checks, seconds for an answer, and failures in a row, where a health check doesn't say."""
+"""Defaults of a health check: seconds between checks, seconds for an answer, and failures in a row."""
 
 _WATCHED = 1.0
-"""Seconds between looks for checks to make."""
+"""Seconds between two rounds of checks."""
 
 _BLOCK = 2**16
 
@@ -34,7 +34,7 @@ class Server:
         instance: The instance.
         declared: The port that a service leads to.
         listener: Where the instance listens.
-        find: Finds the listener of the instance for a port, as it is now.
+        find: Finds the present listener of the instance for a port.
     """
 
     version_id: str
@@ -44,13 +44,13 @@ class Server:
     find: Callable[[int], Listener | None]
 
     def is_still(self) -> bool:
-        """Whether the instance listens there and no other process does."""
+        """Whether the instance, and no other process, still listens there."""
         return self.find(self.declared) == self.listener
 
 
 @dataclass
 class _Health:
-    """What the last checks of an instance said."""
+    """The results of the last checks of an instance."""
 
     checked: float
     failures: int
@@ -58,10 +58,10 @@ class _Health:
 
 
 class Readiness:
-    """Tells which instances serve.
+    """Finds the instances that serve a port.
 
     Args:
-        instances: The instances of a version, given its id.
+        instances: Returns the instances of a version, given its id.
         log: Takes a line for the log of a version, given its id.
     """
 
@@ -73,10 +73,10 @@ class Readiness:
         self._blocked: WeakKeyDictionary[Instance, set[int]] = WeakKeyDictionary()
 
     async def watch(self, versions: Callable[[], Iterable[tuple[Version, int]]]) -> None:
-        """Check the health of instances at their intervals, whether or not anybody asks for them.
+        """Check the health of instances at their intervals, whether or not they are used.
 
         Args:
-            versions: The versions that have a health check, each with a port that it serves.
+            versions: Returns the versions that have a health check, each with a port that it serves.
         """
         while True:
             await asyncio.gather(*(self.ready(version, port) for version, port in versions()))
@@ -123,7 +123,7 @@ class Readiness:
             if health is not None and health.passed and not passed:
                 self._log(server.version_id, f"An instance failed its health check on the port {server.declared}")
             failures = 0 if passed else (health.failures if health else 0) + 1
-            # Until it has passed once, it isn't ready.
+            # An instance isn't ready until it has passed once.
             stays = health is not None and health.passed and failures < threshold
             health = self._health[server.instance] = _Health(monotonic(), failures, passed or stays)
         return health.passed
@@ -147,7 +147,7 @@ async def _open(listener: Listener) -> bool:
 
 
 async def _ask(listener: Listener, path: str) -> bool:
-    """Whether a GET is answered with success."""
+    """Whether a GET is answered with a success status."""
     connection = h11.Connection(h11.CLIENT)
     reader, writer = await asyncio.open_connection(listener.host, listener.port)
     try:

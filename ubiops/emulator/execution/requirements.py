@@ -1,4 +1,4 @@
-"""What the ``requirements.txt`` of a folder asks for."""
+"""The requirements in the ``requirements.txt`` of a folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ubiops.emulator.interpreters import Interpreter
 from ubiops.package_format import REQUIREMENTS_FILE, read_text, requirement_lines
 
 CLIENT = "ubiops"
-"""This package. Of the same name on the index is another's, so it is never installed from there."""
+"""This package. The one of this name on the package index is another one, so it is never installed from there."""
 
 CLIENT_NEEDS = ("certifi", "python-dateutil", "six", "urllib3")
-"""What this package needs where it is used."""
+"""The packages that this package needs at run time."""
 
 _LIST_INSTALLED = """
 import json
@@ -37,14 +37,14 @@ _ABOUT_THE_INDEX = re.compile(
 
 
 async def check_installed(root: Path, interpreter: Interpreter, log: LogSink) -> None:
-    """See to it that what a folder asks for is installed in an interpreter.
+    """Check that the requirements of a folder are installed in an interpreter.
 
-    Options, paths and links in its ``requirements.txt`` are pip's alone to understand, and are passed over.
+    Options, paths and links in its ``requirements.txt`` are skipped, since only pip understands them.
 
     Args:
         root: The folder.
-        interpreter: What is to run its code.
-        log: Takes what is worth knowing.
+        interpreter: The interpreter that is to run its code.
+        log: Takes remarks for the build's log.
 
     Raises:
         PackageError: Something is missing.
@@ -71,7 +71,7 @@ async def check_installed(root: Path, interpreter: Interpreter, log: LogSink) ->
 
 
 async def _versions(interpreter: Interpreter) -> Callable[[str], str | None]:
-    """What tells the version of a package that an interpreter finds; None for one that it doesn't."""
+    """A function that returns the version of a package in an interpreter; None if it isn't installed there."""
     if interpreter.is_running:
         return _version
     process = await asyncio.create_subprocess_exec(
@@ -92,7 +92,7 @@ def _version(name: str) -> str | None:
 
 
 def _read(file: Path, interpreter: Interpreter) -> Iterator[Requirement]:
-    """The requirements that hold for an interpreter."""
+    """The requirements that apply to an interpreter."""
     python = {} if interpreter.is_running else {"python_version": interpreter.version}
     for _, line in requirement_lines(read_requirements(file)):
         try:
@@ -104,7 +104,7 @@ def _read(file: Path, interpreter: Interpreter) -> Iterator[Requirement]:
 
 
 def read_requirements(file: Path) -> str:
-    """The text of a file of requirements.
+    """Read a file of requirements.
 
     Raises:
         PackageError: It isn't text.
@@ -116,7 +116,7 @@ def read_requirements(file: Path) -> str:
 
 
 def stands_alone(file: Path) -> bool:
-    """Whether a file of requirements says all by itself: it names no other file or folder."""
+    """Whether a file of requirements is self-contained: it names no other file or folder."""
     for _, line in requirement_lines(read_requirements(file)):
         try:
             if Requirement(line).url is not None:
@@ -128,10 +128,10 @@ def stands_alone(file: Path) -> bool:
 
 
 def without_version_of_client(root: Path, name: str = REQUIREMENTS_FILE) -> str:
-    """Write a file of requirements, and those that it names, once more with any version of this package.
+    """Write a copy of a file of requirements, and of those that it names, that accepts any version of this package.
 
     Args:
-        root: The folder that holds them.
+        root: The folder that contains them.
         name: Path of the file in it.
 
     Returns:
@@ -140,7 +140,7 @@ def without_version_of_client(root: Path, name: str = REQUIREMENTS_FILE) -> str:
     path = PurePosixPath(name)
     copy = str(path.with_name(f".any-{path.name}"))
     if not (root / copy).is_file():
-        # Written before it is complete, for files that name each other.
+        # Created before it is complete, for files that name each other.
         (root / copy).touch()
         lines = [_rewritten(root, path, line) for line in _joined_lines(read_requirements(root / name))]
         (root / copy).write_text("\n".join([*lines, ""]), encoding="utf-8")
@@ -148,12 +148,12 @@ def without_version_of_client(root: Path, name: str = REQUIREMENTS_FILE) -> str:
 
 
 def asks_for_client(root: Path) -> bool:
-    """Whether the files that `without_version_of_client` wrote ask for this package."""
+    """Whether the files that `without_version_of_client` wrote require this package."""
     return any(CLIENT in file.read_text(encoding="utf-8").splitlines() for file in root.rglob(".any-*"))
 
 
 def _joined_lines(text: str) -> Iterator[str]:
-    """The lines, each with those that continue it."""
+    """The logical lines: each line joined with those that continue it."""
     joined: list[str] = []
     for line in text.splitlines():
         joined.append(line)
@@ -169,7 +169,7 @@ def _rewritten(root: Path, file: PurePosixPath, line: str) -> str:
         option, name = found.groups()
         included = str(file.parent / name)
         if ":" not in name and _is_inside(root, included):
-            # pip finds it from the folder of the file that names it.
+            # pip resolves it from the folder of the file that names it.
             return f"{option} {os.path.relpath(without_version_of_client(root, included), file.parent)}"
         return line
     name = re.match(r"\s*([A-Za-z0-9._-]+)", line)

@@ -10,17 +10,17 @@ from ubiops.emulator.tables import Version
 
 @dataclass(slots=True)
 class RunningRequest:
-    """What of a stored request is of use while it runs. It belongs to no session: who changes it stores that too.
+    """The part of a stored request that is used while it runs. It belongs to no session: changes are stored separately.
 
     Attributes:
         id: Its id.
         version: The version that runs it, as it was when it was read.
         express: Whether someone waits for the result.
         data: Its input.
-        created_by: Email address of who made it.
-        time_created: When.
-        time_started: When it began to run; None for not yet.
-        delete_after: When it is old enough to be deleted; None where it hasn't begun.
+        created_by: Email address of the user that made it.
+        time_created: When it was made.
+        time_started: When it began to run; None if it hasn't.
+        delete_after: When it is to be deleted; None if it hasn't begun.
         pipeline_request_id: The pipeline request that it is part of.
         pipeline_object: Name of the object that made it.
         pipeline_object_id: Id of that object.

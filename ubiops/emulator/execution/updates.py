@@ -1,4 +1,4 @@
-"""Updates: the texts that code sends while its request runs, on their way to who made the request."""
+"""Updates: the texts that code sends to the caller while its request runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 _MOST_WAITING = 2**26
-"""Characters that wait for a follower who doesn't read them; then it is given up, not the request."""
+"""The most characters that wait for a follower to read them; then the follower is given up, not the request."""
 
 
 class Updates:
-    """Hands on the updates of requests. Those of deployments in a pipeline are updates of its request."""
+    """Forwards the updates of requests. Those of deployments in a pipeline are updates of the pipeline request."""
 
     def __init__(self) -> None:
         self._followers: dict[str, Follower] = {}
@@ -22,11 +22,11 @@ class Updates:
 
     @property
     def are_followed(self) -> bool:
-        """Whether anybody follows a request."""
+        """Whether anyone follows a request."""
         return bool(self._followers)
 
     def publish(self, request_id: str, text: str) -> None:
-        """Hand on an update to who follows a request, or the pipeline request that it is part of."""
+        """Send an update to the followers of a request, or of the pipeline request that it is part of."""
         place: str | None = request_id
         while place is not None:
             if place in self._followers:
@@ -34,14 +34,14 @@ class Updates:
             place = self._above.get(place)
 
     def follow(self, request_id: str, done: asyncio.Future[Any]) -> Follower:
-        """What iterates over the updates of a request, until it is done.
+        """An iterator over the updates of a request, until it is done.
 
-        Updates that came before are lost: follow a request where it is submitted, before anything is awaited. Leave
-        the follower as a context manager where its reader may go away.
+        Earlier updates are lost: follow a request where it is submitted, before anything is awaited. Use the follower
+        as a context manager if its reader may go away.
 
         Args:
             request_id: Id of a deployment or pipeline request.
-            done: Tells how it ends.
+            done: The future of its outcome.
         """
         follower = self._followers[request_id] = Follower(partial(self._followers.pop, request_id, None))
         done.add_done_callback(lambda _: follower.end())
@@ -49,7 +49,7 @@ class Updates:
 
     @contextmanager
     def part_of(self, request_id: str, part_id: str) -> Iterator[None]:
-        """Let the updates of a pipeline request be those of the one above it, too."""
+        """Forward the updates of a pipeline request to its parent request too."""
         self._above[part_id] = request_id
         try:
             yield
@@ -91,7 +91,7 @@ class Follower:
         """The next update.
 
         Raises:
-            BufferError: Too much waits to be read; updates were lost.
+            BufferError: Too many updates are unread; some were lost.
         """
         while not self._texts:
             if self._lost:

@@ -1,4 +1,4 @@
-"""Virtual environments, one for each content: made with pip, shared, and removed when nothing refers to them."""
+"""Virtual environments, one for each content: created with pip, shared, and removed when nothing refers to them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from ubiops.emulator.interpreters import Interpreter
 from ubiops.package_format import REQUIREMENTS_FILE
 
 _COMPLETE = "complete"
-"""A file that is there when a virtual environment was made to its end; it holds the bytes that it takes."""
+"""A file that marks a virtual environment as complete; it contains the size of that in bytes."""
 
 _REMOVED = "removed-"
-"""What the names of those begin with that are being deleted."""
+"""Prefix of the names of virtual environments that are being deleted."""
 
 _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a virtual environment is made of.
+    """What to install in a virtual environment.
 
     Attributes:
-        interpreter: The interpreter that runs in it.
+        interpreter: Its interpreter.
         folders: The folders with a ``requirements.txt``, each installed on top of those before it.
         secrets: Environment variables that pip sees.
     """
@@ -57,7 +57,7 @@ class Plan:
     secrets: Mapping[str, str]
 
     def digest(self) -> str:
-        """What two plans share where they come to the same."""
+        """A digest that is the same for plans with the same result."""
         digest = hashlib.sha256()
 
         def add(*parts: bytes) -> None:
@@ -90,36 +90,36 @@ class VirtualEnvironments:
         self._held: Counter[str] = Counter()
 
     def path(self, name: str) -> Path:
-        """The folder of one."""
+        """The folder of a virtual environment."""
         return self._directory / name
 
     def exists(self, name: str) -> bool:
-        """Whether one was made to its end."""
+        """Whether a virtual environment exists and is complete."""
         return (self.path(name) / _COMPLETE).is_file()
 
     def size(self, name: str) -> int:
-        """The bytes that one takes."""
+        """The size of a virtual environment in bytes."""
         return int((self.path(name) / _COMPLETE).read_text())
 
     async def provide(self, plan: Plan, log: LogSink, *, fresh: bool = False) -> str:
-        """See to it that there is one as planned; returns its name. It stays until it is given to `release`.
+        """Find or create the virtual environment of a plan; returns its name. It stays at least until its `release`.
 
         Args:
-            plan: What it is made of.
-            log: Takes what pip says.
-            fresh: Whether to make another one though there is one already, for newer versions of packages.
+            plan: What to install.
+            log: Takes the output of pip.
+            fresh: Whether to create another one even if it exists, for newer versions of packages.
 
         Raises:
-            PackageError: It can't be made.
+            PackageError: It can't be created.
         """
         digest = await asyncio.to_thread(plan.digest)
         async with self._turns[digest]:
             name = None if fresh else self._find(digest)
             if name is not None:
                 self._held[name] += 1
-                log("info", ["The virtual environment of this content is there already"])
+                log("info", ["The virtual environment of this content exists already"])
                 return name
-            # Never at a path that was tried before: pip may go on there, left by an emulator that was killed.
+            # Never at a path that was used before: the pip of an emulator that was killed may still be running there.
             name = f"{digest}-{new_id()[:8]}"
             self._held[name] += 1
             try:
@@ -131,17 +131,17 @@ class VirtualEnvironments:
         return name
 
     def _find(self, digest: str) -> str | None:
-        """The newest one of a content."""
+        """The newest virtual environment of a content."""
         complete = self._directory.glob(f"{digest}-*/{_COMPLETE}")
         newest = max(complete, key=lambda path: path.stat().st_mtime, default=None)
         return newest.parent.name if newest is not None else None
 
     def release(self, name: str) -> None:
-        """Let one go that was provided: it stays only while it is known."""
+        """Release a virtual environment: from now on, it stays only while something refers to it."""
         self._held[name] -= 1
 
     def sweep(self, known: set[str]) -> list[Path]:
-        """Put those out of the way that aren't among the known ones; returns what is to be deleted."""
+        """Rename the virtual environments that aren't among the known ones; returns the folders to delete."""
         if not self._directory.is_dir():
             return []
         out = []
@@ -149,12 +149,12 @@ class VirtualEnvironments:
             if path.name.startswith(_REMOVED):
                 out.append(path)
             elif self._held[path.name] <= 0 and not (path.name in known and self.exists(path.name)):
-                # At once, so that no build finds one that is half deleted.
+                # In one step, so that no build finds one that is half deleted.
                 out.append(path.rename(path.with_name(f"{_REMOVED}{new_id()}")))
         return out
 
     def stop(self) -> None:
-        """Forget whose turn it is, once all builds are stopped: a lock belongs to an event loop."""
+        """Drop the locks, once all builds are stopped: a lock belongs to an event loop."""
         self._turns.clear()
 
     def clear(self) -> None:
@@ -163,7 +163,7 @@ class VirtualEnvironments:
         self._held.clear()
 
     async def _make(self, directory: Path, plan: Plan, log: LogSink) -> None:
-        # In place: what is installed knows its path.
+        # In its final place, since installed packages contain its path.
         self._directory.mkdir(exist_ok=True)
         await _run([plan.interpreter.path, "-m", "venv", "--without-pip", str(directory)], plan, log)
         site = directory / "lib" / f"python{plan.interpreter.version}" / "site-packages"
@@ -184,7 +184,7 @@ class VirtualEnvironments:
 
 
 def _pip() -> str:
-    """What `pip --python` runs with the other interpreter, without starting pip a first time for that."""
+    """The pip that `pip --python` would run with the other interpreter; running it directly saves one start of pip."""
     found = find_spec("pip")
     if found is None or found.origin is None:
         raise PackageError("requirements.txt can't be installed: pip is not installed where the emulator runs")
@@ -199,7 +199,7 @@ async def _run(command: list[str], plan: Plan, log: LogSink, folder: Path | None
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        # Its own group, so that it is stopped together with what it started.
+        # Its own group, so that it is stopped together with what it starts.
         start_new_session=True,
     )
     try:
@@ -217,7 +217,7 @@ async def _run(command: list[str], plan: Plan, log: LogSink, folder: Path | None
 
 
 def _variables(plan: Plan) -> dict[str, str]:
-    """The variables that pip sees, and with it the code of what it builds: its own, and none of the emulator."""
+    """The variables for pip and the code that it runs in builds: those of the plan, but none of the emulator's."""
     own = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.upper() in _NETWORK}
     inherited = inherited_environment()
     if not plan.interpreter.is_running:
@@ -226,12 +226,12 @@ def _variables(plan: Plan) -> dict[str, str]:
 
 
 def size_of(folder: Path) -> int:
-    """The bytes that the files in a folder take."""
+    """The total size of the files in a folder in bytes."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _add_client(site: Path) -> None:
-    """Let this package be installed in a virtual environment, as far as pip and code can see."""
+    """Make this package appear installed in a virtual environment, to pip as to code."""
     source = Path(ubiops.__file__).resolve().parent
     if source.is_dir():
         (site / CLIENT).symlink_to(source)
@@ -245,7 +245,7 @@ def _add_client(site: Path) -> None:
 
 
 def _add_what_client_needs(site: Path) -> None:
-    """Add what this package needs, as it is installed here, unless it is there in another version."""
+    """Copy what this package needs from here, unless a version of it is installed."""
     there = {canonicalize_name(item.metadata["Name"]) for item in metadata.distributions(path=[str(site)])}
     for needed in CLIENT_NEEDS:
         if needed not in there:

@@ -1,4 +1,4 @@
-"""Webhooks: messages to URLs about what happens to requests."""
+"""Webhooks: messages to URLs about events of requests."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ubiops.emulator.store import Store
 from ubiops.emulator.tables import LogLine, PipelineVersion, Version, Webhook, WebhookMessage, WebhookTest
 
 _AT_ONCE = 10
-"""Messages to a URL that are on their way at a time."""
+"""The most messages that are being sent to a URL at a time."""
 
 _WAITS = (1.0, 2.0, 4.0)
-"""Seconds before each further attempt, where a webhook retries."""
+"""Seconds before each further attempt, if a webhook retries."""
 
 _LARGEST_RESULT = 16_000
-"""Bytes of JSON that a result may have to be sent."""
+"""Largest JSON of a result that is sent, in bytes."""
 
 _KEPT = timedelta(days=7)
-"""How long what was sent is kept."""
+"""How long sent messages are kept."""
 
 _EVENTS = {
     "processing": ("started",),
@@ -37,7 +37,7 @@ _EVENTS = {
     "failed": ("failed", "finished"),
     "cancelled": ("finished",),
 }
-"""What happens to a request that gets a status."""
+"""What happened to a request, by its new status."""
 
 _SENTENCES = {
     "processing": "has started",
@@ -54,13 +54,13 @@ EVENTS = {
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where messages go, and how.
+    """Where and how messages are sent.
 
     Attributes:
         url: URL that they are sent to.
         headers: Headers that go with them, each a ``key`` and a ``value``.
         timeout: Seconds to wait for an answer.
-        retry: Whether one that was not delivered is sent again.
+        retry: Whether messages that were not delivered are sent again.
     """
 
     url: str
@@ -81,15 +81,15 @@ class _Watch:
 
 
 class Webhooks:
-    """Sends what webhooks are to be told, and keeps it.
+    """Sends and keeps the messages of webhooks.
 
-    A message is stored with what it tells of, so that neither is lost without the other; it may arrive twice where the
-    emulator is stopped before its answer.
+    A message is stored together with the event that it reports, so that neither is lost without the other; it may
+    arrive twice if the emulator is stopped before the answer.
 
     Args:
-        store: Where the webhooks are.
-        allowed: Hosts that may be elsewhere than on this machine.
-        spawn: Runs something until it is done, or the emulator stops.
+        store: The database.
+        allowed: Hosts other than this machine that may be sent to.
+        spawn: Runs a coroutine until it is done, or the emulator stops.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Webhooks:
         self._watched = None
 
     def watch(self, version: Version | PipelineVersion) -> Sequence[_Watch]:
-        """What watches the deployment or pipeline of a version."""
+        """The webhooks that watch the deployment or pipeline of a version."""
         if self._watched is None:
             with self._store.session() as session:
                 self._watched = _read_watched(session)
@@ -120,10 +120,10 @@ class Webhooks:
         status: str,
         result: Any = None,
     ) -> None:
-        """Tell what watches a version that one of its requests got a status, once the transaction is committed.
+        """Send messages about a request's new status to the webhooks of its version, once the transaction is committed.
 
         Args:
-            connection: Of the transaction.
+            connection: The connection of the transaction.
             version: The version.
             request_id: Id of the request.
             status: ``processing``, ``completed``, ``failed`` or ``cancelled``.
@@ -153,7 +153,7 @@ class Webhooks:
             row = session.scalar(_find(message_id))
             hook = session.scalar(select(Webhook).filter_by(id=row.webhook_id)) if row is not None else None
         if row is None:
-            # The transaction that it was part of was rolled back.
+            # Its transaction was rolled back.
             return
         attempts, error = 0, "The webhook was deleted or disabled meanwhile"
         if hook is not None and hook.enabled:
@@ -162,7 +162,7 @@ class Webhooks:
         self._close(message_id, attempts, error)
 
     async def _deliver(self, receiver: Receiver, body: dict[str, Any]) -> tuple[int, str]:
-        """Send a message; returns how many attempts it took, and why it was not delivered, empty where it was."""
+        """Send a message; returns the number of attempts, and why it was not delivered (empty if it was)."""
         headers = {header["key"]: header["value"] for header in receiver.headers}
         waits = _WAITS if receiver.retry else ()
         attempt = 0
@@ -187,7 +187,7 @@ class Webhooks:
             session.add(_log_line(row))
 
     def test(self, test_id: str, receiver: Receiver, body: dict[str, Any]) -> None:
-        """Send the message of a test, once the present transaction is committed."""
+        """Send the message of a test, once the current transaction is committed."""
         asyncio.get_running_loop().call_soon(lambda: self._spawn(self._test(test_id, receiver, body)))
 
     async def _test(self, test_id: str, receiver: Receiver, body: dict[str, Any]) -> None:
@@ -197,24 +197,24 @@ class Webhooks:
             session.execute(update(WebhookTest).where(WebhookTest.id == test_id).values(ended))
 
     def recover(self, session: Session) -> None:
-        """Send what an earlier process left."""
+        """Send the messages that an earlier process left unsent."""
         for message_id in session.scalars(select(WebhookMessage.id).filter_by(status="pending")):
             self._start(message_id)
         stopped = {"status": "failed", "error_message": "The emulator was stopped before the answer"}
         session.execute(update(WebhookTest).where(WebhookTest.status == "pending").values(stopped))
 
     def expire(self, moment: datetime) -> None:
-        """Delete what was sent long ago."""
+        """Delete old messages."""
         due = WebhookMessage.creation_date <= timestamp(moment - _KEPT)
         with self._store.session() as session:
             session.execute(delete(WebhookMessage).where(due, WebhookMessage.status != "pending"))
 
     def stop(self) -> None:
-        """Forget who waits, once all are stopped: a semaphore belongs to the event loop that it was waited for in."""
+        """Drop the semaphores, once all work is stopped: they belong to the event loop in which they were awaited."""
         self._slots.clear()
 
     def sent(self) -> list[dict[str, Any]]:
-        """What was and is to be sent, the oldest first."""
+        """The messages that were sent or are to be sent, oldest first."""
         with self._store.session() as session:
             return [
                 {
@@ -232,14 +232,14 @@ class Webhooks:
 def message(
     version: Version | PipelineVersion, request_id: str, event: str, status: str, result: Any = None
 ) -> dict[str, Any]:
-    """What is sent of a request.
+    """The message about a request.
 
     Args:
         version: The version that the request was made to.
         request_id: Its id.
         event: What happened.
         status: Its status.
-        result: Its result, left out where it is None or too large.
+        result: Its result, left out if it is None or too large.
     """
     kind = "deployment" if isinstance(version, Version) else "pipeline"
     owner = _owner(version)

@@ -1,8 +1,8 @@
-"""An instance: the process that holds the user's code and answers requests over a private socket.
+"""A worker process of an instance: it runs the user's code and answers requests over a private socket.
 
-It runs as a script, handed to the interpreter as text since the package may be a zip: not as a module of the emulator,
-so that it starts without the emulator's dependencies. The messages are JSON, one a line; the standard streams belong
-to the user's code.
+It runs as a script, passed to the interpreter as text since ubiops may be a zip, and not as a module of the emulator,
+so that it starts without the emulator's dependencies. Messages are lines of JSON; the standard streams belong to the
+user's code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Channel:
-    """The line to the emulator."""
+    """The connection to the emulator."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
@@ -34,11 +34,11 @@ class Channel:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        # Killed before it read all that was sent, the emulator leaves a reset connection, not the end of one.
+        # An emulator that is killed before it has read everything leaves a reset connection, not a closed one.
         with contextlib.suppress(ConnectionError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._incoming.put(line)
-        # The emulator is gone. The user's code may be busy, and may have started processes: all end with it.
+        # The emulator has ended. The user's code may be busy, and may have started processes: end them all.
         os.killpg(0, signal.SIGKILL)
 
     def receive(self) -> Any:
@@ -55,13 +55,13 @@ class Channel:
 
 
 def _report(error: Exception) -> None:
-    """Write what the user's code raised to the log."""
+    """Write the exception of the user's code to the log."""
     if error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
 
 
 def main() -> None:
-    # The present folder would hide modules of the user; what holds ubiops, perhaps a zip, comes last.
+    # The current folder would hide modules of the user; the folder or zip of ubiops comes last.
     sys.path[:1] = []
     sys.path.append(sys.argv.pop())
     from ubiops.deployment_package import (

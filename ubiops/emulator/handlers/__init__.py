@@ -1,7 +1,7 @@
-"""What the operations do: one module per kind of resource, each operation a function of its name.
+"""The operations: one module per kind of resource, with a function named after each operation.
 
-A handler takes a `Context` and the operation's arguments by name, checked against the document, and returns what
-becomes the JSON of the answer. It refuses by raising an `ApiError`. One that serves several operations names them with
+A handler takes a `Context` and the operation's arguments by name, checked against the document, and returns the content
+of the JSON answer. It refuses by raising an `ApiError`. A function that serves several operations names them with
 `resource.serves`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def load_handlers(operations: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """The handlers of operations, by name; those that have none are left out."""
+    """The handlers of operations, by name; operations without one are left out."""
     found: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         for name, function in getmembers(import_module(module.name), isfunction):

@@ -50,7 +50,7 @@ def _list(
 
     @cache
     def present_name(type: str, id: str | None) -> str:
-        # What can be renamed has its present name; what was deleted has none.
+        # The present name, since objects can be renamed; empty for a deleted object.
         return project.name if type == "project" else name_of(context.session, type, id or "") or ""
 
     return [

@@ -1,4 +1,4 @@
-"""Blobs: files that live for a while and are known by their ids."""
+"""Blobs: files with a time to live, identified by their ids."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _put(
 
 def _check_file(file: UploadFile | str | None) -> UploadFile:
     if not isinstance(file, UploadFile) or not file.filename:
-        raise invalid("Give the file as the form field file, with its name")
+        raise invalid("Pass the file as the form field file, with its name")
     return file
 
 

@@ -1,4 +1,4 @@
-"""Buckets: where files are, here or (as far as the caller can tell) at another provider."""
+"""Buckets of files, here or (as far as the caller can tell) at another provider."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def buckets_create(context: Context, project_name: str, data: dict[str, Any]) ->
     context.session.add(bucket)
     context.session.flush()
     record(context, bucket, "create", f"Created bucket '{name}'")
-    # The one answer that has them: who made the bucket knows them.
+    # The only answer with the credentials: the creator of the bucket knows them.
     return {**_summary(bucket), "credentials": bucket.credentials}
 
 
@@ -106,7 +106,7 @@ def _check_configuration(provider: str, configuration: dict[str, Any] | None) ->
 def _check_given(
     what: str, provider: str, given: dict[str, Any], required: dict[str, tuple[str, ...]]
 ) -> dict[str, str]:
-    """Check what another provider needs; UbiOps itself needs nothing."""
+    """Check the settings of another provider; buckets of UbiOps itself have none."""
     names = required.get(provider, ())
     if given and not names:
         raise invalid(f"{what}: buckets of the provider {provider} have no such setting")
@@ -145,5 +145,5 @@ def _summary(bucket: Bucket) -> dict[str, Any]:
 def _detail(context: Context, bucket: Bucket) -> dict[str, Any]:
     files = files_of(bucket).subquery()
     size = context.session.scalar(select(func.coalesce(func.sum(files.c.size), 0)))
-    # Measured at each look; the service does so once in a while.
+    # Measured at each call; the service does so once in a while.
     return {**_summary(bucket), "size": str(size), "size_measurement_date": now()}

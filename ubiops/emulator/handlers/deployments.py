@@ -34,7 +34,7 @@ def deployments_create(context: Context, project_name: str, data: dict[str, Any]
         if name not in data and takes_requests:
             raise invalid(f"{name}: it is required; it is structured or plain")
     if not takes_requests:
-        # Without input and output; a reader of answers asks for their types.
+        # It has no input and output, but clients expect their types in answers.
         data = {**data, "input_type": "plain", "output_type": "plain"}
     deployment = Deployment(
         project=project,
@@ -139,7 +139,7 @@ def _update_fields(context: Context, deployment: Deployment, data: dict[str, Any
 
 
 def _follow(version: PipelineVersion, deployment: Deployment, side: str, old: Fields, new: Fields) -> None:
-    """Let the attachments of a pipeline version follow a field's new name."""
+    """Rename a field in the attachments of a pipeline version."""
     removed, added = _field_names(old) - _field_names(new), _field_names(new) - _field_names(old)
     if len(removed) == len(added) == 1:
         objects = [item.name for item in version.objects if item.deployment_id == deployment.id]

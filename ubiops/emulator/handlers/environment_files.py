@@ -1,4 +1,4 @@
-"""What is uploaded to environments: the one way in for revisions and for tags."""
+"""Uploads to environments, for revisions as for tags."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ NO_IMAGES = (
 
 
 async def keep_file(context: Context, file: UploadFile | str | None, source: EnvironmentTag | None) -> str:
-    """Keep an uploaded zip, or a copy of that of another tag, until it is given to one.
+    """Store an uploaded zip, or a copy of another tag's zip, until it is given to a tag.
 
     Returns:
-        Id under which it is kept. The transaction was committed on the way.
+        Id under which it is stored. The transaction was committed meanwhile.
 
     Raises:
-        ApiError: 400: not exactly one was given, or the file isn't a zip.
+        ApiError: 400: not exactly one of the two was passed, or the file isn't a zip.
     """
     if isinstance(file, UploadFile) == (source is not None):
-        raise invalid("Give either a zip as the form field file, or what to copy it from")
+        raise invalid("Pass either a zip as the form field file, or what to copy it from")
     id = new_id()
     target = context.engine.packages.archive(id)
     with whole(target):
         if isinstance(file, UploadFile):
             context.session.commit()
-            content = "a folder with requirements.txt or ubiops.yaml; single files and images are not taken"
+            content = "a folder with requirements.txt or ubiops.yaml; single files and images are not accepted"
             await asyncio.to_thread(keep_zip, file, target, content)
         else:
             assert source is not None
@@ -55,7 +55,7 @@ async def keep_file(context: Context, file: UploadFile | str | None, source: Env
 
 
 def give_file(context: Context, tag: EnvironmentTag, kept: str) -> None:
-    """Let a tag have a file that was kept."""
+    """Give a stored file to a tag."""
     os.replace(context.engine.packages.archive(kept), context.engine.packages.archive(tag.id))
     tag.has_file = True
 
@@ -83,7 +83,7 @@ def is_running(context: Context, tag: EnvironmentTag) -> bool:
 
 
 def cancel(context: Context, build: EnvironmentBuild | None, data: dict[str, Any]) -> None:
-    """Stop a build, as a body with a status says.
+    """Cancel a build if the status in a body asks for it.
 
     Raises:
         ApiError: 400: the status is another one, or the build has ended.
@@ -91,7 +91,7 @@ def cancel(context: Context, build: EnvironmentBuild | None, data: dict[str, Any
     if data["status"] != "cancelled":
         raise invalid(f"status: it can only be set to cancelled, not '{data['status']}'")
     if build is None or build.status not in RUNNING:
-        raise invalid("status: no build is running that could be cancelled")
+        raise invalid("status: no build is running, so none can be cancelled")
     end_build(build, "cancelled", None)
     context.engine.environments.cancel(build.id)
     environment = build.tag.environment

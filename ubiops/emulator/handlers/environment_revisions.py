@@ -1,4 +1,4 @@
-"""Revisions of environments and their builds: the form that environments had before tags."""
+"""Revisions of environments and their builds: the older form of tags."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def environment_revisions_rebuild(
 
 
 def rebuild(context: Context, tag: EnvironmentTag) -> EnvironmentBuild:
-    """Build a tag again.
+    """Rebuild a tag.
 
     Raises:
         ApiError: 400: it has no file, or it is being built.

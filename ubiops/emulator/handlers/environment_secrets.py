@@ -1,4 +1,4 @@
-"""Secrets of environments: variables that their builds see, and nothing else does."""
+"""Secrets of environments: variables that only their builds see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ubiops.emulator.tables import Environment, EnvironmentSecret, EnvironmentTa
 R = TypeVar("R")
 
 Owner = Environment | EnvironmentTag
-"""What has secrets: an environment, or since client 4.15 a tag of it."""
+"""The owner of secrets: an environment, or since client 4.15 a tag of it."""
 
 
 def _find_owner(context: Context, project_name: str, environment_name: str, tag_name: str | None = None) -> Owner:
@@ -125,7 +125,7 @@ def _place(owner: Owner) -> str:
 def _record(context: Context, owner: Owner, action: str, event: str) -> None:
     environment = _environment_of(owner)
     assert environment.project is not None
-    # Not as one of the environment itself, whose deletion would be another thing.
+    # Not as an event of the environment itself: a deleted secret is not a deleted environment.
     kind = "environment_secret"
     record(context, environment.project, action, event, object_type=kind, object_name=environment.name)
 

@@ -1,4 +1,4 @@
-"""Tags of environments: the form that they have since client 4.15."""
+"""Tags of environments, which replaced revisions in client 4.15."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def environment_tags_build(
         base = (below.environment.name, below.name) if below is not None else base
     _find_base(context, project_name, base)
     kept = await keep_file(context, file, source)
-    # All is looked up again: it may have been deleted meanwhile.
+    # Everything is looked up again: it may have been deleted meanwhile.
     build_tag(context, project_name, environment_name, tag_name, base, kept)
     return {"success": True}
 
@@ -105,18 +105,18 @@ def build_tag(
     base: tuple[str | None, str | None],
     kept: str,
 ) -> None:
-    """Give a tag a file that was kept, and build it.
+    """Give a stored file to a tag, and build the tag.
 
     Args:
         context: Of the request.
         project_name: The project.
         environment_name: The environment.
         tag_name: The tag.
-        base: Environment and tag that it is built on.
-        kept: Id under which the file is kept.
+        base: Environment and tag to build it on.
+        kept: Id under which the file is stored.
 
     Raises:
-        ApiError: 400: the tag was built already, or nothing can be built on the base; 404: something isn't there.
+        ApiError: 400: the tag was built already, or nothing can be built on the base; 404: something was not found.
     """
     tag = _find_to_build(context, project_name, environment_name, tag_name)
     tag.base_tag_id = _find_base(context, project_name, base).id
@@ -215,7 +215,7 @@ def _find_to_build(context: Context, project_name: str, environment_name: str, t
 
 
 def _pair(context: Context, project_name: str, what: str, name: str | None, tag: str | None) -> EnvironmentTag | None:
-    """The tag that two parameters name, which go together."""
+    """The tag that two parameters, which go together, identify."""
     if not name and not tag:
         return None
     if not name or not tag:
@@ -229,7 +229,7 @@ def _find_base(context: Context, project_name: str, names: tuple[str | None, str
     if base is None:
         raise invalid(f"base_environment_name and base_environment_tag are missing. {NO_IMAGES}")
     if base.revision_id is not None:
-        raise invalid(f"'{base.environment.name}' was made of a deployment package; choose another base")
+        raise invalid(f"'{base.environment.name}' was made from a deployment package; choose another base")
     if base.status not in ("available", "queued", "building"):
         raise invalid(f"The tag '{base.name}' of '{base.environment.name}' is {base.status}; build that first")
     return base

@@ -97,7 +97,7 @@ def environments_delete(context: Context, project_name: str, environment_name: s
     tags = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id)
     based = above(context, context.session.scalars(tags).all())
     refuse_if_used(environment.name, _users(context, environment, based), _built_on(context, environment, based))
-    # Implicit ones of versions that have gone over to others.
+    # Implicit ones, of versions that now use other environments.
     context.session.execute(update(Environment).where(Environment.base_id == environment.id).values(base_id=None))
     context.engine.environments.forget(context.session, tags)
     record(context, environment, "delete", f"Deleted environment {environment.name}")
@@ -131,15 +131,15 @@ def environments_usage(
 
 
 def above(context: Context, tags: Iterable[EnvironmentTag]) -> list[EnvironmentTag]:
-    """Tags and those that custom environments build on them; implicit ones belong to versions that refer to a tag."""
+    """Tags, and those of custom environments that are built on them; implicit environments belong to their versions."""
     return [tag for tag in with_those_above(context.session, tags) if tag.revision_id is None]
 
 
 def refuse_if_used(name: str, versions: Iterable[Version], environments: Iterable[str] = ()) -> None:
-    """Refuse to delete what others refer to.
+    """Refuse to delete an environment or tag that is in use.
 
     Raises:
-        ApiError: 400, with the versions and environments that do.
+        ApiError: 400, with the versions and environments that use it.
     """
     names = [f"the version '{version.name}' of the deployment '{version.deployment.name}'" for version in versions]
     names += [f"the environment '{environment}'" for environment in environments]
@@ -148,7 +148,7 @@ def refuse_if_used(name: str, versions: Iterable[Version], environments: Iterabl
 
 
 def status_of(context: Context, environment: Environment) -> str:
-    """The status of an environment, as it was before there were tags."""
+    """The status of an environment, as of before tags were introduced."""
     latest = find_tag(context.session, latest_tag_id(context.session, environment))
     if latest is not None and latest.status in ("queued", "building"):
         return "building"
@@ -156,7 +156,7 @@ def status_of(context: Context, environment: Environment) -> str:
 
 
 def base_of(context: Context, environment: Environment) -> Environment | None:
-    """What an environment is built on: as it was created, or as its latest tag is."""
+    """What an environment is built on: the base that it was created with, or else that of its latest tag."""
     if environment.base is not None:
         return environment.base
     latest = find_tag(context.session, latest_tag_id(context.session, environment))
@@ -165,7 +165,7 @@ def base_of(context: Context, environment: Environment) -> Environment | None:
 
 
 def _built_on(context: Context, environment: Environment, based: Iterable[EnvironmentTag]) -> list[str]:
-    """The custom environments that are built on one."""
+    """The names of the custom environments that are built on an environment."""
     above_it = Environment.base_id == environment.id, Environment.version_id.is_(None)
     names = set(context.session.scalars(select(Environment.name).where(*above_it)))
     return sorted(names | {tag.environment.name for tag in based if tag.environment is not environment})
@@ -189,14 +189,14 @@ def _name(context: Context, project: Project, name: str) -> str:
 def _display_name(data: dict[str, Any]) -> str | None:
     name: str | None = data.get("display_name")
     if name is not None and len(name) > _LONGEST_DISPLAY_NAME:
-        raise invalid(f"display_name: it takes up to {_LONGEST_DISPLAY_NAME} characters, not {len(name)}")
+        raise invalid(f"display_name: it must have at most {_LONGEST_DISPLAY_NAME} characters, not {len(name)}")
     return name
 
 
 def _base(context: Context, project_name: str, name: str) -> Environment:
     base = find_environment(context, project_name, name)
     if base.version_id is not None:
-        raise invalid(f"base_environment: '{name}' was made of a deployment package; choose another one")
+        raise invalid(f"base_environment: '{name}' was made from a deployment package; choose another one")
     return base
 
 

@@ -1,4 +1,4 @@
-"""The answer to a request that is streamed."""
+"""Answers that are streamed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 
 class Events(Response):
-    """Blocks of text, sent as they come.
+    """Blocks of text, sent as they become available.
 
-    Not Starlette's streaming response, which runs two tasks and has a third wait for the caller to go away: here that
-    ends nothing, since the request goes on, and what is sent after it is dropped.
+    Starlette's streaming response runs two tasks, and a third one that waits for the caller to go away. Here that would
+    end nothing: the request goes on, and what is still sent is dropped.
 
     Args:
         blocks: The blocks.
@@ -41,13 +41,13 @@ class Events(Response):
 
 
 class EventStream(Events):
-    """Updates of a request as server-sent events, and the JSON of what came of it on a last line of its own.
+    """Updates of a request as server-sent events, and the JSON of its result on a last line of its own.
 
-    As the service writes them: without a space after the colon, and a line for each line of the text.
+    In the form of the service: without a space after the colon, and with a line for each line of the text.
 
     Args:
         updates: The updates; a client that disconnects early ends only its own stream.
-        result: Asked for the result when they have ended.
+        result: Returns the result; called when they have ended.
     """
 
     def __init__(self, updates: Follower, result: Callable[[], Any]) -> None:

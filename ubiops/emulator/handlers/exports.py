@@ -48,7 +48,7 @@ _LONGEST_ERROR = 1024
 _PACKAGES = "packages"
 _CONTENTS = ("deployments", "pipelines", "services", "environments", "environment_variables")
 OBJECT_SETTINGS = ("description", "labels", "input_type", "output_type", "input_fields", "output_fields")
-"""What an export takes of a deployment or a pipeline."""
+"""What is exported of a deployment or a pipeline."""
 DEPLOYMENT_SETTINGS = (*OBJECT_SETTINGS, "supports_request_format")
 VERSION_SETTINGS = (
     *("description", "labels", "language", "instance_type", "memory_allocation", "maximum_instances"),
@@ -57,20 +57,20 @@ VERSION_SETTINGS = (
     *("instance_type_group_name", "maximum_queue_size", "scaling_strategy", "instance_processes"),
     *("health_check", "ports", "command", "args"),
 )
-"""What it takes of a deployment version."""
+"""What is exported of a deployment version."""
 SERVICE_SETTINGS = (
     *("description", "labels", "deployment", "version", "port", "authentication_required"),
     *("authentication_method_token_enabled", "authentication_header_pass_through", "request_logging_excluded_paths"),
     *("request_logging_excluded_extensions", "rate_limit", "rate_limit_user_default", "concurrency_limit"),
     *("concurrency_limit_user_default", "cache_aware_llm_routing"),
 )
-"""What it takes of a service."""
+"""What is exported of a service."""
 ENVIRONMENT_SETTINGS = ("description", "labels", "display_name", "base_environment", "supports_request_format")
-"""What it takes of an environment. Secrets stay where they are."""
+"""What is exported of an environment. Secrets are not."""
 PIPELINE_VERSION_SETTINGS = (
     *("description", "labels", "objects", "attachments", "request_retention_mode", "request_retention_time"),
 )
-"""What it takes of a pipeline version."""
+"""What is exported of a pipeline version."""
 _OBJECT_KEYS = ("name", "reference_type", "reference_name", "configuration")
 
 
@@ -110,11 +110,11 @@ def exports_delete(context: Context, project_name: str, export_id: str) -> None:
     delete(context, find_transfer(context, project_name, "export", export_id))
 
 
-# What exports and imports have in common
+# Shared by exports and imports
 
 
 def find_transfer(context: Context, project_name: str, kind: str, id: str) -> Transfer:
-    """The export or import of an id.
+    """The export or import with an id.
 
     Raises:
         ApiError: 404: it doesn't exist.
@@ -125,7 +125,7 @@ def find_transfer(context: Context, project_name: str, kind: str, id: str) -> Tr
 
 
 def list_transfers(context: Context, project_name: str, kind: str, status: str | None) -> list[dict[str, Any]]:
-    """The exports or imports of a project, the oldest first."""
+    """The exports or imports of a project, oldest first."""
     project = find_project(context, project_name)
     query = select(Transfer).filter_by(project_id=project.id, kind=kind).order_by(Transfer.number)
     if status is not None:
@@ -176,7 +176,7 @@ def detail(transfer: Transfer) -> dict[str, Any]:
 
 
 def change(engine: Engine, id: str, **values: Any) -> bool:
-    """Change an export or import while it is worked on; false: it was deleted."""
+    """Change an export or import while it runs; returns false if it was deleted."""
     with engine.store.session() as session:
         transfer = session.scalar(select(Transfer).filter_by(id=id))
         if transfer is None:
@@ -187,8 +187,8 @@ def change(engine: Engine, id: str, **values: Any) -> bool:
 
 
 def fail(engine: Engine, id: str, message: str) -> None:
-    """Note why an export or import failed."""
-    # A link that was to be followed may be signed, and is of no more use.
+    """Store why an export or import failed."""
+    # The link of an import may be signed, and is no longer needed.
     change(engine, id, status="failed", error_message=message[:_LONGEST_ERROR], link=None)
 
 
@@ -203,7 +203,7 @@ async def run_export(engine: Engine, id: str) -> None:
             if transfer is None:
                 return
             transfer.status = "processing"
-            # Collected again, since what it names may have changed since the export was created.
+            # Collected again, since resources may have changed since the export was created.
             context = Context(session, engine, transfer.created_by)
             contents, packages = _collect(context, transfer.project, transfer.contents)
         path = engine.packages.archive(id)
@@ -219,7 +219,7 @@ async def run_export(engine: Engine, id: str) -> None:
 
 
 def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[Contents, dict[str, Path]]:
-    """What an export asks for, and the files of the packages by their paths in the zip."""
+    """The contents of an export, and the files of the packages by their paths in the zip."""
     packages: dict[str, Path] = {}
     kept = packages if data.get(_PACKAGES, True) else None
     deployments = {name: _deployment(context, project, name, item, kept) for name, item in _items(data, "deployments")}
@@ -236,7 +236,7 @@ def _collect(context: Context, project: Project, data: dict[str, Any]) -> tuple[
 
 
 def _everything(context: Context, project: Project) -> dict[str, Any]:
-    """What asks for all that there is in a project, with the values of variables that are no secrets."""
+    """The body that asks for everything in a project, with the values of variables that are not secret."""
 
     def of(table: Any, **columns: str | None) -> list[Any]:
         return list(context.session.scalars(select(table).filter_by(**columns).order_by(table.name)))
@@ -280,7 +280,7 @@ def _deployment(
         read = deployment_versions_get(context, project.name, name, version_name)
         settings = {key: read[key] for key in VERSION_SETTINGS}
         if version.maximum_queue_size is None:
-            # What is read is that of a batch, and would bound both kinds of requests together.
+            # The value that is read is that of batches; in a body, it would limit both kinds of requests together.
             del settings["maximum_queue_size"]
         settings |= _environment_of(context, version)
         revision_id = version.active_revision_id
@@ -314,7 +314,7 @@ def _service(context: Context, project: Project, name: str) -> dict[str, Any]:
 
 
 def _environment_of(context: Context, version: Version) -> dict[str, str]:
-    """The environment of a version, with its tag where it doesn't follow the one that was built last."""
+    """The environment of a version, with its tag unless it uses the one that was built last."""
     if version.environment_id is None:
         return {}
     named = {"environment_name": environment_of(context.session, version).name}

@@ -1,4 +1,4 @@
-"""Trying out the expressions of pipeline operators."""
+"""Evaluation of expressions of pipeline operators."""
 
 from __future__ import annotations
 

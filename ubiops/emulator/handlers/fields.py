@@ -12,7 +12,7 @@ Fields = list[dict[str, Any]]
 
 
 def check_fields(data: Mapping[str, Any], key: str, kind: str) -> Fields:
-    """The fields in a body, as they are stored: none where the data is plain."""
+    """The fields in a body, in the form in which they are stored; none if the data is plain."""
     fields = data.get(key) or []
     if kind == "plain" and fields:
         raise invalid(f"{key}: plain data has no fields; leave them out")
@@ -24,7 +24,7 @@ def check_fields(data: Mapping[str, Any], key: str, kind: str) -> Fields:
 
 
 def check_names(fields: Sequence[Mapping[str, Any]], key: str) -> None:
-    """Refuse a name that is no field's, or is there twice."""
+    """Refuse a name that isn't valid for a field, or that occurs twice."""
     seen: set[str] = set()
     for field in fields:
         if check_field_name(field["name"]) in seen:
@@ -37,5 +37,5 @@ def _widget(widget: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def without_widgets(fields: Sequence[Mapping[str, Any]]) -> Fields:
-    """The fields as lists of resources show them."""
+    """The fields in the form in which lists of resources show them."""
     return [{"name": field["name"], "data_type": field["data_type"]} for field in fields]

@@ -1,4 +1,4 @@
-"""Files in buckets. Their contents go over signed URLs, which the storage serves itself."""
+"""Files in buckets. Their contents are transferred by signed URLs, which the storage serves itself."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ def _find_upload(context: Context, bucket: Bucket, name: str, upload_id: str | N
 
 
 def _check_part(parts: Mapping[int, Part], given: Mapping[str, Any]) -> Part:
-    """The part that a completion names, as the storage of the provider would: by its number and the tag of its PUT."""
+    """The part that a completion names: by its number and the ETag of its upload, as at a storage provider."""
     number = str(given.get("PartNumber", ""))
     part = parts.get(int(number)) if re.fullmatch("[0-9]{1,5}", number) else None
     if part is None:
-        raise invalid(f"parts: there is no part '{number}'; upload it first")
+        raise invalid(f"parts: the part '{number}' was not uploaded; upload it first")
     if "ETag" in given and str(given["ETag"]).strip('"') != part.tag:
         raise invalid(f"parts: the ETag of the part {number} is not that of what was uploaded")
     return part
@@ -152,10 +152,10 @@ class _Listing:
         self._query: Select[File] = files_of(bucket).where(File.name >= prefix, File.name < prefix + LAST)
 
     def read(self, after: str, limit: int) -> str | None:
-        """Read the page that follows a name; returns where the next one begins, or None at the end."""
+        """Read the page that follows a name; returns the name that the next page follows, or None at the end."""
         room = limit
         while True:
-            # One more than the page takes tells whether there is another page.
+            # One more than fits on the page, which tells whether there is another page.
             query = self._query.where(File.name > after).order_by(File.name).limit(room + 1)
             found = self._context.session.scalars(query).all()
             for file in found:
@@ -166,7 +166,7 @@ class _Listing:
                 if folder is not None:
                     self.prefixes.append(folder)
                     after = folder + LAST
-                    # The rest of the folder is passed over in the index, however much it holds.
+                    # The rest of the folder is skipped in the index, however many files it contains.
                     break
                 self.files.append(file)
                 after = file.name

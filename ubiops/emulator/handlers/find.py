@@ -1,4 +1,4 @@
-"""Finding what a path names; what isn't there is a 404."""
+"""Finding what a path names; raises a 404 if it doesn't exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_caller(context: Context) -> User:
     """The user that makes the request.
 
     Raises:
-        ApiError: 403: it is a deployment.
+        ApiError: 403: the caller is a deployment.
     """
     user = context.session.scalar(select(User).where(User.email == context.user))
     if user is None:
@@ -97,12 +97,12 @@ def find_own_environment(context: Context, project_name: str, name: str) -> Envi
     if found.is_system:
         raise invalid(f"'{name}' is an environment of the system, which can't be changed; create one based on it")
     if found.version_id is not None:
-        raise invalid(f"'{name}' was made of a deployment package; only another upload of that changes it")
+        raise invalid(f"'{name}' was made from a deployment package; it changes with another upload of that only")
     return found
 
 
 def find_environment_tag(context: Context, environment: Environment, name: str) -> EnvironmentTag:
-    """A tag of an environment. One of the system has each that looks like a release."""
+    """A tag of an environment. Environments of the system have every tag that looks like a release."""
     query = select(EnvironmentTag).where(EnvironmentTag.environment_id == environment.id, EnvironmentTag.name == name)
     found = context.session.scalar(query)
     if found is None and environment.is_system and re.fullmatch(r"v[0-9]{1,9}(\.[0-9]{1,9}){0,3}", name):

@@ -1,4 +1,4 @@
-"""Imports: what is in a zip becomes part of a project, once it is confirmed."""
+"""Imports: the contents of a zip become part of a project, once confirmed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def imports_create(
 ) -> dict[str, Any]:
     find_project(context, project_name)
     if sum(1 for source in (file, import_link, export_id) if source) != 1:
-        raise invalid("Give exactly one of file, import_link and export_id")
+        raise invalid("Pass exactly one of file, import_link and export_id")
     skip = _read_boolean(skip_confirmation)
     id = new_id()
     target = context.engine.packages.archive(id)
@@ -167,14 +167,14 @@ def _check_link(link: str) -> None:
         parts = urllib.parse.urlsplit(link)
         addresses = {info[4][0] for info in socket.getaddrinfo(parts.hostname, parts.port or 80)}
     except (OSError, ValueError) as error:
-        raise invalid(f"import_link: '{link}' is no link that can be followed: {error}") from error
+        raise invalid(f"import_link: '{link}' is not a link that can be followed: {error}") from error
     is_near = all(is_loopback(str(address)) for address in addresses)
     if parts.scheme not in ("http", "https") or not is_near:
         raise invalid("import_link: the emulator follows links to this machine only, such as those of its own buckets")
 
 
 class _Near(http.client.HTTPConnection):
-    """A connection to this machine: a name may be another machine's when it is looked up again."""
+    """A connection to this machine, which checks the address: a name may resolve differently when looked up again."""
 
     def connect(self) -> None:
         super().connect()
@@ -199,11 +199,11 @@ class _NearTlsHandler(urllib.request.HTTPSHandler):
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: Any) -> None:
-        """Follow none, for it could lead off this machine."""
+        """Follow no redirect, for it could lead off this machine."""
 
 
 async def _fetch(link: str, target: Path) -> None:
-    """Write the file behind a link.
+    """Download the file behind a link.
 
     Raises:
         BundleError: It can't be fetched.
@@ -212,7 +212,7 @@ async def _fetch(link: str, target: Path) -> None:
     try:
         await asyncio.to_thread(_read_link, link, target, abandoned)
     finally:
-        # A thread goes on when its task is cancelled, and the emulator couldn't stop as long as something comes.
+        # A thread goes on when its task is cancelled, and the emulator couldn't stop while data arrives.
         abandoned.set()
 
 
@@ -229,15 +229,15 @@ def _read_link(link: str, target: Path, abandoned: threading.Event) -> None:
     except OSError as error:
         raise BundleError(f"The file behind the link can't be fetched: {error}") from error
     except (http.client.HTTPException, ValueError):
-        # Without their text, which contains the link: anyone who knows it can read the file.
+        # Without the error's text, which contains the link: anyone who has the link can read the file.
         raise BundleError("The file behind the link can't be fetched: the link or its answer is not valid") from None
 
 
-# What of it is wanted
+# What to import of it
 
 
 def _chosen(contents: Contents, data: dict[str, Any]) -> Contents:
-    """The contents that a confirmation names, with its changes; what it leaves out is left out."""
+    """The contents that a confirmation names, with its changes; everything else is left out."""
     chosen: Contents = {key: _merged(contents, data, key) for key in ("services", "environment_variables")}
     chosen["environments"] = _merged(contents, data, "environments")
     for name, item in chosen["environments"].items():
@@ -261,7 +261,7 @@ def _merged(found: dict[str, Any], given: dict[str, Any], key: str) -> dict[str,
     if not isinstance(items, dict) or not all(isinstance(item, dict) for item in items.values()):
         raise invalid(f"{key}: it must be a dictionary of dictionaries")
     known = found.get(key, {})
-    # Variables may be added at will: they need nothing of the file.
+    # Variables may be added freely: they need nothing from the file.
     unknown = [name for name in items if name not in known and key != "environment_variables"]
     if unknown:
         raise invalid(f"{key}: the import has no '{unknown[0]}'")
@@ -278,11 +278,11 @@ def _check_values(contents: Contents) -> None:
                 raise invalid(f"environment_variables: '{name}' has no value in the file; pass one when you confirm")
 
 
-# Bringing it in
+# Creating what is imported
 
 
 async def run_import(engine: Engine, id: str) -> None:
-    """Take an import as far as it goes: until it must be confirmed, or is over."""
+    """Advance an import until it has to be confirmed, or has ended."""
     try:
         await _advance(engine, id)
     except (ApiError, BundleError) as error:
@@ -308,7 +308,7 @@ async def _advance(engine: Engine, id: str) -> None:
             await _fetch(link, path)
         contents = await asyncio.to_thread(read_bundle, path)
         status = "processing" if skip else "confirmation"
-        # The link isn't needed any more, and lets its holder read the file.
+        # The link isn't needed any more, and anyone who has it can read the file.
         if not change(engine, id, contents=contents, size=path.stat().st_size, status=status, link=None):
             path.unlink()
             return
@@ -339,7 +339,7 @@ async def _bring_in(engine: Engine, id: str, contents: Contents) -> None:
 
 
 class _Creation:
-    """Creates what is in an import as its user would, by the same functions."""
+    """Creates the contents of an import by the functions that serve users."""
 
     def __init__(self, context: Context, transfer: Transfer, revisions: dict[str, str]) -> None:
         self._context = context
@@ -351,7 +351,7 @@ class _Creation:
     def run(self) -> None:
         """Create everything."""
         self._create_variables("project", {}, self._contents)
-        # An import from before there were environments has none; the same of services.
+        # Older imports have no environments and no services.
         self._create_environments(self._contents.get("environments", {}))
         for name, item in self._contents["deployments"].items():
             self._create_deployment(name, item)
@@ -436,7 +436,7 @@ def _base(settings: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _environment(settings: dict[str, Any]) -> dict[str, Any]:
-    """The environment in the settings of a version, as what creates the version takes it."""
+    """The environment in the settings of a version, in the form of a body that creates the version."""
     if settings.get("environment_tag"):
         return {key: settings.get(key) for key in ("environment_name", "environment_tag")}
     name = settings.get("environment_name", settings.get("environment"))
@@ -456,14 +456,14 @@ def _subpipelines(pipeline: dict[str, Any]) -> set[str]:
 def _object(item: Any) -> Any:
     if not isinstance(item, dict):
         return item
-    # As files have it; an empty version is the default one.
+    # The form of files, where an empty version is the default one.
     version = item.get("reference_version")
     body = {key: value for key, value in item.items() if key != "reference_version"}
     return {**body, "version": version} if version else body
 
 
 def resume_transfers(engine: Engine) -> None:
-    """Go on with the exports and imports that an earlier process left."""
+    """Continue the exports and imports that an earlier process left unfinished."""
     unfinished = Transfer.status.in_(["pending", "scanning", "confirmation_pending", "processing"])
     with engine.store.session() as session:
         for transfer in session.scalars(select(Transfer).where(unfinished)):

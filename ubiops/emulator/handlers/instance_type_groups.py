@@ -1,4 +1,4 @@
-"""Groups of instance types: each type's own, which every project has, and those that a project made."""
+"""Groups of instance types: one for each type, in every project, and those that a project created."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _own_group(instance_type: dict[str, Any]) -> InstanceTypeGroup:
 
 
 _OWN_GROUPS = {name: _own_group(instance_type) for name, instance_type in INSTANCE_TYPES.items()}
-"""Groups of one type, by its name. They are in no table."""
+"""The groups of a single type, by its name. They aren't stored."""
 
 
 def instance_type_groups_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -107,9 +107,9 @@ def instance_type_groups_usage(
 
 
 def choose_instance_type(context: Context, project: Project, data: dict[str, Any]) -> dict[str, str]:
-    """The type and the group that a body asks for, as columns of a version; nothing where it doesn't.
+    """The type and the group that a body asks for, as columns of a version; empty if it asks for neither.
 
-    A group by its id goes before one by its name, and that before a type. Of equal names the first is meant.
+    A group's id takes precedence over its name, and both over a type. Of several groups with a name, the first is used.
     """
     if data.get("instance_type_group_id"):
         group = _find(context, project, data["instance_type_group_id"], "instance_type_group_id: ")
@@ -127,7 +127,7 @@ def choose_instance_type(context: Context, project: Project, data: dict[str, Any
 
 
 def group_of(context: Context, version: Version) -> InstanceTypeGroup:
-    """The group of a version: that of its type alone, where it was given a type."""
+    """The group of a version; the group of its single type if it has a type instead."""
     group = context.session.scalar(select(InstanceTypeGroup).filter_by(id=version.instance_type_group_id))
     return group or _OWN_GROUPS[version.instance_type]
 
@@ -136,7 +136,7 @@ def _users(project: Project, group: InstanceTypeGroup) -> Select[Version]:
     used = Version.instance_type_group_id == group.id
     for name, own in _OWN_GROUPS.items():
         if own is group:
-            # Versions from before there were groups.
+            # Versions from before groups were introduced.
             used = or_(used, and_(Version.instance_type_group_id.is_(None), Version.instance_type == name))
     return select(Version).join(Version.deployment).where(Deployment.project_id == project.id, used)
 
@@ -165,9 +165,9 @@ def _find_changeable(context: Context, project_name: str, id: str) -> InstanceTy
 
 
 def _check_types(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The types of a group as they are stored, in the order in which they are tried."""
+    """The types of a group in the form in which they are stored, in the order in which they are tried."""
     if not items:
-        raise invalid("instance_types: a group has at least one")
+        raise invalid("instance_types: it must not be empty")
     types = [
         {
             "id": item["id"],
@@ -182,12 +182,12 @@ def _check_types(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if item["schedule_timeout"] < 0:
             raise invalid(f"schedule_timeout: it must not be negative, as {item['schedule_timeout']} is")
     if len({item["id"] for item in types}) < len(types):
-        raise invalid("instance_types: an instance type is there twice")
+        raise invalid("instance_types: an instance type occurs more than once")
     return sorted(types, key=lambda item: item["priority"])
 
 
 def _first_type(group: InstanceTypeGroup) -> str:
-    """The type that instances get: there is always room on this machine."""
+    """The type of new instances: always the first, since this machine never lacks capacity."""
     name: str = _TYPES[group.instance_types[0]["id"]]["name"]
     return name
 

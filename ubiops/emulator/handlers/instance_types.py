@@ -23,7 +23,7 @@ def instance_types_list(
 
 
 def name_in(data: dict[str, Any]) -> str | None:
-    """The name of the type that a body asks for, by name or, as of old, by its memory; None where it doesn't.
+    """The name of the type that a body asks for, by name or, in the older form, by its memory; None if it doesn't.
 
     Raises:
         ApiError: 400: no instance type has that name.

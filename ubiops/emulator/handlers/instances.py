@@ -1,4 +1,4 @@
-"""Instances: what runs a deployment version at the moment. They are in no table: they go with their processes."""
+"""Instances: what runs a deployment version at the moment. They aren't stored: they end with their processes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _instances(context: Context, versions: list[Version], status: str | None) ->
     wanted = STATUSES if status is None else [name.strip() for name in status.split(",")]
     for name in wanted:
         if name not in STATUSES:
-            raise invalid(f"status: it must be of {', '.join(STATUSES)}, not '{name}'")
+            raise invalid(f"status: it must be one of {', '.join(STATUSES)}, not '{name}'")
     found = [(version, instance) for version in versions for instance in context.engine.instances(version.id)]
     found.sort(key=lambda pair: pair[1].events[0].time_created)
     return [pair for pair in found if pair[1].status in wanted]

@@ -1,4 +1,4 @@
-"""The query of a log: the part of LogQL that the service takes."""
+"""Queries of logs: the subset of LogQL that the service supports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ubiops.emulator.tables import LogLine
 
 _LONGEST = 5000
 _MOST = 100
-"""Conditions in a query: the database takes no more than a thousand."""
+"""The most conditions in a query: the database takes no more than a thousand."""
 
 _GRAMMAR = r"""
     start: (line | labels)*
@@ -37,7 +37,7 @@ _PARSER = Lark(_GRAMMAR, parser="lalr")
 
 
 class _Conditions(Transformer[Any, Any]):
-    """Makes SQL of a query."""
+    """Translates a query to SQL."""
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def _checked(pattern: str) -> str:
     try:
         check_pattern(pattern)
     except PatternError as error:
-        raise invalid(f"query: `{pattern}` is no regular expression: {error}") from error
+        raise invalid(f"query: `{pattern}` is not a regular expression: {error}") from error
     return pattern
 
 
@@ -90,7 +90,7 @@ def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool
         ApiError: 400: it isn't a query, or names an unknown label.
     """
     if len(text) > _LONGEST:
-        raise invalid(f"query: it takes up to {_LONGEST} characters, not {len(text)}")
+        raise invalid(f"query: it must have at most {_LONGEST} characters, not {len(text)}")
     try:
         conditions: list[ColumnElement[bool]] = _Conditions(columns).transform(_PARSER.parse(text))
     except VisitError as error:
@@ -103,5 +103,5 @@ def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool
             "| label = `value` and ..."
         ) from error
     if len(conditions) > _MOST:
-        raise invalid(f"query: it takes up to {_MOST} conditions, not {len(conditions)}")
+        raise invalid(f"query: it must have at most {_MOST} conditions, not {len(conditions)}")
     return conditions

@@ -58,7 +58,7 @@ _OF_A_LINE = (
     selectinload(LogLine.pipeline_version).joinedload(PipelineVersion.pipeline),
     selectinload(LogLine.environment_tag).joinedload(EnvironmentTag.environment),
 )
-"""What is shown of each line is read for all of them at once: line by line, 500 took a second."""
+"""Loads what is shown of the lines with the lines themselves: line by line, 500 took a second."""
 
 
 def projects_log_list(context: Context, project_name: str, data: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ def logs_list(
         .outerjoin(EnvironmentTag.environment)
         .where(*read_query(query or "", _LABELS))
     )
-    # From the later to the earlier moment, the newest line comes first.
+    # If the start is later than the end, the newest line comes first.
     backward = start is not None and first > last
     order = (column.desc() if backward else column.asc() for column in (LogLine.date, LogLine.number))
     lines = lines.order_by(*order).limit(number).options(*_OF_A_LINE)
@@ -121,7 +121,7 @@ def _window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
     if (start is None) != (end is None):
         raise invalid("start and end: pass both, or neither for the last 24 hours")
     if start is None or end is None:
-        # The last moment belongs to it: a line of this millisecond is there to be read.
+        # The end is exclusive, and a line of this millisecond must be included.
         present = datetime.now(timezone.utc) + timedelta(milliseconds=1)
         return present - _DEFAULT_WINDOW, present
     return _moment("start", start), _moment("end", end)
@@ -174,7 +174,7 @@ def _windowed(context: Context, project: Project, query: Select[LogLine], data: 
     forward = seconds > 0
     if "id" in data:
         start, line = _start_line(context, project, data["id"])
-        # Lines of one moment are in the order of their numbers.
+        # Lines of the same moment are ordered by their numbers.
         place, given = tuple_(LogLine.date, LogLine.number), (timestamp(start), line)
         query = query.where(place >= given if forward else place <= given)
     else:

@@ -1,4 +1,4 @@
-"""Metrics: those of the system, whose values come from what ran, and those of a project's own."""
+"""Metrics: those of the system, whose values are derived from what ran, and custom ones of projects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES = ("delta", "gauge")
 _LONGEST_NAME, _LONGEST_UNIT, _MOST_LABELS = 64, 32, 20
 _MADE = "2022-11-01T00:00:00.000+00:00"
 _FIRST_OWN = 1000
-"""The numbers below are of the system's metrics."""
+"""Smaller numbers belong to metrics of the system."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class SystemMetric:
 
     Attributes:
         number: Its number.
-        object_type: What it is of: ``deployment_version`` or ``pipeline_version``.
+        object_type: What it measures: ``deployment_version`` or ``pipeline_version``.
         value: Name of its values in `Usage`.
         metric_type: ``delta`` or ``gauge``.
         unit: Unit of its values.
-        description: What it is.
+        description: Its description.
     """
 
     number: int
@@ -85,7 +85,7 @@ SYSTEM_METRICS = {
 
 
 def find_own(context: Context, project: Project, name: str) -> Metric:
-    """A metric of a project's own.
+    """A custom metric of a project.
 
     Raises:
         ApiError: 400: it is the system's; 404: it was not found.
@@ -157,7 +157,7 @@ def metrics_get(
 ) -> list[dict[str, Any]] | dict[str, Any]:
     project = find_project(context, project_name)
     if (start_date, end_date, object_type, interval, object_id, user_id) == (None,) * 6:
-        # What the newer clients ask for: a metric itself, not its values.
+        # The newer clients ask for the metric itself, not for its values.
         return _system_view(metric) if metric in SYSTEM_METRICS else _view(find_own(context, project, metric))
     if start_date is None or end_date is None or object_type is None:
         raise invalid("The query parameters 'start_date', 'end_date' and 'object_type' are required")
@@ -224,15 +224,15 @@ def _name(context: Context, project: Project, name: str) -> str:
 
 def _check_unit(unit: str | None) -> str:
     if len(unit or "") > _LONGEST_UNIT:
-        raise invalid(f"unit: it takes up to {_LONGEST_UNIT} characters, not {len(unit or '')}")
+        raise invalid(f"unit: it must have at most {_LONGEST_UNIT} characters, not {len(unit or '')}")
     return unit or ""
 
 
 def _check_labels(labels: list[str] | None) -> list[str]:
-    """The names of labels, which the filters `key:value,...` can name."""
+    """The names of labels, which must be usable in filters `key:value,...`."""
     labels = list(dict.fromkeys(labels or []))
     if len(labels) > _MOST_LABELS:
-        raise invalid(f"labels: it takes up to {_MOST_LABELS}, not {len(labels)}")
+        raise invalid(f"labels: it must have at most {_MOST_LABELS} labels, not {len(labels)}")
     for label in labels:
         if not label or len(label) > _LONGEST_NAME or {":", ","} & set(label):
             raise invalid(

@@ -1,4 +1,4 @@
-"""Notification groups: people to be told of requests and failures."""
+"""Notification groups: people to notify of requests and failures."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def notification_groups_delete(context: Context, project_name: str, notification
 
 
 def find_notification_group(context: Context, project: Project, name: str) -> NotificationGroup:
-    """The group of a name.
+    """The group with a name.
 
     Raises:
         ApiError: 404: it doesn't exist.
@@ -81,7 +81,7 @@ def find_notification_group(context: Context, project: Project, name: str) -> No
 
 
 def check_notification_groups(context: Context, project: Project, version: Any) -> None:
-    """Check the groups that the settings of a deployment or pipeline version name.
+    """Check the groups in the settings of a deployment or pipeline version.
 
     Raises:
         ApiError: 400: there is no such group.
@@ -94,7 +94,7 @@ def check_notification_groups(context: Context, project: Project, version: Any) 
 
 
 def _rename_references(context: Context, project: Project, name: str, new_name: str | None) -> None:
-    """Let what refers to a group follow its new name, or refer to none."""
+    """Update the references to a group to its new name, or clear them."""
     versions = select(Version.id).join(Version.deployment).where(Deployment.project_id == project.id)
     pipeline_versions = (
         select(PipelineVersion.id).join(PipelineVersion.pipeline).where(Pipeline.project_id == project.id)
@@ -115,7 +115,7 @@ def _replace(context: Context, column: Any, of_project: Any, name: str, new_name
 
 def _name(context: Context, project: Project, name: str) -> str:
     if len(name) > _LONGEST_NAME:
-        raise invalid(f"name: it takes up to {_LONGEST_NAME} characters, not {len(name)}")
+        raise invalid(f"name: it must have at most {_LONGEST_NAME} characters, not {len(name)}")
     where = f" in the project '{project.name}'"
     return free_name(context, NotificationGroup, "notification group", name, where, project_id=project.id)
 

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible path: deployments and pipelines as models that programs for OpenAI talk to."""
+"""The OpenAI-compatible path: deployments and pipelines as models for programs written for OpenAI."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _model(kind: str, name: str, version: Version | PipelineVersion, model: str)
 
 
 async def _ask(context: Context, project_name: str, data: dict[str, Any]) -> Response:
-    """Make a request of a body, which goes to the code as it is: as the text of its JSON, since its input is plain."""
+    """Make a request from a body, which the code gets unchanged: as JSON text, since its input is plain."""
     name = parse_model_name(data["model"])
     if name is None:
         raise not_found(
@@ -83,13 +83,13 @@ async def _ask(context: Context, project_name: str, data: dict[str, Any]) -> Res
         return Response(_result(answer()), media_type="application/json")
     first = await anext(updates, None)
     if first is None:
-        # What failed before it had anything to say is refused with a status.
+        # A request that failed before its first update is answered with a status.
         _result(answer(), streamed=True)
     return Events(_events(first, updates, answer))
 
 
 def _start(context: Context, project_name: str, name: ModelName, text: str) -> tuple[Follower, Callable[[], Answer]]:
-    """Make the request; returns its updates and, for when they have ended, what tells how it did."""
+    """Make the request; returns its updates, and a function for its outcome once they have ended."""
     if name.kind == "deployment":
         version = requests.find_target(context, project_name, name.name, name.version)
         request_id, done = requests.start_request(context, version, text, None)
@@ -104,7 +104,7 @@ def _start(context: Context, project_name: str, name: ModelName, text: str) -> t
 
 
 async def _events(first: str | None, updates: Follower, answer: Callable[[], Answer]) -> AsyncIterator[bytes]:
-    """The updates as OpenAI sends them, and at last that they are all."""
+    """The updates in the form of OpenAI, followed by its end marker."""
     with updates:
         if first is not None:
             yield _event(first)
@@ -127,7 +127,7 @@ def _result(answer: Answer, *, streamed: bool = False) -> str:
     """The text that the code returned.
 
     Raises:
-        ApiError: 400: it failed; 502: it isn't JSON.
+        ApiError: 400: the code failed; 502: the text isn't JSON.
     """
     if not answer["success"]:
         raise invalid(answer["error_message"])
@@ -136,5 +136,5 @@ def _result(answer: Answer, *, streamed: bool = False) -> str:
         try:
             json.loads(text)
         except (TypeError, ValueError) as error:
-            raise ApiError(502, f"The output must be the text of a JSON: {error}") from error
+            raise ApiError(502, f"The output must be JSON text: {error}") from error
     return text

@@ -73,7 +73,7 @@ def _check_voucher(code: str | None) -> str | None:
 
 def _subscribe(organization: Organization, subscription: str, end_date: str | None) -> None:
     if subscription == _FREE and end_date is not None:
-        raise invalid("subscription_end_date: a free subscription has none of its own")
+        raise invalid("subscription_end_date: a free subscription has no end date; leave it out")
     if subscription != _FREE and end_date is None:
         raise invalid(f"subscription_end_date: the subscription '{subscription}' needs one, as YYYY-MM-DD")
     organization.subscription = subscription
@@ -119,7 +119,7 @@ def _detail(organization: Organization) -> dict[str, Any]:
         **_summary(organization),
         "subscription": organization.subscription,
         "subscription_self_service": False,
-        # Nothing is billed here, so nothing ends where the credits of a subscription do.
+        # Nothing is billed here, so nothing stops when the credits of a subscription are used up.
         "overage_usage": True,
     }
 

@@ -1,4 +1,4 @@
-"""The objects of a pipeline version and what connects them: what may be stored, and how it is shown."""
+"""The objects of a pipeline version and the attachments that connect them: checks and views."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DATA_TYPES = (
 
 
 def set_objects(context: Context, version: PipelineVersion, objects: list[dict[str, Any]]) -> None:
-    """Give a version these objects and no others; one that keeps its name keeps its id."""
+    """Replace the objects of a version; an object that keeps its name keeps its id."""
     existing = {item.name: item for item in version.objects}
     named: dict[str, PipelineObject] = {}
     for data in objects:
@@ -61,7 +61,7 @@ def _set_reference(context: Context, version: PipelineVersion, item: PipelineObj
     if kind == "deployment":
         item.deployment = find_deployment(context, project, reference)
         if not item.deployment.supports_request_format:
-            raise invalid(f"The deployment '{reference}' takes no requests, so no pipeline can have it")
+            raise invalid(f"The deployment '{reference}' takes no requests, so it can't be in a pipeline")
         item.version = find_version_of(context, item.deployment, chosen) if chosen is not None else None
     elif kind == "pipeline":
         item.subpipeline = find_pipeline(context, project, reference)
@@ -74,7 +74,7 @@ def _set_reference(context: Context, version: PipelineVersion, item: PipelineObj
 
 
 def _refuse_recursion(context: Context, version: PipelineVersion) -> None:
-    """A pipeline must not run itself, not through others either."""
+    """Refuse a pipeline that runs itself, directly or through others."""
     own = version.pipeline_id
     pending = [item.subpipeline for item in version.objects if item.subpipeline is not None]
     seen: set[str] = set()
@@ -105,7 +105,7 @@ Configuration = dict[str, Any]
 
 def _check_operator(name: str, operator: str, configuration: Configuration) -> Configuration:
     if operator not in _OPERATORS:
-        raise invalid(f"objects: there is no operator '{operator}'; there are {', '.join(_OPERATORS)}")
+        raise invalid(f"objects: there is no operator '{operator}'; choose one of {', '.join(_OPERATORS)}")
     configuration = {**configuration}
     for key in ("input_fields", "output_fields"):
         configuration[key] = _check_operator_fields(name, key, configuration.get(key) or [])
@@ -146,7 +146,7 @@ def _check_condition(configuration: Configuration) -> None:
     check_expression(_text(configuration, "expression"))
     inputs = _types(configuration["input_fields"])
     if not _types(configuration["output_fields"]).items() <= inputs.items():
-        raise ValueError("its output_fields must be among its input_fields, which it hands on")
+        raise ValueError("its output_fields must be among its input_fields, which it passes on")
 
 
 def _check_error(configuration: Configuration) -> None:
@@ -205,7 +205,7 @@ def _types(fields: Fields) -> dict[str, str]:
 
 
 def set_attachments(version: PipelineVersion, attachments: list[dict[str, Any]]) -> None:
-    """Give a version these attachments and no others."""
+    """Replace the attachments of a version."""
     shapes = shapes_of(version)
     version.attachments = [_check_attachment(attachment, shapes) for attachment in attachments]
     graph: dict[str, set[str]] = {}
@@ -222,13 +222,13 @@ def _check_attachment(attachment: Mapping[str, Any], shapes: Mapping[str, Shape]
     name = attachment["destination_name"]
     destination = _end_of(name, "destination", START, shapes)
     if not attachment["sources"]:
-        raise invalid(f"attachments: the one to '{name}' has no sources")
+        raise invalid(f"attachments: the attachment of '{name}' has no sources")
     sources: list[dict[str, Any]] = []
     fed: set[str] = set()
     for data in attachment["sources"]:
         source = data["source_name"]
         if source in (other["source_name"] for other in sources):
-            raise invalid(f"attachments: the one to '{name}' has the source '{source}' more than once")
+            raise invalid(f"attachments: the attachment of '{name}' has the source '{source}' more than once")
         mapping = data.get("mapping") or []
         _check_mapping(f"from '{source}' to '{name}'", _end_of(source, "source", END, shapes), destination, mapping)
         for pair in mapping:
@@ -269,7 +269,7 @@ def _check_mapping(place: str, source: Shape, destination: Shape, mapping: list[
 
 
 def prune_attachments(version: PipelineVersion) -> None:
-    """Take out what connects objects and fields that are no longer there, or no longer of one type."""
+    """Remove what connects objects and fields that no longer exist, or whose types no longer match."""
     shapes = shapes_of(version)
     version.attachments = [
         {**attachment, "sources": [_pruned(source, shapes, attachment) for source in sources]}
@@ -292,14 +292,14 @@ def _pruned(source: Mapping[str, Any], shapes: Mapping[str, Shape], attachment: 
 
 
 def rename_field(version: PipelineVersion, names: Iterable[str], side: str, old: str, new: str) -> None:
-    """Let the attachments follow a field's new name.
+    """Rename a field in the attachments.
 
     Args:
         version: The version whose attachments they are.
         names: Objects that have the field.
-        side: ``input`` or ``output``, as the objects see it.
-        old: The name it had.
-        new: The name it has.
+        side: ``input`` or ``output``, as seen from the objects.
+        old: Its old name.
+        new: Its new name.
     """
     objects, key = set(names), "source_field_name" if side == "output" else "destination_field_name"
 
@@ -319,7 +319,7 @@ def rename_field(version: PipelineVersion, names: Iterable[str], side: str, old:
 
 
 def object_view(item: PipelineObject) -> dict[str, Any]:
-    """An object as the API shows it."""
+    """An object in the form of the API."""
     shape = shape_of(item)
     reference = item.deployment or item.subpipeline
     version = item.version or item.subversion

@@ -1,4 +1,4 @@
-"""Requests to pipelines: direct ones, batches, and what is kept of them."""
+"""Requests to pipelines: direct ones, batches, and their stored results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_target(context: Context, project_name: str, pipeline_name: str, version
 
 
 def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Serve an operation on the requests to a default version, and its twin for those to any version."""
+    """Serve an operation on requests, both for the default version and for a named one."""
     return serves(find_target, name, name.replace("pipeline_", "pipeline_version_"))
 
 
@@ -88,7 +88,7 @@ def start_request(
     deployment_timeout: int | None = None,
     priority: int | None = None,
 ) -> tuple[dict[str, str], asyncio.Future[PipelineOutcome]]:
-    """Make a direct request; returns its id and the names of its place, and what tells how it ends."""
+    """Make a direct request; returns its id and the names of what it was made to, and the future of its outcome."""
     _check_input(version, data)
     seconds = check_timeout(name, timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     request = PipelineRequest(
@@ -96,7 +96,7 @@ def start_request(
         express=True,
         priority=check_priority(priority),
         timeout=seconds,
-        # Since there is one timeout for all, each step may take what is left of it.
+        # If there is one timeout for the whole pipeline, each step may take what is left of it.
         deployment_timeout=seconds
         if name == "timeout" and deployment_timeout is None
         else check_timeout("deployment_timeout", deployment_timeout, _DEPLOYMENT_TIMEOUT, _LONGEST_DEPLOYMENT_TIMEOUT),
@@ -152,7 +152,7 @@ def queue_pipeline_requests(
     request_schedule: str | None = None,
     priority: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Queue a batch of requests, which a schedule may have made."""
+    """Queue a batch of requests, made by a user or a schedule."""
     seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
     if notification_group is not None:
         find_notification_group(context, version.pipeline.project, notification_group)
@@ -211,7 +211,7 @@ def _find_all(context: Context, version: PipelineVersion, ids: Sequence[str]) ->
 @_to_versions("pipeline_requests_batch_get")
 def _collect(context: Context, version: PipelineVersion, data: list[str]) -> list[dict[str, Any]]:
     check_size(data, _MAXIMUM_BATCH, "ids")
-    # Ordered by id, so that no program comes to rely on the order in which it asked.
+    # Ordered by id, so that no program comes to rely on the order of the ids that it passed.
     requests = _find_all(context, version, data)
     parts = _parts(context, requests)
     return [_full_view(request, parts[request.id]) for request in requests]
@@ -307,7 +307,7 @@ def pipeline_version_object_requests_get(
     given = {"pipeline_request_id": pipeline_request_id, "pipeline_object_id": pipeline_object_id}
     for name, value in given.items():
         if value is not None and value != getattr(part, name):
-            raise not_found(f"The request '{request_id}' of an operator has not the {name} '{value}'")
+            raise not_found(f"The request '{request_id}' of an operator doesn't have the {name} '{value}'")
     view = operator_view(part)
     del view["sequence_id"]
     view |= {"pipeline_request_id": part.pipeline_request_id, "pipeline": pipeline_name, "version": version}
@@ -340,7 +340,7 @@ def _created_view(request: PipelineRequest) -> dict[str, Any]:
 
 
 def summary(request: PipelineRequest) -> dict[str, Any]:
-    """A request as lists show it."""
+    """A request in the form in which lists show it."""
     return {
         **_created_view(request),
         "success": request.success,

@@ -1,4 +1,4 @@
-"""Pipeline versions: the objects that run, and how data goes between them."""
+"""Pipeline versions: the objects that run, and how data flows between them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEFAULTS: dict[str, Any] = {
     "monitoring": None,
     "default_notification_group": None,
 }
-"""The settings that are a value and nothing more."""
+"""Settings that are stored as they are."""
 
 
 def pipeline_versions_create(

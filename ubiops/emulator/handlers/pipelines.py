@@ -90,7 +90,7 @@ def _name(context: Context, project: Project, name: str) -> str:
 
 
 def _retyped(data: dict[str, Any], side: str, kind: str, fields: Fields) -> tuple[str, Fields]:
-    """Type and fields after an update; a body with the type must have the fields too."""
+    """Type and fields after an update; a body with a new type must have the fields too."""
     kind = data.get(f"{side}_type", kind)
     if f"{side}_type" in data or f"{side}_fields" in data:
         fields = check_fields(data, f"{side}_fields", kind)

@@ -1,4 +1,4 @@
-"""What happened to the objects of a project, the newest first."""
+"""What happened to the objects of a project, newest first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ubiops.emulator.tables import Deployment, ProjectEvent, Version
 
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 50, 500
 _LONGEST = 10**9
-"""Seconds that can be looked back."""
+"""How far back events can be listed, in seconds."""
 
 
 def project_events_list(
@@ -37,7 +37,7 @@ def project_events_list(
     )
     if last_seconds is not None:
         if start_time is not None or end_time is not None:
-            raise invalid("last_seconds: it can't stand with start_time or end_time")
+            raise invalid("last_seconds: it can't be combined with start_time or end_time")
         if not 0 <= last_seconds <= _LONGEST:
             raise invalid(f"last_seconds: it must be from 0 to {_LONGEST}, not {last_seconds}")
         start_time = timestamp(datetime.now(timezone.utc) - timedelta(seconds=last_seconds))

@@ -1,4 +1,4 @@
-"""Limits of what a project may hold, and what vouchers are worth."""
+"""Quotas of projects, and vouchers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def quotas_list(context: Context, project_name: str) -> list[dict[str, Any]]:
 
 
 VOUCHERS = {"emulator": "A subscription of the emulator, which bills nothing"}
-"""What vouchers are worth, by their codes."""
+"""Descriptions of vouchers, by their codes."""
 
 
 def vouchers_get(_context: Context, code: str) -> dict[str, Any]:
     if code not in VOUCHERS:
-        raise not_found(f"The voucher '{code}' was not found; there is {', '.join(VOUCHERS)}")
+        raise not_found(f"The voucher '{code}' was not found; choose one of {', '.join(VOUCHERS)}")
     return {"description": VOUCHERS[code]}

@@ -1,4 +1,4 @@
-"""What keeps a deployment or a pipeline from being deleted: the pipelines that run it."""
+"""The pipelines that keep a deployment or a pipeline from being deleted, since they run it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ubiops.emulator.tables import Deployment, Pipeline, PipelineObject, Pipelin
 
 
 def refuse_if_referenced(context: Context, resource: Deployment | Version | Pipeline | PipelineVersion) -> None:
-    """Refuse to delete what a pipeline runs, if only because it is the default version.
+    """Refuse to delete what a pipeline runs, be it only as the default version.
 
     Raises:
-        ApiError: 400, with the pipelines that do.
+        ApiError: 400, with the pipelines that run it.
     """
     users = pipelines_that_use(context, resource)
     if users:

@@ -1,4 +1,4 @@
-"""What requests to deployments and to pipelines have in common: bounds, and the filters of their lists."""
+"""Shared by requests to deployments and to pipelines: bounds, and the filters of their lists."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_priority(priority: int | None) -> int:
 def check_size(items: Sequence[Any], most: int, kind: str) -> None:
     """Refuse a batch that is empty or too large."""
     if not 1 <= len(items) <= most:
-        raise invalid(f"A batch takes from 1 to {most} {kind}, not {len(items)}")
+        raise invalid(f"A batch must have from 1 to {most} {kind}, not {len(items)}")
 
 
 def filtered(
@@ -55,7 +55,7 @@ def filtered(
     search_id: str | None,
     pipeline: bool | None = None,
 ) -> Select[Any]:
-    """A query of requests with the filters, the order and the page that a list was asked for."""
+    """A query of requests with the filters, the order and the page of a list operation."""
     if status is not None:
         query = query.where(table.status == _one_of("status", status, _STATUSES))
     if success is not None:
@@ -70,7 +70,7 @@ def filtered(
         query = query.where(table.pipeline_request_id.is_not(None) == pipeline)
     ascending = _one_of("sort", sort or "desc", ("asc", "desc")) == "asc"
     order = table.number.asc() if ascending else table.number.desc()
-    # The page is found in the index alone, so that an offset reads nothing of the requests that it skips.
+    # The page is found in the index alone, so that skipped requests aren't read.
     page = query.with_only_columns(table.number, maintain_column_froms=True).order_by(order)
     page = page.limit(_not_negative("limit", limit, DEFAULT_LIMIT)).offset(_not_negative("offset", offset, 0))
     return select(table).where(table.number.in_(page)).order_by(order)
@@ -91,24 +91,24 @@ def _not_negative(name: str, value: int | None, default: int) -> int:
 
 
 def check_cancelled(ids: Sequence[str], status: str | None) -> str | None:
-    """Check what is to be cancelled: some requests, or all of a status; returns the latter."""
+    """Check what to cancel: some requests, or all with a status; returns that status."""
     if ids:
         check_size(ids, _MOST_CANCELLED, "ids")
         return None
     if status is None:
-        raise invalid("Give the ids of the requests, or an empty list and a status: pending or processing")
+        raise invalid("Pass the ids of the requests, or an empty list and a status: pending or processing")
     return _one_of("status", status, ("pending", "processing"))
 
 
 def content_of(request: DeploymentRequest | PipelineRequest | OperatorRequest, side: str) -> Response:
-    """The input or the output of a request, as a file: JSON, or a text where it is plain.
+    """The input or the output of a request as a file: JSON, or text if it is plain.
 
     Raises:
-        ApiError: 404: it is not kept, or not there yet.
+        ApiError: 404: it is not stored, or not yet available.
     """
     data = request.data if side == "input" else request.result
     if data is None:
-        raise not_found(f"The request '{request.id}' has no {side} that is kept")
+        raise not_found(f"The request '{request.id}' has no stored {side}")
     content = data if isinstance(data, str) else json.dumps(data)
     name = f"{request.id}_{side}.{'txt' if data is content else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

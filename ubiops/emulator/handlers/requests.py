@@ -1,4 +1,4 @@
-"""Requests to deployments: direct ones, batches, and what is kept of them."""
+"""Requests to deployments: direct ones, batches, and their stored results."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ _COMMON = (
 
 
 def _insert() -> Insert:
-    """Of requests that differ by id and data alone, as one statement: pairs of the two come as one JSON array.
+    """Inserts requests that differ only by id and data in one statement, with these pairs as one JSON array.
 
-    A batch of 250 is stored so in a third of the time that it takes by the row.
+    This stores a batch of 250 in a third of the time that it takes row by row.
     """
     rows = func.json_each(bindparam("rows")).table_valued("value")
     own = [func.json_extract(rows.c.value, literal_column(f"'$[{index}]'")) for index in (0, 1)]
@@ -64,7 +64,7 @@ def _insert() -> Insert:
 
 
 def _row(id: str, data: Any) -> tuple[str, Any]:
-    # What is extracted is the JSON of a dictionary, but of a string that itself.
+    # From the array, SQLite extracts a dictionary as JSON, but a string as the string itself.
     return id, data if isinstance(data, dict) or data is None else json.dumps(data)
 
 
@@ -87,7 +87,7 @@ def find_target(context: Context, project_name: str, deployment_name: str, versi
 
 
 def _to_versions(name: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Serve an operation on the requests to a default version, and its twin for those to any version."""
+    """Serve an operation on requests, both for the default version and for a named one."""
     return serves(find_target, name, name.replace("deployment_", "deployment_version_"))
 
 
@@ -110,7 +110,7 @@ def _stream(context: Context, version: Version, data: Any, timeout: int | None) 
 def start_request(
     context: Context, version: Version, data: Any, timeout: int | None, priority: int | None = None
 ) -> tuple[str, asyncio.Future[Outcome]]:
-    """Make a direct request; returns its id, and what tells how it ends."""
+    """Make a direct request; returns its id, and the future of its outcome."""
     seconds = check_timeout("timeout", timeout, _DIRECT_TIMEOUT, _LONGEST_DIRECT_TIMEOUT)
     _check_ready(version)
     data = without_nulls(version.deployment, data)
@@ -129,7 +129,7 @@ def start_request(
 
 
 def direct_answer(version: Version, request_id: str, outcome: Outcome) -> dict[str, Any]:
-    """What is answered to who waited for a request."""
+    """The answer to the caller that waited for a request."""
     return {
         "id": request_id,
         "deployment": version.deployment.name,
@@ -162,7 +162,7 @@ def queue_requests(
     request_schedule: str | None = None,
     priority: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Queue a batch of requests, which a schedule may have made."""
+    """Queue a batch of requests, made by a user or a schedule."""
     seconds = check_timeout("timeout", timeout, _BATCH_TIMEOUT, _LONGEST_BATCH_TIMEOUT)
     if notification_group is not None:
         find_notification_group(context, version.deployment.project, notification_group)
@@ -190,7 +190,7 @@ def queue_requests(
 
 
 def _common(version: Version, user: str, timeout: int, priority: int | None, *, express: bool) -> dict[str, Any]:
-    """What is stored of new requests that are made together."""
+    """The columns that new requests of one batch share."""
     return {
         "version_id": version.id,
         "express": express,
@@ -252,7 +252,7 @@ def _find_all(context: Context, version: Version, ids: list[str]) -> list[Deploy
 @_to_versions("deployment_requests_batch_get")
 def _collect(context: Context, version: Version, data: list[str]) -> list[dict[str, Any]]:
     check_size(data, _MAXIMUM_BATCH, "ids")
-    # In no order, so that no program comes to rely on the one in which it asked.
+    # In another order, so that no program comes to rely on the order of the ids that it passed.
     requests = sorted(_find_all(context, version, data), key=lambda request: request.id[::-1])
     return [_full_view(request) for request in requests]
 
@@ -325,7 +325,7 @@ def project_requests_list(
     if object_type == "deployment":
         return [{**_summary(item), "pipeline": None} for item in _page(context, of_deployments, filters)]
     if object_type == "pipeline":
-        # Whether a request is part of a pipeline is asked of those to deployments.
+        # Only requests to deployments can be part of a pipeline.
         return [{**summary(item), "deployment": None} for item in _page(context, of_pipelines, filters, "pipeline")]
     offset, limit = filters["offset"] or 0, filters["limit"]
     filters |= {"offset": 0, "limit": None if limit is None else limit + offset}

@@ -1,4 +1,4 @@
-"""What handlers do with every kind of resource: find it, name it, write down what is done with it."""
+"""What handlers do with every kind of resource: find it, name it, record what is done with it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _PLACE = ("project_name", "deployment_name", "pipeline_name", "version", "enviro
 
 
 def serves(find: Callable[..., Any], *operations: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Let one function serve several operations, which differ in what their paths name.
+    """Let one function serve several operations that differ in what their paths name.
 
     Args:
-        find: Finds that, by the names in the path: the function takes it in their place.
+        find: Finds the resource by the names in the path; the function takes it in place of the names.
         *operations: The operations.
     """
 
@@ -59,7 +59,7 @@ def serves(find: Callable[..., Any], *operations: str) -> Callable[[Callable[...
 
 
 def find(context: Context, table: type[Table], what: str, where: str = "", **columns: Any) -> Table:
-    """The row that has these values.
+    """The row with the given values.
 
     Raises:
         ApiError: 404: `what` was not found `where`.
@@ -71,10 +71,10 @@ def find(context: Context, table: type[Table], what: str, where: str = "", **col
 
 
 def free_name(context: Context, table: type[Table], kind: str, name: str, where: str = "", **columns: Any) -> str:
-    """A name that is given to nothing else among the rows with these values.
+    """Check that a name is free among the rows with the given values, and return it.
 
     Raises:
-        ApiError: 409: it is.
+        ApiError: 409: it is taken.
     """
     if context.session.scalar(select(table).filter_by(name=name, **columns).limit(1)) is not None:
         raise taken(kind, name, where)
@@ -86,10 +86,10 @@ _LARGEST_PAGE = 500
 
 
 def page(items: Sequence[Any], cursor: str | None, limit: int | None) -> dict[str, Any]:
-    """A page of a list, as lists with cursors have it; a cursor is where its page begins.
+    """A page of a list with cursors; a cursor says where its page begins.
 
     Raises:
-        ApiError: 400: the limit is out of bounds, or the cursor is none.
+        ApiError: 400: the limit is out of bounds, or the cursor isn't valid.
     """
     size = _PAGE if limit is None else limit
     if not 1 <= size <= _LARGEST_PAGE:
@@ -124,10 +124,10 @@ Recorded = (
 
 
 def record(context: Context, resource: Recorded, action: str, event: str) -> None:
-    """Write an audit event about a resource; those of a version belong to its deployment or pipeline.
+    """Write an audit event about a resource; events about a version belong to its deployment or pipeline.
 
     Raises:
-        ApiError: 400: it was created beyond a quota.
+        ApiError: 400: it was created, and exceeds a quota.
     """
     created = resource if action == "create" else None
     if isinstance(resource, Version):
@@ -135,7 +135,7 @@ def record(context: Context, resource: Recorded, action: str, event: str) -> Non
     if isinstance(resource, PipelineVersion):
         resource = resource.pipeline
     project = resource if isinstance(resource, Project) else resource.project
-    # Those of the system, which have none, aren't changed.
+    # Resources of the system, which have no project, aren't changed.
     assert project is not None
     if created is not None:
         check_quota(context.session, context.engine.quotas, project, created)

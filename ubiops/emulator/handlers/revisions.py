@@ -54,7 +54,7 @@ async def revisions_file_upload(
             await asyncio.to_thread(write_package, target)
         else:
             raise invalid(
-                "Give the package as the form field file, source_deployment together with source_version, or "
+                "Pass the package as the form field file, source_deployment together with source_version, or "
                 "template_deployment_id"
             )
         # Looked up again: it may have been deleted meanwhile.
@@ -62,7 +62,7 @@ async def revisions_file_upload(
 
 
 def latest_revision_id(context: Context, version: Version) -> str | None:
-    """The newest revision of a version."""
+    """The id of the newest revision of a version."""
     query = select(Revision.id).where(Revision.version_id == version.id).order_by(Revision.number.desc())
     return context.session.scalar(query.limit(1))
 
@@ -76,7 +76,7 @@ def _latest_revision(context: Context, version: Version) -> Revision:
 
 
 def create_revision(context: Context, version: Version, revision_id: str) -> dict[str, Any]:
-    """Take a kept archive for the new package of a version, and build it."""
+    """Make a stored archive the new package of a version, and build it."""
     revision = Revision(id=revision_id, version=version, created_by=context.user)
     context.session.add(revision)
     version.last_file_uploaded = version.last_updated = now()
@@ -87,7 +87,7 @@ def create_revision(context: Context, version: Version, revision_id: str) -> dic
 
 
 def package_command(context: Context, version: Version) -> None:
-    """Build a version that runs a command; nothing is done for one that runs code."""
+    """Build a version that runs a command; do nothing for one that runs code."""
     command = command_of(version)
     if not command:
         return
@@ -171,7 +171,7 @@ def latest_build(context: Context, revision: Revision) -> Build | None:
 
 
 def _status(build: Build | None) -> str | None:
-    """The status of a revision; only a build is also validating."""
+    """The status of a revision, which, unlike that of a build, is never validating."""
     if build is None:
         return None
     return "building" if build.status == "validating" else build.status

@@ -1,4 +1,4 @@
-"""Permissions, roles, and who has them."""
+"""Permissions, roles, and their assignments."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def role_assignments_create(context: Context, project_name: str, data: dict[str,
     project = find_project(context, project_name)
     assignee_type = _check_type("assignee_type", data.get("assignee_type", "user"), _ASSIGNEE_TYPES)
     if "assignee" not in data:
-        raise invalid("assignee: it is required: the id of a user, or the name of a deployment")
+        raise invalid("assignee: it is required; it is the id of a user, or the name of a deployment")
     if ("resource" in data) != ("resource_type" in data):
-        raise invalid("resource and resource_type must be given together; without both it is the project")
+        raise invalid("resource and resource_type must be passed together, or neither for the project")
     resource_type = _check_type("resource_type", data.get("resource_type", "project"), _RESOURCE_TYPES)
     place = {
         "role_id": _role_id(context, project, data["role"]),
@@ -158,7 +158,7 @@ def role_assignments_per_object_list(
         ("assignee", assignee, assignee_type, _ASSIGNEE_TYPES),
     ):
         if name is not None and type is None:
-            raise invalid(f"{kind}: it needs {kind}_type too")
+            raise invalid(f"{kind}: it must be passed together with {kind}_type")
         if type is not None:
             wanted[f"{kind}_type"] = _check_type(f"{kind}_type", type, types)
         if name is not None:
@@ -214,7 +214,7 @@ def _find_assignment(context: Context, project: Project, id: str) -> RoleAssignm
 
 
 def _is_whole(view: dict[str, Any]) -> bool:
-    """Whether all that an assignment is about is still there."""
+    """Whether everything that an assignment refers to still exists."""
     return None not in view.values()
 
 
@@ -232,7 +232,7 @@ def _assignment_view(context: Context, project: Project, assignment: RoleAssignm
 
 
 def _name(context: Context, project: Project, type: str, id: str) -> str | None:
-    """What an assignment calls something; None where it is gone."""
+    """The name of what an assignment refers to; None if it was deleted."""
     if type == "user":
         return id
     return project.name if type == "project" else name_of(context.session, type, id)

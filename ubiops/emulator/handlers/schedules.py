@@ -108,7 +108,7 @@ def make_request(context: Context, schedule: Schedule) -> None:
     """Make the batch request of a schedule.
 
     Raises:
-        ApiError: As for such a request: the version is unavailable, the data doesn't fit ...
+        ApiError: As for a request of a user: the version is unavailable, the data doesn't fit ...
     """
     target = _target(context, schedule)
     version_id = schedule.version_id or target.default_version_id
@@ -123,7 +123,7 @@ def make_request(context: Context, schedule: Schedule) -> None:
 
 
 def log_failure(context: Context, schedule: Schedule, message: str) -> None:
-    """Write to the log of the version that a schedule couldn't make its request."""
+    """Write to the log of the version why a schedule couldn't make its request."""
     target = _target(context, schedule)
     line = f"The request schedule {schedule.name} made no request: {message}"
     version_id = schedule.version_id or target.default_version_id
@@ -218,18 +218,18 @@ def _name(context: Context, project: Project, name: str) -> str:
 
 def _check_crontab(text: str) -> str:
     fields = text.split()
-    # croniter takes more than crontabs: seconds, names, @daily, random choices.
+    # croniter accepts more than crontabs: seconds, names, @daily, random choices.
     if len(fields) != 5 or not all(re.fullmatch(r"[0-9*,/-]+", field) for field in fields):
         raise invalid(
-            f"schedule: '{text}' is no crontab; it takes five fields (minute, hour, day of the month, month, day of "
-            "the week) of numbers, *, ranges, lists and steps"
+            f"schedule: '{text}' is not a crontab; it must have five fields (minute, hour, day of the month, month, "
+            "day of the week) of numbers, *, ranges, lists and steps"
         )
     if re.search(r"(?<![/0-9])0*([7-9]|[1-9][0-9]+)", fields[4]):
         raise invalid(f"schedule: '{text}' has a day of the week that is not from 0 (Sunday) to 6")
     try:
         croniter(text, datetime.now(timezone.utc)).get_next()
     except ValueError as error:
-        raise invalid(f"schedule: '{text}' never comes: {error}") from error
+        raise invalid(f"schedule: '{text}' never occurs: {error}") from error
     return text
 
 

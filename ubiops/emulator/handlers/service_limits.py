@@ -1,4 +1,4 @@
-"""Limits of single users of a service: requests in a minute, and at the same time."""
+"""Limits for single users of a service: requests per minute, and at the same time."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _delete(context: Context, place: Place, user_id: str) -> None:
 
 
 def _record(context: Context, place: Place, limit: ServiceLimit, done: str) -> None:
-    """Write an audit event: whatever becomes of the limit, it is an update of its service."""
+    """Write an audit event: any change of a limit is an update of its service."""
     project_name, service_name, kind = place
     service = find_service(context, project_name, service_name)
     record(context, service, "update", f"{done} {kind} limit of {limit.user.email} for service {service.name}")

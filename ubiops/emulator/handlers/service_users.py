@@ -90,9 +90,9 @@ def service_users_token(context: Context, project_name: str, service_user_id: st
 
 
 def _refuse_expired(context: Context, user: User) -> None:
-    # The older service revived one by a new date.
+    # In the older service, a new date makes an expired service user valid again.
     if context.generation > OLDEST and user.expiry_date is not None and user.expiry_date <= now():
-        raise invalid(f"The service user has expired on {user.expiry_date}: make another one")
+        raise invalid(f"The service user expired on {user.expiry_date}; create another one")
 
 
 def _check_description(text: str | None) -> str | None:
@@ -108,7 +108,7 @@ def _email(id: str, name: str | None) -> str:
 
 def _check_name(name: str | None) -> str | None:
     if name is not None and len(name) > _MAXIMUM_NAME:
-        raise invalid(f"name: it takes up to {_MAXIMUM_NAME} characters, not {len(name)}")
+        raise invalid(f"name: it must have at most {_MAXIMUM_NAME} characters, not {len(name)}")
     return name
 
 

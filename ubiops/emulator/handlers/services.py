@@ -32,7 +32,7 @@ _DEFAULTS: dict[str, Any] = {
     "concurrency_limit_user_default": None,
     "cache_aware_llm_routing": False,
 }
-"""The settings that are a value and nothing more."""
+"""Settings that are stored as they are."""
 
 _LIMITS = ("rate_limit", "rate_limit_user_default", "concurrency_limit", "concurrency_limit_user_default")
 _OF_CLUSTERS = ("imported_name", "imported_namespace")
@@ -118,10 +118,10 @@ async def services_status_get(context: Context, project_name: str, service_name:
 
 
 def refuse_if_served(context: Context, resource: Deployment | Version) -> None:
-    """Refuse to delete what a service leads to.
+    """Refuse to delete what a service serves.
 
     Raises:
-        ApiError: 400, with the services that do.
+        ApiError: 400, with the services that serve it.
     """
     query = select(Service).order_by(Service.number)
     if isinstance(resource, Deployment):
@@ -158,14 +158,14 @@ def _version_id(service: Service) -> str | None:
 
 
 def _checked(data: dict[str, Any]) -> dict[str, Any]:
-    """A body that can be stored.
+    """Check a body, and return it in the form in which it is stored.
 
     Raises:
-        ApiError: 400: a value is out of bounds, or what it asks for takes a cluster.
+        ApiError: 400: a value is out of bounds, or it asks for something that needs a cluster.
     """
     if data.get("type", "standard") != "standard" or any(data.get(name) is not None for name in _OF_CLUSTERS):
         raise invalid("type: the emulator has no cluster whose services could be imported; leave it out, or 'standard'")
-    # The one limit of services until the client 4.12.
+    # The only limit of services up to client 4.12.
     if "rate_limit_token" in data:
         data = {"rate_limit_user_default": data["rate_limit_token"], **data}
     if not 1 <= data.get("port", 1) <= LARGEST_PORT:
@@ -180,7 +180,7 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_limit(name: str, limit: Any) -> Any:
-    """A limit of requests; None for no limit.
+    """Check a limit of requests; None for no limit.
 
     Raises:
         ApiError: 400: it is out of bounds.

@@ -1,4 +1,4 @@
-"""Deployments that are ready made."""
+"""Ready-made deployments."""
 
 from __future__ import annotations
 

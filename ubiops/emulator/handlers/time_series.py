@@ -1,4 +1,4 @@
-"""Time series: the values of metrics by the minute, and over longer periods."""
+"""Time series: the values of metrics per minute, and over longer periods."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from ubiops.emulator.tables import InstanceRun, Measurement, Metric, Point, Proj
 
 _PERIODS = (60, 300, 900, 3600, 7200, 21600, 86400)
 _FEW = 1500
-"""Maximum number of periods if none is chosen: a day has fewer minutes."""
+"""Maximum number of periods if the caller doesn't choose one: enough for the minutes of a day."""
 
 _MINUTE = len("2022-11-03T09:30")
 _OLDEST = timedelta(minutes=2)
 _AHEAD = timedelta(minutes=1)
-"""How far the clock of a caller may be ahead."""
+"""How far a caller's clock may be ahead."""
 
 _MOST_POINTS = 10_000
 _LONGEST_LABEL = 256
 _LARGEST_VALUE = 1e100
-"""Sums stay numbers of JSON."""
+"""Small enough for sums to remain valid numbers in JSON."""
 
 _DEFAULT_LIMIT = 500
 _RESOLUTION = 60
 _FIRST_OF_SYSTEM = 2**40
-"""The numbers below are of the series of a project's own metrics."""
+"""Smaller numbers belong to the series of custom metrics."""
 
 _POINTS: Any = Point.__table__
 
@@ -77,7 +77,7 @@ def time_series_data_list(
     else:
         assert isinstance(found, Metric)
         values = _own_values(context, found, wanted, intervals)
-    # A rate is of what is added up.
+    # Only values that are added up have a rate.
     factor = unit_period / period if unit_period is not None and found.metric_type == "delta" else 1
     return {
         "metric": metric,
@@ -116,7 +116,7 @@ def _check_period(start: datetime, end: datetime, period: int | None) -> int:
 
 
 def _whole_periods(start: datetime, end: datetime, period: int) -> list[Interval]:
-    """The periods that a range touches; they begin with the days in UTC."""
+    """The periods that a range touches; they are aligned with the days in UTC."""
     first = int(start.timestamp()) // period * period
     last = -(-end.timestamp() // period) * period
     bounds = range(first, int(last) + period, period)
@@ -135,7 +135,7 @@ def _check_filter(text: str | None, known: Sequence[str]) -> dict[str, str]:
 def _own_values(
     context: Context, metric: Metric, wanted: Mapping[str, str], intervals: Sequence[Interval]
 ) -> list[float]:
-    """The sums of a delta or averages of a gauge over the series that match, and over the minutes of each period."""
+    """The sums of a delta, or the averages of a gauge, over the matching series and the minutes of each period."""
     numbers = [series.number for series, labels in _own_series(context, metric) if wanted.items() <= labels.items()]
     starts = [_minute(start) for start, _ in intervals]
     query = select(Point.minute, Point.value).where(
@@ -165,7 +165,7 @@ def _own_series(context: Context, metric: Metric) -> Iterator[tuple[Series, dict
 
 def time_series_data_create(context: Context, project_name: str, data: dict[str, Any]) -> dict[str, Any]:
     metric, points = _check_points(context, project_name, data)
-    # One value for each minute: a later one takes the place of an earlier.
+    # One value for each minute: a later one replaces an earlier one.
     _write(context, metric, data.get("labels") or {}, points, adds_up=False)
     return {}
 
@@ -175,7 +175,7 @@ def time_series_data_aggregate(context: Context, project_name: str, data: dict[s
     present = datetime.now(timezone.utc)
     for moment, _ in points:
         if not present - _OLDEST <= moment <= present + _AHEAD:
-            raise invalid(f"data: {timestamp(moment)} is not of the last two minutes; see time_series_data_create")
+            raise invalid(f"data: {timestamp(moment)} is not within the last two minutes; see time_series_data_create")
     _write(context, metric, data.get("labels") or {}, points, adds_up=metric.metric_type == "delta")
     return {}
 
@@ -190,7 +190,7 @@ def _check_points(
         if not value or len(value) > _LONGEST_LABEL or "," in value:
             raise invalid(f"labels: the value of '{name}' must have 1 to {_LONGEST_LABEL} characters, and no ','")
     if len(data["data"]) > _MOST_POINTS:
-        raise invalid(f"data: it takes up to {_MOST_POINTS} values, not {len(data['data'])}")
+        raise invalid(f"data: it must have at most {_MOST_POINTS} values, not {len(data['data'])}")
     if any(abs(point["value"]) > _LARGEST_VALUE for point in data["data"]):
         raise invalid(f"data: a value must be from -{_LARGEST_VALUE:g} to {_LARGEST_VALUE:g}")
     points = [(parse_date("data.date", point["date"]), float(point["value"])) for point in data["data"]]

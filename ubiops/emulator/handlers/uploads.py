@@ -1,4 +1,4 @@
-"""Zips that are uploaded."""
+"""Uploaded zips."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def keep_zip(file: UploadFile, target: Path, what: str) -> None:
     """Write an uploaded zip to a file.
 
     Args:
-        file: What was uploaded.
-        target: Where to.
-        what: What it should be a zip of, for the message.
+        file: The uploaded file.
+        target: Path to write it to.
+        what: What it should be a zip of, for the error message.
 
     Raises:
         ApiError: 400: it isn't a zip, or is too large.

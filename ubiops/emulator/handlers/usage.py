@@ -1,4 +1,4 @@
-"""What a project or an organization used, which is billed elsewhere, and how much it has."""
+"""What a project or an organization used, for which the service would bill it, and how many resources it has."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def organizations_usage_get(
             {"project_id": project.id, "project_name": project.name, "data": _points(intervals, credits[project.id])}
             for project in projects
         ],
-        # What a deleted project used goes with it here.
+        # Here, the usage of a project is deleted with it.
         "data_deleted_projects": _points(intervals, [0.0] * len(intervals)),
     }
 
 
 _CREDITS_SINCE = (4, 2)
-"""The generation since which usage is of credits alone, by what used them."""
+"""The generation since which usage is in credits only, by what used them."""
 
 
 def _credits(
@@ -90,7 +90,7 @@ def _credits(
 
 
 def _rest(whole: Sequence[float], parts: Iterable[Sequence[float]]) -> list[float]:
-    """What is left of the whole; the parts are added up in another order, so a little is nothing."""
+    """What the parts leave of the whole; tiny rests, from adding up in another order, count as nothing."""
     sums = [sum(values) for values in zip(*parts, strict=True)] or [0.0] * len(whole)
     return [total - part if total - part > 1e-9 else 0.0 for total, part in zip(whole, sums, strict=True)]
 
@@ -130,7 +130,7 @@ def _billed_intervals(
 
 
 def _period(organization: Organization, start_date: str | None, end_date: str | None) -> Interval:
-    """The period between the dates; the month before or after the one that is given; or that of the subscription."""
+    """The period between the dates; with one date, the month before or after it; without, that of the subscription."""
     if start_date is not None:
         start = parse_date("start_date", start_date)
         return start, parse_date("end_date", end_date) if end_date is not None else after(start, "month", 1)

@@ -1,4 +1,4 @@
-"""People: their accounts, how they sign in, and the projects that they work in."""
+"""People: their accounts, how they sign in, and the projects that they are members of."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES = {"user": User.project_id.is_(None), "service_user": User.project_id.is_
 
 
 def user_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
-    # Newer clients no longer say so.
+    # Newer clients no longer send them.
     if not data.get("terms_conditions", True):
         raise invalid("terms_conditions: they must be accepted, with true")
     email = check_email(data["email"])
@@ -34,7 +34,7 @@ def user_create(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     elif user.password is not None or user.project_id is not None or user.email == ADMIN:
         raise taken("user", email)
     user.name, user.surname = data.get("name"), data.get("surname")
-    # There is no mailbox here from which to activate an account: it is active at once.
+    # There is no mailbox here from which an account could be activated: it is active at once.
     user.password = hash_password(data["password"])
     return {"email": user.email, "name": user.name, "surname": user.surname}
 
@@ -70,7 +70,7 @@ def oauth_sign_in(_context: Context, data: dict[str, Any]) -> dict[str, Any]:
 def authorize(context: Context, data: dict[str, Any]) -> dict[str, Any]:
     user = context.session.scalar(select(User).where(User.email == data["email"]))
     if user is None or not is_password(data["password"], user.password):
-        raise ApiError(401, "The email address or the password is not right")
+        raise ApiError(401, "The email address or the password is wrong")
     forced = select(Organization.name).join(OrganizationUser, OrganizationUser.organization_id == Organization.id)
     forced = forced.where(OrganizationUser.user_id == user.id, Organization.two_factor_authentication_forced)
     if (name := context.session.scalar(forced.limit(1))) is not None:

@@ -63,7 +63,7 @@ def _get(context: Context, owner: Owner, id: str) -> dict[str, Any]:
 
 
 def inherited_variables(context: Context, owner: Owner) -> list[dict[str, Any]]:
-    """The variables that hold for an owner, as the API shows them."""
+    """The variables that apply to an owner, in the form of the API."""
     return [_inherited_view(variable, owner) for variable in effective_variables(context.session, owner)]
 
 
@@ -149,7 +149,7 @@ def read_value(data: dict[str, Any]) -> str:
 
 
 def _restart(context: Context, owner: Owner) -> None:
-    """Let the versions that see the variables of this owner pick up a change."""
+    """Restart the versions that see the variables of an owner, so that they pick up a change."""
     query = select(Version).join(Version.deployment)
     if isinstance(owner, Project):
         query = query.where(Deployment.project_id == owner.id)

@@ -16,12 +16,12 @@ from ubiops.emulator.tables import Deployment, Environment, EnvironmentTag, Vers
 
 @dataclass(frozen=True)
 class Choice:
-    """What a body asks for.
+    """The environment that a body asks for.
 
     Attributes:
         id: Id of the environment.
         tag_id: Id of its tag; None for the one that was built last.
-        language: What older clients are told that the version is written in.
+        language: The language of the version, as shown to older clients.
     """
 
     id: str
@@ -32,10 +32,11 @@ class Choice:
 def choose_environment(
     context: Context, deployment: Deployment, data: dict[str, Any], version: Version | None = None
 ) -> Choice | None:
-    """The environment that a body asks for; None where it asks for none, or for the one that a version has already.
+    """The environment that a body asks for; None if it asks for none, or for the one that the version already has.
 
     Raises:
-        ApiError: 400: it asks for two, or for half of one, or for one that can't be used; 404: it isn't there.
+        ApiError: 400: it asks for two, passes one of two fields that go together, or asks for one that can't be used;
+            404: it wasn't found.
     """
     tag_name: str | None = data.get("environment_tag")
     if "environment" in data and "environment_name" in data:
@@ -50,7 +51,7 @@ def choose_environment(
     if version is not None and _has(context, version, environment, tag):
         return None
     if environment.version_id is not None:
-        raise invalid(f"environment: '{environment.name}' was made of a deployment package; choose another one")
+        raise invalid(f"environment: '{environment.name}' was made from a deployment package; choose another one")
     takes_requests = environment.supports_request_format and (tag is None or tag.supports_request_format)
     if deployment.supports_request_format and not takes_requests:
         raise invalid(f"Given environment is not supported for the deployment: '{environment.name}' takes no requests")
@@ -84,7 +85,7 @@ def check_instance(context: Context, version: Version, *, has_gpu: bool) -> None
 
 
 def environment_view(context: Context, version: Version) -> dict[str, Any]:
-    """The environment of a version, as clients of a generation know it."""
+    """The environment of a version, in the form of the caller's generation."""
     environment = environment_of(context.session, version)
     if context.generation < GENERATIONS["4.15"]:
         return {"environment": environment.name, "environment_display_name": environment.shown_name}

@@ -1,4 +1,4 @@
-"""What versions say of the ports of their instances, and how these are asked whether they can serve."""
+"""The settings of versions for the ports and the health check of their instances."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MOST_FAILURES = 1000
 
 
 def check_ports(context: Context, data: Mapping[str, Any], version: Version | None = None) -> None:
-    """Check what a body says of ports and of the health check.
+    """Check the ports and the health check in a body.
 
     Args:
         context: Of the request.
         data: The body.
-        version: The version that it changes; None for a new one.
+        version: The version to change; None for a new one.
 
     Raises:
-        ApiError: 400: a value is out of bounds, or is none that the emulator can follow.
+        ApiError: 400: a value is out of bounds, or not supported by the emulator.
     """
     if data.get("ports"):
         others = select(Version).where(Version.id != (version.id if version is not None else ""))
@@ -49,7 +49,7 @@ def check_ports(context: Context, data: Mapping[str, Any], version: Version | No
 
 def _check_port(port: Mapping[str, Any], taken: set[int]) -> None:
     if port["protocol"].lower() != "tcp":
-        raise invalid(f"ports: the emulator opens ports for tcp alone, not for {port['protocol']}")
+        raise invalid(f"ports: the emulator opens ports for tcp only, not for {port['protocol']}")
     for name in ("public_port", "deployment_port"):
         if not 1 <= port[name] <= LARGEST_PORT:
             raise invalid(f"ports.{name}: it must be from 1 to {LARGEST_PORT}, not {port[name]}")

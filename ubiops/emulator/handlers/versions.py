@@ -32,7 +32,7 @@ from ubiops.emulator.handlers.version_ports import check_ports
 from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.tables import Build, Deployment, Version
 
-# The service has those up to 3.10. Code runs on this Python whatever the name says, so its own name is one too.
+# The service has those up to 3.10. Code always runs on this Python, so its own name is accepted too.
 _PYTHONS = [f"python3.{minor}" for minor in range(6, max(10, sys.version_info.minor) + 1)]
 _LANGUAGES = [*_PYTHONS, *(f"{python}_cuda" for python in _PYTHONS), "r4.0"]
 _MAXIMUM_INSTANCES = 20
@@ -42,7 +42,7 @@ _MAXIMUM_PROCESSES = 32
 _BY_DEFAULT = {"instance_type": "2048mb"}
 _QUEUE_SIZE = 100000
 _ONE_QUEUE_SINCE = (4, 12)
-"""The generation since which requests of both kinds wait in one queue."""
+"""The generation since which requests of both kinds share one queue."""
 _STRATEGIES = ("default", "moderate")
 
 _DEFAULTS: dict[str, Any] = {
@@ -64,10 +64,10 @@ _DEFAULTS: dict[str, Any] = {
     "command": None,
     "args": None,
 }
-"""The settings that are a value and nothing more."""
+"""Settings that are stored as they are."""
 
 _SERVED = {"health_check", "ports"}
-"""Settings that tell which ports of the instances are reached."""
+"""Settings that determine which ports of the instances can be reached."""
 
 _RESTARTING = {
     *("instance_type", "memory_allocation", "instance_type_group_id", "instance_type_group_name"),
@@ -178,7 +178,7 @@ def deployment_versions_delete(context: Context, project_name: str, deployment_n
 
 
 def _set_queue_size(version: Version, size: int, data: dict[str, Any]) -> None:
-    """Bound the requests of both kinds together, and those of each kind by no less unless the body does."""
+    """Limit the requests of both kinds together, and of each kind likewise unless the body sets its limit."""
     version.maximum_queue_size = size
     for name in ("maximum_queue_size_express", "maximum_queue_size_batch"):
         setattr(version, name, data.get(name, size))
@@ -243,7 +243,7 @@ def _summary(context: Context, version: Version) -> dict[str, Any]:
         "default": version.deployment.default_version_id == version.id,
         "latest_revision": latest_revision_id(context, version),
         **environment_view(context, version),
-        # Where builds can't be asked for any more, a client would ask for it all the same.
+        # Left out where builds can't be read any more, since a client would try to.
         **({"latest_build": version.latest_build_id} if context.generation < _WITHOUT_BUILDS else {}),
         **{name: getattr(version, name) for name in _DEFAULTS},
     }

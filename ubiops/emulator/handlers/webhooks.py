@@ -1,4 +1,4 @@
-"""Webhooks: what happens to the requests of a deployment or a pipeline is sent to a URL."""
+"""Webhooks: they send what happens to the requests of a deployment or a pipeline to a URL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ubiops.emulator.tables import Deployment, Pipeline, PipelineVersion, Projec
 
 _DEFAULT_TIMEOUT, _LONGEST_TIMEOUT = 10, 30
 _MOST_HEADERS = 50
-# What frames a message is not the user's to say.
+# Users can't set the headers that frame a message.
 _OUR_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer"}
 _MADE_UP = {"started": "processing", "completed": "completed", "failed": "failed", "finished": "completed"}
 
@@ -197,9 +197,9 @@ def _check_timeout(timeout: int) -> int:
 
 
 def _check_headers(headers: list[dict[str, Any]], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The headers of a body; a protected one that has no value keeps its present one."""
+    """The headers in a body; a protected header without a value keeps its present value."""
     if len(headers) > _MOST_HEADERS:
-        raise invalid(f"headers: it takes up to {_MOST_HEADERS}, not {len(headers)}")
+        raise invalid(f"headers: it must have at most {_MOST_HEADERS} headers, not {len(headers)}")
     kept = {header["key"].lower(): header["value"] for header in present if header["protected"]}
     checked: dict[str, dict[str, Any]] = {}
     for header in headers:
@@ -208,7 +208,7 @@ def _check_headers(headers: list[dict[str, Any]], present: list[dict[str, Any]])
         if value is None and protected:
             value = kept.get(key.lower())
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", key) or key.lower() in _OUR_HEADERS:
-            raise invalid(f"headers: '{key[:64]}' is not the name of a header that can be sent")
+            raise invalid(f"headers: '{key[:64]}' is not the name of a header that can be set")
         if value is None or not re.fullmatch(r"[\t\x20-\x7e]*", value) or value != value.strip():
             # The value itself may be a secret.
             raise invalid(f"headers: {key} needs a value of printable ASCII, without spaces around it")

@@ -1,8 +1,8 @@
-"""Runs first in every Python process of an instance that a service leads to.
+"""Runs first in every Python process of an instance that serves a port.
 
-Code is written for one port, and several instances run on one machine: each has a port of its own, and what its
-processes bind, or reach on this machine, is that in place of the declared one. It is read as it stands by other
-interpreters than the emulator's, perhaps from a zip, and needs nothing but the standard library.
+Code is written for one port, but several instances run on one machine: each has a port of its own, which its processes
+bind, or connect to on this machine, in place of the declared one. This file is run unchanged by other interpreters than
+the emulator's, perhaps from a zip, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _install(ports: dict[int, int]) -> None:
         )
 
     def is_bound(opened: socket.socket, address: Any) -> bool:
-        """Whether the port in place of a declared one is in use: what is no Python listens on the declared one."""
+        """Whether the port in place of a declared one is in use; a server not in Python listens on the declared one."""
         host = str(address[0])
         if host not in {*_ANY, "localhost", "::1"} and not host.startswith("127."):
             return False
@@ -49,7 +49,7 @@ def _install(ports: dict[int, int]) -> None:
 
     def own_bind(opened: socket.socket, address: Any) -> None:
         if is_declared(opened, address):
-            # Nobody else on the network is to reach it.
+            # On the loopback address only, so that it can't be reached from the network.
             address = (_ANY.get(address[0], address[0]), ports[address[1]], *address[2:])
         bind(opened, address)
 
