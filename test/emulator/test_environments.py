@@ -298,7 +298,7 @@ def test_what_is_uploaded_is_copied(lab: Lab, tmp_path: Path) -> None:
     # Of the same content there is one, and it was there at once.
     assert len(first) == 1
     assert first < lab.directories
-    [line] = lab.newest.logs_list("lab", query="| environment_name = `one` and environment_tag = `v2` |= `there`")
+    [line] = lab.newest.logs_list("lab", query="| environment_name = `one` and environment_tag = `v2` |= `exists`")
     assert (line.log, line.metadata.environment_tag) == (
         "The virtual environment of this content exists already",
         "v2",

@@ -115,7 +115,7 @@ def test_the_minimum_is_kept_when_one_of_it_is_stopped(project: TestProject) -> 
     other = project.api.project_instances_list("lab").results[0]
     with pytest.raises(ubiops.exceptions.BadRequestError, match="can be set to stopped, not to 'running'"):
         project.api.project_instances_update("lab", other.id, {"status": "running"})
-    with pytest.raises(ubiops.exceptions.BadRequestError, match="status: it must be of"):
+    with pytest.raises(ubiops.exceptions.BadRequestError, match="status: it must be one of"):
         project.api.project_instances_list("lab", status="gone")
 
 

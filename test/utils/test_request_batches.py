@@ -611,7 +611,7 @@ def test_a_result_that_is_no_longer_kept_is_an_error(project: TestProject) -> No
         project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
         yield from xs(1)
 
-    message = r"for inputs\[0\] has no result: .* another request_retention_mode than 'full'"
+    message = r"for inputs\[0\] has no result: set the request_retention_mode of .* to 'full'"
     with pytest.raises(RequestFailed, match=message) as caught:
         next(map_requests(project.api, "lab", "model", inputs=inputs()))
     assert caught.value.index == 0

@@ -90,7 +90,7 @@ def test_where_there_is_no_main_file(tmp_path: Path) -> None:
 
 def test_a_main_file_that_is_not_zipped(tmp_path: Path) -> None:
     write(tmp_path, {"deployment.py": DOUBLE, ".ubiops-ignore": "*.py"})
-    assert problems(tmp_path) == ["deployment.py isn't in the zip: an ignore file says so"]
+    assert problems(tmp_path) == ["deployment.py isn't in the zip: an ignore file leaves it out"]
     assert utils.validate_package(tmp_path, ignore_filename="").files == 2
     package = write(tmp_path / "package", {"x.txt": ""})
     (package / "deployment.py").symlink_to("../deployment.py")

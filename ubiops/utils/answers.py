@@ -1,4 +1,4 @@
-"""Check the API's answers that helpers read: one of an unexpected shape is an API error."""
+"""Checks of the API's answers that helpers read: an answer of an unexpected shape is an API error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def check_answer(operation: str, answer: T, *attributes: str) -> T:
-    """Return an answer if it has the attribute that is read; test doubles pass too.
+    """Return an answer if it has the attributes that are read; test doubles pass too.
 
     Raises:
-        ApiException: It lacks an attribute; its ``body`` is the answer as text.
+        ApiException: The answer lacks an attribute; ``body`` is the answer as text.
     """
     for attribute in attributes:
         if not hasattr(answer, attribute):
@@ -30,10 +30,10 @@ def check_list(operation: str, answer: Any, *attributes: str, text: str | None =
         operation: The operation that returned it.
         answer: The answer.
         *attributes: The attributes that are read.
-        text: The one that must be a `str`, since things are told apart by it.
+        text: The attribute that must be a `str`, since it identifies the objects.
 
     Raises:
-        ApiException: It isn't; its ``body`` is the answer as text.
+        ApiException: The answer isn't such a list; ``body`` is the answer as text.
     """
     if not isinstance(answer, list):
         raise unexpected_answer(operation, "a list", answer)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Client = ApiClient | CoreApi
 else:
-    # typing.get_type_hints looks them up where it is called: nothing is imported before.
+    # Looked up by typing.get_type_hints when it is called: nothing is imported before.
     Client = Union[  # noqa: UP007 - a ForwardRef has no |
         ForwardRef("ubiops.ApiClient", module=__name__), ForwardRef("ubiops.CoreApi", module=__name__)
     ]
@@ -63,20 +63,20 @@ _NAMES = frozenset(
         "version",
     }
 )
-"""Arguments that name something also where they have a default."""
+"""Arguments that name something, so they must not be empty even if they have a default."""
 
 
 class ClientTypeError(ApiTypeError, AssertionError):
-    """The client isn't one. Newer clients raise an `AssertionError` for it, so this is one too."""
+    """The `client` argument isn't a client. Newer clients raise an `AssertionError` for it, so this is one too."""
 
 
 def core_api(client: Client, function: str, argument: str = "client") -> ubiops.CoreApi:
-    """The operations of a client.
+    """Return the operations of a client.
 
     Args:
         client: An `ApiClient` or a `CoreApi`, or a double of one.
         function: What the user called, for the error.
-        argument: The argument that it is.
+        argument: Name of the argument.
 
     Raises:
         ClientTypeError: It isn't a client.
@@ -92,9 +92,9 @@ def core_api(client: Client, function: str, argument: str = "client") -> ubiops.
 
 
 def helper(function: F) -> F:
-    """Check a helper's arguments of type `str`, and let errors leave it from one frame.
+    """Decorate a helper: check its arguments of type `str`, and let errors leave it from one frame.
 
-    The operations that it calls would refuse them too, but name themselves.
+    The operations that it calls would refuse them too, but their errors would name the operations.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -107,7 +107,7 @@ def helper(function: F) -> F:
 def check_texts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Check the arguments that a function declares as `str` or ``str | None``.
 
-    What goes into a path may be an int too, or what else the operations write as text.
+    A part of a path may also be an int, or anything else that the operations write as text.
 
     Raises:
         ApiTypeError: One isn't text.
@@ -135,13 +135,13 @@ def check_texts(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Map
 
 
 def body(kind: type[M], function: str, fields: Mapping[str, Any], **arguments: str) -> M:
-    """The body of a request, made from what a helper was given.
+    """The body of a request, made from a helper's arguments.
 
     Args:
         kind: The body's model.
         function: What the user called, for the error.
         fields: Its fields.
-        **arguments: Which argument became a field, where they differ in name.
+        **arguments: The argument that became a field, by field, if their names differ.
 
     Raises:
         ApiValueError: A field isn't valid.
@@ -154,17 +154,17 @@ def body(kind: type[M], function: str, fields: Mapping[str, Any], **arguments: s
 
 
 def invalid(argument: str, function: str, problem: str) -> ApiValueError:
-    """The error for a value that a helper doesn't take."""
+    """The error for a value that a helper doesn't accept."""
     return ApiValueError(_message(argument, function, problem))
 
 
 def invalid_file(argument: str, function: str, error: ApiFileError) -> ApiFileError:
-    """The error for a file that can't be used; `error` says why, but not which argument it is."""
+    """The error for a file that can't be used; `error` says why, but not for which argument."""
     return ApiFileError.of(_message(argument, function, str(error)), error)
 
 
 def wrong_type(argument: str, function: str, expected: str, value: Any) -> ApiTypeError:
-    """The error for a value of a type that a helper doesn't take."""
+    """The error for a value of a type that a helper doesn't accept."""
     return ApiTypeError(_message(argument, function, f"expected {expected}, got {_type_of(value)}"))
 
 
@@ -204,7 +204,7 @@ def check_text(argument: str, function: str, value: Any) -> None:
 
 
 def utc(argument: str, function: str, moment: Any) -> datetime.datetime:
-    """A moment in UTC, of any type that the models take; without a zone it is in UTC, as for the API."""
+    """A moment in UTC, from any type that the models take; without a zone it is in UTC, as for the API."""
     if isinstance(moment, str):
         read = read_datetime(moment)
         if not isinstance(read, datetime.datetime):
@@ -220,7 +220,7 @@ def utc(argument: str, function: str, moment: Any) -> datetime.datetime:
 
 
 def read_path(argument: str, function: str, value: Any) -> str:
-    """A path that the caller gave, as text.
+    """The path that the caller passed, as text.
 
     Raises:
         ApiTypeError: It isn't a path.
@@ -236,7 +236,7 @@ def read_path(argument: str, function: str, value: Any) -> str:
 
 
 def check_folder(argument: str, function: str, value: Any) -> str:
-    """The absolute path of a folder that the caller gave.
+    """The absolute path of the folder that the caller passed.
 
     Raises:
         ApiTypeError: It isn't a path.

@@ -1,4 +1,4 @@
-"""A module that is also the function of its name: newer clients have both under one name."""
+"""Makes a module callable as the function of its name: newer clients have both under one name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["make_callable"]
 
 class _CallableModule(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # Looked up at each call, as a test may have replaced it.
+        # Looked up at each call, since a test may have replaced it.
         return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 
@@ -23,5 +23,5 @@ def make_callable(name: str) -> None:
     """
     module = sys.modules[name]
     module.__class__ = _CallableModule
-    # What `inspect.signature` reads.
+    # Read by `inspect.signature`.
     module.__dict__["__wrapped__"] = getattr(module, name.rpartition(".")[2])

@@ -184,7 +184,7 @@ def _version(**fields: Any) -> DeploymentVersionCreate:
 def _running_python(deployment: Any) -> dict[str, Any]:
     """The language that runs this Python on the service, or the environment if the service has environments."""
     major, minor = sys.version_info[:2]
-    # Only newer services say it of a deployment.
+    # Only newer services have this attribute of deployments.
     if getattr(deployment, "supports_request_format", None) is None:
         return {"language": f"python{major}.{minor}"}
     return {"language": None, "environment": f"python{major}-{minor}"}
@@ -247,7 +247,7 @@ class _Target:
         self._place = (project_name, deployment_name, version)
 
     def read_version(self) -> models.DeploymentVersionDetail | None:
-        """The version as it is; None if it doesn't exist."""
+        """The present version; None if it doesn't exist."""
         try:
             found = self._api.deployment_versions_get(*self._place)
         except NotFoundError:
@@ -260,14 +260,14 @@ class _Target:
         sides: Mapping[str, list[dict[str, Any]] | None],
         settings: Mapping[str, Any],
     ) -> Any:
-        """Create the deployment, or update it to what was asked for, and return it."""
+        """Create the deployment or update it as requested, and return it."""
         project_name, name = self._deployment_place
         deployment = self._read_deployment()
         if deployment is None:
             try:
                 created = self._api.deployments_create(project_name, new)
             except (BadRequestError, ConflictError):
-                # Somebody else was faster, or something else is wrong.
+                # Someone else was faster, or something else is wrong.
                 deployment = self._read_deployment()
                 if deployment is None:
                     raise
@@ -291,7 +291,7 @@ class _Target:
     def provide_version(
         self, current: models.DeploymentVersionDetail | None, new: DeploymentVersionCreate, settings: Mapping[str, Any]
     ) -> None:
-        """Create the version, or update it to what was asked for."""
+        """Create the version or update it as requested."""
         if current is None:
             self._api.deployment_versions_create(*self._deployment_place, new)
             self.created.append(f"the version {new.version}")
@@ -299,7 +299,7 @@ class _Target:
             self._api.deployment_versions_update(*self._place, changes)
 
     def serves(self, current: models.DeploymentVersionDetail, archive: PackageZip) -> bool:
-        """Whether a package is the one in service, and no other is being built."""
+        """Whether a package is the one in service, with no other one being built."""
         if current.status != "available" or not current.active_revision:
             return False
         project_name, deployment_name, version = self._place
@@ -316,7 +316,7 @@ class _Target:
                 project_name, deployment_name, current.active_revision, version, _preload_content=False
             )
         except (ForbiddenError, NotFoundError):
-            # A token that may only upload, or a file that is kept no more.
+            # The token may only upload, or the file is no longer kept.
             return False
         with download as response:
             if response.headers.get("Content-Length") not in (None, str(archive.size)):
@@ -335,7 +335,7 @@ class _Target:
 
 
 def _differing(settings: Mapping[str, Any], there: Model) -> dict[str, Any]:
-    """The settings that an object doesn't have yet."""
+    """The settings that differ from those of an existing object."""
     return {
         name: value
         for name, value in settings.items()
@@ -355,7 +355,7 @@ def _differing_fields(
             f"the deployment {deployment.name} has plain {side}, which can't be changed: choose another name",
         )
     there = [field.to_dict() for field in getattr(deployment, f"{side}_fields") or []]
-    # What was given says nothing of the widgets that it leaves out.
+    # Fields that are passed without widgets don't change the widgets.
     same = len(there) == len(fields) and all(
         field.items() <= existing.items() for field, existing in zip(fields, there, strict=True)
     )

@@ -86,14 +86,14 @@ def deploy_environment(
         raise invalid("base_tag", _FUNCTION, "must come with `tag_name`")
     given: dict[str, Any] = {"description": description, "labels": labels}
     if tag_name is None:
-        # Of an environment with tags, each tag has its own.
+        # In an environment with tags, each tag has its own base.
         given["base_environment"] = base_environment
     fields = {name: value for name, value in given.items() if value is not None}
     new = body(EnvironmentCreate, _FUNCTION, {"name": environment_name, **fields}, name="environment_name")
     folder = PackageFolder(check_folder("directory", _FUNCTION, directory), ignore_filename)
     api = core_api(client, _FUNCTION)
     if tag_name is None and is_newest(api.api_client.configuration.host):
-        raise invalid("tag_name", _FUNCTION, "must be given: below /v2, the tags of an environment are built")
+        raise invalid("tag_name", _FUNCTION, "must be given: at /v2, tags of an environment are built")
     archive = write_zip(folder, None, _FOLDER, function=_FUNCTION, quiet=quiet)
     try:
         _provide_environment(api, project_name, environment_name, new)

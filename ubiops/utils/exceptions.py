@@ -38,14 +38,14 @@ def unexpected_answer(operation: str, expected: str, answer: object) -> ApiExcep
         expected: What was expected.
         answer: The answer, which is the error's ``body``.
     """
-    # Models have a `repr` that is masked, and lists of them too.
+    # The `repr` of models, and so of lists of them, is masked.
     text = repr(answer)
     shown = text if len(text) <= 200 else text[:200] + "..."
     return ApiException(200, f"Unexpected answer to {operation}: expected {expected}, got {shown}", body=text)
 
 
 class StatusError(OpenApiException, ValueError):
-    """A build, request, export or import that failed or was cancelled: the error's name in newer clients."""
+    """A build, request, export or import failed or was cancelled: the error's name in newer clients."""
 
 
 class ValidateError(OpenApiException, ValueError):
@@ -91,7 +91,7 @@ class WaitTimeout(WaitError, ApiException, TimeoutError):
     def __init__(self, message: str, last: Any = None, logs: Sequence[str] = ()) -> None:
         WaitError.__init__(self, message, last, logs)
         ApiException.__init__(self, 504, message)
-        # What it is pickled with.
+        # Used for pickling.
         self.args = (message,)
 
 
@@ -150,9 +150,9 @@ class IncompleteTransfer(OpenApiException):
 
     Args:
         message: What happened.
-        completed: What was transferred, and where to: a URI, or a local path.
-        failed: What failed, and why.
-        remaining: What was not started, or abandoned half way.
+        completed: The transferred files, and where they are: a URI, or a local path.
+        failed: The files that failed, and why.
+        remaining: The files that were not started, or abandoned half way.
 
     Attributes:
         completed (dict[str, str]): The same.
@@ -225,7 +225,7 @@ class InvalidInput(ApiValueError):
 
 
 class RequestsInDoubt(OpenApiException):
-    """A batch whose answer was lost, and it can't be found out whether the server carried it out.
+    """The answer to a batch was lost, and it can't be determined whether the server carried the batch out.
 
     It is not sent again, since its requests may be running.
 
@@ -243,7 +243,7 @@ class RequestsInDoubt(OpenApiException):
 
 
 class MissingExtra(OpenApiException, ImportError):
-    """A library is missing that comes with one of the client's extras.
+    """A library of one of the client's extras is missing.
 
     Args:
         library: Name of the library on the package index.

@@ -299,7 +299,7 @@ def download_files(
     try:
         return transfer_all(transfers, work, parallel_downloads, "download", _progress_bar and not quiet)
     finally:
-        # Those of threads that still wait for the storage, after a Ctrl-C.
+        # Files of threads that still wait for the storage after a Ctrl-C.
         for part in parts.copy():
             with suppress(OSError):
                 os.unlink(part)

@@ -37,10 +37,10 @@ LINES_PER_PAGE = 500
 """Maximum number of lines in one answer of the API."""
 
 _DAY = timedelta(days=1)
-"""The most that the API looks through at a time."""
+"""The longest range that the API searches at a time."""
 
 _LATENESS = timedelta(seconds=20)
-"""How long a line may take to appear among the others."""
+"""How late a line may appear."""
 
 _AHEAD = timedelta(hours=1)
 """How far the server's clock may be ahead of this machine's."""
@@ -116,12 +116,12 @@ def _tail(reader: LogReader, follow: bool, lines: int | None, timeout: float | N
 
 
 class LogReader:
-    """Reads the lines that match some filters, each once, as they come.
+    """Reads the lines that match filters, each once, as they appear.
 
     Args:
         api: The operations to use.
         project_name: Name of the project.
-        filters: What lines must match, as the API takes it.
+        filters: What lines must match, in the form of the API.
         since: Moment of the first line, with its zone.
     """
 
@@ -136,12 +136,12 @@ class LogReader:
         self._recent: deque[tuple[datetime, str]] = deque()
 
     def new(self, timeout: float | None = None) -> Iterator[models.Logs]:
-        """The lines that weren't returned yet, oldest first.
+        """The lines that were not returned yet, oldest first.
 
         Args:
             timeout: Seconds for each call to the server; None for the default.
         """
-        # Those that came last are read again, since others may have appeared among them.
+        # The last ones are read again, since others may have appeared among them.
         for line in read_lines(self._asking(timeout), self._start, self._since, latest_moment()):
             if str(line.id) not in self._known:
                 self._note(line)
@@ -156,7 +156,7 @@ class LogReader:
         """
         start = latest_moment()
         found = read_lines(self._asking(timeout), {"date": start.isoformat()}, start, self._since, forward=False)
-        # One line more tells where `new` goes on, also where no line is asked for.
+        # At least one line, so that `new` knows where to continue.
         newest = list(islice(found, max(number, 1)))[::-1]
         if newest:
             self._since = date_of(newest[0], self._since)
@@ -175,7 +175,7 @@ class LogReader:
                 except ApiException as error:
                     if error.status not in (404, 405):
                         raise
-                # Newer services have another operation in its place; it says itself if there is no such project.
+                # Newer services have another operation instead, which raises if there is no such project.
             found = newer_lines(self._api, self._project_name, data, timeout)
             self._newer = True
             return found
@@ -202,13 +202,13 @@ def read_lines(
     forward: bool = True,
     page_size: int = LINES_PER_PAGE,
 ) -> Iterator[models.Logs]:
-    """Read the lines between two moments, however far apart, each once, however many share a moment.
+    """Read the lines between two moments, however far apart; each once, even if many share a moment.
 
     Args:
-        ask: Asks the API for lines: it gets the ``date`` or ``id``, the ``date_range`` and the ``limit``.
+        ask: Asks the API for lines, given the ``date`` or ``id``, the ``date_range`` and the ``limit``.
         start: The ``date`` or the ``id`` to start at.
-        moment: When that is.
-        until: Where to stop.
+        moment: The moment of that start.
+        until: The moment to stop at.
         forward: Whether to read towards later lines, else towards earlier ones.
         page_size: How many lines to ask for at a time, 2 to 500.
     """
@@ -224,7 +224,7 @@ def read_lines(
             if sign * (date - until) > timedelta(0):
                 return
             if date != latest:
-                # Only lines of the moment where a page ends come again on the next.
+                # Only lines of the moment at which a page ends are repeated on the next one.
                 latest = date
                 given.clear()
             if str(line.id) not in given:
@@ -232,7 +232,7 @@ def read_lines(
                 yield line
         if len(page) >= page_size and page[-1].id != start.get("id"):
             start, last = {"id": str(page[-1].id)}, date_of(page[-1], moment)
-            # Never back, whatever the line says: the way is gone in steps of a day.
+            # Never back, whatever the line says: the search advances in steps of a day.
             moment = max(moment, last) if forward else min(moment, last)
             continue
         moment += sign * timedelta(seconds=seconds)
@@ -242,7 +242,7 @@ def read_lines(
 
 
 def present() -> datetime:
-    """The present by this machine's clock."""
+    """The present moment by this machine's clock."""
     return datetime.now(timezone.utc)
 
 

@@ -1,4 +1,4 @@
-"""The log of newer services, read by GET, in the form of the older ones."""
+"""Reads the log of newer services, by GET, in the form of the older ones."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def newer_lines(api: CoreApi, project_name: str, query: Mapping[str, Any], timeout: float | None) -> list[Logs]:
-    """Read lines as `projects_log_list` does, from a service that has `logs_list` instead.
+    """Read lines like `projects_log_list`, from a service that has `logs_list` instead.
 
     Args:
         api: The operations to use.
         project_name: Name of the project.
-        query: What `projects_log_list` takes: ``filters``, ``date`` or ``id``, ``date_range`` and ``limit``.
+        query: The query of `projects_log_list`: ``filters``, ``date`` or ``id``, ``date_range`` and ``limit``.
         timeout: Seconds for the call; None for the default.
     """
     # The ids are ours: the moment of a line, and a digest of the line.

@@ -37,7 +37,7 @@ class PackageZip(str):
     """The path of a zip that was written.
 
     Attributes:
-        sha256 (str): Digest of its bytes, in hexadecimal: the same files give the same one.
+        sha256 (str): Digest of its bytes, in hexadecimal; it is the same for the same files.
         size (int): Its size in bytes.
         skipped (list[str]): What was left out although no rule ignores it, each with the reason.
     """
@@ -64,9 +64,9 @@ def zip_package(
 ) -> PackageZip:
     """Zip a deployment package, as ``revisions_file_upload`` takes it.
 
-    The same files give the same bytes, wherever and whenever they are zipped (with the same zlib): names are sorted,
-    times and permissions are fixed. Files are streamed, so memory doesn't grow with their size. Everything goes into
-    one folder ``deployment_package``; empty folders are left out.
+    The same files result in the same bytes, wherever and whenever they are zipped (with the same zlib): names are
+    sorted, times and permissions are fixed. Files are streamed, so memory doesn't grow with their size. Everything goes
+    into one folder ``deployment_package``; empty folders are left out.
 
     Files that match the rules of a ``.ubiops-ignore`` are left out; it has the syntax of a ``.gitignore``, each folder
     of the package may have one, and it needs pathspec. ``.git``, ``__pycache__``, ``*.pyc``, virtual environments, the
@@ -261,7 +261,7 @@ def write_zip(
             size += len(block)
             yield block
 
-    # Closed here, so that no file stays open where writing fails.
+    # Closed here, so that no file stays open if writing fails.
     with closing(zipped(folder, inner, quiet=quiet)) as blocks:
         try:
             if target is None:

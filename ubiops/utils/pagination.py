@@ -33,10 +33,10 @@ Ask = Callable[..., Any]
 """Calls the method with the caller's arguments, replaced by those that it is given."""
 
 _PER_PAGE, _FILES_PER_PAGE = 50, 100
-"""How many items the API gives where no number is asked for; it gives no fewer where more are asked for."""
+"""How many items the API returns by default; it returns no fewer if more are requested."""
 
 _MOST_ALIKE = 10
-"""How many pages by offset may be the same in a row: a list that grows at its front may repeat one."""
+"""How many pages by offset may be the same in a row: a list that grows at its front may repeat a page."""
 
 _LOG_RANGE = -21600
 
@@ -51,7 +51,7 @@ class _Page(Protocol[T_co]):
     def results(self) -> Sequence[T_co]: ...
 
 
-# The methods are overloaded, so a type checker can tell their items, but not check their arguments through this.
+# The methods are overloaded, so type checkers can infer their items here, but not check their arguments.
 @one_frame
 def paginate(
     method: Callable[..., list[T] | _Files[T] | _Page[T]],
@@ -132,15 +132,15 @@ def paginate(
 
 
 def _operation_of(method: Any, client: Any) -> Operation:
-    """The operation that a method of a client declares, or a double or a decorator in its place."""
+    """The operation that a method of a client (or a double or decorator of it) declares."""
     name = getattr(method, "__name__", None)
     if not isinstance(name, str):
-        # That of a mock.
+        # The name of a mock.
         name = getattr(method, "_mock_name", None)
     operation = getattr(method, "operation", None)
     if not isinstance(operation, Operation):
         operation = getattr(_declared(str(name)), "operation", None)
-    # By its type: a mock passes for an instance.
+    # By its type: a mock passes as an instance.
     unbound = client is None and type(method) is FunctionType
     if not isinstance(operation, Operation) or name != operation.name or unbound:
         raise wrong_type("method", "paginate", "a list method of a client, such as api.deployments_list", method)
@@ -152,13 +152,13 @@ def _operation_of(method: Any, client: Any) -> Operation:
 
 
 def _declared(name: str) -> Any:
-    """The method of the client itself, also where a test has put something in its place; None of an unknown name."""
+    """The client's own method, even if a test has replaced it; None for an unknown name."""
     found = (vars(base).get(name) for base in CoreApi.__mro__)
     return next((method for method in found if isinstance(getattr(method, "operation", None), Operation)), None)
 
 
 def _client_of(method: Any) -> Any:
-    """The client that a method belongs to, found through decorators; None of a double."""
+    """The client that a method belongs to, found through decorators; None for a double."""
     while type(method) is FunctionType and hasattr(method, "__wrapped__"):
         method = method.__wrapped__
     receiver = getattr(method, "__self__", None)
@@ -174,13 +174,13 @@ def _takes_log_query(operation: Operation) -> bool:
 def _bind(
     method: Any, client: Any, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The arguments by name, checked as the method itself would."""
-    # That of CoreApi, also where a program's own class overrides it.
+    """The arguments by name, checked as by the method itself."""
+    # The signature of CoreApi, even if a program's own class overrides it.
     signature = inspect.signature(_declared(operation.name))
     try:
         arguments = signature.bind(None, *args, **kwargs).arguments
     except TypeError:
-        # The method says best what it lacks; it sends nothing then.
+        # The method itself raises the best error for what is missing, and then sends nothing.
         method(*args, **kwargs)
         raise
     del arguments["self"]
@@ -237,7 +237,7 @@ def _by_cursor(ask: Ask, operation: str, arguments: Mapping[str, Any], size: int
     while True:
         page = ask(limit=size, cursor=cursor)
         if isinstance(page, list):
-            # An older service, which gives all at once.
+            # An older service, which returns everything at once.
             yield from page
             return
         check_answer(operation, page, "results", "next")
@@ -253,7 +253,7 @@ def _by_cursor(ask: Ask, operation: str, arguments: Mapping[str, Any], size: int
 
 
 def _cursor(following: str | None) -> str | None:
-    """The cursor of the next page, which is returned alone or in its URL."""
+    """The cursor of the next page; the API returns it alone, or in the URL of the page."""
     if not following:
         return None
     given = parse_qs(following.partition("?")[2].partition("#")[0]).get("cursor")
@@ -261,7 +261,7 @@ def _cursor(following: str | None) -> str | None:
 
 
 def _items(operation: str, found: Any) -> Iterable[Any]:
-    """The items of a page, of which a double's need be no list."""
+    """The items of a page; a double's may not be a list."""
     if found is not None and (isinstance(found, str | Mapping) or not isinstance(found, Iterable)):
         raise unexpected_answer(operation, "a page with a list", found)
     return found or ()
@@ -269,8 +269,8 @@ def _items(operation: str, found: Any) -> Iterable[Any]:
 
 @one_frame
 def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collection[str]) -> Iterator[Any]:
-    # Every page but the first begins with the last item of the one before. One that begins with an item that is neither
-    # known nor newer than the list was tells that some before it have gone.
+    # Every page but the first begins with the last item of the page before. If a page begins with an item that is
+    # neither known nor newer than the list, items before it were deleted.
     size = max(size, 2)
     start = offset = arguments.get("offset") or 0
     seen: set[str] = set()
@@ -292,12 +292,12 @@ def _by_offset(ask: Ask, arguments: Mapping[str, Any], size: int, names: Collect
         if page and not seen:
             newest = _newest(page, arguments, names)
             if newest is not None and not start and "end_date" in names and arguments.get("end_date") is None:
-                # Pages needn't run after a list that grows at its front. The dates that are shown are cut off, to
-                # milliseconds at best, so what was created with the first item may seem to be a little later.
+                # Pages needn't follow a list that grows at its front. The dates in answers are truncated, to
+                # milliseconds at best, so items created together with the first one may seem a little later.
                 fixed = {"end_date": (newest + timedelta(seconds=1)).isoformat()}
         new = [item for item in page if str(item.id) not in seen and not _is_newer(item, newest)]
         seen.update(str(item.id) for item in new)
-        # Items whose order changes from one page to the next would lead back and forth forever.
+        # Items whose order changes between pages would otherwise lead back and forth forever.
         stuck, went_back = went_back and not new, False
         yield from new
         if len(page) < min(size, _PER_PAGE):
@@ -324,7 +324,7 @@ def _moment(item: Any) -> datetime | None:
 
 
 def _utc(date: Any) -> datetime | None:
-    """A moment that can be compared with others and counted from; None for what is no date, or none of our time."""
+    """A moment in UTC for comparisons; None for a value that isn't a date, or out of range."""
     moment = read_datetime(date)
     if not isinstance(moment, datetime) or moment.year in (MINYEAR, MAXYEAR):
         return None
@@ -337,7 +337,7 @@ def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -
     date = arguments.get("creation_date")
     last: datetime | None = None
     seen: dict[str, datetime | None] = {}
-    # How many of those that were seen the next page gives again.
+    # How many known items the next page repeats.
     overlap = 0
     while True:
         number = size + overlap
@@ -353,7 +353,7 @@ def _by_date(ask: Ask, arguments: Mapping[str, Any], size: int, forward: bool) -
         last = _created(new[-1])
         if last is None:
             return
-        # The API takes whole seconds: the next page begins with the whole second of the last item.
+        # The API accepts whole seconds only: the next page begins with the whole second of the last item.
         turn = last.replace(microsecond=0)
         if not forward and turn < last:
             turn += timedelta(seconds=1)
@@ -372,7 +372,7 @@ def _before(moment: datetime | None, other: datetime | None, sign: int) -> bool:
 
 
 def _log_query(data: Any) -> dict[str, Any]:
-    """What to look for in the log, with the ``date`` as a moment."""
+    """The query of the log, with the ``date`` as a moment."""
     from ubiops.models import LogsCreate
 
     try:

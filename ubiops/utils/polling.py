@@ -16,11 +16,11 @@ from ubiops.exceptions import (
 __all__ = ["PASSING", "Backoff", "Outage"]
 
 PASSING = (ApiConnectionError, ServerError, TooManyRequestsError)
-"""Errors that say nothing of what was asked for: asking again may bring the answer."""
+"""Temporary errors: asking again may succeed."""
 
 
 class Backoff:
-    """The pauses between two polls: 0.5 s at first, each 1.5 times as long as the last, 10 s at most.
+    """The pauses between polls: 0.5 s at first, each 1.5 times as long as the last, 10 s at most.
 
     Args:
         timeout: Seconds after which there is no further pause; None for no limit.
@@ -42,7 +42,7 @@ class Backoff:
     def pause(self) -> bool:
         """Sleep until it is time to poll again; returns False, at once, if the timeout is over.
 
-        The last pause ends with the timeout, so that there is one question when the time is up.
+        The last pause ends with the timeout, so that there is one last poll when the time is up.
         """
         remaining = self.remaining
         if remaining == 0.0:
@@ -52,7 +52,7 @@ class Backoff:
         return True
 
     def restart(self) -> None:
-        """Start again with the shortest pause: something has moved."""
+        """Start again with the shortest pause: there was progress."""
         self._pause = self.first
 
 
@@ -69,11 +69,11 @@ class Outage:
         self._answered = False
 
     def bear(self, error: ApiException) -> None:
-        """Take note of one of the `PASSING` errors.
+        """Note one of the `PASSING` errors.
 
         Raises:
-            ApiException: The same, if they have lasted too long, or if there never was a connection: the address may be
-                wrong.
+            ApiException: The same error, if they have lasted too long, or if there never was a connection: the address
+                may be wrong.
         """
         present = monotonic()
         if self._began is None:
@@ -83,6 +83,6 @@ class Outage:
             raise error
 
     def end(self) -> None:
-        """Take note of an answer."""
+        """Note an answer."""
         self._answered = True
         self._began = None

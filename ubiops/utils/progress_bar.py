@@ -1,4 +1,4 @@
-"""Progress of long tasks: a bar in a terminal or notebook, else one line in the log per step."""
+"""Progress of long tasks: a bar in a terminal or notebook, otherwise one log line per step."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def progress(enabled: bool | Literal["on", "off"] | None = None) -> bool:
 
 
 class Progress:
-    """How far a task is; a context manager. Threads may share it.
+    """The progress of a task, as a context manager. Threads may share it.
 
     Args:
-        description: What is done, such as ``Uploading cars.csv``.
-        total: How much there is to do; None where that isn't known.
+        description: Description of the task, such as ``Uploading cars.csv``.
+        total: How much there is to do; None if unknown.
         unit: What is counted; ``B`` for bytes, shown in KiB, MiB and so on.
-        shown: Whether to show it at all: what the caller of a helper asked for.
+        shown: Whether to show it at all, as requested by the caller of a helper.
     """
 
     def __init__(self, description: str, total: int | None = None, unit: str = "it", *, shown: bool = True) -> None:
@@ -76,17 +76,17 @@ class Progress:
         self._log("finished" if error is None else f"ended by {type(error).__name__}")
 
     def expect(self, total: int) -> None:
-        """Say how much there is to do, where that wasn't known at the start."""
+        """Set how much there is to do, if that wasn't known at the start."""
         if self._bar is not None:
             self._bar.total = total
             self._draw(at_once=True)
 
     def advance(self, amount: int = 1) -> None:
-        """Count what was done; a negative amount takes back what must be done again."""
+        """Count work as done; a negative amount takes back work that must be done again."""
         self._draw(amount)
 
     def step(self, state: str) -> None:
-        """Say what is going on now, such as the status of a build."""
+        """Show the present state, such as the status of a build."""
         if self._bar is not None:
             self._bar.set_postfix_str(state, refresh=False)
             self._draw(at_once=True)
@@ -100,12 +100,12 @@ class Progress:
             self._bar.write(line)
 
     def _draw(self, amount: int = 0, at_once: bool = False) -> None:
-        """Let the bar show what was counted; where another thread is at it, that one shows this too."""
+        """Show what was counted; if another thread is drawing, that thread shows this too."""
         bar = self._bar
         if bar is None:
             return
         self._counted.append(amount)
-        # The lock isn't waited for: a Ctrl-C in the thread that has it can leave it taken.
+        # The lock isn't waited for: a Ctrl-C in the thread that holds it can leave it locked.
         while self._counted and self._lock.acquire(blocking=False):
             try:
                 while self._counted:
@@ -121,7 +121,7 @@ class Progress:
 
 
 def _watched() -> bool:
-    """Whether someone sees a bar: in a terminal, or in a notebook, whose kernel shows widgets."""
+    """Whether a bar is visible: in a terminal, or in a notebook, whose kernel shows widgets."""
     if "ipykernel" in sys.modules:
         return True
     try:
@@ -134,7 +134,7 @@ def _watched() -> bool:
 def _make_bar(description: str, total: int | None, unit: str) -> Any:
     try:
         with warnings.catch_warnings():
-            # A notebook without widgets gets a bar of text, which needs no warning.
+            # A notebook without widgets gets a text bar, without a warning.
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm
     except ImportError:

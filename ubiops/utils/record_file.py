@@ -1,4 +1,4 @@
-"""A file of JSON lines on disk, from which a call that died is continued."""
+"""A file of JSON lines on disk, from which an interrupted call is continued."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RecordFile:
 
     Args:
         path: Path of the file; it is created if it doesn't exist.
-        function: The function that keeps it; its first record begins with that name.
+        function: The function that uses it; its first record begins with that name.
 
     Raises:
         ApiValueError: Another process uses it, or it isn't a file of that function.
@@ -50,7 +50,7 @@ class RecordFile:
             raise
 
     def close(self) -> None:
-        """Let other processes use it."""
+        """Close the file, so that other processes can use it."""
         self._file.close()
 
     def _take(self) -> None:
@@ -88,7 +88,7 @@ class RecordFile:
             yield number, self._parse(line, number)
 
     def begin(self, record: Mapping[str, Any]) -> None:
-        """Write the first record; the file's name survives a loss of power from here on."""
+        """Write the first record; from here on, the file's name survives a power failure."""
         self.append({self._function: _FORMAT, **record})
         _sync_folder(os.path.dirname(self.path) or ".")
 
@@ -125,7 +125,7 @@ class RecordFile:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the name of a new file survive a loss of power."""
+    """Make the name of a new file survive a power failure."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -136,11 +136,11 @@ def _sync_folder(folder: str) -> None:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """Take a file for this process, until it is closed or the process ends."""
+    """Lock a file for this process, until it is closed or the process ends."""
     if sys.platform == "win32":
         import msvcrt
 
-        # Windows locks bytes for reading too: one far behind the content.
+        # Windows locks bytes for reading too, so lock one far beyond the content.
         file.seek(1 << 30)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)

@@ -107,11 +107,11 @@ def run_local(
             raise RequestFailed(f"The package would end its process: it exits with {error.code}") from error
 
 
-# What goes in and out
+# Input and output
 
 
 def local_context(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``__init__`` gets as ``context`` without a server: what is given, and placeholders for the rest."""
+    """The ``context`` of ``__init__`` without a server: the given values, and placeholders for the rest."""
     return {
         "project": "local",
         "deployment": "local",
@@ -171,7 +171,7 @@ def plain_fields(argument: str, function: str, fields: Any) -> list[dict[str, An
 
 
 def _prepared(data: Any, given: Mapping[str, Any]) -> Any:
-    """The input as the server would pass it: as parsed from JSON, with the paths of existing files."""
+    """The input as passed by the server: as parsed from JSON, with the paths of existing files."""
     try:
         data = json.loads(write_json(data))
         _check(data, given, "input")
@@ -185,7 +185,7 @@ def _prepared(data: Any, given: Mapping[str, Any]) -> Any:
 
 def _checked_output(result: Any, given: Mapping[str, Any]) -> Any:
     fields = given.get("output_fields") or []
-    # As a dictionary, a file also says where it is to go on the server.
+    # As a dictionary, a file also names its target on the server.
     result = map_files(result, fields, lambda _, value: value.get("file") if isinstance(value, dict) else value)
     result = absolute_paths(result, fields)
     result = json.loads(to_json(result))
@@ -228,14 +228,14 @@ def _restored_environment() -> Iterator[None]:
 
 @contextmanager
 def _restored_imports(root: Path) -> Iterator[None]:
-    """Work in a package's folder, with modules of its own in place of others of their names."""
+    """Work in a package's folder, with its own modules in place of others with the same names."""
     directory, path, write_no_bytecode = os.getcwd(), list(sys.path), sys.dont_write_bytecode
     importlib.invalidate_caches()
     before = dict(sys.modules)
     hidden = _names_hidden_by([str(root), str(root / "libraries")])
     try:
         os.chdir(root)
-        # Bytecode is told from that of an edited file by the second of the edit; none may stay in the package either.
+        # Bytecode of a file that is edited within the same second would be used again; nor may any stay in the package.
         sys.dont_write_bytecode = True
         for name in hidden:
             del sys.modules[name]
@@ -251,20 +251,20 @@ def _restored_imports(root: Path) -> Iterator[None]:
 
 
 def _names_hidden_by(search: Sequence[str]) -> list[str]:
-    """The modules of this process in whose place a package that is searched first would have its own."""
+    """The modules of this process that a package that is searched first would replace by its own."""
     hidden = set()
     for name, module in list(sys.modules.items()):
         if "." in name or name == "__main__" or _is_standard(name, module):
             continue
         spec = PathFinder.find_spec(name, search)
-        # A folder without __init__.py gives way to a module or package that is found later on.
+        # A module or package that is found later takes precedence over a folder without __init__.py.
         if spec is not None and (spec.origin is not None or _file_of(module) is None):
             hidden.add(name)
     return [name for name in sys.modules if name.partition(".")[0] in hidden]
 
 
 def _is_standard(name: str, module: ModuleType) -> bool:
-    """Whether it comes from the standard library, which has it loaded before a package is."""
+    """Whether a module comes from the standard library, which is loaded before a package."""
     files = _files_of(module)
     return name in sys.stdlib_module_names and all(_is_below(file, _STANDARD) for file in files)
 
@@ -276,7 +276,7 @@ def _is_in(module: ModuleType, root: Path) -> bool:
 
 
 def _files_of(module: ModuleType) -> list[str]:
-    """The file of a module, or the folders of a package without ``__init__.py``; none of one that is built in."""
+    """The file of a module, or the folders of a package without ``__init__.py``; empty for a built-in module."""
     file = _file_of(module)
     return [str(folder) for folder in _known(module).get("__path__", ())] if file is None else [file]
 
@@ -287,7 +287,7 @@ def _file_of(module: ModuleType) -> str | None:
 
 
 def _known(module: ModuleType) -> dict[str, Any]:
-    # Its attributes aren't asked for, since some modules load more then; None stands for one that can't be imported.
+    # Without attribute access, on which some modules load more; None stands for a module that can't be imported.
     return getattr(module, "__dict__", {})
 
 

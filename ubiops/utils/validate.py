@@ -1,4 +1,4 @@
-"""Check a deployment package before it is uploaded: what would its build refuse?"""
+"""Checks of a deployment package before it is uploaded."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def _problems_of_fields(argument: str, function: str, fields: Any) -> Iterator[s
 
 
 class _Package:
-    """A package and what the checks find, one after the other."""
+    """A package, and the findings of the checks."""
 
     def __init__(self, folder: PackageFolder, variables: Mapping[str, str], quiet: bool) -> None:
         self.folder = folder
@@ -285,7 +285,7 @@ class _Package:
         name, files = self.main_file, self.folder.files
         if os.path.lexists(self.folder.path(name)):
             reasons = (reason for reason in self.folder.skipped if reason.startswith(f"{name}: "))
-            return next(reasons, f"{name} isn't in the zip: an ignore file says so")
+            return next(reasons, f"{name} isn't in the zip: an ignore file leaves it out")
         holders = [folder for folder, _, file in (path.partition("/") for path in files) if file == name]
         hint = f": did you mean the folder {holders[0]!r}, which has one?" if holders else nearest_hint(name, files)
         return f"{self.folder.root} has no {name}{hint}"

@@ -101,7 +101,7 @@ def set_variables(
 
 
 class Wanted(NamedTuple):
-    """What a variable is to be; `secret` is None to keep what it is, or for not secret."""
+    """A variable to set; if `secret` is None, an existing variable keeps its secrecy, and a new one isn't secret."""
 
     name: str
     value: str
@@ -146,7 +146,7 @@ def _check(place: str, function: str, name: Any, value: Any, secret: Any) -> Wan
 
 
 class _Level:
-    """What variables are set on: a project, a deployment or a version."""
+    """The level that variables are set on: a project, a deployment or a version."""
 
     def __init__(self, api: CoreApi, project_name: str, deployment_name: str | None, version: str | None) -> None:
         kind = "project" if deployment_name is None else "deployment" if version is None else "deployment_version"
@@ -157,7 +157,7 @@ class _Level:
         )
 
     def read(self) -> dict[str, models.EnvironmentVariableList | models.InheritedEnvironmentVariableList]:
-        """The variables set on it itself, by name."""
+        """The variables set on the level itself, by name."""
         found = check_list(self._list.__name__, self._list(**self._place), "id", "name", "value", "secret", text="name")
         return {variable.name: variable for variable in found if getattr(variable, "inheritance_type", None) is None}
 

@@ -48,10 +48,10 @@ _LAST_LINES = 20
 
 _FAILED = ("failed", "cancelled")
 _ENDED = ("success", "available", *_FAILED)
-"""How builds end, and the tags of environments and the revisions of newer services, which say the same of them."""
+"""The final statuses of builds, also of environment tags and of newer services' revisions, which have the same."""
 
 _TRAINING = "training-base-deployment"
-"""The deployment whose versions are the experiments of a project, and whose requests their runs."""
+"""The deployment whose versions are the experiments of a project, and whose requests are their runs."""
 
 
 # Builds
@@ -151,7 +151,7 @@ def wait_for_revision(
 
 
 class _Latest(NamedTuple):
-    """The last package of a version: the id of its build, or where a service has no builds, of its revision."""
+    """The last package of a version: the id of its build or, if the service has no builds, of its revision."""
 
     latest_build: str | None
     latest_revision: Any
@@ -187,7 +187,7 @@ class _Builds:
         self._check(self._ended(revision_id))
 
     def wait_for_latest(self) -> None:
-        """Wait for the build of the last package, whichever is the last when it is finished."""
+        """Wait for the build of the last package; if another one is uploaded meanwhile, for that."""
         version, waited, ended = self._version(), None, None
         while waited != version:
             waited = version
@@ -199,7 +199,7 @@ class _Builds:
         self._check(ended)
 
     def _ended(self, revision_id: str) -> Any:
-        """The last build of a package; newer services have none, so it is the package, whose status is its build's."""
+        """The last build of a package; for newer services, which have no builds, the package, which has its status."""
 
         def read(seconds: float) -> Any:
             return self.read_revision(revision_id, seconds)
@@ -289,7 +289,7 @@ def wait_for_environment(
     what = f"The build of environment {environment_name}" + ("" if tag_name is None else f":{tag_name}")
     with _Wait("wait_for_environment", client, project_name, what, timeout, quiet) as wait:
         place = (project_name, environment_name)
-        # Operations of newer services, which the document of an older one lacks.
+        # Operations of newer services, which older ones lack.
         api: Any = wait.api
         if tag_name is not None:
             wait.follow_build({"environment_name": environment_name, "environment_tag": tag_name}, stream_logs)
@@ -627,11 +627,11 @@ def _finished_transfer(wait: _Wait, ask: Callable[[float], T]) -> T:
     return finished
 
 
-# What they have in common
+# Shared parts
 
 
 class _Wait:
-    """Asks until something has ended; a context manager, which shows the progress.
+    """Polls until something has ended; a context manager that shows the progress.
 
     Args:
         function: Name of the helper, for errors.
@@ -643,7 +643,7 @@ class _Wait:
     """
 
     least_seconds, most_seconds = 5.0, 60.0
-    """What one question may take at the least, when the timeout is near, and at the most."""
+    """The shortest time limit of one poll, close to the timeout, and the longest, in seconds."""
 
     def __init__(
         self, function: str, client: Client, project_name: str, what: str, timeout: float | None, quiet: bool
@@ -671,12 +671,12 @@ class _Wait:
         self._progress.__exit__(kind, error, traceback)
 
     def follow(self, filters: dict[str, str], stream_logs: bool) -> None:
-        """Print the log lines that match as they come, if that is asked for."""
+        """Print matching log lines as they appear, if `stream_logs` is set."""
         if stream_logs:
             self._reader = LogReader(self.api, self.project_name, filters, present() - timedelta(days=1))
 
     def follow_build(self, filters: dict[str, str], stream_logs: bool) -> None:
-        """The same for a build, whose last lines go into errors too."""
+        """The same for a build, whose last log lines are added to errors."""
         self._build_filters = filters
         self.follow(filters, stream_logs)
 
@@ -684,9 +684,9 @@ class _Wait:
         """Poll until it has ended, and return the last answer.
 
         Args:
-            ask: Asks the server; it gets the seconds that the call may take.
-            has_ended: Whether an answer is the last.
-            attribute: What an answer must have.
+            ask: Asks the server, given the seconds that the call may take.
+            has_ended: Whether an answer is final.
+            attribute: The attribute that an answer must have.
 
         Raises:
             WaitTimeout: It didn't finish within `timeout`.
@@ -726,7 +726,7 @@ class _Wait:
         try:
             return [line.log or "" for line in reader.last(_LAST_LINES, self._seconds())]
         except ApiException:
-            # What became of the build matters more than that its log can't be read.
+            # The outcome of the build matters more than the error in reading its log.
             return []
 
     def _seconds(self) -> float:
@@ -746,7 +746,7 @@ class _Wait:
         if self._reader is None:
             return
         patience = Backoff(self._seconds())
-        # What can't be read now, or not in time, is read with the next question.
+        # Lines that can't be read now, or not in time, are read with the next poll.
         with suppress(*PASSING):
             for line in self._reader.new(self._seconds()):
                 self._progress.print(line.log or "")

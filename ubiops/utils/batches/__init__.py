@@ -1,1 +1,1 @@
-"""Any number of inputs through a deployment or a pipeline."""
+"""`map_requests`: requests to a deployment or a pipeline for any number of inputs."""

@@ -1,4 +1,4 @@
-"""Inputs of a map on their way, and what is sent together."""
+"""The inputs of a map, and the chunks in which they are sent."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Chunk", "Input"]
 
 @dataclass(frozen=True)
 class Input:
-    """An input on its way.
+    """An input.
 
     Attributes:
         index: Its index.
-        data: As it was given.
-        json: As it is sent.
+        data: The input as passed by the caller.
+        json: The input as sent.
     """
 
     index: int
@@ -30,10 +30,10 @@ class Chunk:
 
     Args:
         inputs: The inputs.
-        whole: Whether it is as it was read, no part of one.
+        whole: Whether it is a chunk as it was read, and not a part of one.
 
     Attributes:
-        faulty: Whether it is known that the server denies it.
+        faulty: Whether the server is known to refuse it.
         other_half: The chunk that is faulty if this one is not.
     """
 
@@ -52,17 +52,17 @@ class Chunk:
 
     @property
     def indexes(self) -> range:
-        """From its first input to its last, those left out between them too."""
+        """The indexes from its first input to its last, including inputs that were left out in between."""
         return range(self.inputs[0].index, self.inputs[-1].index + 1)
 
     @property
     def digest(self) -> str:
-        """Tells its inputs from others."""
+        """A digest that identifies its inputs."""
         digest = hashlib.sha256()
         for one in self.inputs:
             digest.update(one.json + b"\n")
         return digest.hexdigest()
 
     def split(self, size: int) -> tuple[Chunk, Chunk]:
-        """A part of so many inputs, and the rest."""
+        """A part with `size` inputs, and the rest."""
         return Chunk(self.inputs[:size], whole=False), Chunk(self.inputs[size:], whole=False)

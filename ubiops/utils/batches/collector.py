@@ -1,4 +1,4 @@
-"""Collecting the outstanding requests, or cancelling them."""
+"""Collects the outstanding requests, or cancels them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Collector"]
 
 _FINISHED = ("completed", "failed", "cancelled")
-# Seconds that the server gets to show a request that it says it hasn't.
+# Seconds to wait for a request that the server doesn't find yet.
 _SETTLING = 10.0
-# Calls at once that stop what is outstanding.
+# Number of concurrent calls that cancel the outstanding requests.
 _CANCELLERS = 16
 
 
@@ -31,10 +31,10 @@ class Collector:
     """Polls the outstanding requests.
 
     Args:
-        target: Where they went.
-        results: Where their results go.
-        patience: The time of the map.
-        skip: Number of inputs whose requests are left alone, at the front.
+        target: What they were sent to.
+        results: Takes their results.
+        patience: The time limit of the map.
+        skip: Number of inputs at the front whose requests are ignored.
 
     Attributes:
         outstanding: The inputs by the ids of their requests, in the order in which they were sent.
@@ -46,23 +46,24 @@ class Collector:
         self._patience = patience
         self._skip = skip
         self.outstanding: dict[str, Input] = {}
-        # How long a request that the server hasn't may still come.
+        # How long to wait for requests that the server doesn't find.
         self._missing: dict[str, Backoff] = {}
-        # Whether the next look waits, and whether it goes over all that is outstanding.
+        # Whether the next `look` waits, and whether it goes through all outstanding requests.
         self._wait = False
         self._thorough = False
 
     def hold(self, chunk: Chunk, ids: Sequence[str]) -> None:
-        """Take over the requests that were made of a chunk."""
+        """Take over the requests that were made from a chunk."""
         wanted = zip(ids, chunk.inputs, strict=True)
         self.outstanding.update((id, one) for id, one in wanted if one.index >= self._skip)
         self._wait = True
         self._patience.restart()
 
     def look(self) -> None:
-        """Collect what has finished: the oldest first, as far as all of a page has, or all if the last look had none.
+        """Collect finished requests: pages from the oldest on, up to one with unfinished requests, or all pages if the
+        last look found nothing.
 
-        Servers begin with the oldest too, so that a page behind one that is unfinished has little to give.
+        Servers begin with the oldest requests too, so pages after an unfinished one rarely have results.
         """
         if self._wait:
             self._patience.pause()
@@ -80,7 +81,7 @@ class Collector:
             self._patience.restart()
 
     def _take_finished(self, page: list[str]) -> int:
-        """Collect a page; returns how many of its requests are over."""
+        """Collect a page; returns how many of its requests have ended."""
         missing = set(page)
         finished = 0
         for request in self._target.collect(page):
@@ -90,7 +91,7 @@ class Collector:
                 self._take_result(self.outstanding.pop(request.id), request)
                 finished += 1
         if missing:
-            # Where the version itself is gone, this says so.
+            # Raises if the version itself was deleted.
             self._target.details()
         return finished + sum(self._take_missing(id) for id in missing)
 
@@ -100,7 +101,7 @@ class Collector:
         if request.status != "completed":
             problem = f"failed: {request.error_message or f'it was {request.status}'}"
         elif request.result is None and request.request_data is None:
-            problem = f"has no result: {self._target} has another request_retention_mode than 'full'"
+            problem = f"has no result: set the request_retention_mode of {self._target} to 'full'"
         else:
             self._results.finish(one, request)
             return
@@ -108,7 +109,7 @@ class Collector:
         self._results.finish(one, request, RequestFailed(message, request, index=one.index))
 
     def _take_missing(self, id: str) -> bool:
-        """Note that the server has no such request; it is gone where that stays so."""
+        """Note that the server doesn't find a request; if that lasts, the request is gone."""
         if self._missing.setdefault(id, Backoff(_SETTLING)).remaining:
             return False
         del self._missing[id]
@@ -118,8 +119,8 @@ class Collector:
         return True
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
-        """Cancel requests, as many as there is time for; returns the ids of those that may go on."""
-        # The newest first: they are the last to be begun.
+        """Cancel as many requests as there is time for; returns the ids of those that may still run."""
+        # The newest first: they are the last to start.
         waiting = deque(ids)
         left: list[str] = []
 

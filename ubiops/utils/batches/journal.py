@@ -1,4 +1,4 @@
-"""The checkpoint of a map of requests: a record, on disk, of what is sent, with which a run that died is continued."""
+"""The checkpoint of a map: a record on disk of what is sent, from which an interrupted run is continued."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Checkpoint", "Journal", "Outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes:
         start: Index of its first input.
-        stop: Index behind its last input.
-        digest: Of its inputs.
-        ids: Ids of its requests; None where none are known.
-        created: When they were created, at the server.
-        denied: Status, reason and body of the answer that denied the one input; None where it is in doubt.
+        stop: Index after its last input.
+        digest: Digest of its inputs.
+        ids: Ids of its requests; None if none are known.
+        created: When the server created them.
+        denied: Status, reason and body of the answer that refused the only input; None if it is in doubt.
     """
 
     start: int
@@ -42,7 +42,7 @@ class Journal:
     """The record of a map's batches; without a checkpoint, nothing is recorded.
 
     Attributes:
-        unanswered: The batch that was announced last and has no outcome, once `outcomes` are read.
+        unanswered: The last announced batch, if it has no outcome; known once `outcomes` were read.
     """
 
     unanswered: Outcome | None = None
@@ -54,38 +54,38 @@ class Journal:
         pass
 
     def job(self) -> dict[str, Any] | None:
-        """The job that was begun; None where this is a new one."""
+        """The recorded job; None for a new one."""
         return None
 
     def begin(self, job: Mapping[str, Any]) -> None:
-        """Note a new job."""
+        """Record a new job."""
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What became of the batches of earlier runs, in the order of the inputs; to be read to its end."""
+        """The outcomes of the batches of earlier runs, in the order of the inputs; must be read to the end."""
         return iter(())
 
     def announce(self, chunk: Chunk) -> None:
-        """Note that a batch is about to be sent."""
+        """Record that a batch is about to be sent."""
 
     def note_sent(self, ids: Sequence[str], created: str | None) -> None:
-        """Note the requests that it became."""
+        """Record the requests that were made from it."""
 
     def note_denied(self, answer: Mapping[str, Any]) -> None:
-        """Note that no request came of it; an answer that is empty leaves its inputs to be sent again, or in parts."""
+        """Record that it was refused; with an empty answer, its inputs are to be sent again, perhaps in parts."""
 
     def note_doubt(self) -> None:
-        """Note that it stays in doubt."""
+        """Record that it stays in doubt."""
 
 
 class Checkpoint(Journal):
     """A journal on disk.
 
-    The first line says which job it is of. Each batch is announced with its range and digest, and that is on disk
-    before it is sent; the line that follows says what came of it. So an announcement at the end that nothing follows is
-    the one batch of which nobody knows whether the server has it.
+    The first line names the job. Each batch is announced with its range and digest, and the announcement is on disk
+    before the batch is sent; the next line is its outcome. So only of a batch whose announcement is the last line is it
+    unknown whether the server has it.
 
-    SQLite was tried: it survives as many kills, takes four times as long for a batch, and more code, since the lines
-    of earlier releases must be read all the same.
+    SQLite was tried: it survives as many kills, but takes four times as long for a batch, and more code, since the
+    lines of earlier releases must be read in any case.
 
     Args:
         path: Path of the file; it is created if it doesn't exist.

@@ -1,4 +1,4 @@
-"""Finding a batch whose answer was lost among the requests that the server has."""
+"""Finds a batch whose answer was lost among the server's requests."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["LostBatches"]
 
-# Seconds that the server gets to show what it has taken.
+# Seconds to wait until the server lists what it has accepted.
 _SETTLING = 10.0
 
 
 class LostBatches:
-    """Knows what the server had before a batch was sent, so that what it has since then may be that batch.
+    """Remembers which requests existed before a batch was sent: newer ones may be that batch.
 
     Args:
-        target: Where the batches go.
-        patience: The time of the map.
+        target: What the batches are sent to.
+        patience: The time limit of the map.
 
     Attributes:
-        since: When the last batch that was answered came into being, at the server; None where there was none.
+        since: When the server created the last batch that was answered; None if there was none.
     """
 
     def __init__(self, target: Target, patience: Patience) -> None:
@@ -40,20 +40,20 @@ class LostBatches:
         self.since: str | None = None
 
     def begin(self) -> None:
-        """Note what there is now: all that the map makes is newer."""
+        """Remember the newest request: all requests of the map are newer."""
         newest = self._target.newest()
         if newest is not None:
             self.note([newest.id], created_at(newest))
 
     def note(self, ids: Sequence[str], created: str | None) -> None:
-        """Note a batch that was answered."""
+        """Remember a batch that was answered."""
         self._known, self.since = frozenset(ids), created
 
     def find(self, chunk: Chunk, outstanding: Collection[str]) -> list[Any]:
-        """The requests of a batch, in the order of its inputs; none where the server hasn't carried it out.
+        """The requests of a batch, in the order of its inputs; none if the server didn't carry it out.
 
         Raises:
-            RequestsInDoubt: That can't be told.
+            RequestsInDoubt: That can't be determined.
             ApiException: The server can't be asked.
             WaitTimeout: The time of the map is over.
         """
@@ -61,7 +61,7 @@ class LostBatches:
         looks = Backoff(_SETTLING if remaining is None else min(_SETTLING, remaining))
         while not (found := self._matching(chunk, outstanding)) and looks.pause():
             pass
-        # Raises where it was the map's time that was over, and not the server's.
+        # Raises if the map's time is over, rather than the server's.
         self._patience.options()
         return found
 
@@ -74,7 +74,7 @@ class LostBatches:
         )
 
     def _matching(self, chunk: Chunk, outstanding: Collection[str]) -> list[Any]:
-        """The requests that have come since the last answer and have the data of a batch, which comes whole or not."""
+        """The requests made since the last answer that have the data of a batch: all of its requests exist, or none."""
         ids = self._target.ids_since(self.since)
         strangers = [id for id in ids if id not in self._known and id not in outstanding]
         if len(strangers) < len(chunk):
@@ -96,7 +96,7 @@ class LostBatches:
 
 
 def _frozen(value: Any) -> Any:
-    """A JSON value that can be a key, equal where the value is."""
+    """A hashable form of a JSON value, equal for equal values."""
     if isinstance(value, dict):
         return frozenset((key, _frozen(item)) for key, item in value.items())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Any number of inputs through a deployment or a pipeline: sent in batches, collected in pages, returned in order."""
+"""`map_requests`: inputs are sent in batches, and results are collected in pages and returned in order."""
 
 from __future__ import annotations
 
@@ -151,9 +151,9 @@ _running: weakref.WeakSet[Generator[MappedRequest, None, None]] = weakref.WeakSe
 
 @atexit.register
 def _close_running() -> None:
-    """Cancel what is outstanding while there still is an interpreter to do it."""
+    """Cancel outstanding requests before the interpreter exits."""
     for running in list(_running):
-        # Another thread may be in it.
+        # Another thread may be running it.
         with suppress(ValueError):
             running.close()
 

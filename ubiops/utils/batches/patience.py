@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Keeps every call of a map within its time limit.
+    """Keeps every call of a map within the map's time limit.
 
     Args:
         timeout: Seconds for the whole map; None for no limit.
 
     Attributes:
-        state: Says how far the map is, for the error after the timeout.
+        state: Returns the progress of the map, for the error after the timeout.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -32,11 +32,11 @@ class Patience:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds that are left, 0 where the time is over; None for no limit."""
+        """Seconds left, 0 once the time is over; None for no limit."""
         return self._pauses.remaining
 
     def options(self) -> dict[str, Any]:
-        """The options of a call, which may take no longer than the map.
+        """The options that keep a call within the map's time limit.
 
         Raises:
             WaitTimeout: The time is over.
@@ -55,15 +55,15 @@ class Patience:
             raise self._timed_out()
 
     def restart(self) -> None:
-        """Start again with the shortest pause: something has moved."""
+        """Start again with the shortest pause: there was progress."""
         self._pauses.restart()
 
     def end_in(self, seconds: float) -> None:
-        """Allow this much more, whatever was left."""
+        """Set the remaining time, whatever was left."""
         self._pauses = Backoff(seconds)
 
     def ask(self, question: Callable[..., T], **arguments: Any) -> T:
-        """Ask something that changes nothing, again while the server is in trouble.
+        """Make a call that only reads, and repeat it while the server is in trouble.
 
         Raises:
             WaitTimeout: The time is over.

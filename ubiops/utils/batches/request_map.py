@@ -1,4 +1,4 @@
-"""What runs behind `map_requests`: it reads inputs, sends them in batches, and collects what became of them."""
+"""The loop of `map_requests`: reads inputs, sends them in batches, and collects the results."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = ["RequestMap"]
 
 _logger = logging.getLogger("ubiops.utils")
 
-# What a checkpoint belongs to.
+# What identifies the job of a checkpoint.
 _PLACE = ("project", "deployment", "pipeline", "version")
-# Seconds to stop what is outstanding.
+# Seconds for cancelling outstanding requests.
 _CANCELLING = 10.0
 
 
 class RequestMap:
-    """One run of `map_requests`. It works while its user waits for the next result, in their thread."""
+    """One run of `map_requests`. It works in the caller's thread, while the caller waits for the next result."""
 
     def __init__(self, api: CoreApi, inputs: Iterable[Any], settings: Settings) -> None:
         self.api_client = api.api_client
@@ -64,7 +64,7 @@ class RequestMap:
                 raise self._results.failure
 
     def _begin(self, resources: ExitStack) -> None:
-        """Find the version that the requests go to, see that it is of use, and put the parts together."""
+        """Find and check the version that the requests go to, and create the parts."""
         settings = self._settings
         self._patience = Patience(settings.timeout)
         self._journal = Journal() if settings.checkpoint is None else Checkpoint(settings.checkpoint)
@@ -107,7 +107,7 @@ class RequestMap:
         return f"{finished} requests to {self._target} were finished and {outstanding} were outstanding"
 
     def _fill(self, earlier: Iterator[object]) -> None:
-        """Take over from earlier runs, then send, while there is room."""
+        """While there is room, take over from earlier runs, then send."""
         while self._results.failure is None:
             if self._sender.may_read and next(earlier, None) is not None:
                 continue
@@ -130,7 +130,7 @@ class RequestMap:
             yield chunk
 
     def _give_up(self) -> None:
-        """See to what is outstanding, if anything is."""
+        """Cancel the outstanding requests, or leave them to the next run with the checkpoint."""
         outstanding, unanswered = self._collector.outstanding, self._sender.unanswered
         # A forked process leaves it to its parent.
         if (not outstanding and unanswered is None) or self._pid != os.getpid():

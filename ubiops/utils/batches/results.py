@@ -1,4 +1,4 @@
-"""What became of the inputs of a map, on its way to the program."""
+"""The results of a map."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class MappedRequest:
 
 
 class Results:
-    """Results are kept until it is their turn.
+    """Keeps results until it is their turn.
 
     Args:
         ordered: Whether they are returned in the order of the inputs.
-        tolerant: Whether failures are returned in their place; if not, the first failure ends the map.
+        tolerant: Whether failures are returned in place of results; if not, the first failure ends the map.
         skip: Number of inputs at the front whose results aren't wanted.
 
     Attributes:
-        bar: Shows how many there are.
-        finished: How many requests are over.
-        open: How many inputs were read whose results haven't been taken.
-        failure: What ends the map once all earlier results have been returned.
+        bar: Shows how many results there are.
+        finished: Number of requests that have ended.
+        open: Number of inputs that were read but whose results weren't taken yet.
+        failure: The error that ends the map once all earlier results have been returned.
     """
 
     def __init__(self, *, ordered: bool, tolerant: bool, skip: int, bar: Progress) -> None:
@@ -72,13 +72,13 @@ class Results:
             self.open += 1
 
     def finish(self, one: Input, request: Any, error: OpenApiException | None = None) -> None:
-        """Note that the request of an input is over."""
+        """Note that the request of an input has ended."""
         self._done[one.index] = MappedRequest(one.index, one.data, request, error)
         self.finished += 1
         self.bar.advance()
 
     def refuse(self, index: int, data: Any, error: OpenApiException) -> None:
-        """Note that no request is made of an input."""
+        """Note that no request is made for an input."""
         if index < self._skip:
             return
         if self._tolerant:
@@ -91,7 +91,7 @@ class Results:
         """The results that can be returned now.
 
         Raises:
-            OpenApiException: It is the turn of a request that failed.
+            OpenApiException: The next result is that of a failed request.
         """
         for item in self._in_order() if self._ordered else self._as_completed():
             if item.error is not None and not self._tolerant:

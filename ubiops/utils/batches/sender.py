@@ -1,4 +1,4 @@
-"""Sending inputs in batches, in parts where the server doesn't take them whole."""
+"""Sends inputs in batches, and in parts if the server refuses a whole batch."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = ["Sender"]
 
 
 class Sender:
-    """Sends what the source reads, as far as there is room, and sees to what the server doesn't take.
+    """Sends inputs as long as there is room, and handles what the server refuses.
 
     Args:
-        settings: What `map_requests` was called with.
-        source: What reads the inputs.
-        target: Where they go.
-        collector: What collects their requests.
-        results: Where what is refused goes.
-        journal: Where what is sent is noted.
-        lost: What finds batches whose answers were lost.
-        queue: Most requests that the target's queue takes; None where that isn't known.
+        settings: The arguments of `map_requests`.
+        source: Reads the inputs.
+        target: What they are sent to.
+        collector: Collects their requests.
+        results: Takes the inputs that are refused.
+        journal: Records what is sent.
+        lost: Finds batches whose answers were lost.
+        queue: Size of the target's queue in requests; None if unknown.
 
     Attributes:
-        waiting: The chunks that were read and are to be sent, the next one last.
-        unanswered: The chunk that was sent and not answered.
+        waiting: The chunks that were read but not yet sent, the next one last.
+        unanswered: The chunk that was sent but not answered.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Sender:
         self._results = results
         self._journal = journal
         self._lost = lost
-        # Most requests that may be outstanding: ever, and now, fewer while the queue is full.
+        # The most outstanding requests: ever, and now (fewer while the queue is full).
         self._capacity = self._most = min(settings.max_in_flight, queue or settings.max_in_flight)
         self._chunk_size = settings.chunk_size
         self.waiting: list[Chunk] = []
         self.unanswered: Chunk | None = None
-        # The batches in a row that were lost and not found. Details of the version were read before the first.
+        # For batches in a row that were lost and not found. The version's details were read before the first one.
         self._outage = Outage()
         self._outage.end()
 
@@ -131,13 +131,13 @@ class Sender:
         return self._results.open + self._settings.chunk_size <= 2 * self._settings.max_in_flight
 
     def _halve(self, chunk: Chunk) -> Chunk:
-        """Put a chunk that is denied back in halves; returns the first of them."""
+        """Put a refused chunk back in two halves; returns the first one."""
         first, second = chunk.split(len(chunk) // 2)
         first.other_half = second
         self.waiting.append(second)
         return first
 
-    # What became of it
+    # Outcomes
 
     def _accept(self, chunk: Chunk, ids: Sequence[str], created: str | None) -> None:
         self._journal.note_sent(ids, created)
@@ -148,13 +148,13 @@ class Sender:
         self._results.bar.step(f"{chunk} sent")
 
     def take_over(self, chunk: Chunk, ids: Sequence[str], created: str | None) -> None:
-        """Note the requests that were made of a chunk, by this run or an earlier one."""
+        """Note the requests that were made from a chunk, by this run or an earlier one."""
         self._collector.hold(chunk, ids)
         self._lost.note(ids, created)
         self.unanswered = None
 
     def take_over_failed(self, chunk: Chunk, outcome: Outcome) -> None:
-        """Refuse the inputs of a chunk of an earlier run that has no requests."""
+        """Refuse the inputs of an earlier run's chunk that has no requests."""
         if outcome.denied is None:
             self._refuse_doubtful(chunk, self._lost.doubt(chunk, "an earlier run didn't find it"))
         else:
@@ -162,15 +162,15 @@ class Sender:
             self._refuse_denied(chunk.inputs[0], ApiException.class_for(status)(status, reason, body=body))
 
     def settle(self, chunk: Chunk, error: ApiException | None) -> None:
-        """Find out what became of a chunk whose answer was lost, and send it again if the server hasn't got it.
+        """Find out whether the server has a chunk whose answer was lost, and send it again if not.
 
         Args:
             chunk: The chunk.
-            error: What came in the answer's place; None where an earlier run sent it.
+            error: The error in place of the answer; None if an earlier run sent the chunk.
 
         Raises:
             RequestsInDoubt: The server can't be asked.
-            ApiException: What came, where chunks in a row have been lost for 5 minutes.
+            ApiException: `error`, if chunks in a row have been lost for 5 minutes.
         """
         self.unanswered = chunk
         try:
@@ -192,7 +192,7 @@ class Sender:
             self._outage.bear(error)
 
     def _take_denial(self, chunk: Chunk, error: ApiException) -> bool:
-        """See to a chunk that the server refused; returns whether there may be room for more."""
+        """Handle a chunk that the server refused; returns whether there may be room for more."""
         if isinstance(error, TooManyRequestsError):
             self._most = max(1, (len(self._collector.outstanding) + len(chunk)) // 2)
             self._put_back(chunk)
@@ -208,7 +208,7 @@ class Sender:
         return True
 
     def _deny(self, chunk: Chunk, error: ApiException) -> None:
-        """Find the input that the server doesn't take."""
+        """Narrow down the input that the server refuses."""
         self.unanswered = None
         if chunk.whole and getattr(self._target.details(), "status", "available") != "available":
             # No input is at fault.
@@ -221,7 +221,7 @@ class Sender:
             self._refuse_denied(chunk.inputs[0], error)
 
     def _put_back(self, chunk: Chunk) -> None:
-        """Send it later."""
+        """Put a chunk back, to be sent later."""
         self._note_denial()
         self.waiting.append(chunk)
 
@@ -243,5 +243,5 @@ class Sender:
 
 
 def _leaves_in_doubt(error: ApiException) -> bool:
-    """Whether the server may have done what it was asked: it gave no answer, failed, or what it said can't be read."""
+    """Whether the server may have carried out a call: it didn't answer, failed, or its answer can't be read."""
     return not error.status or error.status < 300 or error.status >= 500 or error.status == 408

@@ -1,4 +1,4 @@
-"""What a map of requests was asked for."""
+"""The settings of a map."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What `map_requests` was called with, checked."""
+    """The arguments of `map_requests`, checked."""
 
     project: str
     kind: str

@@ -18,15 +18,15 @@ __all__ = ["Source"]
 
 
 class Source:
-    """Reads inputs, and refuses those that have no form in JSON.
+    """Reads inputs, and refuses those that JSON can't represent.
 
     Args:
         inputs: The inputs.
         skip: Number of inputs to leave out at the front.
-        results: Where what is refused goes.
+        results: Takes the inputs that are refused.
 
     Attributes:
-        exhausted: Whether nothing more is to be read.
+        exhausted: Whether all inputs were read.
     """
 
     def __init__(self, inputs: Iterable[Any], skip: int, results: Results) -> None:
@@ -36,7 +36,7 @@ class Source:
         self.exhausted = False
 
     def read(self, size: int) -> Chunk | None:
-        """The next inputs, as many as that or fewer; None where none of them can be sent."""
+        """The next inputs, at most `size`; None if none of them can be sent."""
         inputs: list[Input] = []
         for _ in range(size):
             one = self._next()
@@ -52,7 +52,7 @@ class Source:
         """The inputs of a batch that an earlier run sent.
 
         Raises:
-            ApiValueError: They are others.
+            ApiValueError: The inputs differ from those.
         """
         inputs: list[Input] = []
         while not inputs or inputs[-1].index < sent.stop - 1:

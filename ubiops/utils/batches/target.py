@@ -1,4 +1,4 @@
-"""Where batches of requests go: a version of a deployment or of a pipeline, behind one interface."""
+"""What batches are sent to: a version of a deployment or of a pipeline, behind one interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS", "Target", "created_at"]
 
 LIMITS = {"deployment": 250, "pipeline": 100}
-"""Most requests of a batch, and most ids of a collection."""
+"""The most requests of a batch, and the most ids of a collection."""
 
 
 class Target:
@@ -31,8 +31,8 @@ class Target:
         project: Name of the project.
         kind: ``deployment`` or ``pipeline``.
         name: Name of the deployment or pipeline.
-        version: Name of the version; None for the one that is the default now.
-        patience: The time of the map. Questions are asked again while the server is in trouble.
+        version: Name of the version; None for the present default.
+        patience: The time limit of the map. Reads are repeated while the server is in trouble.
 
     Attributes:
         version: Name of the version.
@@ -49,7 +49,7 @@ class Target:
         self._api: Any = api
         self._patience = patience
         self._kind = kind
-        # The deployment or pipeline, once its types are asked for.
+        # The deployment or pipeline, read once its types are needed.
         self._types: Any = None
         self._named = {"project_name": project, f"{kind}_name": name}
         self._of = f"the {kind} {name!r}"
@@ -84,7 +84,7 @@ class Target:
         return str(found.default_version)
 
     def details(self) -> Any:
-        """The version's details; None where the token may make requests and not see what they go to."""
+        """The version's details; None if the token may make requests but not read the version."""
         try:
             found = self._patience.ask(self._get)
         except ForbiddenError:
@@ -94,7 +94,7 @@ class Target:
         return found
 
     def create(self, inputs: Sequence[Any], timeout: int | None, known: Container[str]) -> list[Any]:
-        """Make requests of inputs, in one call that isn't repeated; returns them in the order of the inputs.
+        """Make requests from inputs, in one call that isn't repeated; returns them in the order of the inputs.
 
         Args:
             inputs: The inputs.
@@ -110,7 +110,7 @@ class Target:
         return created
 
     def collect(self, ids: Sequence[str]) -> list[Any]:
-        """Those of some requests that exist, in any order: if one is missing, the server refuses the whole call."""
+        """The existing ones of some requests, in any order: if one is missing, the server refuses the whole call."""
         try:
             found: list[Any] = self._patience.ask(self._collect, data=ids)
         except NotFoundError:
@@ -123,7 +123,7 @@ class Target:
         return found
 
     def newest(self) -> Any:
-        """The newest request that there is; None where there are none, or the token may not list them."""
+        """The newest request; None if there is none, or the token may not list requests."""
         try:
             found = self._patience.ask(self._list, limit=1, sort="desc")
         except ForbiddenError:
@@ -131,7 +131,7 @@ class Target:
         return self._listed(found)[0] if found else None
 
     def ids_since(self, start: str | None) -> Iterator[str]:
-        """The ids of the requests that were made since then, the oldest first."""
+        """The ids of the requests made since `start`, oldest first."""
         filters: dict[str, Any] = {"sort": "asc", "limit": self.limit}
         if start is not None:
             filters["start_date"] = start
@@ -146,10 +146,10 @@ class Target:
             offset += len(page)
 
     def large(self, request: Any, part: Literal["input", "output"]) -> Any:
-        """What a request took or returned, where that was too large to come with it; None where there is no more."""
+        """The input or output of a request, if it was too large to be part of the answer; else None."""
         name = f"{part}_size"
         size = getattr(request, name, None) or request.additional_properties.get(name)
-        # What is no longer than `null` came with it.
+        # Anything that isn't longer than `null` was part of the answer.
         if not isinstance(size, int) or size <= len("null"):
             return None
         try:
@@ -168,7 +168,7 @@ class Target:
         return getattr(self._types, f"{part}_type", None) == "plain"
 
     def cancel(self, id: str) -> None:
-        """Stop a request; one to a pipeline can't be stopped but by deleting it."""
+        """Stop a request; a request to a pipeline can only be stopped by deleting it."""
         self._cancel(request_id=id, **self._patience.options())
 
     def _listed(self, page: list[Any]) -> list[Any]:
@@ -182,12 +182,12 @@ def _name(operation: partial[Any]) -> str:
 
 
 def _are_requests(answer: Iterable[Any]) -> bool:
-    """Whether it holds requests, at least one, and each once."""
+    """Whether an answer consists of requests: at least one, and each once."""
     ids = [request.id for request in answer or ()]
     return bool(ids) and all(isinstance(id, str) for id in ids) and len(set(ids)) == len(ids)
 
 
 def created_at(request: Any) -> str | None:
-    """When a request was created, as the server takes it."""
+    """When a request was created, in the form that the server accepts."""
     moment = request.time_created
     return moment.isoformat() if isinstance(moment, datetime) else moment

@@ -1,1 +1,1 @@
-"""Files on their way to buckets and from them."""
+"""Uploads to buckets and downloads from them."""

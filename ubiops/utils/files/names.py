@@ -23,11 +23,11 @@ _LONGEST_PART = 255
 _NOT_ON_WINDOWS = re.compile(r'[\x00-\x1f<>:"|?*]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 
 
-# On the way up
+# Uploads
 
 
 def prefixed(prefix: str | None, name: str) -> str:
-    """A name in a folder of a bucket, which may be written with slashes around it."""
+    """A name in a folder of a bucket; the prefix may have slashes around it."""
     folder = (prefix or "").strip("/")
     return f"{folder}/{name}" if folder else name
 
@@ -128,14 +128,14 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-# On the way down
+# Downloads
 
 
 def to_download(listed: Iterable[FileItem], folder: str) -> list[Transfer]:
     """The files to download into a folder, each below it at the path that its name spells.
 
-    A name that ends with a slash, as the consoles of some storages make it for an empty folder, is passed over where
-    nothing is in it.
+    An empty file whose name ends with a slash, which the consoles of some storages create for an empty folder, is
+    skipped.
 
     Args:
         listed: The files of the bucket.
@@ -159,7 +159,7 @@ def to_download(listed: Iterable[FileItem], folder: str) -> list[Transfer]:
 
 
 def _problem_of(name: str) -> str | None:
-    """Why a name can't be a path below any folder; the same on all systems, but for what Windows alone can't take."""
+    """Why a name can't be a path below any folder; the same on all systems, except for what only Windows refuses."""
     if not _is_unicode(name):
         return "isn't valid Unicode"
     parts = name.split("/")
@@ -177,7 +177,7 @@ def _problem_of(name: str) -> str | None:
 
 
 class _Places:
-    """What is in the way below a folder: other files that are to come, and what is on disk."""
+    """Conflicts of paths below a folder: with other files to download, and with files on disk."""
 
     def __init__(self, folder: str, names: list[str]) -> None:
         self._root = os.path.realpath(folder)

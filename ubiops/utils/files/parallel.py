@@ -1,4 +1,4 @@
-"""Many files transferred at once, also when one fails or the program is interrupted."""
+"""Transfers many files at once, and handles failures and interruptions."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["Transfer", "incomplete", "transfer_all"]
 
 _GRACE = 1.0
-"""Seconds in which an interrupted transfer may tidy up; who waits for a silent server is left behind."""
+"""Seconds in which an interrupted transfer may clean up; threads that wait for a silent server are abandoned."""
 
 _PATIENCE = 120.0
-"""Seconds to wait for where the API's rate limit is used up: it counts calls by the minute."""
+"""Seconds to wait once the API's rate limit is reached: it counts calls per minute."""
 
 _SHOWN = 3
-"""Failures that a message names; all are in the error's ``failed``."""
+"""The most failures that a message names; all are in the error's ``failed``."""
 
 
 class Transfer(NamedTuple):
-    """One of many files: what it is, where it goes, and its size in bytes, None where that isn't known."""
+    """One of many files: its source, its target, and its size in bytes (None if unknown)."""
 
     source: str
     target: str
@@ -47,13 +47,13 @@ def transfer_all(
 ) -> list[str]:
     """Transfer files in threads.
 
-    After the first failure no other transfer begins, and those that run are finished.
+    After the first failure no further transfer begins, and running ones are finished.
 
     Args:
         transfers: What to transfer; the sources differ.
         work: Transfers one file, and returns its result.
         parallel: Number of threads.
-        verb: What is done: ``upload`` or ``download``.
+        verb: ``upload`` or ``download``.
         shown: Whether to show a progress bar.
 
     Returns:
@@ -61,7 +61,7 @@ def transfer_all(
 
     Raises:
         IncompleteTransfer: Some failed.
-        BaseException: What interrupted this thread; an `IncompleteTransfer` is its cause.
+        BaseException: This thread was interrupted; an `IncompleteTransfer` is the cause.
     """
     sizes = [transfer.size for transfer in transfers]
     total = None if None in sizes else sum(size or 0 for size in sizes)
@@ -83,7 +83,7 @@ class _StoppedError(Exception):
 
 
 class _Threads:
-    """The threads of one call; they are daemons, so that none that hangs keeps the program from ending."""
+    """The threads of one call; they are daemons, so that a hanging one doesn't keep the program from ending."""
 
     def __init__(self, transfers: Sequence[Transfer], work: Callable[[Transfer, Report], str], bar: Progress) -> None:
         self.completed: dict[Transfer, str] = {}
@@ -92,7 +92,7 @@ class _Threads:
         self._left = deque(transfers)
         self._work = work
         self._bar = bar
-        # Each says here that it has ended. No `threading.Event`, whose lock a Ctrl-C can leave taken.
+        # Each thread reports its end here. Not by a `threading.Event`, whose lock a Ctrl-C can leave locked.
         self._ended: SimpleQueue[None] = SimpleQueue()
         self._running = 0
         self._stopped = False
@@ -101,8 +101,8 @@ class _Threads:
         for _ in range(min(parallel, self._count)):
             self._running += 1
             threading.Thread(target=self._transfer, name="ubiops-transfer", daemon=True).start()
-        # No join: before Python 3.13 a Ctrl-C during one takes a running thread for ended, and on Windows it doesn't
-        # interrupt a wait without an end.
+        # No join: before Python 3.13, a Ctrl-C during it marks a running thread as ended, and on Windows it doesn't
+        # interrupt a wait without a timeout.
         while self._running:
             self._wait(1.0)
 
@@ -157,7 +157,7 @@ def incomplete(
     completed: Mapping[Transfer, str],
     failed: Mapping[Transfer, BaseException],
 ) -> IncompleteTransfer:
-    """The error of files that were not all transferred: it names those that failed, and says how many were done."""
+    """The error for an incomplete transfer: it names the files that failed, and says how many were transferred."""
     remaining = [transfer.source for transfer in transfers if transfer not in completed and transfer not in failed]
     parts = [f"{len(completed)} of {len(transfers)} files were {verb}ed"]
     if failed:

@@ -1,4 +1,4 @@
-"""Requests to the storage over signed URLs, which need no credentials and get none; and the download of a file."""
+"""Requests to the storage by signed URLs, which need no credentials and get none; and the download of a file."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Timeout = float | tuple[float, float] | None
 Report = Callable[[int], None]
 """Called with the number of bytes of each block, and with a negative number when a transfer starts over.
 
-What it raises ends the transfer.
+An error that it raises ends the transfer.
 """
 
 __all__ = ["Download", "Report", "Timeout", "new_deadline", "send", "time_of_call", "url_of"]
 
 _STALLED = 60.0
-"""Seconds after which a transfer is given up in which nothing moves."""
+"""Seconds without progress after which a transfer is given up."""
 
 _RESUMPTIONS = 5
-"""How often a download goes on, in a row, without getting a block further; unless the program sets its own retries."""
+"""How often in a row a download is resumed without receiving a whole block; unless the program sets its own retries."""
 
 
 class Download:
-    """A file on its way from a bucket to disk.
+    """The download of a file from a bucket to disk.
 
     After a break it resumes, with ``Range`` and ``If-Range``. Only a strong ``ETag`` shows that the file is still the
     same; without one, or with another, it starts over.
@@ -54,8 +54,8 @@ class Download:
         content: Where to write it.
         report: Called with the progress.
         expect: Called with the size in bytes, once the storage has sent it.
-        timeout: Seconds in all, or a pair (connect, wait for data); None for no limit but that something must move
-            within `_STALLED` seconds.
+        timeout: Seconds in all, or a pair (connect, wait for data); None for no limit, except that there must be
+            progress within `_STALLED` seconds.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Download:
         """Download it.
 
         Returns:
-            The number of bytes that the storage keeps; None where it sent them in another encoding.
+            The number of bytes in the storage; None if it sent them in another encoding.
 
         Raises:
             ApiException: The API or the storage refused it, or it broke off again and again.
             OSError: It couldn't be written.
         """
-        # What fails before the first byte has been repeated by the transport.
+        # Failures before the first byte were already retried by the transport.
         response = self._open()
         rules, furthest = self._new_rules(), 0
         while True:
@@ -113,7 +113,7 @@ class Download:
         return self._api.api_client.rest_client.rules(default=_RESUMPTIONS)
 
     def _open(self) -> Any:
-        """An answer whose body is what is missing, which may be all."""
+        """An answer whose body is the missing part of the file, perhaps all of it."""
         headers = {}
         if self._received and self._etag is not None:
             headers = {"Range": f"bytes={self._received}-", "If-Range": self._etag}
@@ -146,7 +146,7 @@ class Download:
         return url_of("files_download", answer)
 
     def _begin(self, response: Any) -> None:
-        """Forget what was received, and await what an answer promises."""
+        """Start over with the size that an answer states."""
         if self._received:
             self._content.seek(0)
             self._content.truncate()
@@ -155,7 +155,7 @@ class Download:
         headers = {} if response is None else response.headers
         self._encoding = headers.get("Content-Encoding")
         length, etag = headers.get("Content-Length", ""), headers.get("ETag", "")
-        # What was decoded has another length, and no place to go on from.
+        # Decoded content has another length, so a download of it can't be resumed.
         plain = self._encoding is None
         self._size = int(length) if plain and length.isdecimal() else None
         self._etag = etag if plain and etag.startswith('"') else None
@@ -163,12 +163,12 @@ class Download:
             self._expect(self._size)
 
     def _goes_on(self, response: Any) -> bool:
-        """Whether a partial answer goes on where it broke off, in the same file."""
+        """Whether a partial answer continues where the download broke off, in the same file."""
         found = re.fullmatch(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", response.headers.get("Content-Range", ""))
         if found is None or self._size is None or response.headers.get("ETag") != self._etag:
             return False
         first, last = int(found[1]), int(found[2])
-        # It may end before the file does; what is missing is asked for next.
+        # It may end before the file does; the rest is requested next.
         fits = first == self._received <= last < self._size and found[3] in (str(self._size), "*")
         length = response.headers.get("Content-Length")
         return fits and length in (None, str(last - first + 1))
@@ -184,7 +184,7 @@ class Download:
 
 
 def new_deadline(timeout: Timeout) -> Deadline:
-    """The deadline of a transfer: if nothing moves for `_STALLED` seconds, it has failed."""
+    """The deadline of a transfer: without progress for `_STALLED` seconds, it fails."""
     return Deadline(timeout, read=_STALLED)
 
 
@@ -207,13 +207,13 @@ def send(
         return api.api_client.rest_client.send(method, url, headers, body, deadline, stream=stream, renew=renew)[0]
     except ApiException as error:
         if error.method is None:
-            # Without the query: that is the signature.
+            # Without the query, which is the signature.
             error.locate(None, method, re.split("[?#]", split(url)[1])[0])
         raise
 
 
 def time_of_call(deadline: Deadline, timeout: Timeout) -> Timeout:
-    """What a call to the API during a transfer may take: what is left of a time in all."""
+    """The timeout of a call to the API during a transfer: the rest of the total time."""
     return max(deadline.left(), 0.001) if deadline.end < math.inf else timeout
 
 

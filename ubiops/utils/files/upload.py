@@ -1,4 +1,4 @@
-"""The upload of a file: whole or, if it is large, in parts of which each is repeated alone."""
+"""The upload of a file: whole or, if it is large, in parts that are retried one by one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["upload"]
 _AZURE = "azure_blob_storage"
 _AZURE_HEADERS = {"x-ms-version": "2020-04-08", "x-ms-blob-type": "BlockBlob"}
 _LARGE = 1 << 30
-"""Bytes above which a file is sent in parts, where the service takes them."""
+"""Bytes above which a file is sent in parts, if the service supports that."""
 
 _PART = 128 << 20
-"""Bytes of a part; the last one has what is left."""
+"""Bytes of a part; the last one has the rest."""
 
 _NOT_KNOWN = (400, 404)
-"""What is answered for an upload that has ended, or has been given up by the storage."""
+"""The statuses for an upload that has ended, or that the storage has given up."""
 
 
 def upload(
@@ -48,20 +48,20 @@ def upload(
     """Send a file to a bucket.
 
     If the connection breaks off, the transport starts over with a fresh URL: an upload to a signed URL can't be
-    resumed. A large file is sent in parts if the service takes them, so that only a part is repeated.
+    resumed. A large file is sent in parts if the service supports that, so that only a part is repeated.
 
     Args:
         api: The client.
         project_name: Name of the project.
-        file: What it becomes in the bucket.
+        file: The file in the bucket.
         content: What to send.
         report: Called with the progress.
-        timeout: Seconds in all, or a pair (connect, wait for data); None for no limit but that something must move.
+        timeout: Seconds in all, or a pair (connect, wait for data); None for no limit, but there must be progress.
         checkpoint: Path of the record from which an upload in parts is continued; by default there is no record.
 
     Raises:
         ApiValueError: The checkpoint can't be used.
-        ApiException: The API or the storage refused it, or nothing moved for too long.
+        ApiException: The API or the storage refused it, or there was no progress for too long.
         ApiFileError: The file couldn't be read to its end.
     """
     storage = _Storage(api, project_name, file, timeout)
@@ -79,7 +79,7 @@ def upload(
 
 
 class _Storage:
-    """The storage of a bucket, as the API leads to it for one file."""
+    """The storage of a bucket, for one file, by the signed URLs of the API."""
 
     def __init__(self, api: CoreApi, project_name: str, file: UbiOpsFile, timeout: Timeout) -> None:
         self.file = file
@@ -105,7 +105,7 @@ class _Storage:
         send(self._api, "PUT", url, lambda: url_of("files_upload", ask()), headers, self._deadline, body)
 
     def start_parts(self) -> str | None:
-        """Start an upload in parts, and return its id; None if the service or the bucket doesn't take them."""
+        """Start an upload in parts, and return its id; None if the service or the bucket doesn't support that."""
         try:
             started = self._api.files_start_multipart_upload(*self._place, _request_timeout=self._time())
         except ApiException as error:
@@ -114,7 +114,7 @@ class _Storage:
                 return None
             raise
         check_answer("files_start_multipart_upload", started, "upload_id", "provider")
-        # Azure has blocks and block lists in the place of parts.
+        # Azure has blocks and block lists instead of parts.
         return None if started.provider == _AZURE else started.upload_id
 
     def put_part(self, upload_id: str, number: int, part: Stream) -> str:
@@ -134,7 +134,7 @@ class _Storage:
         return etag
 
     def complete(self, upload_id: str, etags: list[str]) -> None:
-        """Make the file of its parts."""
+        """Assemble the file from its parts."""
         parts = [{"PartNumber": str(number), "ETag": etag} for number, etag in enumerate(etags, 1)]
         body = {"upload_id": upload_id, "parts": parts}
         self._api.files_complete_multipart_upload(*self._place, body, _request_timeout=self._time())
@@ -155,7 +155,7 @@ class _Storage:
 
 
 class _Parts:
-    """The upload of one file in parts; with a record, it goes on where the last call with that record ended."""
+    """The upload of one file in parts; with a record, it continues where the last call with that record ended."""
 
     def __init__(self, storage: _Storage, content: Upload, report: Report, record: UploadRecord | None) -> None:
         self._storage = storage
@@ -166,7 +166,7 @@ class _Parts:
         self._record = record
 
     def send(self) -> bool:
-        """Send the file; returns False if the service or the bucket takes no parts."""
+        """Send the file; returns False if the service or the bucket doesn't support parts."""
         if self._record is not None and self._resume(self._record):
             return True
         upload_id = self._storage.start_parts()
@@ -180,7 +180,7 @@ class _Parts:
         return True
 
     def _resume(self, record: UploadRecord) -> bool:
-        """Go on with the recorded upload; returns False if the file must be sent from its beginning."""
+        """Continue the recorded upload; returns False if the file must be sent from its beginning."""
         if record.upload_id is None or record.size != self._total:
             return False
         completing = record.completing
@@ -211,7 +211,7 @@ class _Parts:
         return True
 
     def _send_from(self, upload_id: str, etags: list[str], size: int) -> list[str]:
-        """Send the parts that follow those with these ETags; returns the ETags of all."""
+        """Send the parts after those with these ETags; returns the ETags of all parts."""
         for offset in range(len(etags) * size, self._total, size):
             content = self._content.part(offset, min(size, self._total - offset))
             part = (_Reported if self._record is None else _Digested)(content, self._count)
@@ -229,7 +229,7 @@ class _Parts:
             self._record.note_completion(self._storage.present())
 
     def _is_complete(self, record: UploadRecord) -> bool:
-        """Whether the file in the bucket is new since its completion was asked for, and of the right size."""
+        """Whether the file in the bucket was created since its completion was requested, and has the right size."""
         present = self._storage.present()
         return present is not None and present != record.replaced and present[0] == self._total
 
@@ -254,7 +254,7 @@ class _Reported(Stream):
 
 
 class _Digested(_Reported):
-    """The same, with the SHA-256 of what was sent."""
+    """The same, with the SHA-256 of the bytes sent."""
 
     digest: Any = None
 

@@ -1,4 +1,4 @@
-"""The record of an upload in parts: what the storage has already, since the API can't list it."""
+"""The record of an upload in parts: the parts that the storage has, which the API can't list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Part", "UploadRecord"]
 
 
 class Part(NamedTuple):
-    """A part that the storage has: its length in bytes, its ETag there and the digest of what was sent."""
+    """A part that the storage has: its length in bytes, its ETag, and the digest of the bytes sent."""
 
     length: int
     etag: str
@@ -28,24 +28,24 @@ class Part(NamedTuple):
 class UploadRecord:
     """The checkpoint of `upload_file`.
 
-    The first line says which file it is of. A line with an upload's id follows, and one for each part that was sent;
-    when the upload starts over, the same again. The last one says which file the upload is about to replace.
+    The first line names the file. A line with the upload's id follows, and one for each part that was sent; if the
+    upload starts over, the same again. The last line describes the file that the upload is about to replace.
 
     Args:
         path: Path of the record; it is created if it doesn't exist.
         project_name: Name of the project.
-        file: What is uploaded.
+        file: The file in the bucket.
 
     Attributes:
         upload_id (str | None): Id of the upload; None if it hasn't started.
         size (int): Bytes of the file.
         part_size (int): Bytes of a part.
         parts (list[Part]): The parts that the storage has, in their order.
-        completing (bool): Whether its completion has been asked for.
-        replaced (tuple | None): Size and creation of the file that was there before; None if there was none.
+        completing (bool): Whether its completion has been requested.
+        replaced (tuple | None): Size and creation date of the file that it replaces; None if there was none.
 
     Raises:
-        ApiValueError: Another process uses it, or it is of another upload.
+        ApiValueError: Another process uses it, or it belongs to another upload.
         ApiFileError: It can't be opened.
     """
 
@@ -75,7 +75,7 @@ class UploadRecord:
             return
         recorded = {name: first.get(name) for name in target}
         if recorded != target:
-            problem = f"{self._file.path} is of the upload of {recorded['uri']} to the project {recorded['project']}"
+            problem = f"{self._file.path} records the upload of {recorded['uri']} to the project {recorded['project']}"
             raise self._file.bad(f"{problem}: name another file, or delete it")
         for number, record in self._file.numbered(2):
             try:
@@ -104,11 +104,11 @@ class UploadRecord:
         self.parts.append(part)
 
     def note_completion(self, replaced: Sequence[object] | None) -> None:
-        """Note that the completion is about to be asked for, and which file is there until then."""
+        """Note that the completion is about to be requested, and which file it replaces."""
         self._file.append({"replaces": replaced})
 
     def delete(self) -> None:
-        """Delete it: the upload has ended."""
+        """Delete the record: the upload has ended."""
         self._file.close()
         with suppress(OSError):
             os.unlink(self._file.path)

@@ -90,7 +90,7 @@ def parse(file_uri: Any, function: str) -> UbiOpsFile:
 
     Args:
         file_uri: The URI.
-        function: What the caller called, for the error.
+        function: Name of the function that the user called, for the error.
 
     Raises:
         ApiTypeError: It isn't a string.

@@ -26,9 +26,9 @@ __all__ = ["MetricClient"]
 
 _logger = logging.getLogger("ubiops.utils")
 
-# Seconds to send what is left, in the end.
+# Seconds to send the remaining values at the end.
 _LEAVING = 10.0
-# How old a value may be, for the server to take it.
+# The oldest values that the server accepts.
 _OLDEST = timedelta(minutes=2)
 
 
@@ -42,7 +42,7 @@ class MetricClient(Thread):
         project_name (str): Name of the project.
         api_client (ApiClient | CoreApi | None): The client to use. Inside a deployment it may be None: ``INT_API_URL``
             and ``INT_API_TOKEN``, which the service sets there, are used.
-        insert_frequency (float): Seconds between two times of sending, above 0.
+        insert_frequency (float): Seconds between two transmissions, above 0.
         debug (bool): Whether to print what is sent.
 
     Raises:
@@ -60,7 +60,7 @@ class MetricClient(Thread):
         self.insert_frequency = insert_frequency
         self.debug = debug
         self._api = core_api(_internal_client() if api_client is None else api_client, "MetricClient")
-        # Without a lock, which a signal could leave taken: the ends of a deque are safe.
+        # Without a lock, which a signal could leave locked: the ends of a deque are thread-safe.
         self._logged: deque[Metric] = deque()
         self._series: dict[object, TimeSeries] = {}
         # No `Event`, for the same reason: its lock is one of Python's.
@@ -92,7 +92,7 @@ class MetricClient(Thread):
         return self._series.setdefault(key, TimeSeries(metric.name, metric.labels))
 
     def run(self) -> None:
-        """Send what is logged until it is stopped."""
+        """Send logged values until it is stopped."""
         pause = random.uniform(0, self.insert_frequency)
         while not self._is_stopped_within(pause):
             self._send(max(self.insert_frequency, _LEAVING))
@@ -130,7 +130,7 @@ class MetricClient(Thread):
         return len(self._logged) + sum(len(series.values) for series in list(self._series.values()))
 
     def _send(self, seconds: float) -> None:
-        """Send what was logged, a call for each series, in so many seconds."""
+        """Send the logged values, with one call for each series, within `seconds`."""
         end = monotonic() + seconds
         while self._logged:
             metric = self._logged.popleft()
@@ -140,7 +140,7 @@ class MetricClient(Thread):
                 del self._series[key]
 
     def _send_series(self, series: TimeSeries, seconds: float) -> bool:
-        """Send a series; returns whether nothing of it is left."""
+        """Send a series; returns whether it is done with."""
         self._drop_old(series)
         values = series.get_values_formatted()
         if not values:
@@ -160,7 +160,7 @@ class MetricClient(Thread):
         return True
 
     def _drop_old(self, series: TimeSeries) -> None:
-        """Drop what the server no longer takes."""
+        """Drop the values that the server no longer accepts."""
         oldest = datetime.now(timezone.utc) - _OLDEST
         dropped = 0
         while series.values and series.values[0][0] < oldest:
@@ -175,9 +175,9 @@ _running: weakref.WeakSet[MetricClient] = weakref.WeakSet()
 
 @atexit.register
 def _stop_running() -> None:
-    """Send what is left while there still is an interpreter to do it."""
+    """Send the remaining values before the interpreter exits."""
     for client in list(_running):
-        # A forked process has no part in it.
+        # A forked process leaves this to its parent.
         if client._pid == os.getpid():
             client.stop()
 

@@ -1,4 +1,4 @@
-"""Values of custom metrics, on their way to the server."""
+"""Values of custom metrics that are to be sent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Metric:
             isinstance(part, str) for pair in labels.items() for part in pair
         ):
             raise wrong_type("labels", "log_metric", "dict[str, str]", labels)
-        # A type checker takes no float for a Real.
+        # Type checkers don't accept a float as a Real.
         given: Any = value
         if isinstance(given, bool) or not isinstance(given, Real):
             raise wrong_type("value", "log_metric", "a number", value)
@@ -73,7 +73,7 @@ class TimeSeries:
         return list(self.values)
 
     def get_values_formatted(self) -> list[dict[str, Any]]:
-        """The values, as the API takes them."""
+        """The values, in the form of the API."""
         return [{"date": moment.isoformat(), "value": value} for moment, value in list(self.values)]
 
     def insert(self, metric: Metric) -> None:

@@ -1,1 +1,1 @@
-"""Deployment packages: their files, and whether they can be deployed."""
+"""Deployment packages: their files and their checks."""

@@ -44,10 +44,10 @@ class PackageCode:
     def _parse(self, file: str) -> ast.Module | None:
         try:
             with open(self._folder.path(file), "rb") as opened, warnings.catch_warnings():
-                # What Python would warn of is no business of a check.
+                # Warnings of Python don't concern the check.
                 warnings.simplefilter("ignore")
                 tree = ast.parse(opened.read(), file)
-                # Finds what parses but means nothing, such as a return outside of a function.
+                # Finds code that parses but isn't valid, such as a return outside of a function.
                 compile(tree, file, "exec", dont_inherit=True)
         except SyntaxError as error:
             self.problems.append(f"{file}:{error.lineno or 1}: {error.msg}")
@@ -79,14 +79,14 @@ class PackageCode:
                     yield from self._files_of([*names, alias.name])
 
     def _files_of(self, names: Sequence[str]) -> Iterator[str]:
-        """The files of a module and the packages that it is in, as far as the package has them."""
+        """The files of a module and of its parent packages that are part of the package."""
         for length in range(1, len(names) + 1):
             paths = ["/".join([*above, *names[:length]]) for above in _SEARCH]
             files = [file for path in paths for file in (f"{path}/__init__.py", f"{path}.py") if file in self._files]
             yield from files[:1]
 
     def _check_class(self, tree: ast.Module) -> None:
-        """Look for what can be seen without running the code: a class that isn't there, or that can have no method."""
+        """Check what can be seen without running the code: the class exists, and may have a method."""
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Deployment"]
         names = {name for node in ast.walk(tree) if not isinstance(node, ast.FunctionDef) for name in _texts(node)}
         if not classes and not names & {"Deployment", "*"}:
@@ -102,5 +102,5 @@ class PackageCode:
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
-    """The names and texts that stand in a node itself."""
+    """The names and texts in a node itself."""
     return (value for _, value in ast.iter_fields(node) if isinstance(value, str))

@@ -1,4 +1,4 @@
-"""Which files of a folder belong to a deployment package."""
+"""The files of a folder that belong to a deployment package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
     _Specs = tuple[GitIgnoreSpec, GitIgnoreSpec]
-    """What an ignore file says of files, and of folders."""
+    """The rules of an ignore file for files, and for folders."""
 
 __all__ = ["IGNORE_FILENAME", "PackageFolder"]
 
@@ -53,8 +53,8 @@ class PackageFolder:
         self._rules = _Rules(root, ignore_filename)
         self._real_root = os.path.realpath(root)
         self._output = None if output is None else _place(output)
-        # The folders yet to be read: the path in the package, and where that really is, below where each folder on the
-        # way really is, the same unless links lead there.
+        # The folders to read: the path in the package, and the real paths of the folder and of each folder above it,
+        # which differ only if links lead there.
         self._waiting: list[tuple[str, tuple[str, ...]]] = [("", ("",))]
         while self._waiting:
             folder, way = self._waiting.pop()
@@ -115,7 +115,7 @@ class PackageFolder:
         return output is not None and entry.name == os.path.basename(output) and _place(entry.path) == output
 
     def _below_root(self, path: str) -> str | None:
-        """A real path as one below the real root; None where it isn't there."""
+        """A real path relative to the real root; None if it is outside."""
         if path == self._real_root:
             return ""
         above = os.path.join(self._real_root, "")
@@ -123,7 +123,7 @@ class PackageFolder:
 
 
 class _Rules:
-    """What is never zipped, and what the ignore files of a folder and those in it say."""
+    """The files that are never zipped, and the rules of the ignore files in a folder and below it."""
 
     def __init__(self, root: str, filename: str) -> None:
         self._root = root
@@ -131,13 +131,13 @@ class _Rules:
         self._specs: dict[str, _Specs | None] = {}
 
     def ignore(self, name: str, *, is_folder: bool) -> bool:
-        """Whether a file or folder is ignored, where the folders above it aren't."""
+        """Whether a file or folder is ignored, given that the folders above it aren't."""
         parts = name.split("/")
         if parts[-1] in (*_NEVER, self._filename) or parts[-1].endswith(".pyc"):
             return True
         if is_folder and os.path.lexists(os.path.join(self._root, *parts, "pyvenv.cfg")):
             return True
-        # The ignore file that is nearest has the last word.
+        # The nearest ignore file takes precedence.
         for depth in range(len(parts) - 1, -1, -1):
             specs = self._specs_in("/".join(parts[:depth]))
             if specs is not None:
@@ -171,8 +171,8 @@ def _read_specs(path: str) -> _Specs:
         raise InvalidPackage([f"{path}: the rules can't be read: {error}"]) from error
     if problems := list(_problems_of_rules(path, lines)):
         raise InvalidPackage(problems)
-    # pathspec takes paths for those of files, below whose folders a rule like ``data/`` reaches. Whether a folder is
-    # ignored itself must be asked without the slash, or rules for files would override those for folders.
+    # pathspec treats paths as those of files, so a rule like ``data/`` matches only files below the folder. To check a
+    # folder itself, the slash must go, or rules for files would override those for folders.
     bare = [re.sub(r"(?<=[^!/\\])/\s*$", "", line) for line in lines]
     return GitIgnoreSpec.from_lines(lines), GitIgnoreSpec.from_lines(bare)
 

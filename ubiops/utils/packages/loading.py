@@ -1,4 +1,4 @@
-"""A deployment package loaded as its build loads it: in a separate process."""
+"""Loads a deployment package as its build does: in a separate process."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def load_apart(package: PackageFolder, context: Mapping[str, Any], timeout: floa
 
     Args:
         package: The files.
-        context: What ``__init__`` gets as ``context``, and the variables of the process.
+        context: The ``context`` of ``__init__``, with the variables of the process.
         timeout: Seconds that it may take; None for no limit.
 
     Returns:
         Whether it has ``request``, and whether it has ``requests``.
 
     Raises:
-        InvalidPackage: It can't be loaded; the problem has the last lines that it wrote.
+        InvalidPackage: It can't be loaded; the problem includes the last lines of its output.
         ApiFileError: The copy can't be written.
     """
     with tempfile.TemporaryDirectory(prefix="ubiops-", ignore_cleanup_errors=True) as folder:
@@ -87,7 +87,7 @@ def _copy(package: PackageFolder, root: Path) -> None:
 
 
 def _run(start: str, root: Path, variables: Mapping[str, str], output: Any, timeout: float | None) -> str:
-    """Run the loader until it ends, and return why it gave no answer."""
+    """Run the loader until it ends, and return why it wrote no answer."""
     process = subprocess.Popen(
         [sys.executable, "-X", "utf8", "-c", _LOADER],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The ``requirements.txt`` of a deployment package: whether pip would understand it."""
+"""Checks whether pip would understand the ``requirements.txt`` of a deployment package."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RequirementsFile:
         from packaging.requirements import InvalidRequirement, Requirement
 
         try:
-            # pip puts variables of the environment in their place.
+            # pip replaces these by environment variables.
             Requirement(re.sub(r"\$\{[A-Z0-9_]+\}", "x", line))
         except InvalidRequirement as error:
             if _is_url(line):
@@ -98,7 +98,7 @@ class RequirementsFile:
         return None
 
     def _check_path(self, text: str) -> str | None:
-        # Extras and a condition may stand behind it.
+        # Extras and a condition may follow it.
         path = re.sub(r"(\[[^]]*\])?(\s*;.*)?$", "", text)
         return None if path and self._exists(posixpath.normpath(path)) else f"the file or folder {path!r} doesn't exist"
 

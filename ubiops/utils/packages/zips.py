@@ -1,4 +1,4 @@
-"""A zip, written as it is sent or saved."""
+"""Zips that are written while they are sent or saved."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def zipped(
 
 
 def _entry(file: FileIO, inner: str, name: str) -> zipfile.ZipInfo:
-    # The time is the first that a zip can hold.
+    # The earliest time that a zip can represent.
     entry = zipfile.ZipInfo(f"{inner}/{name}" if inner else name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = _LINUX
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
-    # Decides whether the entry has room for the size of a large file.
+    # Decides whether the entry has fields for the size of a large file.
     entry.file_size = os.fstat(file.fileno()).st_size
     return entry
 
 
 class _Output:
-    """What a zip is written to as to a pipe: nothing is changed afterwards, so it can be sent or hashed at once."""
+    """A non-seekable output for a zip: nothing is changed afterwards, so blocks can be sent or hashed at once."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -94,6 +94,6 @@ class _Output:
         """Nothing is buffered."""
 
     def take(self) -> list[bytes]:
-        """What was written since the last time."""
+        """The blocks that were written since the last call."""
         parts, self._parts = self._parts, []
         return [part for part in parts if part]

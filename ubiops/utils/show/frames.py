@@ -99,7 +99,7 @@ def _series(values: list[Any], is_date: bool) -> Series[Any]:
     try:
         series = Series(values, dtype=_date_type(given) if all_dates else None)
     except OutOfBoundsDatetime:
-        # Older versions of pandas count in nanoseconds, and know no year after 2262.
+        # Older versions of pandas count in nanoseconds, which end in the year 2262.
         series = Series(values, dtype=object)
     return series
 
@@ -110,6 +110,6 @@ def _date_type(moments: Iterable[datetime.datetime]) -> Any:
 
     zones = {moment.tzinfo for moment in moments} or {datetime.timezone.utc}
     if None in zones:
-        # Moments with and without a zone have no type in common.
+        # Moments with and without a zone have no common type.
         return "datetime64[us]" if len(zones) == 1 else object
     return DatetimeTZDtype("us", zones.pop() if len(zones) == 1 else datetime.timezone.utc)

@@ -1,4 +1,4 @@
-"""Places the nodes of a directed graph in layers, in the manner of Sugiyama: edges lead forward and seldom cross."""
+"""Places the nodes of a directed graph in layers (Sugiyama): edges lead forward and seldom cross."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Point(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where everything is.
+    """A layout of nodes and edges.
 
     Attributes:
         nodes: The point of each node.
@@ -42,8 +42,8 @@ def place(nodes: Sequence[str], edges: Iterable[Edge], first: str, last: str) ->
     """Find points for nodes and routes for edges; meant for some tens of nodes.
 
     Args:
-        nodes: The nodes but for the two that follow.
-        edges: Pairs of source and target. One that closes a cycle leads backward.
+        nodes: The nodes, except the two that follow.
+        edges: Pairs of source and target. An edge that closes a cycle leads backward.
         first: The only node of the first layer.
         last: The only node of the last layer.
     """
@@ -75,7 +75,7 @@ def _longest_paths(nodes: Sequence[str], edges: Iterable[Edge]) -> dict[str, int
     layer_of: dict[str, int] = {}
     while len(layer_of) < len(nodes):
         waiting = [node for node in nodes if node not in layer_of]
-        # Where none is ready they form a circle, which is opened at the first.
+        # If none is ready, they form a cycle, which is opened at the first node.
         for node in [node for node in waiting if sources[node] <= layer_of.keys()] or waiting[:1]:
             layer_of[node] = 1 + max((layer_of[source] for source in sources[node] if source in layer_of), default=-1)
     return layer_of
@@ -122,7 +122,7 @@ def _sort(layers: Iterable[list[Stop]], neighbours: Mapping[Stop, Sequence[Stop]
 
 
 def _exchange(layers: Iterable[list[Stop]], neighbours: Mapping[Stop, Sequence[Stop]]) -> list[list[Stop]]:
-    """Exchange those that stand side by side, as long as fewer links cross then."""
+    """Exchange neighbours as long as that reduces the number of crossings."""
     layers = [[*layer] for layer in layers]
     rank = {stop: (number, index) for number, layer in enumerate(layers) for index, stop in enumerate(layer)}
 
@@ -153,7 +153,7 @@ def _crossings(layers: Sequence[Sequence[Stop]], neighbours: Mapping[Stop, Seque
 
 
 def _arrange(layers: Sequence[Sequence[Stop]], neighbours: Mapping[Stop, Sequence[Stop]]) -> dict[Stop, float]:
-    """Positions in the order of the layers that bring every stop near to its neighbours."""
+    """Positions, in the order of the layers, that bring every stop close to its neighbours."""
     positions: dict[Stop, float] = {}
     for layer in layers:
         positions.update(_spread(layer, [0.0] * len(layer)))
@@ -165,7 +165,7 @@ def _arrange(layers: Sequence[Sequence[Stop]], neighbours: Mapping[Stop, Sequenc
 
 
 def _spread(layer: Sequence[Stop], wanted: Sequence[float]) -> dict[Stop, float]:
-    """Positions in the order of the layer, as near to those that are wanted as the gaps between them allow."""
+    """Positions in the order of the layer, as close to the wanted ones as the gaps allow."""
     gaps = [1.0 if isinstance(a, str) and isinstance(b, str) else _GAP_BESIDE_ROUTE for a, b in pairwise(layer)]
     lowest, highest = list(wanted), list(wanted)
     for index, gap in enumerate(gaps):

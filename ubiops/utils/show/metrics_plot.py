@@ -29,7 +29,7 @@ _UNITS = {
     **dict.fromkeys(("active_time", "compute", "request_duration"), "s"),
     **dict.fromkeys(("batch_queue_time", "express_queue_time"), "s"),
 }
-"""Of the metrics of the API; those that are counts have none, and that of ``memory_peak`` isn't documented."""
+"""Units of the API's metrics; counts have none, and that of ``memory_peak`` isn't documented."""
 
 
 def new_axes(function: str, width: float, height: float) -> Axes:
@@ -119,7 +119,7 @@ def _draw_line(ax: Axes, line: _Line, color: str) -> Line2D:
     points = sorted(line.points, key=itemgetter(0))
     # Of many points the line alone is clearer; a single one would not show without a marker.
     marker = "o" if len(points) <= _MOST_MARKERS else ""
-    # matplotlib takes datetimes, and its annotations don't say so.
+    # matplotlib accepts datetimes, but its annotations don't say so.
     times: Any = [time for time, _ in points]
     values = [value for _, value in points]
     [drawn] = ax.plot(times, values, color=color, marker=marker, markersize=4, label=line.label)

@@ -24,7 +24,7 @@ __all__ = ["plot_pipeline"]
 
 _START, _END = "pipeline_start", "pipeline_end"
 
-# Lengths in inches and fonts in points, as they are where the axes have room for the whole picture.
+# Lengths in inches and fonts in points, at full size.
 _BOX_WIDTH, _BOX_HEIGHT = 1.65, 0.58
 _MARGIN = 0.1
 _WIDEST = 14.5
@@ -130,12 +130,12 @@ def _read_edges(attachments: Iterable[Mapping[str, Any]], names: list[str]) -> I
 
 
 class _Grid:
-    """Where a layout stands on the axes, in inches, with y growing upward.
+    """Positions of a layout on the axes, in inches, with y growing upward.
 
     Attributes:
         edges: The edges to draw.
-        xlim: Where the picture begins and ends from left to right.
-        ylim: The same from bottom to top.
+        xlim: The left and right ends of the picture.
+        ylim: Its bottom and top ends.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -156,17 +156,17 @@ class _Grid:
         return self.xlim[1] - self.xlim[0], self.ylim[1] - self.ylim[0]
 
     def scale_to(self, ax: Axes) -> float:
-        """The factor by which the picture is smaller on these axes; 1 where they have room for all of it."""
-        # A window is measured in dots.
+        """The factor that fits the picture into these axes; 1 if they have room for it at full size."""
+        # Windows are measured in dots.
         window, (width, height) = ax.get_window_extent(), self.size
         return float(min(1.0, window.width / ax.figure.dpi / width, window.height / ax.figure.dpi / height))
 
     def centre(self, name: str) -> tuple[float, float]:
-        """Where the middle of an object is."""
+        """The centre of an object."""
         return self._turn(*self._place(self._layout.nodes[name]))
 
     def path(self, edge: tuple[str, str]) -> Path:
-        """The way of an edge: straight past the objects of a layer, in a curve from one layer to the next."""
+        """The path of an edge: straight past the objects of a layer, curved from one layer to the next."""
         from matplotlib.path import Path
 
         places = [self._place(point) for point in self._layout.routes[edge]]
@@ -241,6 +241,6 @@ def _shorten(text: str, longest: int) -> str:
 
 
 def _shorten_name(name: str) -> str:
-    # Names in a pipeline often begin alike, and differ at the end.
+    # Names in a pipeline often begin the same and differ at the end.
     end = _LONGEST_NAME // 3
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - end - 1]}…{name[-end:]}"
