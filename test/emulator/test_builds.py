@@ -7,7 +7,9 @@ import shutil
 import textwrap
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,20 +235,24 @@ def test_packages_that_a_killed_process_left_are_swept_up(tmp_path: Path) -> Non
 def test_a_package_is_copied_beside_the_event_loop(
     bare: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare.upload({"deployment.py": DOUBLE})
     threads: list[threading.Thread] = []
-    copy = shutil.copyfile
 
-    def watched(source: Path, target: Path) -> None:
-        threads.append(threading.current_thread())
-        copy(source, target)
+    def watched(copy: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            threads.append(threading.current_thread())
+            return copy(*arguments)
+
+        return call
 
     # Replaced to see the thread: how long it takes says nothing on a machine that is busy.
-    monkeypatch.setattr(shutil, "copyfile", watched)
+    for name in ("copyfile", "copyfileobj"):
+        monkeypatch.setattr(shutil, name, watched(getattr(shutil, name)))
     source = {"source_deployment": "model", "source_version": "v1"}
-    bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", **source).build)
-    assert threads
-    assert emulator._thread not in threads
+    for given in ({"file": make_zip({"deployment.py": DOUBLE})}, source):
+        threads.clear()
+        bare.wait_for_build(bare.api.revisions_file_upload("lab", "model", "v1", **given).build)
+        assert threads
+        assert emulator._thread not in threads
 
 
 def test_a_package_has_a_largest_size(bare: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from test.emulator.pipelines import make_line
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
 from ubiops.emulator.clock import minutes_due
@@ -19,16 +20,24 @@ MINUTE = timedelta(minutes=1)
 def test_a_request_that_runs_is_not_deleted(
     project: TestProject, emulator: Emulator, gated: Callable[[], None]
 ) -> None:
-    waiting = project.api.deployment_requests_create("lab", "model", {"x": 1}, async_req=True)
-    listed = wait_until(
-        lambda: project.api.deployment_requests_list("lab", "model", status="processing"), lambda found: len(found) == 1
-    )
+    make_line(project)
+    waiting = project.api.pipeline_requests_create("lab", "line", {"x": 1}, async_req=True)
+
+    def kept() -> list[int]:
+        """How many requests there are to the deployment and to the pipeline."""
+        return [
+            len(project.api.deployment_requests_list("lab", "model", status="processing")),
+            len(project.api.pipeline_requests_list("lab", "line")),
+        ]
+
+    wait_until(kept, lambda found: found == [1, 1])
     emulator.tick(LATER)
-    assert project.api.deployment_requests_list("lab", "model")[0].id == listed[0].id
+    assert kept() == [1, 1]
     gated()
     waiting.get(30)
     emulator.tick(LATER)
     assert project.api.deployment_requests_list("lab", "model") == []
+    assert project.api.pipeline_requests_list("lab", "line") == []
 
 
 def test_what_fails_does_not_stop_the_rest(

@@ -427,6 +427,8 @@ def test_a_build_is_cancelled_with_all_that_it_started(lab: Lab, tmp_path: Path)
     with pytest.raises(ubiops.BadRequestError, match="no build is running, so none can be cancelled"):
         lab.api.environment_builds_update("lab", build.id, "one", revision, {"status": "cancelled"})
     lab.newest.environment_tags_delete("lab", "one", "v1")
+    # Its zip goes with it.
+    assert not list(lab.emulator._engine.packages.archive("x").parent.iterdir())
 
 
 def test_a_build_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

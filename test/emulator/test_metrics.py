@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ubiops
+from test.emulator.pipelines import finished, make_line
 from test.emulator.project import TestProject, wait_until
 
 HALF = """
@@ -223,3 +224,13 @@ def test_a_cancelled_request_has_not_failed(project: TestProject, gated: Callabl
     project.api.deployment_requests_update("lab", "model", request.id, {"status": "cancelled"})
     assert project.finished([request.id])[request.id].status == "cancelled"
     assert (metric(project, "requests"), metric(project, "failed_requests")) == (1, 0)
+
+
+def test_a_cancelled_request_to_a_pipeline_has_not_failed(project: TestProject, gated: Callable[[], None]) -> None:
+    make_line(project)
+    [request] = project.api.batch_pipeline_requests_create("lab", "line", [{"x": 1}])
+    wait_until(lambda: project.api.deployment_requests_list("lab", "model"), lambda found: len(found) == 1)
+    project.api.pipeline_requests_update("lab", "line", request.id, {"status": "cancelled"})
+    assert finished(project, [request.id])[request.id].status == "cancelled"
+    counts = [metric(project, name, object_type="pipeline_version") for name in ("requests", "failed_requests")]
+    assert counts == [1, 0]

@@ -619,6 +619,15 @@ def test_retention_modes(project: TestProject, mode: str, kept: Any) -> None:
     assert (read.request_data, read.result) == kept
 
 
+def test_the_data_of_operators_is_kept_no_longer_than_that_of_their_request(project: TestProject) -> None:
+    check = operator("large", "if-condition", expression="x > 1", input_fields=X, output_fields=[])
+    ends = [attach("large", {"pipeline_start": {"x": "x"}}), attach("pipeline_end", {"pipeline_start": {"x": "y"}})]
+    make_pipeline(project, [check], ends, settings={"request_retention_mode": "metadata"})
+    (did,) = run(project, {"x": 2}).operator_requests
+    found = project.api.pipeline_version_object_requests_get("lab", "line", did.id, "v1")
+    assert (found.status, found.request_data, found.result) == ("completed", None, None)
+
+
 # To a version
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import select
 import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator import bundle as bundle_module
 from ubiops.emulator.handlers import imports
 from ubiops.emulator.tables import Transfer
 
@@ -188,7 +189,7 @@ def test_transfers_are_listed_by_status(project: TestProject) -> None:
     assert [each.id for each in project.api.imports_list("lab")] == [imported.id]
 
 
-def test_deleted_transfers_are_404(project: TestProject) -> None:
+def test_deleted_transfers_are_404(project: TestProject, emulator: Emulator) -> None:
     exported = export(project, {})
     imported = bring_in(project, download(project, exported.id))
     project.api.exports_delete("lab", exported.id)
@@ -200,6 +201,7 @@ def test_deleted_transfers_are_404(project: TestProject) -> None:
     for call in (project.api.imports_get, project.api.imports_delete, project.api.imports_download):
         with pytest.raises(ubiops.exceptions.NotFoundError):
             call("lab", imported.id)
+    assert list(emulator._engine.packages.archive("x").parent.iterdir()) == []
 
 
 def test_a_project_goes_round(project: TestProject, other: TestProject) -> None:
@@ -312,6 +314,20 @@ def test_an_import_fails_as_a_whole(project: TestProject, emulator: Emulator) ->
     assert [each.name for each in project.api.deployments_list("lab")] == ["taken"]
     packages = emulator._engine.packages.archive(failed.id).parent
     assert [path.name for path in packages.iterdir()] == [f"{failed.id}.zip"]
+
+
+def test_a_package_in_an_import_has_a_largest_size(project: TestProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2 GB are the rule, and too much for a test.
+    monkeypatch.setattr(bundle_module, "MAXIMUM_ZIP_SIZE", 10)
+    files = {
+        "root/deployments/a/model.yaml": MODEL,
+        "root/deployments/a/versions/v1.yaml": {"version_name": "v1"},
+        "root/deployments/a/versions/v1.zip": make_zip({"deployment.py": DOUBLE}).read(),
+    }
+    failed = bring_in(project, bundle(files), skip_confirmation=True)
+    assert failed.status == "failed"
+    assert failed.error_message.startswith("The package deployments/a/versions/v1.zip is larger than")
+    assert project.api.deployments_list("lab") == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,6 +28,7 @@ def test_the_defaults() -> None:
     assert configuration.client_side_validation is True
     assert configuration.debug is False
     assert configuration.connection_pool_maxsize == (os.cpu_count() or 1) * 5
+    assert re.search(r"connection_pool_maxsize .*Default: CPU count \* 5\.", str(ubiops.Configuration.__doc__))
     assert configuration.safe_chars_for_path_param == ""
     assert configuration.logger_format == "%(asctime)s %(levelname)s %(message)s"
     for name in (

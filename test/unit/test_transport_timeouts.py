@@ -302,8 +302,10 @@ def test_there_is_always_a_timeout(monkeypatch: pytest.MonkeyPatch, api: Any, se
     api.deployment_version_requests_create("p", "d", "v", {}, timeout=3600)
     api.pipeline_requests_create("p", "pl", {})
     api.pipeline_version_requests_create("p", "pl", "v", {}, pipeline_timeout=7200)
+    # For the server to refuse.
+    api.deployment_requests_create("p", "d", {}, timeout=0)
     assert [(one.connect, one.read, one.end) for one in seen] == [
-        (10, seconds + 30, math.inf) for seconds in (300, 3600, 3600, 7200)
+        (10, seconds + 30, math.inf) for seconds in (300, 3600, 3600, 7200, 300)
     ]
     seen.clear()
     api.deployment_requests_create("p", "d", {}, timeout=60, _request_timeout=(1, None))

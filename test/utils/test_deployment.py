@@ -138,6 +138,15 @@ def test_a_changed_package_is_uploaded(project: TestProject, package: Path) -> N
     assert revisions(project) == 2
 
 
+def test_a_package_in_service_whose_download_breaks_off_is_an_error_of_the_api(
+    emulator: Emulator, project: TestProject, package: Path
+) -> None:
+    run(project, package)
+    emulator.faults.add(Fault("GET", "*/download", truncate=True))
+    with pytest.raises(ubiops.exceptions.ApiConnectionError):
+        run(project, package)
+
+
 def test_a_package_that_is_no_longer_the_latest_is_uploaded_again(project: TestProject, package: Path) -> None:
     run(project, package)
     project.upload({"deployment.py": "broken"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,9 +23,6 @@ class Download(io.BytesIO):
     def __init__(self, length: str | None) -> None:
         super().__init__(CONTENT)
         self.headers = {} if length is None else {"Content-Length": length}
-
-    def stream(self, amount: int) -> Iterator[bytes]:
-        yield self.read(amount)
 
 
 @pytest.mark.parametrize(
@@ -48,4 +44,4 @@ def test_a_length_that_differs_is_enough(length: str | None, sha256: str, read: 
         api = Planned(client, builds_get=[build], revisions_file_download=[download])
         archive: Any = SimpleNamespace(size=len(CONTENT), sha256=sha256)
         assert _Target(api, "lab", "d", "v1").serves(CURRENT, archive) is serves
-    assert position == [len(CONTENT) if read else 0]
+    assert set(position) == {len(CONTENT) if read else 0}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import ubiops
+from ubiops.utils.batches.chunks import Chunk, Input
 from ubiops.utils.batches.journal import Checkpoint, Outcome
 
 # `KILLS=200 pytest test/utils/test_request_journal.py` is the long form.
@@ -76,3 +77,28 @@ def test_killed_at_any_moment_it_knows_all_that_was_sent(tmp_path: Path) -> None
         # All that was sent, and at most one more, which was announced and perhaps not sent.
         assert sent < announced <= sent + 2
     assert sent > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders can't be synchronized there")
+def test_what_is_noted_is_on_disk_before_anything_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "job.jsonl"
+    on_disk: dict[int, int] = {}
+    synchronize = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synchronize(descriptor)
+        status = os.fstat(descriptor)
+        on_disk[status.st_ino] = status.st_size
+
+    # Watched, since only a loss of power would show it.
+    monkeypatch.setattr(os, "fsync", watched)
+    with Checkpoint(path) as journal:
+        for note in (
+            lambda: journal.begin({"project": "lab"}),
+            lambda: journal.announce(Chunk([Input(0, 0, b"0")])),
+            lambda: journal.note_sent(["id-0"], None),
+        ):
+            note()
+            assert on_disk[path.stat().st_ino] == path.stat().st_size
+    # The file's name is too.
+    assert tmp_path.stat().st_ino in on_disk

@@ -19,11 +19,11 @@ import yaml
 
 from ubiops.emulator.dates import now
 from ubiops.emulator.execution.packages import BROKEN, find_bomb
+from ubiops.package_format import MAXIMUM_ZIP_SIZE
 
 _FORMAT = "v1.0"
 _ROOT = "export"
 _LARGEST_DESCRIPTIONS = 10 * 2**20
-_LARGEST_PACKAGE = 2 * 2**30
 _CHUNK = 2**20
 _BROKEN = (*BROKEN, yaml.YAMLError)
 
@@ -141,8 +141,8 @@ def extract_package(path: Path, name: str, target: Path) -> None:
     try:
         with zipfile.ZipFile(path) as bundle:
             entry = bundle.getinfo(_root(bundle) + name)
-            if entry.file_size > _LARGEST_PACKAGE:
-                raise BundleError(f"The package {name} is larger than {_LARGEST_PACKAGE // 2**30} GB")
+            if entry.file_size > MAXIMUM_ZIP_SIZE:
+                raise BundleError(f"The package {name} is larger than {MAXIMUM_ZIP_SIZE // 2**30} GB")
             with bundle.open(entry) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _CHUNK)
     except KeyError:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ubiops import models
 from ubiops.exceptions import ApiTypeError, BadRequestError, ConflictError, ForbiddenError, NotFoundError
-from ubiops.files import BLOCK
 from ubiops.model import Model
 from ubiops.models import DeploymentCreate, DeploymentVersionCreate
+from ubiops.rest import blocks_of
 from ubiops.schema import NULL, nearest_hint
 from ubiops.utils.answers import check_answer
 from ubiops.utils.arguments import (
@@ -322,7 +322,7 @@ class _Target:
             if response.headers.get("Content-Length") not in (None, str(archive.size)):
                 return False
             digest = hashlib.sha256()
-            for block in response.stream(BLOCK):
+            for block in blocks_of(response):
                 digest.update(block)
         return digest.hexdigest() == archive.sha256
 
