@@ -168,10 +168,6 @@ def _default(field: Field, schema: Schema) -> str:
     return "None" if schema.updates else flat(literal(field.default))
 
 
-def _with_default(type: str) -> str:
-    return f"{type} = None"
-
-
 def _constraints(field: Field) -> list[str | Code]:
     return [
         tuple_of(list(map(scalar, value)), f"{key}=") if isinstance(value, list) else f"{key}={scalar(value)}"
