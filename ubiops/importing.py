@@ -24,7 +24,7 @@ def imported(package: str, name: str) -> Any:
     imports next waits for ever. Ctrl-C reaches the main thread alone, so another one imports for it.
     """
     known = getattr(sys.modules.get(package), "_MODULES", {})
-    loaded = getattr(sys.modules.get(known.get(name)), name, None)
+    loaded = getattr(sys.modules.get(known.get(name, "")), name, None)
     if loaded is not None:
         return loaded
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from test.document import DOCUMENT
 from test.emulator.newest import problems_of
-from ubiops.emulator.document import load_document
 from ubiops.emulator.errors import ApiError
+from ubiops.emulator.web.document import load_document
 
 _ITEMS = 40
 """How many items of a list are looked at, the first and the last among them: all are made by the same code."""

@@ -10,9 +10,9 @@ import pytest
 import ubiops
 from test.emulator.callers import Callers
 from test.emulator.project import TestProject
-from ubiops.emulator.document import load_document
+from ubiops.emulator.access.permissions import PERMISSIONS, required
 from ubiops.emulator.handlers import load_handlers
-from ubiops.emulator.permissions import PERMISSIONS, required
+from ubiops.emulator.web.document import load_document
 
 BadRequest = ubiops.exceptions.BadRequestError
 Forbidden = ubiops.exceptions.ForbiddenError

@@ -29,10 +29,10 @@ import ubiops
 import ubiops.utils
 from test.emulator.project import TestProject, make_zip, wait_until
 from ubiops.emulator import Emulator, Fault
-from ubiops.emulator.document import load_document
 from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import User
+from ubiops.emulator.web.document import load_document
 
 ROOT = Path(ubiops.__file__).parents[1]
 

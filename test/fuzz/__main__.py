@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from test.emulator.conformance import Conformance, answered_document
 from test.emulator.project import TestProject
 from ubiops.emulator import Emulator
-from ubiops.emulator.document import BASE_PATHS, load_document
+from ubiops.emulator.web.document import BASE_PATHS, load_document
 
 _SECONDS = 270
 _CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

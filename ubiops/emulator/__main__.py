@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 
 from ubiops.emulator import Emulator
-from ubiops.emulator.document import GENERATIONS
 from ubiops.emulator.quotas import LIMITED
+from ubiops.emulator.web.document import GENERATIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

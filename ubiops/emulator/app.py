@@ -17,19 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ubiops.emulator.access import Access
-from ubiops.emulator.bodies import LARGEST_BODY, LARGEST_FILE, BoundedRequest
+from ubiops.emulator.access.caller import Access
 from ubiops.emulator.clock import Clock
 from ubiops.emulator.context import Context
-from ubiops.emulator.document import GENERATIONS, OLDEST, Body, Generation, Operation, load_document
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.handlers.imports import resume_transfers
-from ubiops.emulator.responses import JsonResponse, failure
 from ubiops.emulator.storage.contents import PATH as STORAGE_PATH
 from ubiops.emulator.storage.endpoint import StorageEndpoint
 from ubiops.emulator.store import Store
+from ubiops.emulator.web.bodies import LARGEST_BODY, LARGEST_FILE, BoundedRequest
+from ubiops.emulator.web.document import GENERATIONS, OLDEST, Body, Generation, Operation, load_document
+from ubiops.emulator.web.responses import JsonResponse, failure
 
 Handler = Callable[..., Any]
 

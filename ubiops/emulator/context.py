@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ubiops.emulator.document import OLDEST, Generation
 from ubiops.emulator.execution.engine import Engine
+from ubiops.emulator.web.document import OLDEST, Generation
 
 
 @dataclass(frozen=True)

@@ -23,23 +23,23 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ubiops.clock import monotonic
-from ubiops.emulator.access import ADMIN
+from ubiops.emulator.access.caller import ADMIN
+from ubiops.emulator.access.membership import welcome
 from ubiops.emulator.app import create_app
 from ubiops.emulator.clock import Clock
-from ubiops.emulator.control import Control, with_drop
-from ubiops.emulator.document import GENERATIONS
 from ubiops.emulator.environments import add_system_environments
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.faults import Faults
 from ubiops.emulator.handlers.rules import check_name
-from ubiops.emulator.membership import welcome
 from ubiops.emulator.quotas import LIMITED
 from ubiops.emulator.services.proxy import ServiceProxy
 from ubiops.emulator.services.websocket import LARGEST_MESSAGE
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Bucket, Organization, OrganizationUser, Project, User
+from ubiops.emulator.web.control import Control, with_drop
+from ubiops.emulator.web.document import GENERATIONS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ubiops.deployment_package import PackageError, find_root, inherited_environment, main_file_name
+from ubiops.emulator.access.internal_api import InternalApi
 from ubiops.emulator.execution.environments import Environments
 from ubiops.emulator.execution.instance import LogSink, Package
 from ubiops.emulator.execution.packages import Packages
 from ubiops.emulator.execution.ports import free_ports, mapping_ports
-from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import LogLine, Variable, Version
 from ubiops.emulator.variables import effective_variables

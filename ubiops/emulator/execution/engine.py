@@ -15,6 +15,7 @@ from sqlalchemy import Update, bindparam, delete, event, literal_column, or_, se
 from sqlalchemy.orm import Session
 
 from ubiops.deployment_package import DataError, PackageError, RequestError
+from ubiops.emulator.access.internal_api import InternalApi
 from ubiops.emulator.dates import now, timestamp
 from ubiops.emulator.execution.builds import Builds
 from ubiops.emulator.execution.code import Code
@@ -33,7 +34,6 @@ from ubiops.emulator.execution.readiness import Readiness
 from ubiops.emulator.execution.running import RunningRequest
 from ubiops.emulator.execution.updates import Updates
 from ubiops.emulator.execution.webhooks import Webhooks
-from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.storage.contents import Storage
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -47,7 +47,7 @@ from ubiops.emulator.tables import (
     Version,
 )
 from ubiops.emulator.targets import Targets
-from ubiops.emulator.training import check
+from ubiops.emulator.templates.training import check
 from ubiops.emulator.turns import Turns
 
 _logger = logging.getLogger(__name__)

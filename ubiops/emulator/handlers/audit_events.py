@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ubiops.emulator.access import name_of
+from ubiops.emulator.access.caller import name_of
 from ubiops.emulator.audit import ACTIONS, FOLLOWED
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid

@@ -21,7 +21,6 @@ from starlette.responses import FileResponse
 
 from ubiops.emulator.bundle import BundleError, Contents, extract_package, read_bundle
 from ubiops.emulator.context import Context
-from ubiops.emulator.document import load_document
 from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.execution.packages import whole
@@ -62,6 +61,7 @@ from ubiops.emulator.handlers.variables import create_variable
 from ubiops.emulator.handlers.versions import deployment_versions_create
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Transfer
+from ubiops.emulator.web.document import load_document
 
 _logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from ubiops.emulator.access import ADMIN
+from ubiops.emulator.access.caller import ADMIN
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError, invalid, not_found

@@ -28,8 +28,8 @@ from ubiops.emulator.handlers.request_filters import (
     filtered,
 )
 from ubiops.emulator.handlers.resource import serves
-from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.tables import DeploymentRequest, OperatorRequest, PipelineRequest, PipelineVersion
+from ubiops.emulator.web.responses import JsonResponse
 
 R = TypeVar("R")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 
-from ubiops.emulator.access import ADMIN
+from ubiops.emulator.access.caller import ADMIN
+from ubiops.emulator.access.membership import welcome
 from ubiops.emulator.audit import changes
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
@@ -14,7 +15,6 @@ from ubiops.emulator.errors import ApiError, invalid
 from ubiops.emulator.handlers.find import find_caller, find_organization, find_project
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_labels, check_name, check_origins, has_label, parse_labels
-from ubiops.emulator.membership import welcome
 from ubiops.emulator.tables import (
     Bucket,
     Deployment,

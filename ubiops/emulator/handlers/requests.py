@@ -34,9 +34,9 @@ from ubiops.emulator.handlers.request_filters import (
 )
 from ubiops.emulator.handlers.resource import find, serves
 from ubiops.emulator.ids import new_ids
-from ubiops.emulator.responses import JsonResponse
 from ubiops.emulator.tables import Deployment, DeploymentRequest, Pipeline, PipelineRequest, PipelineVersion, Version
-from ubiops.emulator.training import check, without_nulls
+from ubiops.emulator.templates.training import check, without_nulls
+from ubiops.emulator.web.responses import JsonResponse
 
 R = TypeVar("R")
 

@@ -10,8 +10,6 @@ from sqlalchemy import select
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse
 
-from ubiops.emulator.commands import command_of
-from ubiops.emulator.commands import write_package as write_command
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid, not_found
@@ -21,7 +19,9 @@ from ubiops.emulator.handlers.resource import find, record
 from ubiops.emulator.handlers.uploads import keep_zip
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Build, Revision, Version
-from ubiops.emulator.training import TEMPLATE_ID, write_package
+from ubiops.emulator.templates.commands import command_of
+from ubiops.emulator.templates.commands import write_package as write_command
+from ubiops.emulator.templates.training import TEMPLATE_ID, write_package
 
 
 async def revisions_file_upload(

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from ubiops.emulator.access import find_object, name_of, permissions_of
+from ubiops.emulator.access.caller import find_object, name_of, permissions_of
+from ubiops.emulator.access.permissions import ALIASES, DEFAULT_ROLE_NAMES, DEFAULT_ROLES, PERMISSIONS, default_role_id
 from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import invalid, not_found, taken
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import free_name, record
 from ubiops.emulator.handlers.rules import check_name
-from ubiops.emulator.permissions import ALIASES, DEFAULT_ROLE_NAMES, DEFAULT_ROLES, PERMISSIONS, default_role_id
 from ubiops.emulator.tables import Project, ProjectUser, Role, RoleAssignment, User
 
 _ASSIGNEE_TYPES = ("user", "deployment")

@@ -7,17 +7,17 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
+from ubiops.emulator.access.tokens import digest, new_token
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now, parse_moment
-from ubiops.emulator.document import OLDEST
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_project
 from ubiops.emulator.handlers.resource import find
 from ubiops.emulator.handlers.rules import check_description, check_origins
 from ubiops.emulator.ids import new_id
 from ubiops.emulator.tables import Project, RoleAssignment, User
-from ubiops.emulator.tokens import digest, new_token
+from ubiops.emulator.web.document import OLDEST
 
 _MAXIMUM_NAME = 256
 _DOMAIN = "serviceuser.emulator.local"

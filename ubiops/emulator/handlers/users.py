@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import delete, or_, select
 
-from ubiops.emulator.access import ADMIN
+from ubiops.emulator.access.caller import ADMIN
+from ubiops.emulator.access.tokens import hash_password, is_password, sign_in
 from ubiops.emulator.audit import record
 from ubiops.emulator.context import Context
 from ubiops.emulator.errors import ApiError, invalid, not_found, taken
@@ -14,7 +15,6 @@ from ubiops.emulator.handlers.find import find_caller, find_project
 from ubiops.emulator.handlers.organizations import check_not_last_admin, remove_from_projects
 from ubiops.emulator.handlers.rules import check_email
 from ubiops.emulator.tables import Organization, OrganizationUser, Project, ProjectUser, RoleAssignment, User
-from ubiops.emulator.tokens import hash_password, is_password, sign_in
 
 _TYPES = {"user": User.project_id.is_(None), "service_user": User.project_id.is_not(None)}
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ubiops.emulator.context import Context
-from ubiops.emulator.document import GENERATIONS
 from ubiops.emulator.environments import environment_of, find_tag, tag_of
 from ubiops.emulator.errors import invalid
 from ubiops.emulator.handlers.find import find_environment, find_environment_tag
 from ubiops.emulator.interpreters import RUNNING
 from ubiops.emulator.tables import Deployment, Environment, EnvironmentTag, Version
+from ubiops.emulator.web.document import GENERATIONS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import select
 
 from ubiops.emulator.audit import changes
-from ubiops.emulator.commands import check_command
 from ubiops.emulator.context import Context
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import invalid
@@ -31,6 +30,7 @@ from ubiops.emulator.handlers.version_environments import check_instance, choose
 from ubiops.emulator.handlers.version_ports import check_ports
 from ubiops.emulator.instance_types import INSTANCE_TYPES
 from ubiops.emulator.tables import Build, Deployment, Version
+from ubiops.emulator.templates.commands import check_command
 
 # The service has those up to 3.10. Code always runs on this Python, so its own name is accepted too.
 _PYTHONS = [f"python3.{minor}" for minor in range(6, max(10, sys.version_info.minor) + 1)]

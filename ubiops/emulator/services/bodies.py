@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from ubiops.emulator.bodies import LARGEST_BODY, announced, check_size
+from ubiops.emulator.web.bodies import LARGEST_BODY, announced, check_size
 
 
 class GoneError(Exception):

@@ -15,12 +15,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
-from ubiops.emulator.access import Access, Caller
-from ubiops.emulator.control import DROP
+from ubiops.emulator.access.caller import Access, Caller
 from ubiops.emulator.errors import ApiError, invalid, not_found
 from ubiops.emulator.execution.engine import Engine
 from ubiops.emulator.execution.readiness import Server
-from ubiops.emulator.responses import failure
 from ubiops.emulator.services.balancer import Balancer
 from ubiops.emulator.services.bodies import GoneError, RequestBody
 from ubiops.emulator.services.headers import Headers, to_instance
@@ -31,6 +29,8 @@ from ubiops.emulator.services.upstream import Exchange
 from ubiops.emulator.services.websocket import Tunnel
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Deployment, Service, ServiceLimit, User, Version
+from ubiops.emulator.web.control import DROP
+from ubiops.emulator.web.responses import failure
 
 _NOT_PASSED_ON = (b"date", b"server")
 """Headers of answers that the emulator's own server writes."""

@@ -10,13 +10,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ubiops.emulator.bodies import LARGEST_FILE, BoundedRequest
 from ubiops.emulator.errors import ApiError, invalid, not_found
-from ubiops.emulator.responses import failure
 from ubiops.emulator.storage.contents import BLOCK, PARTS, PATH, Storage
 from ubiops.emulator.storage.queries import find_file
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Bucket, Part, Upload
+from ubiops.emulator.web.bodies import LARGEST_FILE, BoundedRequest
+from ubiops.emulator.web.responses import failure
 
 
 class ContentResponse(FileResponse):

@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ubiops.emulator.bodies import BoundedRequest
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.faults import Fault, Faults
-from ubiops.emulator.responses import JsonResponse
+from ubiops.emulator.web.bodies import BoundedRequest
+from ubiops.emulator.web.responses import JsonResponse
 
 DROP = "ubiops.emulator.drop"
 """ASGI extension: a function that closes the connection after sending what was written."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ubiops.emulator.tokens import digest, new_token
+from ubiops.emulator.access.tokens import digest, new_token
 
 
 class InternalApi:

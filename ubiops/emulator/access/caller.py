@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from ubiops.emulator import permissions
+from ubiops.emulator.access import permissions
+from ubiops.emulator.access.internal_api import InternalApi
+from ubiops.emulator.access.tokens import digest
 from ubiops.emulator.dates import now
 from ubiops.emulator.errors import ApiError
-from ubiops.emulator.internal_api import InternalApi
 from ubiops.emulator.model_names import parse_model_name
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import (
@@ -28,7 +29,6 @@ from ubiops.emulator.tables import (
     Schedule,
     User,
 )
-from ubiops.emulator.tokens import digest
 
 _DEPLOYMENTS = "deployment.emulator.local"
 _OF_DEPLOYMENTS = ("metrics.create", "metrics.get", "metrics.list")

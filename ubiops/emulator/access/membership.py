@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ubiops.emulator import permissions
+from ubiops.emulator.access import permissions
 from ubiops.emulator.tables import OrganizationUser, Project, ProjectUser, RoleAssignment
 
 

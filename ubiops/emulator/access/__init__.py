@@ -1,0 +1,1 @@
+"""Who may do what: tokens, members, roles and permissions."""

@@ -1,0 +1,1 @@
+"""Packages that the emulator brings itself: of commands, and of training."""

@@ -1,0 +1,1 @@
+"""Requests and answers: read and checked by the document, limited, written."""
