@@ -1,4 +1,4 @@
-"""`ApiClient`: credentials, default headers, the thread pool, and the one way that a call takes."""
+"""`ApiClient`: credentials, default headers, the thread pool, and the path of a call."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ C = TypeVar("C", bound="ApiClient")
 logger = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset({"authorization", "cookie"})
-# Seconds that the end of the program waits for the next of its asynchronous calls to end.
+# Seconds that the program's exit waits for the next asynchronous call to end.
 _LEAVING = 30.0
-# Shorter ones, as in tests, are no secret, and masking them would garble the text.
+# Shorter ones, as in tests, aren't secret, and masking them would garble the text.
 _SHORTEST_TOKEN = 6
 
 
@@ -94,7 +94,7 @@ class ApiClient(Doors):
         self.cookie = cookie
         self.client_side_validation = self.configuration.client_side_validation
         self.last_response: Any = None
-        # By process: a fork takes the pool along, but not its threads.
+        # By process: a fork copies the pool, but not its threads.
         self._pools: dict[int, ThreadPool] = {}
         self._submitting: set[object] = set()
         self._retired: deque[ThreadPool] = deque()
@@ -130,11 +130,11 @@ class ApiClient(Doors):
         kept = self._pools.setdefault(os.getpid(), pool)
         if kept is pool:
             weakref.finalize(self, pool.close)
-            # Once, and last: what is registered last runs first, and the pool's own end would drop its calls.
+            # Once, and last: what is registered last runs first, and the pool's own exit handler would drop its calls.
             atexit.unregister(_finish_calls)
             atexit.register(_finish_calls)
         else:
-            # Another thread was quicker.
+            # Another thread was faster.
             pool.close()
         return kept
 
@@ -147,7 +147,7 @@ class ApiClient(Doors):
         finally:
             self._submitting.discard(submission)
             self._close_retired()
-        # Not what a double of the pool returns.
+        # A double of the pool may return something that can't be referred to weakly.
         with suppress(TypeError):
             _begun[result] = os.getpid()
         return result
@@ -163,9 +163,9 @@ class ApiClient(Doors):
                     del self._pools[os.getpid()]
 
     def _close_retired(self) -> None:
-        """Close the pools that were taken out of use, but not amid a submission: a pool would take it and lose it.
+        """Close the retired pools, but not during a submission: a pool could accept a call and lose it.
 
-        Without a lock, which Ctrl-C could leave taken: a submission is noted before it looks for its pool.
+        Without a lock, which Ctrl-C could leave locked: a submission is noted before it looks for its pool.
         """
         while self._retired:
             with suppress(IndexError):
@@ -197,7 +197,7 @@ class ApiClient(Doors):
             del self.default_headers[name]
         self.default_headers[header_name] = header_value
 
-    # The way of a call
+    # The path of a call
 
     def execute(
         self,
@@ -247,13 +247,13 @@ class ApiClient(Doors):
         deadline: Deadline,
         data_only: bool,
     ) -> Any:
-        # In the thread pool that is later than it was made.
+        # In the thread pool, that is later than the call was made.
         deadline.start()
         streamed = not preload or returns == "file"
         try:
             response, body = self.rest_client.send(request.method, url, headers, request.body, deadline, streamed)
             if preload:
-                # Another thread's answer may be the last by the time that this one is decoded.
+                # Another thread's answer may be the last one by the time this one is decoded.
                 answer = self.last_response = RESTResponse(response, body)
                 data = self._save(response) if returns == "file" else decode(answer, returns)
             else:
@@ -278,7 +278,7 @@ class ApiClient(Doors):
                 if value is not None:
                     merged[name.lower()] = (name, value)
         for name, value in request.headers.items():
-            # A header that the program sets wins over the operation's, `Accept` too.
+            # A header that the program sets overrides the operation's, even `Accept`.
             given = merged.get(name.lower())
             if value is not None and (given is None or given[1] is self._own_user_agent):
                 merged[name.lower()] = (name, value)
@@ -310,7 +310,7 @@ class ApiClient(Doors):
 
     def _address(self) -> str:
         configuration = self.configuration
-        # Tests of programs give doubles that have a host.
+        # Tests of programs pass doubles that have a host.
         return configuration.address() if isinstance(configuration, Configuration) else configuration.host
 
     def _save(self, response: Any) -> str:
@@ -320,11 +320,11 @@ class ApiClient(Doors):
 
 
 _begun: weakref.WeakKeyDictionary[AsyncResult[Any], int] = weakref.WeakKeyDictionary()
-"""Asynchronous calls, each with the process that made it; those that have not ended are kept by their pools."""
+"""Asynchronous calls, each with the process that made it; unfinished ones are kept alive by their pools."""
 
 
 def _finish_calls() -> None:
-    """Let asynchronous calls finish before the program ends, unless none of them ends for too long."""
+    """Let asynchronous calls finish before the program exits, unless none of them ends for too long."""
     left, end = len(_begun) + 1, 0.0
     while waiting := [call for call, pid in list(_begun.items()) if pid == os.getpid() and not call.ready()]:
         if len(waiting) < left:
@@ -348,5 +348,5 @@ def _is_foreign(url: str, host: str) -> bool:
     try:
         return not same_origin(url, host)
     except ValueError:
-        # No URL: it is refused when it is sent to.
+        # Not a URL: it is refused when a request is sent to it.
         return True

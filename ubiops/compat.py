@@ -1,5 +1,5 @@
-"""The low-level methods of the older client ("doors"), `call_api` and those that it calls: programs call, override and
-replace them.
+"""The low-level methods of the older client ("doors"): `call_api` and the methods that it calls. Programs call,
+override and replace them.
 
 The client's own methods don't use them, unless a program has replaced one of them: then a call goes through all of them
 as in the older client, step by step and with the same arguments.
@@ -40,7 +40,7 @@ class Doors:
     client_side_validation: bool = True
     last_response: Any = None
 
-    # What the doors need of the client itself.
+    # What the doors need from the client itself.
 
     def apply_async(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> AsyncResult[Any]:
         """Call a function in the thread pool."""
@@ -196,7 +196,7 @@ class Doors:
     def _goes_straight_below_call_api(self) -> bool:
         if self.goes_straight():
             return True
-        # A subclass that overrides `call_api` alone calls this one.
+        # A subclass that overrides only `call_api` calls this one.
         doors = zip(_DOOR_NAMES, _doors_of(type(self)), _DOORS, strict=True)
         replaced = {name for name, door, ours in doors if door is not ours or name in self.__dict__}
         return replaced == {"call_api"} and _is_ours(self.rest_client)
@@ -221,7 +221,7 @@ class Doors:
         host: str | None,
         known: Request | None,
     ) -> Any:
-        """The same through the doors, as the older client went."""
+        """The same through the doors, as in the older client."""
         request = self._request(method, resource_path, path_params, header_params, collection_formats, known)
         query: list[tuple[str, Any]] = []
         if query_params:
@@ -233,7 +233,7 @@ class Doors:
         if body is not None and form:
             raise ApiValueError(f"Invalid value for `body` when calling `{resource_path}`, can't come with form fields")
         url = self.url_of(request, host)
-        # Masked, for the frames of the doors that the program has replaced.
+        # Masked, since the program's own doors may show them in their frames.
         headers = self.headers_of(request, None if host is None else url, ())
         self.update_params_for_auth(headers, query, auth_settings)
         if body is not None:
@@ -274,7 +274,7 @@ class Doors:
         collection_formats: Mapping[str, str] | None,
         known: Request | None,
     ) -> Request:
-        """A request without its query and body; what its method knows of it goes along."""
+        """A request without its query and body, with what its method knows about it."""
         request = Request(None, method.upper())
         request.path = self._fill_in(resource_path, self.parameters_to_tuples(path_params or {}, collection_formats))
         request.headers = {name: value for name, value in (header_params or {}).items() if value is not None}
@@ -464,7 +464,7 @@ class Doors:
         return uploads
 
 
-# What each verb takes of a body, as the older client passed it on.
+# The body arguments that the older client passed to each verb.
 _BODIES: dict[str, tuple[str, ...]] = {
     "GET": (),
     "HEAD": (),
@@ -476,7 +476,7 @@ _BODIES: dict[str, tuple[str, ...]] = {
 }
 _DOOR_NAMES = ("call_api", "request", "deserialize", "update_params_for_auth", "sanitize_for_serialization")
 _VERB_NAMES = ("request", *_BODIES)
-# Read in one step of C: these are compared at each call.
+# Read in one step in C: these are compared at each call.
 _doors_of, _verbs_of = attrgetter(*_DOOR_NAMES), attrgetter(*_VERB_NAMES)
 _DOORS, _VERBS = _doors_of(Doors), _verbs_of(RESTClientObject)
 

@@ -20,13 +20,13 @@ __all__ = ["Configuration"]
 
 
 class _LeftOut(str):
-    """The default of an argument, told from the same text that somebody passes."""
+    """The default of an argument, distinct from the same text passed by a caller."""
 
     __slots__ = ()
 
 
 _DEFAULT_HOST = _LeftOut("https://api.ubiops.com/v2.1")
-# Base path of the API by the client version whose operations it serves.
+# Base path of the API, by the client version whose operations it serves.
 _VERSIONS = {"3.12": "/v2.1", "4.14": "/v2.1", "4.15": "/v2"}
 _VERSION = re.compile(r"/v\d+(\.\d+)?(/|$)")
 _ELSEWHERE = r"(?i)https?://(?!localhost|127\.)[\w.-]+(:\d+)?(/|$)"
@@ -80,7 +80,7 @@ class Configuration:
         logger_file (str | None): File to log to.
     """
 
-    # Values on the class, so that doubles made from it have them too, and misspelled settings are told from them.
+    # Values on the class, so that doubles made from it have them too, and misspelled settings can be detected.
     host: str = str(_DEFAULT_HOST)
     api_key: dict[str, str] = None  # type: ignore[assignment]
     api_key_prefix: dict[str, str] = None  # type: ignore[assignment]
@@ -319,7 +319,7 @@ class Configuration:
         return f"Configuration(host={self.host!r}, api_key={dict.fromkeys(self.api_key, '***')!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A handler has an open file and a lock: a new one is made.
+        # A handler has an open file and a lock, so a new one is created.
         return {**self.__dict__, "logger_file_handler": None, "logger_stream_handler": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -361,13 +361,13 @@ def _versioned(host: str, generation: str | None) -> str:
 
 
 def _with_scheme(host: Any) -> Any:
-    # What is no host is refused when it is used.
+    # A value that isn't a host is refused when it is used.
     if not isinstance(host, str) or not host.strip() or host.startswith("//"):
         return host
     if "://" not in host:
         host = f"https://{host}"
     if not _VERSION.search(host) and re.match(_ELSEWHERE, host):
-        # Of who sets it, in the constructor or later.
+        # The caller that sets it, in the constructor or later.
         level = 4 if sys._getframe(2).f_code is Configuration.__init__.__code__ else 3
         warnings.warn(
             f"configuration.host has no version, unlike {_DEFAULT_HOST}: it is used as it is", stacklevel=level

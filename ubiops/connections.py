@@ -1,4 +1,4 @@
-"""Connections: how answers are framed on them, how long they wait, and which of them are kept."""
+"""Connections: how answers are framed, how long connections wait, and which are kept."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ BLOCK = 1 << 20
 
 _LONGEST_HEAD = 1 << 18
 _LONGEST_LINE = 1 << 16
-# As many as http.client takes.
+# As many as http.client accepts.
 _MOST_HEADERS = 99
-# A header that every parser reads alike; one that is continued on the next line is none.
+# A header that every parser reads alike, so not one that is continued on the next line.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n")
-# Padded with spaces, as some servers do it. Of lines that end with LF alone readers find different ends.
+# May be padded with spaces, as by some servers. A line that ends with LF only has different ends for different readers.
 _CHUNK_SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n\0]*)?\r\n"
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _BODILESS = frozenset({*range(100, 200), 204, 304})
@@ -52,7 +52,7 @@ _UNCLEAR = (
 
 
 class _Incoming(socket.SocketIO):
-    """What a socket receives until a call's time is over, however slowly it drips."""
+    """Reads from a socket until a call's time is over, however slowly data arrives."""
 
     deadline: Deadline | None = None
     ended = False
@@ -66,7 +66,7 @@ class _Incoming(socket.SocketIO):
 
 
 class _Lines:
-    """The lines of a head, or after the last chunk: http.client would also take them where they are cut off."""
+    """The lines of a head, or after the last chunk: http.client would also accept truncated ones."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -80,12 +80,12 @@ class _Lines:
         if self._size > _LONGEST_HEAD:
             raise http.client.LineTooLong("head")
         if b"\r" in line[:-2] or b"\0" in line or line.startswith(b"From "):
-            # To Python's parser the first would be two headers, and the last the beginning of a mail.
-            raise http.client.HTTPException("a header holds a carriage return or NUL, or is none")
+            # Python's parser would read the first as two headers, and the last as the beginning of a mail.
+            raise http.client.HTTPException("a header contains a carriage return or NUL, or isn't one")
         return line
 
     def headers(self) -> http.client.HTTPMessage:
-        """The headers of an answer: plain ones in a tenth of the time that the parser of e-mails takes."""
+        """The headers of an answer; plain ones take a tenth of the time of Python's e-mail parser."""
         lines = []
         while (line := self.readline(_LONGEST_LINE + 1)) not in (b"\r\n", b"\n"):
             if len(line) > _LONGEST_LINE:
@@ -97,30 +97,30 @@ class _Lines:
             if header is None or len(lines) > _MOST_HEADERS:
                 message = http.client.parse_headers(io.BytesIO(b"".join([*lines, line])))
                 if any(isinstance(defect, _UNCLEAR) for defect in message.defects):
-                    raise http.client.HTTPException("a line among the headers is none")
+                    raise http.client.HTTPException("a line among the headers isn't a header")
                 return _unfolded(message)
             message.set_raw(*header.groups())
         return message
 
     def flush(self) -> None:
-        """Nothing is written: http.client asks for it before it closes."""
+        """Do nothing: http.client calls this before it closes."""
 
     def close(self) -> None:
         self._file.close()
 
 
 def _unfolded(message: http.client.HTTPMessage) -> http.client.HTTPMessage:
-    """The headers, each in one line: programs pass values on, and a line break in one would begin another header."""
+    """The headers, each on one line: programs pass values on, and a line break in one would begin another header."""
     unfolded = http.client.HTTPMessage()
     for name, value in message.raw_items():
         if "\n" in value and name.lower() in _FRAMING:
-            raise http.client.HTTPException(f"{name} goes on in another line")
+            raise http.client.HTTPException(f"{name} continues on another line")
         unfolded.set_raw(name, re.sub(r"\r?\n[ \t]+", " ", value))
     return unfolded
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer whose end is certain: framing that two readers could understand differently is refused."""
+    """An answer whose end is unambiguous: framing that two readers could interpret differently is refused."""
 
     surplus = False
 
@@ -128,16 +128,16 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self._sock = sock
         raw = getattr(self.fp, "raw", None)
-        # Not a test double's file, which has no time.
+        # Not the file of a test double, which has no timeouts.
         if type(raw) is socket.SocketIO:
-            # The socket makes it itself: this only gains a deadline and an end.
+            # The socket creates it itself: this only adds a deadline and an end.
             raw.__class__ = _Incoming
             deadline = current.deadline
             if deadline is not None and deadline.end != math.inf:
                 raw.deadline = deadline  # type: ignore[attr-defined]
 
     def begin(self) -> None:
-        """Read the head. As http.client does, which of all informational answers passes over 100 alone."""
+        """Read the head as http.client does, but skip all informational answers, not just 100."""
         if self.headers is not None:
             return
         file = self.fp
@@ -148,7 +148,7 @@ class _Answer(http.client.HTTPResponse):
                 version, status, reason = self._read_status()
                 headers = lines.headers()
         finally:
-            # Not where http.client has closed it.
+            # Unless http.client has closed it.
             self.fp = self.fp and file
         self.code = self.status = status
         self.reason = reason.strip()
@@ -165,7 +165,7 @@ class _Answer(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("Remote end closed connection without response")
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
-            # Python's own reading of numbers takes signs and underscores.
+            # Python's `int` accepts signs and underscores.
             self._close_conn()
             raise http.client.BadStatusLine(line.decode("latin-1"))
         return match[1].decode(), int(match[2]), (match[3] or b"").decode("latin-1")
@@ -175,7 +175,7 @@ class _Answer(http.client.HTTPResponse):
         headers = self.headers
         lengths: list[str] = []
         codings: list[str] = []
-        # In one pass: asking for either by its name takes longer than all else that is done here.
+        # In one pass: looking up either by name takes longer than everything else here.
         for name, value in headers.raw_items():
             if len(name) == 14 and name.lower() == "content-length":
                 lengths += [one.strip(" \t") for one in value.split(",")]
@@ -184,7 +184,7 @@ class _Answer(http.client.HTTPResponse):
         coding = ", ".join(codings)
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         if self.status == 101 or len(lengths) > 1 or (codings and (lengths or self.version == 10)):
-            # Somebody on the way may have found another end.
+            # An intermediary may have found another end.
             self.will_close = True
         self.chunked, self.length = False, None
         if self.status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ class _Answer(http.client.HTTPResponse):
             if coding.lower() != "chunked":
                 raise http.client.HTTPException(f"unknown Transfer-Encoding {coding[:100]!r}")
             self.chunked, self.chunk_left = True, None
-            # Void beside it: nobody is to count by it.
+            # Invalid next to a Transfer-Encoding, so no one may rely on it.
             del headers["Content-Length"]
         elif lengths:
             length = lengths[0]
@@ -201,7 +201,7 @@ class _Answer(http.client.HTTPResponse):
                 raise http.client.HTTPException(f"unclear Content-Length {headers['Content-Length'][:100]!r}")
             self.length = int(length)
         else:
-            # The end of such a body is that of the connection. Without the close of TLS anybody on the way can make it.
+            # Such a body ends with the connection, which anyone on the way can cause, unless TLS closes it properly.
             self.will_close = True
             if hasattr(self._sock, "suppress_ragged_eofs"):
                 self._sock.suppress_ragged_eofs = False
@@ -217,7 +217,7 @@ class _Answer(http.client.HTTPResponse):
         line = self.fp.readline(_LONGEST_LINE + 1)
         match = re.fullmatch(_CHUNK_SIZE, line)
         if match is None:
-            # http.client makes a protocol error of it; Python's own reading of numbers takes signs and underscores.
+            # http.client turns it into a protocol error; Python's `int` accepts signs and underscores.
             raise ValueError("no chunk size")
         return int(match[1], 16)
 
@@ -232,7 +232,7 @@ class _Answer(http.client.HTTPResponse):
     def _safe_read(self, amt: int) -> bytes:
         if amt <= BLOCK:
             return super()._safe_read(amt)  # type: ignore[misc,no-any-return]
-        # Block by block: a length is only what the server says, and memory for all of it would be taken at once.
+        # Block by block: the length is just the server's claim, and memory for all of it would be allocated at once.
         blocks = []
         while amt:
             blocks.append(super()._safe_read(min(amt, BLOCK)))  # type: ignore[misc]
@@ -245,14 +245,14 @@ class _Answer(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
     def _has_surplus(self) -> bool:
-        """Whether more was read than the answer; what is still unread makes the pool drop the connection."""
+        """Whether more than the answer was read; the pool drops a connection with unread data."""
         raw = getattr(self.fp, "raw", None)
         if not isinstance(raw, _Incoming):
             return False
         if isinstance(self._sock, socket.socket):
             raw.ended = True
             return bool(self.fp.peek(1)) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
-        # TLS within a proxy's TLS holds back what only reading shows.
+        # TLS within a proxy's TLS buffers data that only a read shows.
         timeout, raw.deadline = self._sock.gettimeout(), None
         self._sock.settimeout(0)
         try:
@@ -266,7 +266,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _TunnelAnswer(_Answer):
-    """A proxy's answer to ``CONNECT``: http.client reads its headers without a bound."""
+    """A proxy's answer to ``CONNECT``, whose headers http.client would read without a bound."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -280,7 +280,7 @@ class RawResponse(urllib3.HTTPResponse):
 
     @property
     def name(self) -> str | None:
-        """The same as `getfilename`: files have a name, and `io.TextIOWrapper`, for one, takes a file."""
+        """The same as `getfilename`: files have a name, and `io.TextIOWrapper`, for example, expects a file."""
         return self.getfilename()
 
     def getfilename(self) -> str | None:
@@ -298,7 +298,7 @@ class RawResponse(urllib3.HTTPResponse):
     def release_conn(self) -> None:
         """Return the connection to the pool; it is closed unless it was read exactly to its end."""
         connection, self._connection = self._connection, None
-        # An answer may be kept for long: it holds no pool, whose connections would stay open.
+        # An answer may be kept for long; a reference to the pool would keep the pool's connections open.
         pool, self._pool = self._pool, None
         if connection is None or pool is None:
             return
@@ -315,7 +315,7 @@ class RawResponse(urllib3.HTTPResponse):
         *,
         chunk_size: int | None = None,
     ) -> bytes:
-        """The next `amt` bytes, or all that are left; programs of the newer client pass `chunk_size`.
+        """The next `amt` bytes, or all remaining ones; programs of the newer client pass `chunk_size`.
 
         Raises:
             urllib3.exceptions.HTTPError: The connection broke, or the body ends before its announced length or within
@@ -329,7 +329,7 @@ class RawResponse(urllib3.HTTPResponse):
         return data
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
-        """What has come, at most `amt` bytes; raises as `read` does."""
+        """The bytes that have arrived, at most `amt`; raises as `read` does."""
         self._check_time()
         data = super().read1(amt, decode_content)
         if not data and amt != 0:
@@ -347,7 +347,7 @@ class RawResponse(urllib3.HTTPResponse):
         return self.stream(amt or BLOCK, decode_content)
 
     def _check_time(self) -> None:
-        # The socket knows it too, but a small body that unpacks to a huge one asks it nothing.
+        # The socket checks it too, but isn't read while a small body unpacks to a huge one.
         if self.deadline is not None and self.deadline.left() <= 0:
             self.close()
             raise ReadTimeoutError(None, "", "the call's time is over")  # type: ignore[arg-type]
@@ -358,28 +358,28 @@ class RawResponse(urllib3.HTTPResponse):
 
 
 def as_raw(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> RawResponse:
-    """The response, unread, with `getfilename`; its time is the caller's."""
+    """The response, unread, with `getfilename`; it keeps to the caller's deadline."""
     deadline.end = math.inf
-    # Stays open at its end, as files do: `io.TextIOWrapper` reads on until there is nothing.
+    # It stays open at its end, as files do: `io.TextIOWrapper` reads until nothing is left.
     response.auto_close = False  # type: ignore[attr-defined]
     return response  # type: ignore[return-value]
 
 
 def _has_ended(decoder: Any) -> bool:
-    """Whether one of urllib3's decoders has come to the end of what was compressed."""
+    """Whether one of urllib3's decoders has reached the end of the compressed data."""
     several = getattr(decoder, "_decoders", None)
     if several is not None:
         return all(_has_ended(one) for one in several)
     stream = getattr(decoder, "_obj", None)
     if getattr(decoder, "_state", None) == GzipDecoderState.SWALLOW_DATA:
-        # What follows a whole one, such as padding.
+        # Data after a complete one, such as padding.
         return True
     finished = getattr(stream, "is_finished", None)
     return bool(finished()) if finished is not None else bool(getattr(stream, "eof", True))
 
 
 def _genuine(kind: type) -> Any:
-    """urllib3's own class, also where a recorder had replaced it when this module was imported."""
+    """urllib3's own class, even if a recorder had replaced it when this module was imported."""
     return next(base for base in kind.__mro__ if base.__module__ == "urllib3.connection")
 
 
@@ -404,7 +404,7 @@ class _Connection(HTTPConnection):
         if current.deadline is not None:
             if self.sock is None:
                 self.connect()
-            # urllib3 would give the body no more time than it gives to connecting.
+            # urllib3 would allow the body no more time than connecting.
             self.timeout = current.deadline.patience()
         super().request(*args, **kwargs)
 
@@ -416,7 +416,7 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> RawResponse:  # type: ignore[override]
         response = super().getresponse()
-        # urllib3 makes its responses itself: these only gain methods.
+        # urllib3 creates its responses itself: this only adds methods.
         response.__class__ = RawResponse
         if current.deadline is not None and current.deadline.end != math.inf:
             response.deadline = current.deadline  # type: ignore[attr-defined]
@@ -430,8 +430,8 @@ class _TLSConnection(_Connection, HTTPSConnection):
 class _Idle:
     """The idle connections of a pool, the last one first: the part of `queue.LifoQueue` that urllib3 uses.
 
-    Without a lock, which Ctrl-C could leave taken: the operations of a deque are atomic. Of threads that give back a
-    connection at once each may exceed the bound by one.
+    Without a lock, which Ctrl-C could leave locked: the operations of a deque are atomic. If several threads return a
+    connection at once, each may exceed the bound by one.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -439,7 +439,7 @@ class _Idle:
         self._connections: deque[Any] = deque()
 
     def put(self, connection: Any, block: bool = True, timeout: float | None = None) -> None:
-        # None stands for one to be made, which is what `get` says where it has none.
+        # None stands for a connection to create; `get` returns it if there is no idle one.
         if connection is None:
             return
         if len(self._connections) >= self._maxsize:
@@ -457,7 +457,7 @@ class _Idle:
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    """A pool that can be closed while it is in use, and that recorders of HTTP find as they find urllib3's."""
+    """A pool that can be closed while it is in use, and that works with recorders of HTTP as urllib3's does."""
 
     QueueCls = _Idle  # type: ignore[assignment]
 
@@ -468,7 +468,7 @@ class _Pool(urllib3.HTTPConnectionPool):
 
     @property
     def ConnectionCls(self) -> Any:  # type: ignore[override]
-        """The class of connections to make: ours, unless somebody has replaced urllib3's."""
+        """The class of new connections: ours, unless urllib3's was replaced."""
         theirs = self._theirs.ConnectionCls
         return self._ours if theirs in _GENUINE else theirs
 
@@ -487,7 +487,7 @@ class _Pool(urllib3.HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         kinds = (self.ConnectionCls, socket.socket)
         if kinds != self._kinds:
-            # What was connected before is of no use to who replaces connections, or sockets.
+            # Existing connections are of no use after connections or sockets were replaced.
             self._kinds = kinds
             self._close_idle()
         return super()._get_conn(timeout)

@@ -22,7 +22,7 @@ _LONGEST_TIMEOUT = 2e6
 
 
 class Deadline:
-    """The timeouts of one call, in seconds; its time begins where it is made, unless it is started later.
+    """The timeouts of one call, in seconds; its time begins at construction, unless it is started later.
 
     Args:
         timeout: Seconds in all, or a pair of seconds to connect and to wait for data; None for the defaults.
@@ -49,7 +49,7 @@ class Deadline:
         self.start()
 
     def start(self) -> None:
-        """Let the time of the whole call, where it has one, begin now."""
+        """Let the time of the whole call, if it is limited, begin now."""
         if self.total != math.inf:
             self.end = monotonic() + self.total
 
@@ -79,7 +79,7 @@ class Deadline:
 
 @lru_cache(8)
 def _timeouts(connect: float, read: float) -> urllib3.Timeout:
-    # One may serve many requests: urllib3 takes a copy for each.
+    # It may serve many requests: urllib3 makes a copy for each.
     return urllib3.Timeout(connect=connect, read=read)
 
 
@@ -96,7 +96,7 @@ def _no_timeout(given: Any) -> ApiValueError:
 
 
 class _CurrentCall(threading.local):
-    """The call that this thread is sending: urllib3 has no way to hand a connection more than two timeouts."""
+    """The call that this thread is sending: urllib3 can't pass a connection more than two timeouts."""
 
     deadline: Deadline | None = None
 

@@ -1,6 +1,6 @@
-"""The contract of a deployment package: where its code is found, how it is called, what it may take and return.
+"""The contract of a deployment package: how its code is found and called, and what it may take and return.
 
-It needs only the standard library, since it also runs inside the process of the user's code.
+It uses only the standard library, since it also runs inside the process of the user's code.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class DataError(ValueError):
     """Input or output doesn't fit the fields of its deployment; the message names the field."""
 
 
-# Where the code runs
+# The process of the code
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "PYTHONHOME")
 
 
 def inherited_environment() -> dict[str, str]:
-    """The variables of this process that user code gets in a separate process. Not all of them: code must not depend on
-    a missing isolation.
+    """The variables of this process that user code gets in a separate process. Not all of them: code must not come to
+    depend on missing isolation.
     """
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
@@ -97,7 +97,7 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
 
     Args:
         root: Directory of the package, as `find_root` returns it; it and its ``libraries`` go onto the import path.
-        context: What ``__init__`` gets as ``context``, if it takes one.
+        context: The ``context`` for ``__init__``, if it takes one.
         environment: Variables of the version.
 
     Raises:
@@ -123,7 +123,7 @@ def _import(file: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Registered before it runs, as an import would: dataclasses and pickle look their module up.
+    # Registered before it runs, as by an import: dataclasses and pickle look up their module.
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
@@ -200,7 +200,7 @@ class StreamingUpdate(str):
     Args:
         send: Takes each text.
 
-    It is a text itself, so that code from before there were updates can still write its context as JSON or pickle it.
+    It is a `str` itself, so that older code can still write its context as JSON or pickle it.
     """
 
     _send: Callable[[str], None]
@@ -253,7 +253,7 @@ def _declared(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[s
 
 
 def map_files(data: Any, fields: Fields, change: Callable[[str, Any], Any]) -> Any:
-    """The same input or output, or list of them, with other values in its file fields.
+    """Replace the values of the file fields in an input or output, or in a list of them.
 
     Args:
         data: Structured input or output; anything else is returned unchanged.
@@ -281,7 +281,7 @@ def _map_item(item: Any, types: Mapping[str, str], change: Callable[[str, Any], 
         if types[name] != "array_file":
             return change(place + name, value)
         if not isinstance(value, list):
-            # The check will say what it must be.
+            # The check reports it.
             return value
         return [change(f"{place}{name}/{index}", one) for index, one in enumerate(value)]
 
@@ -301,7 +301,7 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-# Checking what goes in and out
+# Checking input and output
 
 
 def to_json(output: Any) -> str:
@@ -317,7 +317,7 @@ def to_json(output: Any) -> str:
 
 
 def _builtin(value: Any) -> Any:
-    # Not asked of its class: numpy isn't imported here, and other array libraries have the same method.
+    # Not by its class: numpy isn't imported here, and other array libraries have the same method.
     if callable(convert := getattr(value, "tolist", None)):
         return convert()
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
@@ -327,7 +327,7 @@ def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
     """Check an input or an output, or a list of them.
 
     Args:
-        data: What was sent or returned.
+        data: The input or output.
         kind: ``structured`` (a dictionary of the fields; None is allowed without fields) or ``plain`` (a string).
         fields: Name and data type of each field, if structured.
         what: ``input`` or ``output``, for the message.
@@ -346,7 +346,7 @@ def check_data(data: Any, kind: str, fields: Fields, what: str) -> None:
 
 
 def _problem_of(item: Any, types: Mapping[str, str] | None) -> str | None:
-    """What is wrong with a structured item, or a plain one where there are no types."""
+    """What is wrong with a structured item or, without types, with a plain one."""
     if types is None:
         return None if isinstance(item, str) else f"must be a string (it is plain), not {_shown(item)}"
     if item is None and not types:
@@ -378,7 +378,7 @@ def _fits(value: Any, data_type: str) -> bool:
             isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         )
     if data_type == "double":
-        # An integer may be too large to be asked whether it is finite.
+        # An integer may be too large for `isfinite`.
         return (isinstance(value, float) and math.isfinite(value)) or (
             isinstance(value, int) and not isinstance(value, bool)
         )

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _MASKED_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
-# The parameters of a signed URL that let whoever reads them use it. Compiled by the first error, not by the import.
+# The parameters of a signed URL that authorize its use. Compiled by the first error, not by the import.
 _SIGNATURE = (
     r"(?i)(?<=[?&;])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|googleaccessid)=)"
     r"[^&\s\"'<>]+"
@@ -49,7 +49,7 @@ class UbiOpsException(Exception):
         # Not by the constructor: subclasses have signatures of their own.
         state = dict(self.__dict__)
         if isinstance(self, OSError):
-            # What Python's own errors don't keep in their dict.
+            # Attributes that Python's own errors don't keep in their dict.
             state.update(errno=self.errno, strerror=self.strerror, filename=self.filename)
         return _made_again, (type(self), self.args), state
 
@@ -111,7 +111,7 @@ class ApiFileError(ApiValueError, OSError):
 
     @classmethod
     def of(cls, msg: str, error: BaseException) -> ApiFileError:
-        """The same error as another, with another text."""
+        """The error with the class and attributes of another one, and another text."""
         kind = next((kind for kind in _FILE_ERRORS if isinstance(error, kind.__bases__[1])), ApiFileError)
         made = kind(msg)
         if isinstance(error, OSError):
@@ -393,7 +393,7 @@ def _read(answer: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _text(body: Any) -> str:
-    # Tests of programs give doubles.
+    # Tests of programs pass doubles.
     return body.decode(errors="replace") if isinstance(body, bytes) else str(body)
 
 
@@ -413,7 +413,7 @@ def _without_signed_urls(headers: Any) -> dict[str, str]:
 
 
 def _line_of_page(body: str) -> str | None:
-    """The text of an HTML page, cut to one line; None where it is no such page, or no longer anyway."""
+    """The text of an HTML page, cut to one line; None if it isn't an HTML page, or not longer than that."""
     if len(body) <= _LINE and "\n" not in body:
         return None
     page = body[:_PAGE]

@@ -20,7 +20,7 @@ from ubiops.exceptions import ApiFileError, ApiTypeError, ApiValueError
 from ubiops.schema import Invalid, write_text
 
 FileLike = str | os.PathLike[str] | BinaryIO
-"""What an upload takes: a path, or an object open for reading bytes."""
+"""What an upload accepts: a path, or an object open for reading bytes."""
 
 __all__ = [
     "FileLike",
@@ -70,7 +70,7 @@ class Upload(Stream):
             self._measure_path(os.fspath(source))
         elif callable(getattr(source, "read", None)):
             given = getattr(source, "name", None)
-            # That of an unnamed temporary file is a number.
+            # The name of an unnamed temporary file is a number.
             self.name = name or (os.path.basename(given) if isinstance(given, str) else "") or "file"
             self._measure_object(source)
         else:
@@ -147,7 +147,7 @@ class Upload(Stream):
 
 def __getattr__(name: str) -> Any:
     if name == "DownloadedFile":
-        # A path that could be read, and the file's name, in what 3.12.1 has pickled.
+        # In pickles of 3.12.1: a path that could be read, and the file's name.
         return lambda path, name: path
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -213,7 +213,7 @@ def _encoded(name: str, value: Any) -> bytes:
 
 
 def _quoted(name: str) -> str:
-    # As HTML has it, and urllib3 with it; readers in C end a name at NUL.
+    # As in HTML and urllib3; readers in C end a name at NUL.
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A").replace("\0", "%00")
 
 
@@ -222,7 +222,7 @@ def filename_of(content_disposition: str | None) -> str | None:
     if not content_disposition:
         return None
     message = Message()
-    # What can't be encoded doesn't come over the wire, and breaks `email`.
+    # Characters that can't be encoded never come over the wire, and would break `email`.
     message["Content-Disposition"] = content_disposition.encode(errors="replace").decode()
     names: Sequence[tuple[str, Any]]
     try:
@@ -231,7 +231,7 @@ def filename_of(content_disposition: str | None) -> str | None:
         # `email` puts the numbered parts of a name in order, whatever their numbers are.
         return None
     given = [value for key, value in names if key == "filename"]
-    # The extended form, which says its encoding, comes as a tuple and wins.
+    # The extended form, which states its encoding, comes as a tuple and takes precedence.
     extended = [value for value in given if isinstance(value, tuple)]
     name: str | None = None
     if extended:
@@ -245,9 +245,9 @@ def filename_of(content_disposition: str | None) -> str | None:
 
 def last_part(name: str | None) -> str | None:
     """A file name from elsewhere, reduced to one that stays in its folder; None if nothing is left of it."""
-    # As Windows splits, which knows every separator, and drives.
+    # Split as on Windows, which knows all separators, and drives.
     name = re.sub(r"[\x00-\x1f\x7f]", "", ntpath.basename(name or "")).strip()
-    # File systems take names of up to 255 bytes.
+    # File systems accept names of up to 255 bytes.
     return None if name in ("", ".", "..") else name.encode(errors="replace")[-200:].decode(errors="ignore")
 
 
@@ -301,14 +301,14 @@ def replacing(path: str) -> Iterator[BinaryIO]:
             os.replace(part.name, path)
     except OSError as error:
         if error.errno is not None and error.filename is None:
-            # Python names no file where writing fails, as on a full disk.
+            # Python's error names no file if writing fails, as on a full disk.
             error.filename = path
         raise
 
 
 @contextmanager
 def _part_file(folder: str) -> Iterator[BinaryIO]:
-    """A private file of a temporary name, to be moved; nothing is left of it where something fails."""
+    """A private file with a temporary name, to be moved; it is deleted if something fails."""
     path = os.path.join(folder, f".ubiops-{os.urandom(8).hex()}.part")
     try:
         with open(path, "xb", opener=_open_private) as file:
@@ -324,14 +324,14 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _move_to_free_name(part: str, path: str) -> None:
-    """Move a file where none is yet, or raise `FileExistsError`."""
+    """Move a file to a path that doesn't exist, or raise `FileExistsError`."""
     try:
         os.link(part, path)
         os.unlink(part)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: the name is taken first.
+        # A file system without hard links: reserve the name first.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         os.replace(part, path)
 
@@ -341,7 +341,7 @@ def _mode_for(path: str, probe: str) -> int:
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
-        # Asking for the umask means changing it, for all threads.
+        # Reading the umask means changing it, for all threads.
         descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         try:
             return stat.S_IMODE(os.fstat(descriptor).st_mode)

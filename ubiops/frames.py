@@ -1,6 +1,6 @@
 """Keeps the client's frames out of error reports: their arguments and locals contain credentials and what was sent.
 
-Test runners and crash reporters render those of every frame that an error came through, of its causes too.
+Test runners and crash reporters show those of every frame that an error passed through, and of its causes.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def without_frames(error: E) -> E:
 
 
 def keeps_frames(args: tuple[Any, ...]) -> bool:
-    """Whether the client that a function's first argument is, or has, is to keep the frames of its errors."""
+    """Whether the client that is a function's first argument, or its attribute, keeps the frames of errors."""
     first = args[0] if args else None
     client = getattr(first, "api_client", first)
-    # Not for a double, whose attributes are all true.
+    # Not for a double, all of whose attributes are true.
     return getattr(getattr(client, "configuration", None), "debug", False) is True
 
 
@@ -85,7 +85,7 @@ def _add_note_once(error: BaseException, note: str) -> None:
 
 
 def _of_others(traceback: TracebackType | None) -> list[TracebackType]:
-    """The frames of a traceback that are neither the client's nor of what it called."""
+    """The frames of a traceback that belong neither to the client nor to what it called."""
     kept: list[TracebackType] = []
     inside = False
     while traceback is not None:

@@ -18,10 +18,10 @@ _importing = threading.RLock()
 
 
 def imported(package: str, name: str) -> Any:
-    """A name of a package of ours, which imports the module that has it on first use.
+    """A name of one of our packages, which imports the name's module on first use.
 
-    Python's own locks of imports stay taken where Ctrl-C comes between their taking and the `try` behind, and whoever
-    imports next waits for ever. Ctrl-C reaches the main thread alone, so another one imports for it.
+    Python's own import locks stay locked if Ctrl-C comes between their acquisition and the `try` after it, and the next
+    import waits forever. Ctrl-C reaches the main thread only, so another thread imports for it.
     """
     known = getattr(sys.modules.get(package), "_MODULES", {})
     loaded = getattr(sys.modules.get(known.get(name, "")), name, None)
@@ -39,7 +39,7 @@ def _in_another_thread(load: Callable[[], Any]) -> Any:
     _free_import_lock()
     outcome: list[Any] = []
     errors: list[BaseException] = []
-    # `threading` has locks in Python for it, which Ctrl-C could leave taken too.
+    # The locks of `threading` are in Python, so Ctrl-C could leave them locked too.
     done = _thread.allocate_lock()
     done.acquire()
 
@@ -54,7 +54,7 @@ def _in_another_thread(load: Callable[[], Any]) -> Any:
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:
-        # Where there are no threads, or no more of them: the program ends.
+        # There are no threads, or no new ones since the program ends.
         return load()
     done.acquire()
     if errors:
@@ -63,7 +63,7 @@ def _in_another_thread(load: Callable[[], Any]) -> Any:
 
 
 def _free_import_lock() -> None:
-    """Release Python's import lock where Ctrl-C in an import of the program's left it to this thread."""
+    """Release Python's import lock if Ctrl-C in one of the program's imports left it to this thread."""
     with suppress(RuntimeError):
         while True:
             _imp.release_lock()
@@ -75,5 +75,5 @@ def _wait_for_imports() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # The child of a fork amid another thread's import would wait for that thread, which it hasn't got.
+    # The child of a fork during another thread's import would wait for that thread, which it doesn't have.
     os.register_at_fork(before=_wait_for_imports, after_in_parent=_importing.release, after_in_child=_importing.release)

@@ -1,7 +1,7 @@
 """`Model`, the base of every schema's class, and `field`, which declares one field of a schema.
 
 A generated class only declares its fields. From them this module compiles, on first use, the constructor, the reader
-and the writer of the class, as straight-line code: a client reads and checks thousands of records.
+and the writer of the class, as straight-line code: clients read and check thousands of records.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Received(dict[str, Any]):
 
 
 class Validation:
-    """What a model keeps of a configuration."""
+    """The part of a configuration that a model keeps."""
 
     __slots__ = ("client_side_validation",)
 
@@ -65,7 +65,7 @@ class Validation:
 
 
 class SharedValidation(NamedTuple):
-    """The same for all models that have not asked for their own."""
+    """The same, shared by all models that have no setting of their own."""
 
     client_side_validation: bool
 
@@ -78,14 +78,14 @@ UNVALIDATED = SharedValidation(False)
 
 _NONE: frozenset[str] = frozenset()
 _LEFT_OUT = object()
-"""Stands for the default of an argument if it matters whether that was given."""
+"""Stands for the default of an argument if it matters whether the argument was passed."""
 
-# How much alike (0 to 1) the name of a new attribute and that of a field are, for a warning.
+# How similar (0 to 1) the name of a new attribute is to that of a field, for a warning.
 _ALIKE = 0.8
 
 
 class _Signature:
-    """The signature of a model's constructor, for help() and tooltips, made when somebody asks."""
+    """The signature of a model's constructor, for help() and tooltips, created on access."""
 
     def __get__(self, instance: Model | None, owner: type[Model]) -> inspect.Signature:
         import inspect
@@ -105,7 +105,7 @@ Writer = Callable[[Any, "Plain | None"], Any]
 
 
 class Compiled:
-    """The functions of one class, each made at its first use."""
+    """The functions of one class, each created at its first use."""
 
     def __init__(self, cls: type[Model]) -> None:
         self._cls = cls
@@ -117,7 +117,7 @@ class Compiled:
             },
             "_cls": cls,
         }
-        # A subclass may have put a property of its own in a field's place.
+        # A subclass may have replaced a field by a property of its own.
         self._values = {
             name: f"held['_{name}']" if isinstance(getattr(cls, name), _Field) else f"self.{name}"
             for name in cls.fields
@@ -138,7 +138,7 @@ class Compiled:
 
     @once
     def read(self) -> Callable[[dict[str, Any]], Any]:
-        """Make a model of decoded JSON, which it consumes."""
+        """Make a model from decoded JSON, which it consumes."""
         fields = self._cls.fields
         readers = {
             f"_read{index}": read_date_or_datetime if spec.with_time else reader(spec.type)
@@ -165,7 +165,7 @@ class Compiled:
         return to_dict
 
     def _made(self, name: str, source: list[str], names: dict[str, Any]) -> Callable[..., Any]:
-        """The function that its source defines, as `dataclasses` makes one."""
+        """The function that a source defines, as in `dataclasses`."""
         names = {**_NAMES, **self._names, **names}
         exec(compile("\n".join(source), f"<{self._cls.__name__}>", "exec"), names)
         made: Callable[..., Any] = names[name]
@@ -189,8 +189,8 @@ class Model:
     discriminator: Any = None
     additional_properties: Mapping[str, Any] = MappingProxyType({})
     explicit_nulls: frozenset[str] = frozenset()
-    # The fields whose default may be withheld, where the program gave them. Classes with such fields have a slot for
-    # it, so that `vars` shows no more than it did; a slot that isn't set has no value.
+    # The fields with a default that may be withheld for which the program passed a value. Classes with such fields
+    # have a slot for it, so that `vars` shows no more than before; a slot that isn't set has no value.
     explicit_values: frozenset[str] = frozenset()
     __signature__ = _Signature()
     _is_body: ClassVar[bool] = False
@@ -242,7 +242,7 @@ class Model:
         cls = type(self)
         construct = cls.compiled().construct
         if cls is not Model and cls.__dict__.get("__init__") is Model.__init__:
-            # From now on it is called itself.
+            # From now on it is called directly.
             _set_init(cls, construct)
         construct(self, *values, **named)
 
@@ -255,7 +255,7 @@ class Model:
         return compiled
 
     if not TYPE_CHECKING:
-        # Type checkers would take any name for an attribute.
+        # Type checkers would accept any name as an attribute.
 
         def __setattr__(self, name: str, value: Any) -> None:
             if not name.startswith("_") and not hasattr(type(self), name):
@@ -305,7 +305,7 @@ class Model:
 
     @classmethod
     def from_input(cls: type[M], value: Any, *, warn: bool = True) -> M:
-        """The model that a caller's dict, or a model of another class, stands for.
+        """The model for a caller's dict, or for a model of another class.
 
         Raises:
             Invalid: The schema rules it out; the path leads to the field.
@@ -338,7 +338,7 @@ class Model:
         return model
 
     def given(self) -> dict[str, Any]:
-        """The fields as they are, and NULL where one was set."""
+        """The fields as they are, with NULL where it was set."""
         given = {name: getattr(self, name) for name in type(self).fields}
         given.update(dict.fromkeys(self.explicit_nulls, NULL))
         if not isinstance(self.additional_properties, Received):
@@ -349,9 +349,9 @@ class Model:
         """The fields to send; dicts are read as the models that they stand for.
 
         Args:
-            plain: What makes plain data of values that JSON knows no type for; by default they stay as they are.
-            withhold: Leave out the defaults that only 3.12 sends. A body that has a field which 3.12 doesn't know
-                goes without them in any case.
+            plain: Converts values for which JSON has no type to plain data; by default they stay as they are.
+            withhold: Leave out the defaults that only 3.12 sends. A body with a field that 3.12 doesn't know is always
+                sent without them.
         """
         return self.compiled().write(self, plain, withhold)
 
@@ -380,7 +380,7 @@ class Model:
         return self.to_str()
 
     def __repr__(self) -> str:
-        # Reports, loggers and notebooks show it: it must hold no credentials.
+        # Reports, loggers and notebooks show it, so it must not contain credentials.
         from ubiops.display.masking import masked_text
 
         return masked_text(self)
@@ -409,7 +409,7 @@ class Model:
         return {**vars(self), "explicit_values": explicit} if explicit else vars(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # An older release may have pickled it, without the newer fields.
+        # It may have been pickled by an older release, without the newer fields.
         held = vars(self)
         held["local_vars_configuration"] = VALIDATED
         held.update({f"_{name}": state.get(f"_{name}") for name in type(self).fields})
@@ -419,12 +419,12 @@ class Model:
 
 
 class _Field(property):
-    """A field of a model, as its class has it."""
+    """A field of a model, as an attribute of its class."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "ModelList":
-        # The class of lists in what 3.12.1 has pickled.
+        # The class of lists in pickles of 3.12.1.
         return list
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -513,7 +513,7 @@ def _check_rules_of_new(self: Model) -> None:
 
 
 def _validates(self: Model) -> bool:
-    # Past the property, which would give each model settings of its own.
+    # Bypasses the property, which would give each model a setting of its own.
     validates: bool = vars(self).get("local_vars_configuration", VALIDATED).client_side_validation
     return validates
 
@@ -554,7 +554,7 @@ def _caller_level() -> int:
 
 
 def _to_dict(value: Any) -> Any:
-    # Loops, not comprehensions: those take a frame more a level on Python 3.10 and 3.11, and answers nest deeply.
+    # Loops, not comprehensions, which take another frame per level on Python 3.10 and 3.11: answers may nest deeply.
     if isinstance(value, Model):
         return value.to_dict()
     if isinstance(value, (list, tuple)):
@@ -573,7 +573,7 @@ def _to_dict(value: Any) -> Any:
 # Compiling
 
 
-# What the functions of every class use.
+# Names that the functions of every class use.
 _NAMES: dict[str, Any] = {
     "__name__": __name__,
     "_accept": accept,
@@ -607,7 +607,7 @@ _NAMES: dict[str, Any] = {
 
 
 def _constructor_source(cls: type[Model]) -> list[str]:
-    # The values go into `__dict__` past `__setattr__`, which looks at what programs set; all that is left out, at once.
+    # The values go into `__dict__`, bypassing `__setattr__`, which checks what programs set; omitted ones all at once.
     fields = cls.fields
     withheld = {name: index for index, (name, spec) in enumerate(fields.items()) if spec.withheld}
     named = ", ".join(f"{name}={name}" for name in withheld)
@@ -657,8 +657,8 @@ def _rules_source(cls: type[Model]) -> list[str]:
 
 
 def _doubt(index: int, name: str, spec: Spec) -> str:
-    """The condition under which a value needs the full check: cheap, and true for all that it can't vouch for."""
-    # The constructor comes here with what is not the default, so None is given only where that is another.
+    """The condition under which a value needs the full check: cheap, and true whenever it isn't sure."""
+    # The constructor only checks values other than the default, so None comes here only if the default isn't None.
     optional = f"{name} is not None and " if spec.default is not None else ""
     if spec.type == "object":
         return f"{name} is _NULL or {name} is None"
@@ -745,7 +745,7 @@ def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> lis
         ]
     return [
         *lines,
-        # There is more in `__dict__` than every instance has.
+        # `__dict__` has more entries than every instance has.
         "    if _len(held) > _len(_blank):",
         "        wire.update(_dict.fromkeys(self.explicit_nulls))",
         "        if _type(self.additional_properties) is not _Received:",
@@ -756,7 +756,7 @@ def _writer_source(fields: Mapping[str, Spec], values: Mapping[str, str]) -> lis
 
 
 def _plain_or(value: str) -> str:
-    """A value as it is or, for what is to be plain data, as JSON will carry it."""
+    """A value as it is or, with `plain`, in the form that JSON can carry."""
     return f"{value} if plain is None or _type({value}) in _atoms else plain({value})"
 
 
@@ -778,7 +778,7 @@ def _to_dict_source(values: Mapping[str, str]) -> list[str]:
 
 
 def _writer(type_name: str) -> Writer:
-    """The writer of a value that holds models."""
+    """The writer of a value that contains models."""
     items, values = item_type(type_name), value_type(type_name)
     if items is not None:
         return _list_writer(_writer(items))

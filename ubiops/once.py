@@ -1,4 +1,4 @@
-"""A property that is worked out once."""
+"""A property that is computed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 class once(Generic[T]):
     """`functools.cached_property` without the lock that it has before Python 3.12.
 
-    A fork or an interrupt at the wrong moment would leave that taken for ever. Threads that race work it out twice, and
+    A fork or an interrupt at the wrong moment would leave that locked forever. Threads that race compute it twice, and
     the last value stays.
     """
 

@@ -1,4 +1,4 @@
-"""Operations: what one endpoint takes and returns. Builds requests and reads answers; touches no socket.
+"""Operations: what an endpoint takes and returns. Builds requests and reads answers; touches no socket.
 
 A generated method declares an `Operation` and calls it; what all methods share is here.
 """
@@ -53,9 +53,9 @@ _decoder = json.JSONDecoder()
 _SIMPLE = frozenset({"bool", "date", "datetime", "float", "int", "object", "str"})
 # Segments of a path that lead to another endpoint.
 _LEADING_ELSEWHERE = ("", ".", "..")
-# What needs no encoding anywhere in a URL.
+# Characters that need no encoding anywhere in a URL.
 _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-# Of Python's codecs for text those that are no charset: they take quadratic time, or give warnings.
+# Python's text codecs that aren't charsets: they take quadratic time, or emit warnings.
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 _CHARSET = r';\s*charset\s*=\s*"?([\w.:+-]+)'
 
@@ -64,7 +64,7 @@ _GRACE = 30
 # No request runs longer, in seconds.
 _LONGEST_TIMEOUT = 172_800
 DATA_ONLY = "data only"
-"""The option with which a twin says what it returns: no keyword that a program could pass."""
+"""The option with which a twin states what it returns; programs can't pass it, since it isn't an identifier."""
 
 _NEWEST_HOST = "https://api.ubiops.com/v2"
 
@@ -107,10 +107,10 @@ class Request:
         form: Fields of the form.
         headers: Headers that the operation sets.
         own_headers: Headers that the caller sets for this call.
-        dropped: What to say where the service has no such path: that newer ones dropped the operation.
-        newest: Whether it goes to ``/v2``, where the body leaves out the defaults that 3.12 alone has.
-        body: What to send.
-        read_timeout: Seconds to wait for data where the caller doesn't say; None for the default.
+        dropped: Hint for a service that has no such path: newer ones dropped the operation.
+        newest: Whether it goes to ``/v2``, where the body leaves out the defaults that only 3.12 has.
+        body: The body.
+        read_timeout: Seconds to wait for data unless the caller says otherwise; None for the default.
     """
 
     __slots__ = (
@@ -148,16 +148,16 @@ class Request:
         return f"{self.path}?{'&'.join(self.query)}" if self.query else self.path
 
     def hint_at(self, status: int | None) -> str | None:
-        """What may be why the service answered with this status."""
+        """A possible reason why the service answered with this status."""
         return self.dropped if status in (404, 405) else None
 
 
 sent_request: ContextVar[Request | None] = ContextVar("sent_request", default=None)
-"""The request of a method that is called through `call_api`: it knows more than the older client passed on."""
+"""The request of a method that is called through `call_api`, with more than the older client passed on."""
 
 
 class Client(Protocol):
-    """What an operation needs of a client: `ubiops.api_client.ApiClient`, or a double of it."""
+    """What an operation needs from a client: `ubiops.api_client.ApiClient`, or a double of it."""
 
     configuration: Configuration
     client_side_validation: bool
@@ -207,8 +207,8 @@ class Parameter:
         name: Name of the Python argument.
         type: Its type, as `ubiops.schema` names it.
         required: Whether it may not be None.
-        wire_name: Name in the request, where it differs.
-        alias: Another name by which it may be given.
+        wire_name: Name in the request, if it differs.
+        alias: Another name by which it may be passed.
         **bounds: ``enum``, ``min_length``, ``max_length``, ``minimum``, ``maximum``.
 
     Attributes:
@@ -237,7 +237,7 @@ class Parameter:
 
     @once
     def spec(self) -> Spec:
-        """What values it takes; made at its first use, since a program uses few of the API's operations."""
+        """The values that it takes; created at its first use, since a program uses few of the API's operations."""
         return Spec(self._type, required=self.required, **self._bounds)
 
     def check(self, value: Any) -> None:
@@ -245,12 +245,12 @@ class Parameter:
         self.spec.accept(value)
 
     def place(self, request: Request, value: Any, *, validate: bool, safe: str) -> None:
-        """Put the value where it goes."""
+        """Put the value into the request."""
         raise NotImplementedError
 
 
 def _numeral(spec: Spec, value: Any) -> Any:
-    """An int that is given for a text, as text: names and ids may be numbers."""
+    """An int that is passed for a string, as a string: names and ids may be numbers."""
     is_numeral = spec.type == "str" and isinstance(value, int) and not isinstance(value, bool)
     return write_text(value) if is_numeral else value
 
@@ -334,7 +334,7 @@ class Body(Parameter):
         self._is_model = not is_free(type)
 
     def check(self, value: Any) -> None:
-        # A model is checked where it is made of what was given.
+        # A model is checked where it is made from the value.
         if not self._is_model and not (self._takes_one_item and isinstance(value, (str, dict))):
             super().check(value)
 
@@ -370,8 +370,8 @@ class Operation:
         server_timeout: The parameter that bounds how long the server works on a request, and its default in seconds.
         together: Parameters that are required as soon as one of them, or of some others, is given; and those others.
         since: The first client that had it, such as ``4.6``; None for 3.12 or older.
-        until: The last client that had it; None where the newest has it.
-        successor: The operation that does in newer generations what this one did.
+        until: The last client that had it; None if the newest has it.
+        successor: The operation that replaces this one in newer generations.
     """
 
     def __init__(
@@ -426,7 +426,7 @@ class Operation:
             if option not in CallOptions.__annotations__:
                 raise self._unknown(option)
         self._refuse_where_lacking(client.configuration)
-        # By its class: a double has this method too, and no other way than `call_api`.
+        # By its class: an instance of a double has this method too, but a double works only through `call_api`.
         goes_straight = getattr(type(client), "goes_straight", None)
         if goes_straight is None or not goes_straight(client):
             return self._call_by_doors(client, arguments, options, data_only=data_only)
@@ -450,7 +450,7 @@ class Operation:
         )
 
     def _by_name(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        """The arguments and the options, where an argument was given by its other name."""
+        """The arguments and the options, with arguments that were passed by their other name in place."""
         arguments, options = list(arguments), dict(options)
         for alias, index in self._aliases.items():
             value = options.pop(alias, None)
@@ -463,7 +463,7 @@ class Operation:
     def _refuse_where_lacking(self, configuration: Configuration) -> None:
         """Refuse a call of an operation that the generation set by the program doesn't have."""
         generation = getattr(configuration, "generation", None)
-        # A double's isn't text.
+        # A double's isn't a string.
         if not isinstance(generation, str) or self._is_in(generation):
             return
         clients = f"since client {self.since}" if self.since else f"until client {self.until}"
@@ -477,7 +477,7 @@ class Operation:
         )
 
     def _host(self, configuration: Configuration) -> str | None:
-        """Where to send to instead of the configured host: the service has what is new in 4.15 below ``/v2`` alone."""
+        """The host to send to instead of the configured one: operations new in 4.15 exist only at ``/v2``."""
         if self.since is None or self._is_in("4.14") or self.until is not None:
             return None
         return _NEWEST_HOST if configuration.address() == configuration.get_host_settings()[0]["url"] else None
@@ -582,7 +582,7 @@ class Operation:
             name, default = self.server_timeout
             names = [parameter.name for parameter in self.parameters]
             given = arguments[names.index(name)]
-            # What is no number of seconds, or is out of bounds, is for the server to refuse.
+            # Other values, or values out of bounds, are left to the server to refuse.
             usable = isinstance(given, int) and 0 < given <= _LONGEST_TIMEOUT
             request.read_timeout = (given if usable else default) + _GRACE
         return request
@@ -606,7 +606,7 @@ class Operation:
 
 
 def is_newest(host: Any) -> bool:
-    """Whether a host is that of the newest generation, ``/v2``; of a double's, which isn't text, that isn't known."""
+    """Whether a host is that of the newest generation, ``/v2``; false for a double's host, which isn't a string."""
     return isinstance(host, str) and host.rstrip("/").endswith("/v2")
 
 
@@ -620,13 +620,13 @@ def decode_body(data: bytes, content_type: str | None = None) -> str:
     A byte order mark is left out.
 
     Raises:
-        ValueError: It is not in that charset, or there is no such charset.
+        ValueError: It isn't in that charset, or there is no such charset.
     """
     declared = re.search(_CHARSET, content_type, re.IGNORECASE) if content_type and ";" in content_type else None
     try:
         charset = codecs.lookup(declared[1]).name if declared else "utf-8"
         if charset in _NO_CHARSETS:
-            raise ValueError(f"{charset} is no charset")
+            raise ValueError(f"{charset} is not a charset")
         text = data.decode(charset)
     except LookupError as error:
         raise ValueError(str(error)) from None
@@ -634,7 +634,7 @@ def decode_body(data: bytes, content_type: str | None = None) -> str:
 
 
 def read_body(data: bytes | str, type_name: str, content_type: str | None = None) -> Any:
-    """The value of an answer's body; where it is empty an empty list of a list operation, else None.
+    """The value of an answer's body; if it is empty, an empty list for a list operation, else None.
 
     Args:
         data: The body.
@@ -667,6 +667,6 @@ def read_body(data: bytes | str, type_name: str, content_type: str | None = None
 
 @cache
 def _shapes(type_name: str) -> dict[type, str]:
-    """The JSON that an answer of the type may be, and the type that it is then; none where any may."""
+    """The kinds of JSON that an answer of the type may be, each with its type; empty if it may be any."""
     names = [name for name in alternatives(type_name) if name not in _SIMPLE]
     return {dict if item_type(name) is None else list: name for name in names}

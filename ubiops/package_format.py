@@ -1,6 +1,6 @@
 """The format of a deployment package: its zip, and its files other than code.
 
-Shared by the helpers, which check a package before it is uploaded, and the emulator, which builds it. It needs only the
+Shared by the helpers, which check a package before it is uploaded, and the emulator, which builds it. It uses only the
 standard library; pyyaml is imported to read a ``ubiops.yaml``.
 """
 
@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 MAXIMUM_ZIP_SIZE = 2 * 2**30
-"""Bytes that a zip may have."""
+"""Largest zip, in bytes."""
 
 MAXIMUM_UNPACKED_SIZE = 8 * 2**30
-"""Bytes that a package may take when unpacked: a zip of 2 GB with more than this is a zip bomb."""
+"""Largest unpacked package, in bytes: a zip of 2 GB with more than this is a zip bomb."""
 
 FIELD_NAME = (r"[A-Za-z0-9_-]+", "letters, digits, underscores and dashes")
 """What the name of an input or output field may consist of: as a pattern, and in words."""
@@ -53,7 +53,7 @@ def leads_out(name: str) -> bool:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file: UTF-8, or UTF-16 where it says so, as files that PowerShell wrote do.
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as PowerShell writes files.
 
     Raises:
         UnicodeDecodeError: It is neither.
@@ -63,9 +63,9 @@ def read_text(file: Path) -> str:
 
 
 def requirement_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a ``requirements.txt`` that ask for something, each with its number.
+    """The lines of a ``requirements.txt`` that contain something, each with its number.
 
-    Continued lines are one; comments are left out, and so are options behind a requirement, such as ``--hash``.
+    Continued lines are joined; comments are left out, and so are options after a requirement, such as ``--hash``.
     """
     number, joined = 1, ""
     for index, line in enumerate([*text.splitlines(), ""], 1):
@@ -94,7 +94,7 @@ def read_variables(root: Path) -> dict[str, str]:
 
 
 def read_settings(file: Path) -> tuple[dict[str, str], list[str]]:
-    """The environment variables that a ``ubiops.yaml`` sets, and all that is wrong with it.
+    """The environment variables that a ``ubiops.yaml`` sets, and everything that is wrong with it.
 
     Raises:
         ImportError: The package has one, and pyyaml isn't installed.

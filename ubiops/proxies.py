@@ -64,7 +64,7 @@ def _is_in_network(host: str, network: str) -> bool:
 
 
 def with_scheme(proxy: str) -> str:
-    """The URL of a proxy; a bare ``host:port`` is one of HTTP."""
+    """The URL of a proxy; a bare ``host:port`` is an HTTP proxy."""
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
@@ -74,10 +74,10 @@ def is_socks(proxy: str) -> bool:
 
 
 def proxy_manager(proxy: str, headers: Mapping[str, str] | None, options: dict[str, Any]) -> urllib3.PoolManager:
-    """What opens connections through a proxy.
+    """A manager that opens connections through a proxy.
 
     Args:
-        proxy: Its URL, which may hold a user and a password.
+        proxy: Its URL, which may contain a user and a password.
         headers: Headers for the proxy only.
         options: Those of `urllib3.PoolManager`.
 
@@ -110,7 +110,7 @@ def proxy_secrets(proxy: str, headers: Mapping[str, str] | None) -> set[str]:
     if auth:
         user, password = _user_and_password(auth)
         secrets |= {password, _basic(user, password)}
-    # Shorter ones are no secret, and masking them would garble the text.
+    # Shorter ones aren't secret, and masking them would garble the text.
     return {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
 
 

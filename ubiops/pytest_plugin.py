@@ -1,11 +1,11 @@
-"""Fixtures for pytest: a UbiOps on this machine, and a client of it. pytest finds them by itself.
+"""Fixtures for pytest: an emulator of UbiOps on this machine, and a client of it. pytest finds them by itself.
 
     def test_my_deployment(ubiops_api):
         ubiops_api.projects_create({"name": "lab", "organization_name": "emulator"})
         ...
 
 They need the packages of the extra ``emulator``. Not part of `ubiops.emulator`, since pytest loads this module wherever
-`ubiops` is installed, and there it must neither fail without the extra nor take time.
+`ubiops` is installed: it must not fail without the extra, nor take time.
 """
 
 from __future__ import annotations

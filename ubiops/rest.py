@@ -1,4 +1,4 @@
-"""The transport: sends requests, follows redirects, and says in errors what failed on the way."""
+"""The transport: sends requests, follows redirects, and raises errors that say what failed."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__ = ["ApiException", "RESTClientObject", "RESTResponse", "RawResponse"]
 
 _REDIRECTS = 10
 _ERROR_BODY = 1 << 20
-# Connections that are kept open where the program chose no number: enough for any pool of threads that shares a client.
+# Connections to keep open by default: enough for any pool of threads that share a client.
 _KEPT_CONNECTIONS = 64
-# A part of a file is one of what is stored.
+# With these headers the client doesn't ask for gzip: a range is a part of the file as stored.
 _ENCODING_AFFAIRS = frozenset({"accept-encoding", "range"})
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
-# What urllib3 makes of False, for each request.
+# What urllib3 would create from False for each request.
 _NO_RETRIES = urllib3.Retry(False, redirect=False)
 
 logger = logging.getLogger(__name__)
 
 
 class _UnreadableBodyError(Exception):
-    """The caller's file couldn't be read: no `OSError`, which urllib3 would take for the connection's."""
+    """The caller's file couldn't be read. It isn't an `OSError`, which urllib3 would attribute to the connection."""
 
     def __init__(self, error: ApiFileError) -> None:
         self.error = error
@@ -57,7 +57,7 @@ def _outgoing(body: Stream) -> Iterator[bytes]:
 
 
 class RESTClientObject(Verbs):
-    """Sends requests over kept connections, retries what may be repeated and maps what fails.
+    """Sends requests over kept connections, retries what may be repeated, and maps errors.
 
     Args:
         configuration: TLS, proxy and retry settings.
@@ -77,10 +77,10 @@ class RESTClientObject(Verbs):
     def _reset(self) -> None:
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._proxy_secrets: set[str] = set()
-        # What opens the URLs of an origin: its connections, or the manager of the proxy on the way to it.
+        # Opens the URLs of an origin: its connection pool, or the manager of the proxy in between.
         self._openers: dict[str, urllib3.HTTPConnectionPool | urllib3.PoolManager] = {}
         self.pool_manager = self._manager(None)
-        # Last: another thread that sees it goes on with the new ones.
+        # Last: a thread that sees it uses the new ones.
         self._pid = os.getpid()
 
     def _manager(self, proxy: str | None) -> urllib3.PoolManager:
@@ -94,7 +94,7 @@ class RESTClientObject(Verbs):
                 made = proxy_manager(proxy, self.configuration.proxy_headers, options)
                 self._proxy_secrets |= proxy_secrets(proxy, self.configuration.proxy_headers)
             made.pools.dispose_func = _retire
-            # Of two threads that made one, both use the same.
+            # If two threads create one, both use the same.
             manager = self._managers.setdefault(proxy, made)
         return manager
 
@@ -124,7 +124,7 @@ class RESTClientObject(Verbs):
         stream: bool = False,
         renew: Callable[[], str] | None = None,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
-        """Send a request, again where that is safe, and follow a redirect of a GET within the same origin.
+        """Send a request, retry it if that is safe, and follow a redirect of a GET within the same origin.
 
         Args:
             method: HTTP method.
@@ -137,7 +137,7 @@ class RESTClientObject(Verbs):
                 answer says that it has expired.
 
         Returns:
-            The response and its body; the body is empty where it is left unread.
+            The response and its body; the body is empty if it is left unread.
 
         Raises:
             ApiConnectionError: No connection, or it broke.
@@ -201,7 +201,7 @@ class RESTClientObject(Verbs):
             except HTTPError as error:
                 problem = type(error).__name__
                 if refused is not None and deadline.left() <= 0:
-                    # What is known of the server says more than that the time is over.
+                    # An earlier answer of the server says more than that the time is over.
                     return refused
                 pause = rules.after_error(method, error)
                 if pause is None or pause >= deadline.left():
@@ -220,7 +220,7 @@ class RESTClientObject(Verbs):
                 url = renew()
 
     def rules(self, body: bytes | Stream | None = None, default: int = RETRIES) -> Rules:
-        """When a request with this body is sent again; `default` is how often, where the program doesn't say."""
+        """The retry rules for a request with this body; `default` is the number of retries if the program sets none."""
         rules = rules_for(self.configuration.retries, body, default)
         rules.rate_limits = self.configuration.auto_retry_rate_limiting
         return rules
@@ -235,14 +235,14 @@ class RESTClientObject(Verbs):
         stream: bool,
     ) -> tuple[urllib3.BaseHTTPResponse, bytes]:
         if self._pid != os.getpid():
-            # After a fork the connections are the parent's: they are left alone.
+            # After a fork, the connections belong to the parent: leave them alone.
             self._reset()
         start, target = split(url)
         sent = dict(headers)
         if method == "GET" and not stream and _ENCODING_AFFAIRS.isdisjoint(map(str.lower, headers)):
             sent["Accept-Encoding"] = "gzip"
         opener = self._openers.get(start) or self._opener(start)
-        # A call may be made while another one's body is read for sending.
+        # A call may be made while the body of another one is being sent.
         outer = current.deadline
         try:
             current.deadline = deadline
@@ -310,11 +310,12 @@ class RESTClientObject(Verbs):
 
 
 def blocks_of(response: urllib3.BaseHTTPResponse, at_once: bool = False) -> Iterator[bytes]:
-    """The body in blocks of at most 1 MiB; the connection is given back at the end, closed where it comes early.
+    """The body in blocks of at most 1 MiB; the connection is released at the end, or closed if that comes early.
 
     Args:
         response: The answer, unread.
-        at_once: Whether to give what has come, instead of waiting for a whole block, which is lost where it breaks off.
+        at_once: Whether to yield data as it arrives, instead of waiting for a whole block, which is lost if the
+            connection breaks.
 
     Raises:
         ApiConnectionError: The connection broke before the promised length.
@@ -334,7 +335,7 @@ def _retire(pool: Any) -> None:
 
 
 def _has_expired(response: urllib3.BaseHTTPResponse, data: bytes) -> bool:
-    """Whether this is how a storage refuses a signed URL whose time is over; Google's answers 400."""
+    """Whether a storage refused a signed URL because it has expired; Google's answers 400."""
     return response.status == 403 or (response.status == 400 and b"ExpiredToken" in data)
 
 
@@ -361,7 +362,7 @@ def _tls_options(configuration: Configuration) -> dict[str, Any]:
 
 
 def _authorities(file: str | None) -> dict[str, str]:
-    """Where the certificates of the authorities are: in a file, or in a folder of files named by hash."""
+    """The certificates of the authorities: a file, or a folder of files named by hash."""
     if file:
         return {"ca_certs": file}
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):

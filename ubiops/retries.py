@@ -29,17 +29,17 @@ RETRIES = 2
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 8.0
 _LONGEST_RETRY_AFTER = 120.0
-# Where a `urllib3.Retry` of the program's has it waited for: as urllib3 itself, from 2.6 on.
+# The longest `Retry-After` with a `urllib3.Retry` of the program: as in urllib3 itself, from 2.6 on.
 _LONGEST_OF_PROGRAM = 6 * 3600.0
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 
 
 class Rules:
-    """When a request is sent again, and how many seconds later; None for never.
+    """When a request is sent again. The methods return the seconds to wait before that; None for never.
 
     Attributes:
-        rate_limits: Whether one that the rate limit refused (429) is.
+        rate_limits: Whether requests refused by the rate limit (429) are sent again.
     """
 
     rate_limits: bool = True
@@ -79,7 +79,7 @@ class Rules:
 
 
 class _RulesOfProgram(Rules):
-    """The same, as a `urllib3.Retry` of the program's has it."""
+    """The same, by a `urllib3.Retry` of the program."""
 
     def __init__(self, retry: urllib3.Retry) -> None:
         self._retry = retry
@@ -103,7 +103,7 @@ class _RulesOfProgram(Rules):
         except HTTPError:
             return None
         except (ValueError, OverflowError):
-            # Numbers that no int and no date can hold.
+            # A number too large for an int or a date.
             asked = None
         return min(asked, _LONGEST_OF_PROGRAM) if asked else self._retry.get_backoff_time()
 
@@ -116,9 +116,9 @@ def rules_for(retries: Any, body: bytes | Stream | None, default: int) -> Rules:
     """The rules for a request.
 
     Args:
-        retries: What the program sets: a number, a `urllib3.Retry` or None.
+        retries: The setting of the program: a number, a `urllib3.Retry` or None.
         body: The request's body.
-        default: How often, if the program doesn't say.
+        default: The number of retries if the program sets none.
 
     Raises:
         ApiValueError: `retries` is neither of these.

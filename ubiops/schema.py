@@ -1,8 +1,8 @@
 """The types of the API: check a caller's value, read a value from the wire, write one to it. No I/O.
 
-A type is named as the document's generator names it: ``str``, ``int``, ``float``, ``bool``, ``object`` (any JSON),
-``date``, ``datetime``, ``list[T]``, ``dict(str, T)``, or a model's name. An answer may be one of two, told apart by its
-shape: ``list[T] | U``.
+Types have the names that the generator uses: ``str``, ``int``, ``float``, ``bool``, ``object`` (any JSON), ``date``,
+``datetime``, ``list[T]``, ``dict(str, T)``, or the name of a model. An answer may have one of two types, distinguished
+by its shape: ``list[T] | U``.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Null:
 
 NULL: Final = Null()
 
-# The types of values that JSON carries as they are.
+# The types of values that JSON can represent as they are.
 ATOMS = frozenset({bool, float, int, str, type(None)})
-# Up to so many items, looking at each in turn is faster than looking at all of them at once.
+# Up to this many items, a loop over them is faster than operations on the whole list.
 _FEW = 16
 
 
@@ -74,20 +74,20 @@ class Invalid(Exception):
 
 
 class Spec:
-    """What a schema says of one field or parameter.
+    """The schema of one field or parameter.
 
     Attributes:
         type: Name of the type.
         required: Whether it must be given.
-        nullable: Whether it takes null.
+        nullable: Whether it accepts null.
         default: Its value if it is left out.
-        enum: The values that it takes.
+        enum: The values that it accepts.
         min_length, max_length: Bounds of its length.
         minimum, maximum: Bounds of its value.
         since: The first client that had it, such as ``4.6``; None for 3.12 and older.
-        withheld: Whether its default isn't sent in a body that has a field which 3.12 doesn't know.
-        required_unless: The field that makes this one, else required, optional where it is given.
-        read_from: The field whose value stands in where an answer lacks this one.
+        withheld: Whether its default isn't sent in a body with a field that 3.12 doesn't know.
+        required_unless: The field that makes this one, otherwise required, optional if it is given.
+        read_from: The field whose value is used if an answer lacks this one.
         with_time: Whether a date that is read may have a time.
     """
 
@@ -142,11 +142,11 @@ class Spec:
         self.with_time = with_time
 
     def left_out(self) -> Any:
-        """The value of what is left out: the default, never a container shared with another model."""
+        """The value if it is left out: the default, never a container shared with another model."""
         return copied(self.default) if isinstance(self.default, (dict, list)) else self.default
 
     def accept(self, value: Any) -> Any:
-        """The value to keep: a dict, or a model of another class, becomes the model of its place.
+        """The value to keep: a dict, or a model of another class, is converted to the expected model.
 
         Raises:
             Invalid: The schema rules the value out.
@@ -181,12 +181,12 @@ class Spec:
 
 
 def nearest_hint(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """What to append to a message about an unknown name: the known one that is nearest, if any is near.
+    """What to append to a message about an unknown name: the most similar known name, if any is similar.
 
     Args:
         name: The unknown name.
         known: The known ones.
-        cutoff: How near is near, from 0 to 1 (equal).
+        cutoff: The minimum similarity, from 0 to 1 (equal).
     """
     from difflib import get_close_matches
 
@@ -202,7 +202,7 @@ def model_class(name: str) -> type[Model]:
 
 
 def alternatives(name: str) -> list[str]:
-    """The types, one or two, that an answer may be of."""
+    """The types, one or two, that an answer may have."""
     return name.split(" | ")
 
 
@@ -217,7 +217,7 @@ def value_type(name: str) -> str | None:
 
 
 def is_free(type_name: str) -> bool:
-    """Whether values of the type hold no models, so that they are written as they are."""
+    """Whether values of the type contain no models, so that they are written as they are."""
     inner = item_type(type_name) or value_type(type_name)
     return is_free(inner) if inner else type_name in _CHECKERS
 
@@ -227,7 +227,7 @@ def is_free(type_name: str) -> bool:
 
 @cache
 def acceptor(type_name: str) -> Callable[[Any], Any]:
-    """The function that returns what to keep of a caller's value, or raises `Invalid` where it isn't of the type."""
+    """The function that returns the value to keep for a caller's value, or raises `Invalid` if it has another type."""
     if is_free(type_name):
         return _unchanged(_checker(type_name))
     items = item_type(type_name)
@@ -256,7 +256,7 @@ def _list_acceptor(type_name: str, accept: Callable[[Any], Any]) -> Callable[[An
                 kept.append(accept(item))
             except Invalid as error:
                 raise error.under(len(kept)) from None
-        # The caller's own list, where it holds the models already: what is put into it later is sent too.
+        # The caller's own list, if it contains models already: what is added to it later is sent too.
         return value if all(map(is_, kept, value)) else kept
 
     return accept_list
@@ -280,7 +280,7 @@ def _dict_acceptor(accept: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _checker(type_name: str) -> Callable[[Any], None]:
-    """The function that raises `Invalid` for a value that isn't of the type, which holds no models."""
+    """The function that raises `Invalid` for a value that isn't of the type, a type without models."""
     items = item_type(type_name)
     if items is not None:
         return _list_checker(type_name, _checker(items))
@@ -288,7 +288,7 @@ def _checker(type_name: str) -> Callable[[Any], None]:
 
 
 def refuse_no_value(value: Any) -> None:
-    """Raise `Invalid` for what means a missing value, such as NaN, NaT and pandas' NA."""
+    """Raise `Invalid` for values that mean a missing value, such as NaN, NaT and pandas' NA."""
     try:
         missing = bool(value != value)
     except (ArithmeticError, TypeError):
@@ -305,7 +305,7 @@ def _wrong_type(expected: str, value: Any) -> Invalid:
     try:
         shown = repr(value)
     except Exception:
-        # An int of more digits than Python writes, or an object whose repr fails.
+        # An int with more digits than Python converts to text, or an object whose repr fails.
         return Invalid(f"must be {expected}, not {type(value).__name__}")
     if len(shown) > 60:
         shown = f"{shown[:57]}..."
@@ -321,7 +321,7 @@ def _check_str(value: Any) -> None:
 
 
 def _is_uuid(value: Any) -> bool:
-    # Where the module isn't loaded nobody has a UUID, and loading it takes as long as the rest of this one.
+    # If the module isn't loaded, there are no UUIDs, and loading it takes as long as the rest of this one.
     uuid = sys.modules.get("uuid")
     return uuid is not None and isinstance(value, uuid.UUID)
 
@@ -329,7 +329,7 @@ def _is_uuid(value: Any) -> bool:
 def _is_integral(value: Any) -> bool:
     if isinstance(value, int):
         return True
-    # What is no number of Python's is rare, and the module takes a while to load.
+    # Numbers that aren't Python's own are rare, and the module takes a while to load.
     from numbers import Integral
 
     return isinstance(value, Integral) and not _is_duration(value)
@@ -344,7 +344,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _is_duration(value: Any) -> bool:
-    # NumPy counts its durations among the integers.
+    # NumPy registers its durations as integers.
     return type(value).__name__ == "timedelta64"
 
 
@@ -362,7 +362,7 @@ def _check_float(value: Any) -> None:
     try:
         finite = math.isfinite(number)
     except OverflowError:
-        raise Invalid("must be a number that fits a float, at most some 1.8e308") from None
+        raise Invalid("must be a number that fits a float, at most about 1.8e308") from None
     if not finite:
         raise Invalid(f"must be a finite number, not {value!r}, which JSON can't represent")
 
@@ -391,7 +391,7 @@ def _check_dict(value: Any) -> None:
 
 
 def _check_object(value: Any) -> None:
-    """Anything goes here; what JSON has no form for is found when it is written."""
+    """Accept anything; values that JSON can't represent are found when they are written."""
 
 
 def _list_checker(type_name: str, check: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -424,10 +424,10 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
 
 @cache
 def reader(type_name: str) -> Callable[[Any], Any] | None:
-    """The function that makes a Python value of decoded JSON; None where the value is used as it came.
+    """The function that makes a Python value from decoded JSON; None if the value is used as it is.
 
-    A reader is tolerant: a value of another type than the schema says is given as it came. It may consume the
-    containers that it is given, so that memory doesn't hold a large answer twice.
+    A reader is tolerant: a value of another type than in the schema is returned as it is. It may consume the
+    containers that it is passed, so that a large answer isn't in memory twice.
     """
     if type_name in _READERS:
         return _READERS[type_name]
@@ -487,7 +487,7 @@ def _dict_reader(read_value: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def read_datetime(value: Any) -> Any:
-    """A `datetime` with the zone that stands in the text, none invented; what can't be read is given as it came."""
+    """A `datetime` with the zone in the text, if any; a value that can't be read is returned as it is."""
     if not isinstance(value, str):
         return value
     try:
@@ -503,14 +503,14 @@ def _read_iso(value: str) -> Any:
 
     try:
         moment = isoparser().isoparse(value.strip())
-        # Once more, for a zone of the standard library's whichever way it was read.
+        # Parsed again, so that the zone is one of the standard library in any case.
         return datetime.datetime.fromisoformat(moment.isoformat())
     except (ValueError, OverflowError):
         return value
 
 
 def read_date(value: Any) -> Any:
-    """A `date`; what can't be read is given as it came."""
+    """A `date`; a value that can't be read is returned as it is."""
     if not isinstance(value, str):
         return value
     try:
@@ -521,13 +521,13 @@ def read_date(value: Any) -> Any:
 
 
 def read_date_or_datetime(value: Any) -> Any:
-    """A `date` where the text has no time, else a `datetime`; what can't be read is given as it came."""
+    """A `date` if the text has no time, else a `datetime`; a value that can't be read is returned as it is."""
     has_time = isinstance(value, str) and len(value) > len("2022-11-03")
     return read_datetime(value) if has_time else read_date(value)
 
 
 def read_float(value: Any) -> Any:
-    """A `float` where JSON has a whole number; what is none is given as it came."""
+    """A `float`, even if JSON has a whole number; a value that isn't a number is returned as it is."""
     try:
         return float(value) if type(value) is int else value
     except OverflowError:
@@ -545,10 +545,10 @@ def _value_of(value: Any) -> Any:
 
 
 def write_text(value: Any) -> str:
-    """A value as a path, query, header or form parameter carries it; booleans as ``True`` and ``False``.
+    """A value in the form of a path, query, header or form parameter; booleans as ``True`` and ``False``.
 
     Raises:
-        Invalid: It means a missing value, or is an int of more digits than Python writes.
+        Invalid: It means a missing value, or is an int with more digits than Python converts to text.
     """
     value = _value_of(value)
     refuse_no_value(value)
@@ -559,7 +559,7 @@ def write_text(value: Any) -> str:
 
 
 def write_special(value: Any) -> Any:
-    """What JSON knows no type for, as something it knows: the ``default`` of the encoder.
+    """Convert a value for which JSON has no type: the ``default`` of the encoder.
 
     Raises:
         TypeError: JSON can't represent it.
@@ -579,7 +579,7 @@ def write_special(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    # The scalars of NumPy and its like; those of Python never come here.
+    # Scalars of NumPy and similar libraries; those of Python never come here.
     if _is_integral(value):
         return int(value)
     if _is_real(value):
@@ -605,7 +605,7 @@ def write_json(value: Any) -> bytes:
 
 
 def _find_unwritable(value: Any, above: tuple[int, ...]) -> None:
-    """Raise `Invalid` for the first part of a value that has no form in JSON."""
+    """Raise `Invalid` for the first part of a value that JSON can't represent."""
     if value is None or isinstance(value, (str, int)):
         return
     if isinstance(value, float):
@@ -645,7 +645,7 @@ def _unwritable_hint(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON will carry it: models as dicts, dates as text; containers are new.
+    """A value in the form that JSON can carry: models as dicts, dates as text; containers are new.
 
     Raises:
         TypeError: JSON can't represent it.
@@ -659,7 +659,7 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    # A container is copied whole, and what is no atom replaced in the copy: faster than to build it item by item.
+    # A container is copied whole, and items that aren't atoms are replaced in the copy: faster than item by item.
     kind = type(value)
     if kind is dict:
         twin: Any = value.copy()
@@ -696,7 +696,7 @@ def _plain(value: Any) -> Any:
 
 
 def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
-    """A deep copy, as `copy.deepcopy` makes it; of nested JSON with half as many frames."""
+    """A deep copy like that of `copy.deepcopy`, but with half as many frames for nested JSON."""
     kind = type(value)
     if kind in ATOMS:
         return value

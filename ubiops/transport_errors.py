@@ -1,6 +1,6 @@
 """Errors of the transport: each is also the urllib3 error that the older client raised.
 
-They stand here, and not among `ubiops.exceptions`, so that whoever catches `ApiConnectionError` loads no urllib3.
+They are not in `ubiops.exceptions`, so that programs that catch `ApiConnectionError` don't load urllib3.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ __all__ = [
     "transport_error",
 ]
 
-# The methods that urllib3 repeats of itself, after which it says that it has given up.
+# The methods that urllib3 retries by itself, after which its error says that it gave up.
 _REPEATED = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class _TransportError(ApiConnectionError):
     def __init__(self, status: int | None = 0, reason: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(status, reason, *args, **kwargs)
-        # urllib3's errors hold the pool, and so its connections, for as long as they are kept.
+        # urllib3's errors refer to the pool, and so keep its connections open.
         self.pool: Any = None
         self.url: str | None = None
 
 
 class ApiMaxRetryError(_TransportError, MaxRetryError):  # type: ignore[misc]
-    """No connection, or it broke where the request may be repeated."""
+    """No connection, or it broke during a request that may be repeated."""
 
 
 class ApiMaxRetryTimeoutError(_TransportError, ApiTimeoutError, MaxRetryError):  # type: ignore[misc]
-    """No connection or no answer in time, where the request may be repeated."""
+    """No connection or no answer in time, for a request that may be repeated."""
 
 
 class ApiReadTimeoutError(_TransportError, ApiTimeoutError, ReadTimeoutError):
@@ -63,16 +63,16 @@ class ApiProtocolError(_TransportError, ProtocolError):
 
 
 class ApiSendTimeoutError(_TransportError, ApiTimeoutError, ProtocolError):
-    """The server didn't take a request in time."""
+    """The server didn't receive a request in time."""
 
 
 class ApiDecodeError(_TransportError, DecodeError):
-    """The answer isn't compressed as it claims."""
+    """The answer isn't compressed as declared."""
 
 
 def transport_error(error: HTTPError, method: str) -> ApiConnectionError:
-    """The error to raise for what urllib3 raised in one attempt, to be raised from it."""
-    # urllib3 takes a timeout while sending for a broken connection.
+    """The error to raise from an error that urllib3 raised in one attempt."""
+    # urllib3 treats a timeout while sending as a broken connection.
     sending = isinstance(error, ProtocolError) and any(isinstance(cause, TimeoutError) for cause in error.args)
     timed_out = sending or (isinstance(error, TransportTimeoutError) and not isinstance(error, NewConnectionError))
     unconnected = isinstance(error, (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError))

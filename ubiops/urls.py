@@ -1,4 +1,4 @@
-"""URLs, read by one parser: what compares them with each other is what connects to them."""
+"""URLs, read by one parser: the same one for comparing them and for connecting to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_URI = r"[^\x21-\x7e]|\\"
 
 
 class Origin(NamedTuple):
-    """Where a URL leads to: the host in lower case and as DNS has it, with the port that the scheme implies."""
+    """The origin of a URL: the host in lower case and in the form of DNS, with the port that the scheme implies."""
 
     scheme: str
     host: str
@@ -33,7 +33,7 @@ class Origin(NamedTuple):
 
 
 def split(url: str) -> tuple[str, str]:
-    """The text of an absolute URL up to its path, and what to ask for there.
+    """The text of an absolute URL up to its path, and the request target there.
 
     Raises:
         ApiValueError: The URL has no scheme.
@@ -44,13 +44,13 @@ def split(url: str) -> tuple[str, str]:
     start, target = match.groups()
     if not target.startswith("/"):
         target = f"/{target}"
-    # Written out, since a proxy is asked for it so.
+    # Resolved, since a proxy gets it in this form.
     return start, parse_url(target).request_uri if "/." in target else target
 
 
 @lru_cache(64)
 def origin_of(start: str) -> Origin:
-    """Where a URL leads to.
+    """The origin of a URL.
 
     Args:
         start: The URL up to its path.
@@ -86,7 +86,7 @@ def is_upgrade(url: str, target: str) -> bool:
 
 
 def redirect_target(url: str, location: str) -> str | None:
-    """The URL that a ``Location`` leads to; None for one that isn't plain: nobody should guess where it leads."""
+    """The URL that a ``Location`` leads to; None if it is ambiguous, since its target must not be guessed."""
     location = location.strip(" \t")
     if not location or re.search(_NO_URI, location):
         return None
@@ -99,6 +99,6 @@ def redirect_target(url: str, location: str) -> str | None:
 
 
 def without_secrets(url: str) -> str:
-    """A URL to show: without user, password, query and fragment, which hold credentials and signatures."""
+    """A URL to show: without user, password, query and fragment, which contain credentials and signatures."""
     shown, mark, _ = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1", url).partition("?")
     return f"{shown}?***" if mark else shown.partition("#")[0]

@@ -1,4 +1,4 @@
-"""What programs of the older client call on the transport: the HTTP verbs, with the caller's headers and body."""
+"""The transport methods that programs of the older client call: the HTTP verbs, with the caller's headers and body."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RESTResponse(io.IOBase):
         self.content: bytes = resp.data if data is None else data
         self._data: Any = None
         if getattr(resp, "_connection", self) is None:
-            # It is read: an answer that is kept keeps no connections.
+            # It is read, and an answer that is kept must not keep connections open.
             resp._pool = None
 
     @property

@@ -22,7 +22,7 @@ _MOST_LEVELS = 4
 _LONGEST_TEXT = 400
 _LONGEST_TEXT_IN_LIST = 80
 
-# Notebooks align all to the right, by a rule that counts more. No colours: they would not suit a dark theme.
+# Notebooks right-align everything, by a rule of higher priority. No colours: they would not suit a dark theme.
 _STYLE = """<style>
 table.ubiops th, table.ubiops td {text-align: left !important; vertical-align: top; white-space: pre-wrap}
 table.ubiops caption {text-align: left; font-weight: bold}
@@ -75,7 +75,7 @@ def _rows_table(items: Sequence[Any], most: int, caption: str | None = None) -> 
 
 
 def _nested(value: Any) -> str:
-    """A value of a model: a list of models as a table, all else as text."""
+    """A value of a model: a list of models as a table, anything else as text."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return _rows_table(value, _MOST_NESTED_ROWS)
     return _cell(value, _LONGEST_TEXT)
@@ -87,7 +87,7 @@ def _cell(value: Any, longest: int) -> str:
 
 
 def _text(value: Any, longest: int, levels: int = _MOST_LEVELS) -> str:
-    """A value in short; of large and deep containers, the beginning."""
+    """A value, shortened; of large and deep containers, the beginning."""
     if isinstance(value, datetime.datetime):
         precision = "milliseconds" if value.microsecond else "seconds"
         return f"{value.replace(tzinfo=None).isoformat(' ', precision)} {value.tzname() or ''}".rstrip()
@@ -106,7 +106,7 @@ def _text(value: Any, longest: int, levels: int = _MOST_LEVELS) -> str:
 
 
 def _part(value: Any, longest: int, levels: int) -> str:
-    """A value in a dict or list: texts in quotes, to be told from numbers."""
+    """A value in a dict or list: strings in quotes, to distinguish them from numbers."""
     return repr(_clip(value, longest)) if isinstance(value, str) else _text(value, longest, levels - 1)
 
 

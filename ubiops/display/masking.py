@@ -1,4 +1,4 @@
-"""Models as reports and notebooks show them: every field, and no credentials."""
+"""Models as reports and notebooks show them: every field, but no credentials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUSPECT = re.compile("credential|password|secret|token|api_?key", re.IGNORECASE
 
 
 def is_model(value: Any) -> TypeIs[Model]:
-    """Whether the value is a model. By what it has: models show themselves with this module, which they import."""
+    """Whether the value is a model. By its attributes, since models import this module to show themselves."""
     return hasattr(type(value), "openapi_types")
 
 
@@ -52,11 +52,11 @@ def masked_text(model: Model) -> str:
 
 
 def pretty(fields: dict[str, Any]) -> str:
-    """Fields on a line each where they don't fit on one."""
+    """Fields on a line each, if they don't fit on one."""
     try:
         return pformat(fields)
     except RecursionError:
-        # The standard library's printer takes three frames a level, the interpreter's own none.
+        # The standard library's printer takes three frames per level, the interpreter's own `repr` none.
         return repr(fields)
 
 
@@ -70,7 +70,7 @@ def _is_secret_value(name: str, fields: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    # Loops, not comprehensions: those take a frame more a level on Python 3.10 and 3.11, and answers nest deeply.
+    # Loops, not comprehensions, which take another frame per level on Python 3.10 and 3.11: answers may nest deeply.
     if is_model(value):
         return masked(value)
     if isinstance(value, (list, tuple)):
@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
             items.append(_plain(item))
         return items
     if isinstance(value, dict):
-        # Imports and exports hold environment variables as dicts.
+        # Imports and exports contain environment variables as dicts.
         result = {}
         for key, item in value.items():
             result[key] = MASK if item is not None and _is_secret_value(key, value) else _plain(item)

@@ -1,4 +1,4 @@
-"""The names that training goes by."""
+"""The names that training uses."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ DEFAULT_TRAINING_DEPLOYMENT_NAME = "training-base-deployment"
 DEFAULT_TRAINING_BUCKET_NAME = "SYS_DEFAULT_BUCKET"
 """The environment variable of an experiment that names its bucket."""
 TEMPLATE_DEPLOYMENT_NAME = "training-base-deployment"
-"""The template that the deployment is made of, and that has the code of experiments."""
+"""The template that the deployment is created from, and that contains the code of experiments."""

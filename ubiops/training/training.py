@@ -41,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULT_BUCKET = "default"
 _WORDS = {"version": "experiment", "request": "run"}
-# Not where it is part of a name.
+# Not if it is part of a name.
 _WORD = re.compile(r"(?<!['\"\w.-])(?:deployment )?(version|request)(?!['\"\w-])", re.IGNORECASE)
 
 
@@ -51,7 +51,7 @@ def _ours(word: re.Match[str]) -> str:
 
 
 def _wrapped(method: F) -> F:
-    """Let the API's errors say experiment and run, and those of arguments name the method."""
+    """Make the API's errors say experiment and run, and make errors of arguments name the method."""
 
     @wraps(method)
     def call(self: Training, *args: Any, **kwargs: Any) -> Any:
@@ -140,7 +140,7 @@ class Training:
                 self._set_bucket(project_name, name, bucket)
             self.core_api.revisions_file_upload(*place, name, template_deployment_id=template.id)
         except ApiException:
-            # Without its code it would be in the way of the next attempt.
+            # Without its code, it would be in the way of the next attempt.
             self.core_api.deployment_versions_delete(*place, name)
             raise
         return _made_of(ExperimentList, "deployment_versions_create", created)
@@ -333,7 +333,7 @@ class Training:
             **_options(kwargs),
         )
 
-    # What it is made of
+    # Parts
 
     def _template(self) -> Any:
         found = self.core_api.template_deployments_list()
@@ -356,7 +356,7 @@ class Training:
     def _set_bucket(self, project_name: str, experiment_name: str, bucket: str) -> None:
         data = {"name": DEFAULT_TRAINING_BUCKET_NAME, "value": bucket, "secret": False}
         variable = self._bucket_variable(project_name, experiment_name)
-        # One that is inherited from the project has a level of its own.
+        # An inherited variable is set on the project or the deployment, not on the experiment.
         if variable is None or getattr(variable, "inheritance_type", None):
             self._variables("create", project_name, experiment_name, {}, data=data)
         else:
@@ -380,7 +380,7 @@ def _check_variable(data: Any, method: str) -> None:
 
 
 def _fields(kind: type[Model], data: Any, method: str) -> dict[str, Any]:
-    """What was given of a body, checked."""
+    """The given fields of a body, checked."""
     if isinstance(data, Mapping):
         try:
             data = kind.from_input(data)
@@ -393,14 +393,14 @@ def _fields(kind: type[Model], data: Any, method: str) -> dict[str, Any]:
 
 
 def _items(operation: str, answer: Any) -> Iterable[Any]:
-    """The items of a list that an operation returned; not all lists are, in the doubles of tests."""
+    """The items of a list that an operation returned; a test double's answer may not be a `list`."""
     if not isinstance(answer, Iterable):
         raise unexpected_answer(operation, "a list", answer)
     return answer
 
 
 def _made_of(kind: type[M], operation: str, found: Any, **others: Any) -> M:
-    """An object of the API, as an operation returned it, as one of training."""
+    """An object that an operation returned, as a model of training."""
     values = check_answer(operation, found, "to_dict").to_dict()
     values["name"] = values.get("version")
     return kind.from_dict({name: values.get(name) for name in kind.fields if name in values} | others)
