@@ -1,21 +1,25 @@
 """The contract of a deployment package: how its code is found and called, and what it may take and return.
 
-It uses only the standard library, since it also runs inside the process of the user's code.
+It uses only the standard library, since it also runs inside the process of the user's code, and little of it, since an
+instance takes requests only after this is imported.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Container, Mapping, Sequence
+from types import FunctionType, MethodType, ModuleType
+
+# Type checkers take it for the one in `typing`, which costs an import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
 
 __all__ = [
     "DataError",
@@ -36,7 +40,7 @@ __all__ = [
 
 GENERAL_ERROR = "An exception occurred in the request. See the logs for details."
 
-Fields = Sequence[Mapping[str, Any]]
+Fields = Sequence[Mapping[str, "Any"]]
 
 
 class PackageError(Exception):
@@ -92,7 +96,9 @@ def find_root(directory: Path, file_name: str) -> Path:
     return folders[0]
 
 
-def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Deployment:
+def load(
+    root: str | os.PathLike[str], context: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> Deployment:
     """Import the package and make an instance of its class ``Deployment``.
 
     Args:
@@ -104,10 +110,10 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
         PackageError: The code can't be imported, lacks the class or its methods, or fails to initialize. If the user's
             code raised an exception, that is the cause.
     """
-    sys.path[:0] = [str(root), str(root / "libraries")]
-    file = root / main_file_name(environment)
-    user_class = _find_class(_import(file), file)
-    arguments = {"base_directory": str(root), "context": dict(context)}
+    folder = os.fspath(root)
+    sys.path[:0] = [folder, os.path.join(folder, "libraries")]
+    user_class = _load_class(os.path.join(folder, main_file_name(environment)))
+    arguments = {"base_directory": folder, "context": dict(context)}
     try:
         return Deployment(user_class(**_declared(user_class, arguments)))
     except PackageError:
@@ -116,27 +122,29 @@ def load(root: Path, context: Mapping[str, Any], environment: Mapping[str, str] 
         raise PackageError(f"Failed to initialize deployment: {_public_message(error) or _one_line(error)}") from error
 
 
-def _import(file: Path) -> ModuleType:
-    if not file.is_file():
-        raise PackageError(f"The package has no {file.name}")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+def _load_class(file: str) -> type:
+    name = os.path.basename(file)
+    user_class = getattr(_import(file, name), "Deployment", None)
+    if not isinstance(user_class, type):
+        raise PackageError(f"{name} has no class Deployment")
+    return user_class
+
+
+def _import(file: str, name: str) -> ModuleType:
+    if not os.path.isfile(file):
+        raise PackageError(f"The package has no {name}")
+    stem = name.removesuffix(".py")
+    spec = importlib.util.spec_from_file_location(stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Registered before it runs, as by an import: dataclasses and pickle look up their module.
-    sys.modules[file.stem] = module
+    sys.modules[stem] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise PackageError(f"Failed to load deployment package: {_one_line(error)}") from error
     return module
-
-
-def _find_class(module: ModuleType, file: Path) -> type:
-    user_class = getattr(module, "Deployment", None)
-    if not isinstance(user_class, type):
-        raise PackageError(f"{file.name} has no class Deployment")
-    return user_class
 
 
 def _one_line(error: Exception) -> str:
@@ -243,10 +251,40 @@ def _call(method: Callable[..., Any], data: Any, context: Mapping[str, Any]) -> 
 
 def _declared(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a function declares by name, or takes as ``**keywords``."""
+    names, takes_all = _parameters(function)
+    return arguments if takes_all else {name: arguments[name] for name in arguments if name in names}
+
+
+_VAR_KEYWORDS = 0x08
+"""`inspect.CO_VARKEYWORDS`."""
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[Container[str], bool]:
+    """The names of a function's parameters, and whether it takes further ``**keywords``.
+
+    What most packages have, plain methods and classes with a plain ``__init__`` or none, is read off their code: the
+    import of inspect takes a third of the start of an instance.
+    """
+    plain: Any = function
+    is_bound = True
+    if type(function) is type and plain.__new__ is object.__new__ and not hasattr(function, "__signature__"):
+        plain = plain.__init__
+        if plain is object.__init__:
+            return (), False
+    elif isinstance(function, MethodType):
+        plain = function.__func__
+    else:
+        is_bound = False
+    # Its dictionary is where a decorator leaves what it wrapped, or the signature to show.
+    if isinstance(plain, FunctionType) and not vars(plain):
+        code = plain.__code__
+        end = code.co_argcount + code.co_kwonlyargcount
+        names = code.co_varnames[is_bound : code.co_argcount] + code.co_varnames[code.co_argcount : end]
+        return names, bool(code.co_flags & _VAR_KEYWORDS)
+    import inspect
+
     parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return arguments
-    return {name: value for name, value in arguments.items() if name in parameters}
+    return parameters, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 # Files

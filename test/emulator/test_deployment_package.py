@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
 import sys
 import textwrap
@@ -53,6 +55,93 @@ def test_a_request_gets_the_context_where_it_declares_it(signature: str, result:
     namespace: dict[str, Any] = {}
     exec(f"class D:\n    def request(self, {signature}): return locals().get('context')", namespace)
     assert Deployment(namespace["D"]()).run({}, {"id": "r"}) == result
+
+
+def _wrapped(self: Any, data: Any, context: Any) -> Any:
+    return context
+
+
+@functools.wraps(_wrapped)
+def _wrapping(*arguments: Any, **keywords: Any) -> Any:
+    return _wrapped(*arguments, **keywords)
+
+
+class _Callable:
+    def __call__(self, data: Any, context: Any) -> Any:
+        return context
+
+
+@pytest.mark.parametrize(
+    "request_method",
+    [
+        staticmethod(lambda data, context: context),
+        classmethod(lambda cls, data, context: context),
+        lambda context_, data, *, context: context,
+        lambda *data, context: context,
+        functools.partialmethod(_wrapped),
+        functools.partial(_wrapped, None),
+        _wrapping,
+        _Callable(),
+        property(lambda self: lambda data, context: context),
+    ],
+    ids=["static", "class", "keyword", "after any", "partial method", "partial", "decorated", "callable", "property"],
+)
+def test_a_request_method_of_any_kind_gets_the_context_that_it_declares(request_method: Any) -> None:
+    user_class = type("Deployment", (), {"request": request_method})
+    assert Deployment(user_class()).run({}, {"id": "r"}) == {"id": "r"}
+
+
+def test_the_name_of_its_first_parameter_is_no_declaration() -> None:
+    user_class = type("Deployment", (), {"request": lambda context, data: data})
+    assert Deployment(user_class()).run({"x": 1}, {"id": "r"}) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "@dataclasses.dataclass\nclass Deployment:\n    context: dict",
+        "class Deployment(Base): pass",
+        "class Deployment:\n    def __new__(cls, context):\n        self = super().__new__(cls)\n"
+        "        self.context = context\n        return self",
+        "class Deployment(metaclass=Meta):\n    context = None",
+        "class Deployment(Base):\n    __init__ = functools.partialmethod(Base.__init__)",
+    ],
+)
+def test_a_class_made_in_any_way_gets_the_context_that_it_declares(tmp_path: Path, made: str) -> None:
+    code = f"""\
+import dataclasses, functools
+
+class Base:
+    def __init__(self, context):
+        self.context = context
+
+class Meta(type):
+    def __call__(cls, context):
+        self = super().__call__()
+        self.context = context
+        return self
+
+{made}
+Deployment.request = lambda self, data: self.context
+"""
+    (tmp_path / "deployment.py").write_text(code)
+    assert load(tmp_path, {"version": "v1"}).run({}, {}) == {"version": "v1"}
+
+
+def test_a_plain_package_starts_with_few_imports(tmp_path: Path) -> None:
+    write(tmp_path, "class Deployment:\n    def request(self, data, context): return data")
+    code = """
+        import sys
+        from ubiops.deployment_package import load
+
+        load(sys.argv[1], {}).run({}, {})
+        print(sorted({"inspect", "typing", "pathlib"} & sys.modules.keys()))
+    """
+    # Without site-packages, where other packages have code that runs at each start.
+    command = [sys.executable, "-S", "-c", textwrap.dedent(code), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(ubiops.__file__).parents[1])}
+    ended = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert ended.stdout.strip() == b"[]"
 
 
 def test_the_module_is_found_by_what_it_defines(tmp_path: Path) -> None:

@@ -2,23 +2,22 @@
 
 It runs as a script, passed to the interpreter as text since ubiops may be a zip, and not as a module of the emulator,
 so that it starts without the emulator's dependencies. Messages are lines of JSON; the standard streams belong to the
-user's code.
+user's code. It imports little, since that delays every start.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
 import resource
 import signal
-import socket
 import sys
 import threading
-import traceback
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -28,16 +27,19 @@ class Channel:
 
     def __init__(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
-        self._socket = socket.socket(fileno=descriptor)
+        self._reader = os.fdopen(descriptor, "rb")
+        self._writer = os.fdopen(descriptor, "wb", closefd=False)
         self._incoming: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._sending = threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         # An emulator that is killed before it has read everything leaves a reset connection, not a closed one.
-        with contextlib.suppress(ConnectionError), self._socket.makefile("rb") as lines:
-            for line in lines:
+        try:
+            for line in self._reader:
                 self._incoming.put(line)
+        except ConnectionError:
+            pass
         # The emulator has ended. The user's code may be busy, and may have started processes: end them all.
         os.killpg(0, signal.SIGKILL)
 
@@ -46,7 +48,8 @@ class Channel:
 
     def send(self, message: str) -> None:
         with self._sending:
-            self._socket.sendall(message.encode() + b"\n")
+            self._writer.write(message.encode() + b"\n")
+            self._writer.flush()
 
     def answer(self, message: str) -> None:
         sys.stdout.flush()
@@ -57,6 +60,8 @@ class Channel:
 def _report(error: Exception) -> None:
     """Write the exception of the user's code to the log."""
     if error.__cause__ is not None:
+        import traceback
+
         traceback.print_exception(error.__cause__)
 
 
@@ -95,7 +100,7 @@ def main() -> None:
             streaming_update.close()
 
     try:
-        deployment = load(Path(start["directory"]), start["context"])
+        deployment = load(start["directory"], start["context"])
     except PackageError as error:
         _report(error)
         channel.answer(to_json({"error": str(error)}))
