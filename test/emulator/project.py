@@ -86,7 +86,8 @@ class TestProject:
         self.deploy_version(code, version)
 
     def deploy_version(self, code: str = DOUBLE, version: str = "v1", **settings: Any) -> None:
-        self.create_version(version, **settings)
+        # Instances start as requests queue up: one is enough, unless a test needs several at once.
+        self.create_version(version, **{"maximum_instances": 1, **settings})
         build = self.upload({"deployment.py": code}, version)
         assert build.status == "success", build.error_message
 
