@@ -246,7 +246,7 @@ def in_parts(ids: list[str], size: int = 250) -> Iterator[list[str]]:
         yield ids[start : start + size]
 
 
-def run(directory: Path, kills: int) -> str:
+def run(directory: Path, kills: int, most_calls: int = _MOST_CALLS) -> str:
     """Kills an emulator with this data directory so often; returns what was kept."""
     accepted, told = Accepted(directory), Told()
     with contextlib.closing(told):
@@ -261,7 +261,7 @@ def run(directory: Path, kills: int) -> str:
             project.api.webhooks_create("lab", {"name": "hook", **watched, "url": told.origin})
         for _ in range(kills):
             with running(directory) as (process, project):
-                accepted.load(process, project, random.randrange(_MOST_CALLS), random.uniform(0, _LONGEST_AFTER))
+                accepted.load(process, project, random.randrange(most_calls), random.uniform(0, _LONGEST_AFTER))
         with running(directory) as (_, project):
             check(project, accepted)
             wanted = {*accepted.batches, *accepted.direct, *accepted.streamed}
