@@ -40,7 +40,7 @@ def wait_until(ask: Callable[[], T], condition: Callable[[T], bool]) -> T:
         waited = time.monotonic() - started
         assert waited < _DEADLINE, f"still {answer}"
         # What is waited for needs the processor that asking takes: the longer it takes, the more rarely.
-        time.sleep(min(0.02 + waited / 10, 0.25))
+        time.sleep(min(0.04 + waited / 5, 0.25))
     return answer
 
 

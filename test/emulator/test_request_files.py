@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from test.each import each
 from test.emulator.project import TestProject
 from test.emulator.test_storage import contents, error_of, named, read_blob, upload
 from ubiops.emulator import Emulator
@@ -91,9 +92,7 @@ def test_a_name_too_long_for_a_file_system(reader: TestProject) -> None:
     assert reader.request({"photo": uri})["y"].split()[0] == "x" * 251 + ".txt"
 
 
-@pytest.mark.parametrize(
-    "value", ["cat.txt", "/etc/passwd", "ubiops-file://default", "ubiops-file://default/", "ubiops-file:///a", ""]
-)
+@each("value", ["cat.txt", "/etc/passwd", "ubiops-file://default", "ubiops-file://default/", "ubiops-file:///a", ""])
 def test_what_is_no_file_is_refused_before_the_run(reader: TestProject, value: str) -> None:
     message = error_of(reader.request, {"photo": value})
     assert "'photo' must be ubiops-file://bucket/file or the id of a blob" in message
@@ -159,7 +158,7 @@ def test_a_variable_sets_the_bucket(writer: TestProject, tmp_path: Path) -> None
     assert write(writer, "a", a="x").startswith("ubiops-file://charts/")
 
 
-@pytest.mark.parametrize(
+@each(
     ("give", "words"),
     [
         ("none", "doesn't exist"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ubiops
+from test.each import each
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
 
@@ -19,14 +20,32 @@ def fields(**types: str) -> list[dict[str, str]]:
     return [{"name": name, "data_type": data_type} for name, data_type in types.items()]
 
 
-def echo(project: TestProject, data_type: str) -> None:
-    """A deployment that returns its input of that type."""
-    code = """
-        class Deployment:
-            def request(self, data):
-                return {"y": data["x"]}
-    """
-    project.deploy(code, input_fields=fields(x=data_type), output_fields=fields(y=data_type))
+ECHOED: dict[str, Any] = {
+    "int": 1,
+    "double": 0.5,
+    "string": "a",
+    "bool": True,
+    "array_int": [1],
+    "array_double": [0.5],
+    "array_string": ["a"],
+}
+"""A value of each type."""
+
+
+@pytest.fixture
+def echo(project: TestProject) -> TestProject:
+    """With a deployment that returns its input: a field of each type, which it is named after."""
+    types = fields(**{data_type: data_type for data_type in ECHOED})
+    code = "class Deployment:\n    def request(self, data): return data"
+    project.deploy(code, input_fields=types, output_fields=types)
+    return project
+
+
+@pytest.fixture
+def deployed(project: TestProject) -> TestProject:
+    """With a deployment that doubles."""
+    project.deploy()
+    return project
 
 
 # Direct requests
@@ -59,7 +78,7 @@ def test_a_version_other_than_the_default_is_asked_by_name(project: TestProject)
         project.api.deployment_requests_get("lab", "model", response.id)
 
 
-@pytest.mark.parametrize(
+@each(
     ("data_type", "value"),
     [
         ("int", 2**60),
@@ -74,12 +93,11 @@ def test_a_version_other_than_the_default_is_asked_by_name(project: TestProject)
         ("array_string", ["", "a"]),
     ],
 )
-def test_values_of_each_type_go_in_and_out(project: TestProject, data_type: str, value: Any) -> None:
-    echo(project, data_type)
-    assert project.request({"x": value}) == {"y": value}
+def test_values_of_each_type_go_in_and_out(echo: TestProject, data_type: str, value: Any) -> None:
+    assert echo.request({**ECHOED, data_type: value}) == {**ECHOED, data_type: value}
 
 
-@pytest.mark.parametrize(
+@each(
     ("data_type", "value"),
     [
         ("int", 1.5),
@@ -95,14 +113,13 @@ def test_values_of_each_type_go_in_and_out(project: TestProject, data_type: str,
         ("array_string", "ab"),
     ],
 )
-def test_a_value_of_another_type_is_400(project: TestProject, data_type: str, value: Any) -> None:
-    echo(project, data_type)
-    with pytest.raises(ubiops.exceptions.BadRequestError, match=f"field 'x' must be of type {data_type}"):
-        project.request({"x": value})
-    assert project.api.deployment_requests_list("lab", "model") == []
+def test_a_value_of_another_type_is_400(echo: TestProject, data_type: str, value: Any) -> None:
+    with pytest.raises(ubiops.exceptions.BadRequestError, match=f"field '{data_type}' must be of type {data_type}"):
+        echo.request({**ECHOED, data_type: value})
+    assert echo.api.deployment_requests_list("lab", "model") == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "problem"),
     [
         ({}, "The input lacks the field 'x'"),
@@ -113,10 +130,9 @@ def test_a_value_of_another_type_is_400(project: TestProject, data_type: str, va
         (5, "The input must be a dictionary of its fields, not int"),
     ],
 )
-def test_an_input_that_does_not_fit_is_400(project: TestProject, data: Any, problem: str) -> None:
-    project.deploy()
+def test_an_input_that_does_not_fit_is_400(deployed: TestProject, data: Any, problem: str) -> None:
     with pytest.raises(ubiops.exceptions.BadRequestError, match=problem):
-        project.request(data)
+        deployed.request(data)
 
 
 def test_plain_data_is_text(project: TestProject) -> None:
@@ -191,7 +207,20 @@ def test_numpy_in_outputs_becomes_numbers_and_lists(project: TestProject) -> Non
     assert project.request({"x": 1}) == {"n": 3, "y": 1.5, "b": True, "a": [0, 1, 2], "m": [1]}
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def failing(project: TestProject) -> TestProject:
+    """With a deployment that runs the statement that it gets."""
+    code = """
+        class Deployment:
+            def request(self, data):
+                exec(f"def run():\\n    {data['statement']}", names := {})
+                return names["run"]()
+    """
+    project.deploy(code, input_fields=fields(statement="string"))
+    return project
+
+
+@each(
     ("statement", "problem"),
     [
         ("return {}", "The output lacks the field 'y'"),
@@ -210,11 +239,10 @@ def test_numpy_in_outputs_becomes_numbers_and_lists(project: TestProject) -> Non
         ("import os; os.kill(os.getpid(), 9)", "The instance stopped unexpectedly (SIGKILL)"),
     ],
 )
-def test_what_fails_a_request(project: TestProject, statement: str, problem: str) -> None:
-    project.deploy(f"class Deployment:\n    def request(self, data):\n        {statement}\n")
+def test_what_fails_a_request(failing: TestProject, statement: str, problem: str) -> None:
     for _ in range(2):
         with pytest.raises(ubiops.exceptions.BadRequestError) as caught:
-            project.request({"x": 1})
+            failing.request({"statement": statement})
         assert problem in str(caught.value)
 
 
@@ -313,10 +341,9 @@ def test_what_the_code_writes_does_not_disturb_its_answers(project: TestProject)
     assert [line.log for line in lines if line.level == "error"] == ["no newline at the end"]
 
 
-def test_large_data_goes_in_and_out(project: TestProject) -> None:
-    echo(project, "string")
-    value = "x" * 5_000_000
-    assert project.request({"x": value}) == {"y": value}
+def test_large_data_goes_in_and_out(echo: TestProject) -> None:
+    large = {**ECHOED, "string": "x" * 5_000_000}
+    assert echo.request(large) == large
 
 
 def test_text_that_is_no_utf8_comes_back_escaped(project: TestProject) -> None:
@@ -352,7 +379,7 @@ def test_one_input_alone_is_a_batch_too(project: TestProject) -> None:
     assert project.finished([created.id])[created.id].result == {"y": 8}
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "problem"),
     [
         ([{"x": 1}, {"x": "a"}], r"The input \[1\] field 'x' must be of type double"),
@@ -361,11 +388,10 @@ def test_one_input_alone_is_a_batch_too(project: TestProject) -> None:
         ([[{"x": 1}]], "Each input of a batch is one request"),
     ],
 )
-def test_a_batch_is_refused_as_a_whole(project: TestProject, data: Any, problem: str) -> None:
-    project.deploy()
+def test_a_batch_is_refused_as_a_whole(deployed: TestProject, data: Any, problem: str) -> None:
     with pytest.raises(ubiops.exceptions.BadRequestError, match=problem):
-        project.api.batch_deployment_requests_create("lab", "model", data)
-    assert project.api.deployment_requests_list("lab", "model") == []
+        deployed.api.batch_deployment_requests_create("lab", "model", data)
+    assert deployed.api.deployment_requests_list("lab", "model") == []
 
 
 def test_a_notification_group_must_be_there(project: TestProject) -> None:

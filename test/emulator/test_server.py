@@ -276,7 +276,7 @@ WITH_CHILD = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
     with emulator_process("--data-dir", str(tmp_path)) as (process, api):
         TestProject(api, "lab").deploy(WITH_CHILD, output_fields=[{"name": "y", "data_type": "array_int"}])

@@ -430,18 +430,17 @@ DOUBLED = [{"y": 2 * x} for x in range(1, 21)]
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "history"),
     [
-        Fault("POST", BATCH, status=503, times=2),
-        Fault("POST", BATCH, status=502),
-        Fault("POST", BATCH, drop=True, times=2),
+        (Fault("POST", BATCH, status=503, times=2), False),
+        (Fault("POST", BATCH, status=502), True),
+        (Fault("POST", BATCH, drop=True, times=2), False),
         # These are carried out, and nobody learns it.
-        Fault("POST", BATCH, truncate=True),
-        Fault("POST", BATCH, truncate=True, times=3),
+        (Fault("POST", BATCH, truncate=True), False),
+        (Fault("POST", BATCH, truncate=True, times=3), True),
     ],
-    ids=lambda fault: f"{fault.status or (fault.drop and 'drop') or 'truncate'} {fault.times} times",
+    ids=["503 twice", "502 with a history", "dropped twice", "truncated", "truncated 3 times with a history"],
 )
-@pytest.mark.parametrize("history", [False, True])
 def test_a_batch_whose_answer_is_lost_is_sent_once(
     project: TestProject, emulator: Emulator, fault: Fault, history: bool
 ) -> None:
