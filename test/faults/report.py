@@ -15,20 +15,20 @@ PATH = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 _HEAD = """# Reliability
 
-Whatever a server, a proxy or the network does, a call ends in its time, with the right value or with an error of
+Whatever a server, a proxy or the network does, a call ends in time, with the right value or with an error of
 `ubiops.exceptions`; reading an open response yourself (`blobs_get`, `_preload_content=False`) raises urllib3's errors.
 
 - A create, an update or an upload is sent at most once, unless no connection was made or the server answers 429.
-- A file is there whole or not at all: a download that breaks off leaves no part, and an older file as it was.
-- No connection that holds unread bytes is used again: an answer is never taken for that to another request.
-- The API token goes to the configured host alone; it and signatures are in no error, log line of ours or traceback.
+- A file is there whole or not at all: a download that breaks off leaves no part, and an older file unchanged.
+- No connection with unread bytes is used again: an answer is never mistaken for that to another request.
+- The API token goes to the configured host only; no error, log line of ours or traceback shows it or a signature.
 - No descriptor, thread or temporary file is left.
 
 This page is written by `python -m test.faults table --docs` from what happened, and checked by the tests. Each row is a
 fault of a server, of TLS or of a proxy on the way, with a limit of 0.7 seconds and the default of two retries; each
-column is a kind of call, or several that came to the same. What stands behind a colon says at which of its requests a
-helper met the fault. "what was sent" is a well-formed answer that is another than expected, such as an empty one;
-"lost, and logged" is what `MetricClient`, whose thread raises nothing, says in the log.
+column is a kind of call, or several with the same outcomes. The part after a colon says at which of its requests a
+helper met the fault. "what was sent" is a well-formed answer other than the expected one, such as an empty one;
+"lost, and logged" means that `MetricClient`, whose thread raises nothing, logs the loss.
 
 """
 
