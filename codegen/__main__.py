@@ -57,7 +57,7 @@ def _different(root: Path, files: Mapping[str, str]) -> Iterator[str]:
 
 
 def _stale(root: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """The files that an earlier run made and this one doesn't."""
+    """The files that an earlier run generated and this one doesn't."""
     for folder in ("ubiops", "docs"):
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()

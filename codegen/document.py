@@ -1,4 +1,4 @@
-"""Read the API's OpenAPI document into what the templates need; refuse what they can't express.
+"""Reads the API's OpenAPI document for the templates, and refuses what they can't express.
 
 The extensions that it understands are explained in the document itself, in ``info.description``.
 """
@@ -56,7 +56,7 @@ OPERATION_KEYS = {
 }
 FORM_KEYS = {"required", "optional", "returns"}
 
-# Names that the client uses itself where an operation, an argument, or a field would stand.
+# Names that the client itself uses in places of operations, arguments or fields.
 ANNOTATIONS = {"models", "bool", "datetime", "dict", "float", "int", "list", "str", "tuple"}
 RESERVED_GROUPS = {"api_client", "base", "core_api", "options"}
 RESERVED_OPERATIONS = {"api_client", *ANNOTATIONS}
@@ -96,12 +96,12 @@ class DocumentError(Exception):
 
 @dataclass(frozen=True)
 class Life:
-    """Which generations of the API have something.
+    """The generations of the API that have something.
 
     Attributes:
         since: The first client that had it, such as ``4.6``; None for 3.12 or older.
-        until: The last client that had it, such as ``4.14``; None where the newest has it.
-        deprecated: Whether a program had better use something else.
+        until: The last client that had it, such as ``4.14``; None if the newest has it.
+        deprecated: Whether programs should use something else.
     """
 
     since: str | None
@@ -114,9 +114,9 @@ class Field:
     """A field of a schema, or an argument's value.
 
     Attributes:
-        withheld: Whether the default isn't sent once a field is given that 3.12 doesn't know.
-        required_unless: The field that makes this one optional where it is given.
-        read_from: The field whose value stands in where an answer lacks this one.
+        withheld: Whether the default isn't sent once a field that 3.12 doesn't know is given.
+        required_unless: The field that makes this one optional if it is given.
+        read_from: The field whose value is used if an answer lacks this one.
         with_time: Whether a date that is read may have a time.
     """
 
@@ -140,7 +140,7 @@ class Argument:
     """An argument of a method: where the request carries it, and what it may be.
 
     Attributes:
-        alias: Another name by which it may be given.
+        alias: Another name by which it may be passed.
     """
 
     kind: str
@@ -164,10 +164,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Form:
-    """One of the forms in which an operation is called.
+    """One of the forms in which an operation can be called.
 
     Attributes:
-        required: Arguments that it requires besides those that every form does.
+        required: Arguments that it requires in addition to those that every form requires.
         optional: Arguments that it may have.
         returns: What it returns.
     """
@@ -183,8 +183,8 @@ class Operation:
 
     Attributes:
         group: The group of methods that it belongs to, as an attribute of `CoreApi`.
-        successor: The operation that does in newer generations what this one did.
-        forms: The forms in which it is called, where there are several: the first of which an argument is given.
+        successor: The operation that replaces this one in newer generations.
+        forms: The forms in which it can be called, if there are several; the first with a given argument applies.
     """
 
     name: str
@@ -212,12 +212,12 @@ class Schema:
 
     Attributes:
         read_only: Fields that only the schemas have in which the server returns the same resource.
-        sent: Whether a request's body holds it.
-        received: Whether a response holds it.
+        sent: Whether request bodies contain it.
+        received: Whether responses contain it.
         updates: Whether it is the body of an update, which sends only what was given.
         extends: The schema that it adds fields to.
         sequence: The field whose items the model is a sequence of.
-        excludes: Fields of which one at most may be given.
+        excludes: Fields of which at most one may be given.
     """
 
     name: str
@@ -275,12 +275,12 @@ def read(text: str) -> Document:
     try:
         root = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise DocumentError("the document", f"is no valid YAML: {error}") from error
+        raise DocumentError("the document", f"isn't valid YAML: {error}") from error
     return _Reader(root).document()
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as JSON has it: no dates, and no key twice (the later one would win without a word)."""
+    """YAML restricted to JSON's types: no dates, and no duplicate keys (of which the later one would silently win)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -491,7 +491,7 @@ class _Reader:
         schema = self._schemas[name]
         _refuse_unknown_keys(schema, SCHEMA_KEYS, where)
         if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
-            raise DocumentError(where, "is no name for a class: CamelCase, letters and digits")
+            raise DocumentError(where, "isn't a name for a class: use CamelCase, letters and digits")
         if schema.get("type") != "object" or not schema.get("properties"):
             raise DocumentError(where, "must be an object with properties")
         fields = tuple(self._fields(schema, RESERVED_FIELDS, where))
@@ -566,7 +566,7 @@ class _Reader:
         )
 
     def _type(self, schema: Mapping[str, Any], where: str) -> str:
-        """The type's name, as the runtime has it."""
+        """The type's name at run time."""
         if "x-python-type" in schema:
             return self._python_type(schema["x-python-type"], where)
         if "$ref" in schema:
@@ -600,7 +600,7 @@ class _Reader:
         return name
 
     def _reachable(self, types: Iterable[str]) -> set[str]:
-        """The schemas that values of these types can hold, at any depth."""
+        """The schemas that values of these types can contain, at any depth."""
         reached: set[str] = set()
         new = {name for type in types for name in re.findall(r"\w+", type) if name in self._schemas}
         while new:
@@ -669,7 +669,7 @@ def _type_list(schema: Mapping[str, Any]) -> list[str]:
 
 def _identifier(name: str, reserved: set[str], where: str) -> str:
     if not name.isidentifier() or iskeyword(name) or name.startswith("_"):
-        raise DocumentError(where, f"{name!r} is no name that Python can use")
+        raise DocumentError(where, f"{name!r} can't be a name in Python")
     if name in reserved:
         raise DocumentError(where, f"{name!r} is a name that the client uses itself")
     return name

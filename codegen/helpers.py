@@ -1,4 +1,4 @@
-"""What `ubiops.utils` exports: the helpers, by the module that they come from."""
+"""The exports of `ubiops.utils`: the helpers, by module."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ HELPERS: dict[str, tuple[str, ...]] = {
         "wait_for_revision",
     ),
 }
-# Those that are called as the functions of their names, `metrics` and `run_local`, are modules too.
+# `metrics` and `run_local`, which are called like the functions of their names, are modules too.
 HELPER_MODULES = (
     "exceptions",
     "file_operations",

@@ -1,4 +1,4 @@
-"""The form of generated code and prose: where lines break."""
+"""The layout of generated code and prose: where lines break."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROSE_WIDTH = 110
 
 @dataclass(frozen=True)
 class Code:
-    """Code between brackets: on one line where it fits, else indented, else one item a line, as ruff has it."""
+    """Code between brackets: on one line if it fits, else indented, else one item per line, as ruff formats it."""
 
     head: str
     items: Sequence[str | Code]
@@ -46,7 +46,7 @@ def broken(head: str, items: Sequence[str | Code], tail: str, indent: int = 0) -
 
 
 def constant_tuple(name: str, items: Sequence[str]) -> str:
-    """A constant that is a tuple: on one line where it fits, else one item a line."""
+    """A constant that is a tuple: on one line if it fits, else one item per line."""
     line = flat(tuple_of(items, f"{name} = "))
     return line if len(line) <= CODE_WIDTH else "\n".join([f"{name} = (", *[f"    {item}," for item in items], ")"])
 
@@ -76,7 +76,7 @@ def prose(text: str, indent: int, hanging: int = 0) -> str:
     Args:
         text: One paragraph.
         indent: Columns before the first line.
-        hanging: Columns more before the others.
+        hanging: Additional columns before the others.
     """
     lines = textwrap.wrap(
         text.replace("\\", "\\\\").replace('"""', r"\"\"\""),
@@ -90,7 +90,7 @@ def prose(text: str, indent: int, hanging: int = 0) -> str:
 
 
 def route(method: str, path: str, indent: int) -> str:
-    """What a method sends where, in its docstring; a path that is too long goes on in the next line."""
+    """The HTTP method and path of a method, for its docstring; a path that is too long continues on the next line."""
     line = f"{method} {path}"
     if indent + len(line) <= CODE_WIDTH:
         return line
@@ -104,5 +104,5 @@ def cell(text: str) -> str:
 
 
 def sentence(parts: Iterable[str]) -> str:
-    """What there is of the parts, as sentences."""
+    """The non-empty parts, as sentences."""
     return " ".join(part if part.endswith(".") else f"{part}." for part in parts if part)

@@ -1,4 +1,4 @@
-"""What the document says, as Python: types, declarations, signatures, imports."""
+"""The document as Python: types, declarations, signatures, imports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from codegen.layout import CODE_WIDTH, Code, broken, flat, literal, scalar, tupl
 
 SIMPLE_TYPES = {"object": "Any", "date": "datetime.date", "datetime": "datetime.datetime", "file": "RawResponse"}
 
-# What operations are declared with.
+# The classes that declare operations.
 DECLARING = ("Body", "File", "Form", "Header", "Operation", "Path", "Query")
-# Where names come from; a name that is its own source is a module that is imported whole.
+# The sources of names; a name that is its own source is a module that is imported as a whole.
 SOURCES = {
     "datetime": "datetime",
     "Iterator": "collections.abc",
@@ -44,7 +44,7 @@ SOURCES = {
     "Null": "ubiops.schema",
     **dict.fromkeys(DECLARING, "ubiops.operation"),
 }
-# The packages by which the methods' annotations name what isn't imported before it is needed.
+# The packages that the methods' annotations name, since their contents aren't imported before they are needed.
 PACKAGES = {"FileLike": "ubiops.files", "RawResponse": "ubiops.rest"}
 
 
@@ -52,7 +52,7 @@ PACKAGES = {"FileLike": "ubiops.files", "RawResponse": "ubiops.rest"}
 
 
 def annotation(type: str) -> str:
-    """The type of a value that a response holds."""
+    """The type of a value in a response."""
     if " | " in type:
         return " | ".join(map(annotation, type.split(" | ")))
     if type.startswith("list["):
@@ -63,7 +63,7 @@ def annotation(type: str) -> str:
 
 
 def input_annotation(type: str) -> str:
-    """The type of what a caller may give."""
+    """The type of what a caller may pass."""
     if type in ("date", "datetime"):
         return f"{annotation(type)} | str"
     if type == "file":
@@ -93,9 +93,9 @@ def keyword_annotation(field: Field) -> str:
 
 
 def attribute_annotation(field: Field, schema: Schema) -> str:
-    """The type of a model's attribute: what reading it gives or, where no server sends it, what it may be set to."""
+    """The type of a model's attribute: of its value or, if no server sends it, of what it may be set to."""
     if schema.received or not schema.sent or re.search(r"\b[A-Z]", field.type):
-        # A dict that is set becomes the model that it stands for.
+        # A dict that is assigned becomes the model that it stands for.
         return _or_none(annotation(field.type), not field.required)
     return keyword_annotation(field).removesuffix(" | None" if field.required else "")
 
@@ -128,7 +128,7 @@ def declared_field(field: Field, schema: Schema, document: Document) -> str:
     items += ["nullable=True"] if field.nullable else []
     items += [f"default={_default(field, schema)}"] if _default(field, schema) != "None" else []
     base = [field for other in document.schemas if other.name == schema.extends for field in other.fields]
-    # What the base always has, the derived class has too.
+    # Fields that the base always has, the derived class has too.
     due = field.required or any(other.name == field.name and other.required for other in base)
     type = _qualified(attribute_annotation(replace(field, required=due), schema), document)
     head = f"{field.name}: {type} = field("
@@ -136,7 +136,7 @@ def declared_field(field: Field, schema: Schema, document: Document) -> str:
 
 
 def _generations(field: Field) -> list[str]:
-    """What a declaration says of the generations of the API."""
+    """The part of a declaration about the generations of the API."""
     named = {
         "since": field.life.since,
         "required_unless": field.required_unless,
@@ -158,13 +158,13 @@ def _keyword(field: Field, schema: Schema, document: Document) -> str:
     type, end = _qualified(keyword_annotation(field), document), f" = {_default(field, schema)}"
     if len(line := f"{field.name}: {type}{end}") + 13 <= CODE_WIDTH:
         return line
-    # A union that is too long has a line for each member, as ruff has it.
+    # A union that is too long has a line for each member, as ruff formats it.
     head, brackets, members = type.rpartition("]")
     return f"{field.name}: {head}{brackets}" + members.replace(" | ", "\n            | ") + end
 
 
 def _default(field: Field, schema: Schema) -> str:
-    """What stands for a field that is left out; an update sends no defaults."""
+    """The value of a field that is left out; an update sends no defaults."""
     return "None" if schema.updates else flat(literal(field.default))
 
 
@@ -189,7 +189,7 @@ def declared_paths(group: Group) -> list[str]:
 
 
 def _shared_paths(group: Group) -> dict[str, str]:
-    """Names by declaration. One object serves all: whoever makes a first call pays for each that is made."""
+    """Names by declaration. They share one object, since the first call pays for each one that is created."""
     arguments = [one for operation in group.operations for one in operation.arguments if one.kind == "Path"]
     uses = Counter(_declared_argument(argument) for argument in arguments)
     names = {_declared_argument(one): f"_{one.name.upper()}" for one in arguments if uses[_declared_argument(one)] > 1}
@@ -227,7 +227,7 @@ def _declared_argument(argument: Argument) -> str:
 
 
 def method_head(operation: Operation, document: Document) -> str:
-    """The head of a method: one plain signature, whose names can be looked up where it stands."""
+    """The head of a method: one plain signature, whose names can be looked up in its module."""
     result = _qualified(return_annotation(operation), document)
     parameters = [_parameter(argument, document) for argument in operation.arguments]
     return broken(f"def {operation.name}(", ["self", *parameters, "**options: Any"], f") -> {result}:", 4)
@@ -241,19 +241,19 @@ def method_call(operation: Operation) -> str:
 
 
 def method_twin(operation: Operation) -> str:
-    """The method's twin, which is made of it."""
+    """The method's twin, which is made from it."""
     return broken(f"{operation.name}_with_http_info = twin_of(", [operation.name], ")", 4)
 
 
 def _parameter(argument: Argument, document: Document) -> str:
-    # One that has two names is missed only where neither was given.
+    # An argument with two names is missing only if neither was passed.
     optional = not argument.required or argument.alias is not None
     type = _or_none(argument_annotation(argument).removesuffix(" | None"), optional)
     return f"{argument.name}: {_qualified(type, document)}{' = None' if optional else ''}"
 
 
 def _qualified(type: str, document: Document) -> str:
-    """A type by names that can be looked up without importing what they lead to."""
+    """A type by names that can be looked up without importing their modules."""
     modules = {**dict.fromkeys([schema.name for schema in document.schemas], "models"), **PACKAGES}
     return re.sub(r"\w+", lambda name: f"{modules[name[0]]}.{name[0]}" if name[0] in modules else name[0], type)
 
@@ -270,7 +270,7 @@ def overloads(operation: Operation, document: Document, twin: str = "") -> str:
             taken = ["self", *parameters, f"**options: Unpack[options.{options}]"]
             end = f") -> {result}: ..."
             if len(end) > CODE_WIDTH - 4:
-                # As ruff breaks it.
+                # As ruff formats it.
                 outer, _, inner = result.removesuffix("]").partition("[")
                 end = f") -> {outer}[\n        {inner}\n    ]: ..."
             heads.append(f"    {broken(f'def {name}(', taken, end, 4)}")
@@ -281,7 +281,7 @@ def overloads(operation: Operation, document: Document, twin: str = "") -> str:
 
 
 def deprecation(operation: Operation) -> str:
-    """What to say of an operation that newer generations lack."""
+    """The deprecation message of an operation that newer generations lack."""
     instead = f"; use {operation.successor} there" if operation.successor else ""
     return f"Installations newer than client {operation.life.until} lack it{instead}."
 
@@ -329,7 +329,7 @@ def _results(operation: Operation, returned: str, twin: str) -> Iterator[tuple[s
 
 
 def signature(operation: Operation) -> str:
-    """A method's names, in order, for the reference."""
+    """The names of a method's arguments, in order, for the reference."""
     names = [argument.name if argument.required else f"{argument.name}=None" for argument in operation.arguments]
     return broken(f"api.{operation.name}(", [*names, "**options"], f") -> {return_annotation(operation)}")
 
@@ -397,7 +397,7 @@ def _named(operations: Iterable[Operation], document: Document) -> set[str]:
 
 
 def _unqualified(types: Iterable[str]) -> set[str]:
-    """The names in types, but for those after a dot: they belong to what stands before it."""
+    """The names in types, except those after a dot, which belong to the name before it."""
     return {name for type in types for name in re.findall(r"(?<![\w.])\w+", type)}
 
 
@@ -418,7 +418,7 @@ def sequence_item(schema: Schema, document: Document) -> str:
 
 
 def lazy_imports(package: str, modules: Mapping[str, str], submodules: Iterable[str]) -> str:
-    """The imports that type checkers see of what is imported on first use."""
+    """The imports that type checkers see for what is imported on first use."""
     lines = [f"from {package} import {name} as {name}" for name in submodules]
     return "\n".join([*lines, _imports(set(modules), modules)])
 
@@ -429,12 +429,12 @@ def sorted_names(names: Iterable[str]) -> list[str]:
 
 
 def names_in(types: Iterable[str]) -> set[str]:
-    """The names that stand in types."""
+    """The names in types."""
     return {name for type in types for name in re.findall(r"\w+", type)}
 
 
 def _imports(names: set[str], sources: Mapping[str, str]) -> str:
-    """The imports that bring the names, grouped and sorted as ruff does it."""
+    """The imports of the names, grouped and sorted as by ruff."""
     used: dict[tuple[int, bool, str], set[str]] = {}
     for name in names & set(sources):
         module = sources[name]

@@ -1,4 +1,4 @@
-"""Make the files from the document: what the templates are given."""
+"""Renders the files from the document."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ SUBMODULES = ["api", "api_client", "configuration", "exceptions", "files", "mode
 
 
 def render(document: Document) -> dict[str, str]:
-    """Make all generated files.
+    """Render all generated files.
 
     Args:
-        document: What the document says.
+        document: The document.
 
     Returns:
         The content of each file by its path from the root.

@@ -1,4 +1,4 @@
-"""Join the document's sources, one YAML file for each part of the API, into the one OpenAPI document."""
+"""Joins the document's sources, one YAML file for each part of the API, into one OpenAPI document."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ HEAD = "head.yaml"
 
 
 def join(folder: Path, first_line: str) -> str:
-    """Join the sources, as text: line breaks and comments stay, but for those that a source begins with.
+    """Join the sources as text: line breaks and comments stay, except for comments at the beginning of a source.
 
     Args:
-        folder: Holds ``head.yaml``, what is said once of the whole API, and files with ``paths`` and ``components``.
-        first_line: What the document begins with.
+        folder: Contains ``head.yaml``, for the whole API, and files with ``paths`` and ``components``.
+        first_line: The first line of the document.
 
     Returns:
         The document, in the order of the files' names.
 
     Raises:
-        DocumentError: A source holds something else, or there is no head.
+        DocumentError: A source contains something else, or there is no head.
     """
     sections: defaultdict[str, list[str]] = defaultdict(list)
     sources = sorted(folder.glob("*.yaml"), key=lambda source: (source.name != HEAD, source.name))
@@ -45,9 +45,9 @@ def _collect(source: Path, sections: Mapping[str, list[str]]) -> None:
         elif section == "head" and line.startswith("#"):
             continue  # It is about the source.
         elif section == "head" and source.name != HEAD:
-            raise DocumentError(where, f"only paths and components may stand here, the rest in {HEAD}")
+            raise DocumentError(where, f"only paths and components are allowed here, the rest in {HEAD}")
         elif section == "components" or (section != "head" and re.match(r"[^ #]", line)):
-            raise DocumentError(where, "only paths and components.<section> may stand here")
+            raise DocumentError(where, "only paths and components.<section> are allowed here")
         else:
             sections[section].append(line)
 

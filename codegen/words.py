@@ -1,4 +1,4 @@
-"""What the document says, in words: for docstrings and for the reference."""
+"""The document in words, for docstrings and for the reference."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def entry(field: Field, notes: Iterable[str]) -> str:
 
 
 def field_facts(field: Field, schema: Schema) -> list[str]:
-    """What a schema says of a field besides its type."""
+    """The facts about a field in a schema, except its type."""
     found = ["required"] if field.required else []
     found += ["nullable"] if field.nullable else []
     found += limits(field)
     if field.default is not None:
-        # An update sends no default: the server has set it when the object was made.
+        # An update sends no default: the server set it when the object was created.
         found.append(f"{'initially' if schema.updates else 'default'} `{flat(literal(field.default))}`")
     return found
 
 
 def limits(field: Field) -> list[str]:
-    """The values that a schema allows; those that the description names already are left out."""
+    """The values that a schema allows, except those that the description names already."""
     given = dict(field.constraints)
     values = given.get("enum", [])
     named = all(f"`{value}`" in field.description for value in values)
@@ -56,20 +56,20 @@ def limits(field: Field) -> list[str]:
 
 
 def argument_facts(argument: Argument) -> list[str]:
-    """What is said of an argument besides its type."""
+    """The facts about an argument, except its type."""
     other_name = [f"or `{argument.alias}`"] if argument.alias else []
     return [*other_name, *limits(argument.value), *lifetime(argument.value.life)]
 
 
 def lifetime(life: Life) -> list[str]:
-    """Which clients have something; nothing where all have."""
+    """The clients that have something; empty if all have it."""
     found = [f"since {life.since}"] if life.since else []
     found += [f"until {life.until}"] if life.until else []
     return found or (["deprecated"] if life.deprecated else [])
 
 
 def clients(operation: Operation) -> str:
-    """Which clients have an operation."""
+    """The clients that have an operation."""
     life = operation.life
     if life.until:
         return f"{life.since or '3.12'} to {life.until}"
@@ -94,14 +94,14 @@ def _range(least: float | None, most: float | None, unit: str) -> list[str]:
 
 
 def argument_type(argument: Argument, document: Document) -> str:
-    """The type of an argument, and what values it may have."""
+    """The type of an argument, and the values that it may have."""
     type = argument_annotation(argument).removesuffix(" | None")
     required = ["required"] if argument.required else []
     return cell(", ".join([_linked(type, document, "models/"), *required, *argument_facts(argument)]))
 
 
 def field_type(field: Field, schema: Schema, document: Document) -> str:
-    """The type of a field, and what values it may have."""
+    """The type of a field, and the values that it may have."""
     return cell(", ".join([_linked(annotation(field.type), document), *field_facts(field, schema)]))
 
 

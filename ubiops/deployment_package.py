@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from types import FunctionType, MethodType, ModuleType
 
-# Type checkers take it for the one in `typing`, which costs an import.
+# Type checkers treat it like the one of `typing`, whose import takes time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path

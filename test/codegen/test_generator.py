@@ -159,7 +159,7 @@ def drop(*path: Any) -> Callable[[Any], None]:
     ("change", "message"),
     [
         (drop(*PLANTS, "get", "operationId"), r"plants\.get: has no operationId"),
-        (put(*PLANTS, "get", "operationId", "plants-list"), "'plants-list' is no name that Python can use"),
+        (put(*PLANTS, "get", "operationId", "plants-list"), "'plants-list' can't be a name in Python"),
         (put(*PLANTS, "get", "operationId", "api_client"), "'api_client' is a name that the client uses itself"),
         (put(*PLANTS, "get", "operationId", "plants_create"), "plants_create is taken by"),
         (put(*PLANTS, "get", "security", []), "security can't be expressed"),
@@ -179,7 +179,7 @@ def drop(*path: Any) -> Callable[[Any], None]:
         (put(*PLANTS, "get", "parameters", 2, "required", True), "planted_after is required and stands after kind"),
         (put(*PLANTS, "get", "parameters", 1, "in", "cookie"), "is in cookie: only path, query, header"),
         (put(*PLANTS, "get", "parameters", 1, "in", "path"), "must be required: true"),
-        (put(*PLANTS, "get", "parameters", 1, "name", "class"), "'class' is no name that Python can use"),
+        (put(*PLANTS, "get", "parameters", 1, "name", "class"), "'class' can't be a name in Python"),
         (put(*PLANTS, "get", "parameters", 1, "name", "async_req"), "'async_req' is a name that the client uses"),
         (drop(*PLANTS, "get", "parameters", 1, "schema"), r"parameters\[1\]: has no schema"),
         (put(*PLANTS, "get", "parameters", 1, "style", "form"), "style can't be expressed"),
@@ -203,7 +203,7 @@ def drop(*path: Any) -> Callable[[Any], None]:
             "title is of the type Pot",
         ),
         (put(*UPDATE, {"$ref": "#/components/schemas/PlantCreate"}), "PlantCreate: is the body of an update"),
-        (put(*SCHEMAS, "pot", {"type": "object"}), "is no name for a class"),
+        (put(*SCHEMAS, "pot", {"type": "object"}), "isn't a name for a class"),
         (put(*SCHEMAS, "Weed", {"type": "string"}), "must be an object with properties"),
         (put(*SCHEMAS, "Pot", "additionalProperties", True), "additionalProperties can't be expressed"),
         (put(*SCHEMAS, "Pot", "required", ["lid"]), "there is no property lid"),
@@ -212,8 +212,8 @@ def drop(*path: Any) -> Callable[[Any], None]:
         (put(*SCHEMAS, "Pot", "x-extends", "PlantDetail"), "lacks what PlantDetail has: id"),
         (put(*SCHEMAS, "Pot", "x-sequence", "lids"), "there is no property lids"),
         (put(*SCHEMAS, "Pot", "properties", "to_dict", {}), "Pot.to_dict: 'to_dict' is a name that the client uses"),
-        (put(*SCHEMAS, "Pot", "properties", "in", {}), "'in' is no name that Python can use"),
-        (put(*SCHEMAS, "Pot", "properties", "_lid", {}), "'_lid' is no name that Python can use"),
+        (put(*SCHEMAS, "Pot", "properties", "in", {}), "'in' can't be a name in Python"),
+        (put(*SCHEMAS, "Pot", "properties", "_lid", {}), "'_lid' can't be a name in Python"),
         (put(*SCHEMAS, "Pot", "properties", "lid", {"pattern": "x"}), "pattern can't be expressed"),
         (put(*SCHEMAS, "Pot", "properties", "lid", {"oneOf": []}), "oneOf may hold one schema and null"),
         (put(*SCHEMAS, "Pot", "properties", "lid", {"anyOf": []}), "anyOf can't be expressed"),
@@ -237,7 +237,7 @@ def test_refuses_what_it_cannot_express(change: Callable[[Any], None], message: 
     ("text", "message"),
     [
         ("paths: {/x: {}}\npaths: {}", "line 1: has a key twice: paths"),
-        ("paths: [", "is no valid YAML"),
+        ("paths: [", "isn't valid YAML"),
     ],
 )
 def test_refuses_yaml_that_says_nothing_or_two_things(text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What the classes of the API's methods share: the client, and how each method takes its arguments."""
+"""Shared by the classes of the API's methods: the client, and how each method takes its arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ G = TypeVar("G", bound="Api")
 
 
 class Api:
-    """The base of `CoreApi` and of the groups of its methods: has the client that they use.
+    """The base of `CoreApi` and of the groups of its methods: it has the client that they use.
 
     Args:
         api_client: The client; by default a new one with the default configuration.
@@ -30,7 +30,7 @@ class Api:
         ApiTypeError: It isn't a client.
     """
 
-    # What ``*_with_http_info`` returns by default: the data alone, as on the groups of client 4.x.
+    # Whether ``*_with_http_info`` returns only the data by default, as on the groups of client 4.x.
     _twins_return_data_only = True
     # A value on the class, so that doubles made from it have this too.
     api_client: ubiops.ApiClient = None  # type: ignore[assignment]
@@ -74,9 +74,9 @@ class GroupOf(Generic[G]):
 
 
 def method_of(operation: Operation) -> Callable[[F], F]:
-    """Make a function a method that calls an operation.
+    """Turn a function into a method that calls an operation.
 
-    The method has the operation as its attribute ``operation``, and raises what Python says of missing and surplus
+    The method has the operation as its attribute ``operation``, and raises Python's errors about missing and surplus
     arguments as the client's own errors. Errors leave it without the frames below it, see `ubiops.frames`.
     """
 
@@ -87,7 +87,7 @@ def method_of(operation: Operation) -> Callable[[F], F]:
 
 
 def twin_of(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method's twin ``*_with_http_info``: it returns status and headers too, where its class has it so."""
+    """The method's twin ``*_with_http_info``: it returns status and headers too, unless its class says otherwise."""
     function: Callable[..., Any] = method.__wrapped__  # type: ignore[attr-defined]
     return _method(function, method.operation, twin=True)  # type: ignore[attr-defined]
 
@@ -111,10 +111,10 @@ def _method(function: Callable[..., Any], operation: Operation, twin: bool = Fal
         try:
             raise problem
         finally:
-            # Its traceback holds this frame.
+            # Its traceback refers to this frame.
             del problem
 
-    # As functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
+    # Like functools.wraps, which takes four times as long: `import ubiops` and the first call pay for each method.
     method.__module__ = function.__module__
     method.__name__ = function.__name__
     method.__qualname__ = function.__qualname__
@@ -125,7 +125,7 @@ def _method(function: Callable[..., Any], operation: Operation, twin: bool = Fal
         method.__name__ += "_with_http_info"
         method.__qualname__ += "_with_http_info"
         method.__doc__ = f"Like `{function.__name__}`; on `CoreApi` it returns status and headers too."
-        # Which of both depends on the class.
+        # The type depends on the class.
         method.__annotations__ = {**function.__annotations__, "return": "Any"}
     return method
 

@@ -3,7 +3,7 @@
 
 from importlib import import_module
 
-# Type checkers take it for the one in `typing`, which costs an import.
+# Type checkers treat it like the one of `typing`, whose import takes time.
 TYPE_CHECKING = False
 
 _MODULES = {
