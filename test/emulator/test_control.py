@@ -15,6 +15,7 @@ import pytest
 import urllib3
 
 import ubiops
+from test.emulator.project import wait_until
 from ubiops.emulator import Emulator, Fault
 
 
@@ -136,6 +137,16 @@ def test_latency_beyond_a_timeout(emulator: Emulator, api: ubiops.CoreApi) -> No
     emulator.faults.add(Fault(latency=30))
     with pytest.raises(ubiops.exceptions.ApiTimeoutError):
         api.service_status(_request_timeout=0.2)
+
+
+def test_a_reset_drops_what_is_delayed(emulator: Emulator, api: ubiops.CoreApi) -> None:
+    emulator.faults.add(Fault(latency=3600))
+    call: Any = api.service_status(_request_timeout=60, async_req=True)
+    wait_until(emulator.faults.left, lambda left: not left)
+    emulator.reset()
+    with pytest.raises(ubiops.exceptions.ApiConnectionError) as caught:
+        call.get()
+    assert not isinstance(caught.value, ubiops.exceptions.ApiTimeoutError)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -131,8 +131,8 @@ class Emulator:
             self.faults = Faults()
             served = GENERATIONS[generation] if generation is not None else None
             app = create_app(self._store, self._engine, self._clock, self.token, served)
-            app = Control(app, self.token, self.faults, self._forget, self._engine.webhooks.sent)
-            self.app: ASGIApp = ServiceProxy(app, self._store, self._engine, self.token)
+            self._control = Control(app, self.token, self.faults, self._forget, self._engine.webhooks.sent)
+            self.app: ASGIApp = ServiceProxy(self._control, self._store, self._engine, self.token)
             self._address = resources.enter_context(_Address(host, port))
             self._close = weakref.finalize(self, resources.pop_all().close)
         self.url = self._engine.internal_api.url = self._url(generation)
@@ -198,10 +198,14 @@ class Emulator:
         if self._server is None:
             return
         server, self._server = self._server, None
-        # Running code would hold up the answers to direct requests, and they would hold up the server.
-        asyncio.run_coroutine_threadsafe(self._engine.stop(), server.loop).result()
+        asyncio.run_coroutine_threadsafe(self._end_requests(), server.loop).result()
         server.should_exit = True
         self._stopped()
+
+    async def _end_requests(self) -> None:
+        """End what would hold up responses, and with them the server: running code, and delays set as faults."""
+        await self._engine.stop()
+        self._control.drop_delayed()
 
     def _stopped(self) -> None:
         self._thread.join()
@@ -227,6 +231,7 @@ class Emulator:
 
     async def _forget(self) -> None:
         self.faults.clear()
+        self._control.drop_delayed()
         await self._engine.clear()
         self._store.clear()
         self._seed()

@@ -54,6 +54,7 @@ class Control:
         self._faults = faults
         self._reset = reset
         self._sent = sent
+        self._delays: set[asyncio.Future[None]] = set()
         self._actions: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {
             "health": {"GET": self._answer_health},
             "reset": {"POST": self._answer_reset},
@@ -80,7 +81,37 @@ class Control:
         if fault is None:
             await self._app(scope, receive, send)
         else:
-            await _fail(fault, self._app, scope, receive, send)
+            await self._fail(fault, scope, receive, send)
+
+    def drop_delayed(self) -> None:
+        """Close the connections of the requests that a fault delays, without carrying them out."""
+        for delay in self._delays:
+            delay.set_result(None)
+        self._delays.clear()
+
+    async def _fail(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        dropped = fault.latency > 0 and await self._delay(fault.latency)
+        if fault.drop or dropped:
+            await _drop(scope, receive)
+        elif fault.status is not None:
+            response = _refusal("A fault that was set at /_emulator/faults", fault.status)
+            if fault.retry_after is not None:
+                response.headers["Retry-After"] = str(fault.retry_after)
+            await response(scope, receive, send)
+        elif fault.truncate:
+            await _truncate(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _delay(self, seconds: float) -> bool:
+        """Wait; returns whether `drop_delayed` ended it."""
+        delay = asyncio.get_running_loop().create_future()
+        self._delays.add(delay)
+        try:
+            ended, _ = await asyncio.wait([delay], timeout=seconds)
+        finally:
+            self._delays.discard(delay)
+        return bool(ended)
 
     async def _answer(self, request: Request, name: str) -> Response:
         actions = self._actions[name]
@@ -120,21 +151,6 @@ class Control:
 
 def _refusal(message: str, status: int) -> Response:
     return JsonResponse({"error": message}, status)
-
-
-async def _fail(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await asyncio.sleep(fault.latency)
-    if fault.drop:
-        await _drop(scope, receive)
-    elif fault.status is not None:
-        response = _refusal("A fault that was set at /_emulator/faults", fault.status)
-        if fault.retry_after is not None:
-            response.headers["Retry-After"] = str(fault.retry_after)
-        await response(scope, receive, send)
-    elif fault.truncate:
-        await _truncate(app, scope, receive, send)
-    else:
-        await app(scope, receive, send)
 
 
 async def _drop(scope: Scope, receive: Receive) -> None:
