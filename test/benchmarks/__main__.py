@@ -48,7 +48,8 @@ def main() -> int:
     # Whoever stops it stops the servers that it started, too: on the way out.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-    start, figures = time.monotonic(), []
+    start = time.monotonic()
+    figures: list[Figure] = []
     for name in names:
         print(f"Measuring {name} ...", file=sys.stderr, flush=True)
         with serving() as url:

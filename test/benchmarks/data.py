@@ -93,7 +93,7 @@ def pipeline_version(index: int) -> dict[str, Any]:
     }
 
 
-DEPLOYMENT_VERSION = {
+DEPLOYMENT_VERSION: dict[str, Any] = {
     "version": "v1",
     "language": "python3.9",
     "memory_allocation": 1024,

@@ -51,7 +51,8 @@ def figures(url: str) -> Iterator[Figure]:
 
         def relative(statements: str, reference: str) -> float:
             scripts = [_TIMED.format(statements=text.format(**values)) for text in (statements, reference)]
-            return ratio(*(partial(run, script) for script in scripts), _ROUNDS, _reported)
+            work, other = (partial(run, script) for script in scripts)
+            return ratio(work, other, _ROUNDS, _reported)
 
         yield Figure("modules of urllib3 and models that `import ubiops` loads", run(_LOADED), 0, "")
         yield Figure("import ubiops", relative(_IMPORT, _IMPORT_REFERENCE), 0.15, "x import urllib3")

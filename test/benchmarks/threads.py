@@ -101,4 +101,4 @@ def _growth(url: str) -> _State:
 
         # The first calls start the threads and open the connections.
         before, after = make_calls(2), make_calls(20_000 // (2 * _CALLS))
-    return _State(*(late - early for early, late in zip(before, after, strict=True)))
+    return _State(*(late - early for early, late in zip(before, after, strict=True)))  # type: ignore[arg-type]

@@ -103,9 +103,9 @@ def test_an_operation_is_that_of_the_clients(name: str) -> None:
     assert (operation.get("x-since"), operation.get("x-until")) == (facts["since"], facts["until"])
     assert operation.get("deprecated", False) == (facts["until"] is not None)
     success = next(response for status, response in operation["responses"].items() if status.startswith("2"))
-    returns = [type_of(media["schema"]) for media in success.get("content", {}).values()] or [None]
+    returns = [type_of(media["schema"]) for media in success.get("content", {}).values()]
     # Where generations differ: all, told apart by shape, or one of them.
-    assert returns[0] in (*facts["returns"], " | ".join(map(str, facts["returns"])))
+    assert next(iter(returns), None) in (*facts["returns"], " | ".join(map(str, facts["returns"])))
     check(name, [argument(one, operation) for one in operation["x-arguments"]], facts["arguments"])
 
 

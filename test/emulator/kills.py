@@ -153,6 +153,7 @@ class Accepted:
             project.api.api_client, "lab", "model", data={"x": x}, full_response=True
         )
         assert updates == [str(x)]
+        assert not isinstance(request, str)
         self.streamed[request.id] = 2.0 * x
 
     def build_environment(self, project: TestProject) -> None:

@@ -645,7 +645,7 @@ def test_an_environment_and_a_deployment_in_it(lab: Lab, tmp_path: Path, generat
     )
     api = lab.emulator.client(generation)
     python = f"python{RUNNING}".replace(".", "-")
-    fields = {"input_fields": {"name": "string"}, "output_fields": {"text": "string"}}
+    fields: dict[str, Any] = {"input_fields": {"name": "string"}, "output_fields": {"text": "string"}}
     with api.api_client:
         if generation == "4.15":
             tag = ubiops.utils.deploy_environment(api, "lab", folder, "mill", "v1", python, "v5.25.0", quiet=True)

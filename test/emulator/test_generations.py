@@ -34,7 +34,7 @@ class Caller:
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
         url = self._base + (path if path.startswith("/v2/") else f"/v2.1/projects/lab{path}")
         options = {} if body is None else {"json": body}
-        return self._http.request(method, url, headers={**self._headers, **headers}, **options)  # type: ignore[arg-type]
+        return self._http.request(method, url, headers={**self._headers, **headers}, **options)
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         response = self.send(method, path, body, **headers)
@@ -144,7 +144,7 @@ def test_urgent_requests_go_first(project: TestProject, call: Caller, tmp_path: 
     [urgent] = call("POST", f"{path}/batch?priority=0", [{"x": 2}])
     for number in range(3):
         gated()
-        wait_until(lambda: call("GET", f"{path}?status=completed"), lambda found, least=number + 1: len(found) >= least)
+        wait_until(lambda: call("GET", f"{path}?status=completed"), lambda found, least=number + 1: len(found) >= least)  # type: ignore[misc]
     ended = {id: call("GET", f"{path}/{id}")["time_completed"] for id in (late["id"], urgent["id"])}
     assert ended[urgent["id"]] < ended[late["id"]]
     assert "priority: it must be 0" in call.refused(400, "POST", f"{path}/batch?priority=2", [{"x": 1}])

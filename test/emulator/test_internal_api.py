@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from test.emulator.project import TestProject
 
@@ -35,7 +36,7 @@ CODE = """
 
 
 def test_code_calls_the_api_as_its_deployment(project: TestProject) -> None:
-    plain = {"input_type": "plain", "output_type": "plain", "input_fields": [], "output_fields": []}
+    plain: dict[str, Any] = {"input_type": "plain", "output_type": "plain", "input_fields": [], "output_fields": []}
     project.api.metrics_create("lab", {"name": "custom.count", "metric_type": "delta"})
     project.deploy(CODE, **plain)
     assert project.request("count") == "counted"

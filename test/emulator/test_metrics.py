@@ -196,7 +196,7 @@ def test_gpus_in_use_are_counted(project: TestProject) -> None:
 def test_pipelines_are_measured(project: TestProject) -> None:
     api = project.api
     project.deploy()
-    fields = {"input_type": "structured", "output_type": "structured"}
+    fields: dict[str, Any] = {"input_type": "structured", "output_type": "structured"}
     fields |= {"input_fields": [{"name": "x", "data_type": "double"}]}
     fields |= {"output_fields": [{"name": "y", "data_type": "double"}]}
     api.pipelines_create("lab", {"name": "p", **fields})

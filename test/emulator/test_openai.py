@@ -98,8 +98,8 @@ def test_a_streamed_completion(chat: Chat) -> None:
 
 
 def test_a_pipeline_is_a_model_too(chat: Chat, project: TestProject) -> None:
-    plain = {"input_type": "plain", "output_type": "plain", "input_fields": [], "output_fields": []}
-    sources = ({"pipeline_start": {}}, {"double": {}})
+    plain: dict[str, Any] = {"input_type": "plain", "output_type": "plain", "input_fields": [], "output_fields": []}
+    sources: tuple[dict[str, Any], ...] = ({"pipeline_start": {}}, {"double": {}})
     attachments = [attach(name, source) for name, source in zip(("double", "pipeline_end"), sources, strict=True)]
     make_pipeline(project, [deployment("double")], attachments, settings={"labels": LABELS}, **plain)
     model = "ubiops-pipeline/line//tiny/echo"

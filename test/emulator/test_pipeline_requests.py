@@ -27,7 +27,7 @@ STUCK = """
 
 
 def failure(caught: pytest.ExceptionInfo[ApiException]) -> Any:
-    return json.loads(caught.value.body)
+    return json.loads(caught.value.body or "")
 
 
 # How data flows
@@ -82,7 +82,7 @@ def test_plain_data(project: TestProject) -> None:
             def request(self, data):
                 return data.upper()
     """
-    plain = {"input_type": "plain", "input_fields": [], "output_type": "plain", "output_fields": []}
+    plain: dict[str, Any] = {"input_type": "plain", "input_fields": [], "output_type": "plain", "output_fields": []}
     project.deploy(code, **plain)
     objects, ends = (
         [deployment("shout")],
@@ -287,7 +287,7 @@ def test_what_user_code_is_told(project: TestProject) -> None:
             def request(self, data, context):
                 return json.dumps(context)
     """
-    plain = {"output_type": "plain", "output_fields": []}
+    plain: dict[str, Any] = {"output_type": "plain", "output_fields": []}
     project.deploy(code, **plain)
     version = make_pipeline(
         project,
@@ -457,7 +457,7 @@ def test_faulty_input_is_refused(project: TestProject, data: Any) -> None:
 
 
 @pytest.mark.parametrize("timeout", [{"pipeline_timeout": 7201}, {"deployment_timeout": 3601}, {"pipeline_timeout": 9}])
-def test_timeouts_have_bounds(project: TestProject, timeout: dict[str, int]) -> None:
+def test_timeouts_have_bounds(project: TestProject, timeout: dict[str, Any]) -> None:
     make_pipeline(project)
     with pytest.raises(ApiException, match=next(iter(timeout))):
         run(project, {"x": 1}, **timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,9 +175,9 @@ def test_a_viewer_reads_an_editor_writes_an_admin_deletes(project: TestProject, 
     for role, may in (("viewer", "r"), ("editor", "rw"), ("admin", "rwd")):
         robot = callers.service_user(f"deployment-{role}")
         acts: dict[str, Callable[[], Any]] = {
-            "r": lambda robot=robot: robot.deployments_get("lab", "model"),
-            "w": lambda robot=robot: robot.deployments_update("lab", "model", {"description": "text"}),
-            "d": lambda robot=robot: robot.deployments_delete("lab", "model"),
+            "r": partial(robot.deployments_get, "lab", "model"),
+            "w": partial(robot.deployments_update, "lab", "model", {"description": "text"}),
+            "d": partial(robot.deployments_delete, "lab", "model"),
         }
         for letter, act in acts.items():
             if letter in may:

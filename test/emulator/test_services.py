@@ -13,6 +13,7 @@ import pytest
 import urllib3
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 import ubiops
 from test.emulator.callers import Callers
@@ -384,7 +385,13 @@ def test_websockets(project: TestProject, emulator: Emulator, http: urllib3.Pool
         path: str, headers: dict[str, str] = caller.headers
     ) -> contextlib.AbstractContextManager[ClientConnection]:
         url = caller.endpoint.replace("http", "ws") + path
-        return connect(url, additional_headers=headers, subprotocols=["other", "chat"], proxy=None, max_size=None)
+        return connect(
+            url,
+            additional_headers=headers,
+            subprotocols=[Subprotocol("other"), Subprotocol("chat")],
+            proxy=None,
+            max_size=None,
+        )
 
     with opened("/socket?x=1") as channel:
         assert channel.subprotocol == "chat"
@@ -619,14 +626,14 @@ def test_what_is_refused(project: TestProject) -> None:
         with pytest.raises(ubiops.ApiException, match=problem):
             project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80, **data})
     port = {"public_port": 8080, "deployment_port": 80, "protocol": "tcp"}
-    for data, problem in (
+    for version, problem in (
         ({"command": ["run"]}, "only for deployments with supports_request_format false"),
         ({"ports": [{**port, "protocol": "udp"}]}, "the emulator opens ports for tcp only, not for udp"),
         ({"ports": [{**port, "public_port": 0}]}, "ports.public_port: it must be from 1 to 65535, not 0"),
         ({"ports": [port, port]}, "the public port 8080 is taken"),
     ):
         with pytest.raises(ubiops.ApiException, match=problem):
-            project.create_version(**data)
+            project.create_version(**version)
     created = project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 80})
     assert project.api.services_status_get("lab", "page").ready is False
     assert (created.version, created.authentication_required, created.type) == (None, True, "standard")

@@ -28,7 +28,7 @@ class _ThisInterpreter(KernelSpecManager):
 
 def read() -> Any:
     """The notebook, as it is in the file."""
-    return nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def execute(**settings: str) -> Any:
@@ -57,4 +57,4 @@ def execute(**settings: str) -> Any:
 
 
 if __name__ == "__main__":
-    nbformat.write(execute(), NOTEBOOK)  # type: ignore[no-untyped-call]
+    nbformat.write(execute(), NOTEBOOK)

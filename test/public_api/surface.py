@@ -92,5 +92,5 @@ def breakages(old: str, new: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for breakage in griffe.find_breaking_changes(before, after):
         path = breakage.obj.path.removeprefix("api.").replace("utils_", "utils.", 1)
-        found[path] = breakage.explain(griffe.ExplanationStyle.ONE_LINE)
+        found[path] = breakage.explain(griffe.ExplanationStyle.ONE_LINE)  # type: ignore[arg-type]
     return found

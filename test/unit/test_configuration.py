@@ -158,11 +158,11 @@ def test_in_a_deployment_its_own_api_is_called(monkeypatch: pytest.MonkeyPatch, 
 def test_a_setting_that_is_misspelled_warns() -> None:
     configuration = ubiops.Configuration()
     with pytest.warns(UserWarning, match="no setting `verify_sll`.*did you mean `verify_ssl`") as caught:
-        configuration.verify_sll = False  # type: ignore[attr-defined]
+        configuration.verify_sll = False
     assert caught[0].filename == __file__
     # Others may be set, and so may this one again.
-    configuration.verify_sll = True  # type: ignore[attr-defined]
-    configuration.team = "mine"  # type: ignore[attr-defined]
+    configuration.verify_sll = True
+    configuration.team = "mine"
     assert copy.deepcopy(configuration).team == "mine"  # type: ignore[attr-defined]
 
 
@@ -298,7 +298,7 @@ def test_it_can_be_pickled_and_copied(tmp_path: Path) -> None:
 def test_a_hook_and_other_attributes_come_along_in_a_copy() -> None:
     configuration = ubiops.Configuration()
     configuration.refresh_api_key_hook = lambda configuration: None
-    configuration.of_the_program = [1]  # type: ignore[attr-defined]
+    configuration.of_the_program = [1]
     duplicate = copy.deepcopy(configuration)
     assert duplicate.refresh_api_key_hook is configuration.refresh_api_key_hook
     assert duplicate.of_the_program == [1]  # type: ignore[attr-defined]

@@ -232,12 +232,12 @@ def test_ipython_finds_the_extension_in_the_package() -> None:
 
     shell = InteractiveShell()
     try:
-        assert shell.extension_manager.load_extension("ubiops") is None
-        formats = shell.display_formatter.format([models.Status(status="ok")])[0]
+        assert shell.extension_manager.load_extension("ubiops") is None  # type: ignore[union-attr]
+        formats = shell.display_formatter.format([models.Status(status="ok")])[0]  # type: ignore[union-attr]
         assert caption(formats["text/html"]) == "Status (1)"
     finally:
-        shell.extension_manager.unload_extension("ubiops")
-        shell.history_manager.end_session()
+        shell.extension_manager.unload_extension("ubiops")  # type: ignore[union-attr]
+        shell.history_manager.end_session()  # type: ignore[union-attr]
         InteractiveShell.clear_instance()
 
 

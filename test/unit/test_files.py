@@ -320,10 +320,10 @@ def test_a_download_is_the_open_response(api: Any, server: Server, folder: Path)
     server.default = attachment(text.encode())
     with api.blobs_get("p", "b") as response:
         assert isinstance(response, urllib3.HTTPResponse)
-        assert (response.status, response.getfilename()) == (200, "data.bin")
+        assert (response.status, response.getfilename()) == (200, "data.bin")  # type: ignore[attr-defined]
         assert response.headers["content-length"] == response.getheader("Content-Length") == str(len(text.encode()))
         assert response.getheaders()["content-length"] == response.headers["Content-Length"]
-        assert response.read(3) + response.read(chunk_size=2) + response.read() == text.encode()
+        assert response.read(3) + response.read(chunk_size=2) + response.read() == text.encode()  # type: ignore[call-arg]
         assert response.read() == b""
     assert api.blobs_get("p", "b").data == text.encode()
     assert b"".join(api.blobs_get("p", "b").stream(4)) == text.encode()
@@ -359,7 +359,7 @@ def test_temporary_files_are_private(api: Any, server: Server, folder: Path) -> 
 
 
 def test_a_file_is_private_and_bears_another_name_until_it_is_complete(tmp_path: Path) -> None:
-    seen = []
+    seen: list[Any] = []
 
     def blocks() -> Iterator[bytes]:
         yield b"con"

@@ -229,7 +229,7 @@ def test_every_model_has_a_signature_and_help(name: str) -> None:
     assert {key: parameters[key].default for key in properties(name)} == {
         key: None if name in bodies("patch") else schema.get("default") for key, schema in properties(name).items()
     }
-    text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(cls, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
     assert all(f"\n |      {key} (" in text for key in properties(name))
 
 
@@ -239,7 +239,7 @@ def test_surplus_values_are_refused_by_name_of_the_model() -> None:
     with pytest.raises(
         TypeError, match=rf"^Status.__init__\(\) takes from 1 to {most} positional arguments but {most + 1} were given"
     ):
-        models.Status("ok", *[None] * (most - 2), "surplus")
+        models.Status("ok", *[None] * (most - 2), "surplus")  # type: ignore[call-arg]
 
 
 def test_a_model_has_a_signature_before_its_first_use() -> None:
@@ -371,7 +371,7 @@ def test_a_float_field_takes_finite_numbers_alone(wrong: Any) -> None:
 def test_a_value_that_has_no_repr_is_refused_by_name() -> None:
     # Python writes no int of more than 4,300 digits.
     with pytest.raises(ApiValueError, match="`name`, must be str, not int"):
-        models.ProjectCreate(name=10**5000, organization_name="o")
+        models.ProjectCreate(name=10**5000, organization_name="o")  # type: ignore[arg-type]
 
 
 def test_an_int_serves_where_a_float_is_due() -> None:
@@ -445,7 +445,7 @@ def test_date_fields_accept_strings_dates_and_datetimes() -> None:
 def test_validation_can_be_switched_off_for_a_model() -> None:
     configuration = ubiops.Configuration()
     configuration.client_side_validation = False
-    model = models.DeploymentCreate(name=5, input_type="x", local_vars_configuration=configuration)
+    model: Any = models.DeploymentCreate(name=5, input_type="x", local_vars_configuration=configuration)  # type: ignore[arg-type]
     assert model.to_dict()["name"] == 5
     assert model.output_type is None
     model.output_type = 7
@@ -467,7 +467,7 @@ def test_the_validation_of_one_model_is_that_model_s_alone() -> None:
     for other in (second, read, twin, models.Status(status="d")):
         assert other.local_vars_configuration.client_side_validation is True
         with pytest.raises(ValueError, match="`status`, must not be `None`"):
-            other.status = None
+            other.status = None  # type: ignore[assignment]
     for copied in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):
         copied.status = None
         copied.local_vars_configuration.client_side_validation = True
@@ -484,7 +484,7 @@ def test_validation_can_be_switched_off_for_requests(server: Server, api: ubiops
     api = ubiops.CoreApi(ubiops.ApiClient(configuration))
     api.deployments_create("p", {"name": 5, "labels": None, "widget": {"type": NULL}})
     assert server.last.json == {"name": 5, "labels": None, "widget": {"type": None}}
-    unchecked = models.DeploymentCreate(name=5, input_fields=[{"name": 6}], local_vars_configuration=configuration)
+    unchecked = models.DeploymentCreate(name=5, input_fields=[{"name": 6}], local_vars_configuration=configuration)  # type: ignore[arg-type]
     api.deployments_create("p", unchecked)
     assert server.last.json == {"name": 5, "input_fields": [{"name": 6}]}
 
@@ -509,7 +509,7 @@ def test_a_nested_model_may_be_given_as_a_dict(server: Server, api: ubiops.CoreA
 
 def test_to_dict_has_all_fields_of_a_nested_model_that_was_given_as_a_dict() -> None:
     version = models.PipelineVersionUpdate(objects=[{"name": "o", "reference_name": "d"}])
-    assert version.objects[0].name == "o"
+    assert version.objects[0].name == "o"  # type: ignore[index]
     assert version.to_dict()["objects"] == [
         {**dict.fromkeys(properties("PipelineVersionObjectCreate")), "reference_type": "deployment"}
         | {"name": "o", "reference_name": "d"}
@@ -571,7 +571,7 @@ def test_the_error_leads_to_the_nested_field(fields: dict[str, Any], message: st
 
 def test_what_is_put_in_a_list_later_is_checked_when_it_is_sent(server: Server, api: ubiops.CoreApi) -> None:
     model = deployment(input_fields=[])
-    model.input_fields.append({"name": "x", "data_type": "integer"})  # type: ignore[union-attr]
+    model.input_fields.append({"name": "x", "data_type": "integer"})  # type: ignore[arg-type, union-attr]
     with pytest.raises(ApiValueError, match=r"`data.input_fields\[0\].data_type` when calling `deployments_create`"):
         api.deployments_create("p", model)
     assert server.requests == []
@@ -625,7 +625,7 @@ class Containers(Model):
 
 
 def test_models_may_stand_in_dicts_and_in_lists_of_lists() -> None:
-    plain = {"name": "x", "data_type": "int"}
+    plain: dict[str, Any] = {"name": "x", "data_type": "int"}
     sent = ubiops.ApiClient().sanitize_for_serialization(
         Containers(by_name={"a": plain, "b": models.DeploymentInputFieldCreate(**plain)}, table=[[plain], []])
     )
@@ -1042,13 +1042,13 @@ def test_members_of_enumerations_stand_for_their_value(server: Server, api: ubio
     with pytest.raises(ApiValueError, match=r"must be one of \['none', 'metadata', 'full'\], not 'red'"):
         version(request_retention_mode=Color.RED)
     with pytest.raises(ApiValueError, match="`name`, length must be less than or equal to `64`, not 65"):
-        deployment(name=enum.Enum("Long", {"NAME": "x" * 65}).NAME)
+        deployment(name=enum.Enum("Long", {"NAME": "x" * 65}).NAME)  # type: ignore[attr-defined]
 
 
 def test_numpy_like_scalars_are_numbers(server: Server, api: ubiops.CoreApi) -> None:
     api.deployment_versions_create("p", "d", version(maximum_instances=Int64(4)))
     assert server.last.json["maximum_instances"] == 4
-    api.projects_update("p", models.ProjectUpdate(credits=Float32(2.5)))
+    api.projects_update("p", models.ProjectUpdate(credits=Float32(2.5)))  # type: ignore[arg-type]
     assert server.last.json == {"credits": 2.5}
     with pytest.raises(ApiValueError, match="`maximum_instances`, must be int, not Float32"):
         version(maximum_instances=Float32(4))
@@ -1126,7 +1126,7 @@ def test_the_fields_of_a_subclass_follow_those_of_its_base() -> None:
     models.ProjectCreate("x", "y")
     assert list(Tagged.fields) == [*models.ProjectCreate.fields, "tag"]
     values = [None] * (len(properties("ProjectCreate")) - 2)
-    assert Tagged("p", "o", *values, "a").tag == "a"
+    assert Tagged("p", "o", *values, "a").tag == "a"  # type: ignore[call-arg]
 
 
 def test_the_fields_of_a_subclass_are_checked_too() -> None:
@@ -1212,13 +1212,13 @@ def test_a_default_that_the_program_wrote_is_sent_with_newer_fields() -> None:
         def __init__(self, version: str, **rest: Any) -> None:
             super().__init__(version, **rest)
 
-    written = {"version": "v1", "language": "python3.7", "static_ip": False}
+    written: dict[str, Any] = {"version": "v1", "language": "python3.7", "static_ip": False}
     later = DeploymentVersionCreate("v1", "python3.7", static_ip=False)
     assert vars(later).keys() == vars(DeploymentVersionCreate("v1")).keys()
     later.environment = "e"
     assigned = DeploymentVersionCreate("v1", environment="e")
     assigned.language, assigned.static_ip = "python3.7", False
-    unchecked = DeploymentVersionCreate(**written, environment="e", local_vars_configuration=UNVALIDATED)
+    unchecked = DeploymentVersionCreate(**written, environment="e", local_vars_configuration=UNVALIDATED)  # type: ignore[arg-type]
     for model in (
         later,
         assigned,
@@ -1370,7 +1370,7 @@ def test_threads_may_use_a_model_for_the_first_time_at_once() -> None:
 def test_methods_have_signatures_and_help() -> None:
     parameters = inspect.signature(ubiops.CoreApi.deployments_update).parameters
     assert list(parameters) == ["self", "project_name", "deployment_name", "data", "options"]
-    text = pydoc.render_doc(ubiops.CoreApi.deployments_update, renderer=pydoc.plaintext)
+    text = pydoc.render_doc(ubiops.CoreApi.deployments_update, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
     assert "project_name" in text
     assert "Args:" in text
 

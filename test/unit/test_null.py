@@ -17,7 +17,7 @@ from ubiops import NULL, ApiValueError, models
 from ubiops.model import Model, field
 from ubiops.schema import Null
 
-VERSION = {"version": "v1"}
+VERSION: dict[str, Any] = {"version": "v1"}
 SENT_BY_DEFAULT = {
     "version": "v1",
     "language": "python3.7",
@@ -77,7 +77,7 @@ def test_an_argument_that_is_none_was_not_given(server: Server, api: ubiops.Core
 
 def test_a_required_argument_may_not_be_none(server: Server, api: ubiops.CoreApi) -> None:
     with pytest.raises(ApiValueError, match="Missing the required parameter `data` when calling `deployments_update`"):
-        api.deployments_update("p", "d", None)
+        api.deployments_update("p", "d", None)  # type: ignore[call-overload]
     assert server.requests == []
 
 
@@ -169,15 +169,15 @@ def test_null_in_a_model_survives_copies(server: Server, api: ubiops.CoreApi, du
 
 def test_null_for_a_field_that_is_not_nullable_is_refused(server: Server, api: ubiops.CoreApi) -> None:
     with pytest.raises(ApiValueError, match="`name`, must not be NULL: the API doesn't accept null here"):
-        models.DeploymentUpdate(name=NULL)
+        models.DeploymentUpdate(name=NULL)  # type: ignore[arg-type]
     with pytest.raises(ApiValueError, match="`name`, must not be NULL"):
-        models.DeploymentUpdate().name = NULL
+        models.DeploymentUpdate().name = NULL  # type: ignore[assignment]
     with pytest.raises(ApiValueError, match=r"`data.name` when calling `deployments_update`, must not be NULL"):
         api.deployments_update("p", "d", {"name": NULL})
     with pytest.raises(ApiValueError, match="`data` when calling `deployments_update`"):
-        api.deployments_update("p", "d", NULL)  # type: ignore[arg-type]
+        api.deployments_update("p", "d", NULL)  # type: ignore[call-overload]
     with pytest.raises(ApiValueError, match="`timeout` when calling `deployment_requests_create`, must not be NULL"):
-        api.deployment_requests_create("p", "d", {}, timeout=NULL)  # type: ignore[arg-type]
+        api.deployment_requests_create("p", "d", {}, timeout=NULL)  # type: ignore[call-overload]
     assert server.requests == []
 
 
@@ -219,7 +219,7 @@ def test_free_form_data_is_sent_as_it_is(server: Server, api: ubiops.CoreApi, va
 def test_none_in_labels_and_configuration_is_sent(server: Server, api: ubiops.CoreApi) -> None:
     api.deployments_update("p", "d", {"labels": {"a": None}})
     assert server.last.json == {"labels": {"a": None}}
-    api.buckets_update("p", "b", models.BucketUpdate(configuration={"prefix": None}))
+    api.buckets_update("p", "b", models.BucketUpdate(configuration={"prefix": None}))  # type: ignore[dict-item]
     assert server.last.json == {"configuration": {"prefix": None}}
 
 
@@ -247,7 +247,7 @@ def test_a_body_that_creates_sends_the_defaults(server: Server, api: ubiops.Core
 
 def test_none_for_a_field_with_a_default_is_not_sent(server: Server, api: ubiops.CoreApi) -> None:
     # Left out is not None: what the server has for it is not overruled.
-    given = {**VERSION, "language": None, "static_ip": None}
+    given: dict[str, Any] = {**VERSION, "language": None, "static_ip": None}
     made, assigned = models.DeploymentVersionCreate(**given), models.DeploymentVersionCreate(**VERSION)
     assert (assigned.language, assigned.static_ip) == ("python3.7", False)
     assigned.language = assigned.static_ip = None
@@ -315,8 +315,9 @@ def test_an_update_resets_nothing(server: Server, api: ubiops.CoreApi) -> None:
     for body in (models.DeploymentVersionUpdate(description="x"), {"description": "x"}):
         api.deployment_versions_update("p", "d", "v", body)
         assert server.last.json == {"description": "x"}
-    for body in (models.OrganizationUserUpdate(), {}):
-        api.organization_users_update("o", "u", body)
+    nothings: list[Any] = [models.OrganizationUserUpdate(), {}]
+    for nothing in nothings:
+        api.organization_users_update("o", "u", nothing)
         assert server.last.json == {}
 
 

@@ -86,7 +86,7 @@ def test_what_the_helpers_of_3_12_1_returned_and_raised() -> None:
     helped = pickle.loads((Path(__file__).parent / "pickles" / "helpers-3.12.1.pickle").read_bytes())
     done, failed = helped["mapped"]
     assert isinstance(done, utils.MappedRequest)
-    assert (done.index, done.input, done.request.id, done.result) == (0, {"x": 1}, "r0", {"y": 2})
+    assert (done.index, done.input, done.request.id, done.result) == (0, {"x": 1}, "r0", {"y": 2})  # type: ignore[union-attr]
     assert (failed.input, failed.request.error_message, failed.error.index) == ("text", "no", 3)
     assert (helped["file"], helped["file"].bucket) == (utils.UbiOpsFile("default", "2022/cars.csv"), "default")
     assert helped["points"] == [utils.MetricPoint(datetime(2022, 11, 3, tzinfo=timezone.utc), 1.5)]

@@ -33,7 +33,7 @@ def status_of(client: ubiops.ApiClient) -> int:
     return int(client.call_api("/x", "GET")[1])
 
 
-def in_a_fork(work: Callable[[], None]) -> int:
+def in_a_fork(work: Callable[[], object]) -> int:
     """The exit code of a forked child that does some work; 0 where it did."""
     child = os.fork()
     if child == 0:

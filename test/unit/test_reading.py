@@ -114,7 +114,7 @@ def test_what_is_due_to_hold_models_and_does_not_is_given_as_it_came(
 def test_models_are_read_beside_what_is_none(server: Server, api: ubiops.CoreApi) -> None:
     fields = [{"name": "x", "widget": {"type": "slider"}}, None, "y", {"name": "z", "widget": "slider"}]
     server.answers.append(Answer.json({"input_fields": fields}))
-    first, second, third, fourth = api.deployments_get("p", "d").input_fields  # type: ignore[misc, union-attr]
+    first, second, third, fourth = api.deployments_get("p", "d").input_fields  # type: ignore[misc]
     assert type(first) is models.InputOutputFieldDetail
     assert type(first.widget) is models.InputOutputWidgetList
     assert (first.widget.type, second, third, fourth.widget) == ("slider", None, "y", "slider")
@@ -154,7 +154,7 @@ def test_unknown_fields_are_kept_and_can_be_read(server: Server, api: ubiops.Cor
 
 def test_unknown_fields_of_nested_models_are_kept(server: Server, api: ubiops.CoreApi) -> None:
     server.answers.append(Answer.json({"input_fields": [{"name": "x", "unit": "m"}]}))
-    (field,) = api.deployments_get("p", "d").input_fields  # type: ignore[misc, union-attr]
+    (field,) = api.deployments_get("p", "d").input_fields  # type: ignore[misc]
     assert field.additional_properties == {"unit": "m"}
 
 
@@ -163,7 +163,7 @@ def test_unknown_fields_that_were_read_are_not_sent_back(
 ) -> None:
     version = read(server, api, instance_type="512mb", replicas=2)
     version.description = "x"
-    api.deployment_versions_update("p", "d", "v", version)  # type: ignore[arg-type]
+    api.deployment_versions_update("p", "d", "v", version)  # type: ignore[call-overload]
     assert server.last.json == {"instance_type": "512mb", "description": "x"}
     api.deployment_versions_update("p", "d", "v", version.to_dict())
     assert server.last.json == {"instance_type": "512mb", "description": "x"}
@@ -178,7 +178,7 @@ def test_unknown_fields_of_nested_models_are_not_sent_back(server: Server, api: 
     server.answers.append(
         Answer.json({"name": "d", "input_type": "plain", "output_type": "plain", "input_fields": fields})
     )
-    api.deployments_create("p", api.deployments_get("p", "d"))  # type: ignore[arg-type]
+    api.deployments_create("p", api.deployments_get("p", "d"))  # type: ignore[call-overload]
     assert server.last.json == {
         "name": "d",
         "input_type": "plain",

@@ -262,4 +262,4 @@ def test_what_may_be_a_defect_says_how_to_see_its_frames(api: Any) -> None:
     api.api_client.default_headers = 5
     with pytest.raises(AttributeError) as caught:
         api.service_status()
-    assert caught.value.__notes__ == ["The frames of the client are left out: configuration.debug = True keeps them"]
+    assert caught.value.__notes__ == ["The frames of the client are left out: configuration.debug = True keeps them"]  # type: ignore[attr-defined]

@@ -88,11 +88,11 @@ def test_the_error_is_also_the_one_of_urllib3(case: str, method: str, tls: Any) 
     error: Any = caught.value
     assert isinstance(error, type(expected.value))
     assert isinstance(error.__cause__, HTTPError)
-    assert (error.status, error.pool) == (0, None)
+    assert (error.status, error.pool) == (0, None)  # type: ignore[attr-defined]
     assert isinstance(error, ApiTimeoutError) is ("TimeoutError" in repr(expected.value))
     for twin in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
         assert type(twin) is type(error)
-        assert (twin.status, twin.reason, str(twin)) == (error.status, error.reason, str(error))
+        assert (twin.status, twin.reason, str(twin)) == (error.status, error.reason, str(error))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", [MaxRetryError, HTTPError, ApiConnectionError, ApiException])

@@ -12,6 +12,7 @@ import socket
 import tracemalloc
 import zlib
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,8 @@ def test_of_an_endless_error_the_first_megabyte_is_read(configuration: ubiops.Co
 
 
 @pytest.mark.skipif(
-    tuple(map(int, urllib3.__version__.split(".")[:2])) < (2, 6), reason="urllib3 unpacked whole blocks before 2.6"
+    tuple(map(int, version("urllib3").split(".")[:2])) < (2, 6),
+    reason="urllib3 unpacked whole blocks before 2.6",
 )
 def test_a_small_answer_that_unpacks_to_a_huge_error_is_not_unpacked_whole(
     client: ubiops.ApiClient, server: Server
@@ -461,7 +463,7 @@ def test_an_early_refusal_of_an_upload_is_told(configuration: ubiops.Configurati
 
 
 def test_an_answer_in_another_shape_raises(api: Any, server: Server) -> None:
-    for body in ([], "text", 5, True):
+    for body in ([], "text", 5, True):  # type: ignore[var-annotated]
         server.answers = [Answer.json(body)]
         with pytest.raises(ApiException) as caught:
             api.deployments_get("p", "d")

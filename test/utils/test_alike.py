@@ -184,7 +184,7 @@ def test_paginate_finds_the_operation_through_what_wraps_the_method(unreachable:
         return [len(kwargs)]
 
     class Mine(ubiops.CoreApi):
-        def projects_list(self, **kwargs: Any) -> Any:
+        def projects_list(self, **kwargs: Any) -> Any:  # type: ignore[override]
             return [len(kwargs)]
 
     own = Mine(unreachable.api_client)
@@ -241,7 +241,7 @@ def test_progress_takes_on_and_off(monkeypatch: pytest.MonkeyPatch) -> None:
     from ubiops.utils import progress_bar
 
     monkeypatch.setattr(progress_bar, "_enabled", None)
-    assert [utils.progress(word) for word in ("off", "on", False, True)] == [False, True, False, True]  # type: ignore[arg-type]
+    assert [utils.progress(word) for word in ("off", "on", False, True)] == [False, True, False, True]
     with pytest.raises(ubiops.ApiValueError, match="'on' or 'off', not 'false'"):
         utils.progress("false")  # type: ignore[arg-type]
     with pytest.raises(ubiops.ApiTypeError, match="expected bool, got int"):

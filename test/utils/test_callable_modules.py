@@ -36,7 +36,7 @@ def test_the_order_of_imports_does_not_matter(name: str) -> None:
 
 
 def test_a_module_looks_like_its_function() -> None:
-    function = ubiops.utils.metrics.measurements.metrics
+    function = ubiops.utils.metrics.measurements.metrics  # type: ignore[attr-defined]
     assert inspect.signature(ubiops.utils.metrics) == inspect.signature(function)
 
 

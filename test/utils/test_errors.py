@@ -41,6 +41,6 @@ def test_errors_are_caught_as_python_s_own() -> None:
     assert isinstance(ERRORS[1], ValueError)
     assert isinstance(ERRORS[2], ImportError)
     assert isinstance(ERRORS[3], TimeoutError)
-    assert (ERRORS[3].status, isinstance(ERRORS[3], ubiops.ApiException)) == (504, True)
+    assert (ERRORS[3].status, isinstance(ERRORS[3], ubiops.ApiException)) == (504, True)  # type: ignore[attr-defined]
     assert isinstance(ERRORS[1], exceptions.ValidateError)
     assert str(ERRORS[2]) == "to_dataframe needs pandas: pip install pandas"

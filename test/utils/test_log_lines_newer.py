@@ -25,7 +25,7 @@ class NewerLog(Planned):
 
     lines: list[tuple[int, str]]
 
-    def logs_list(self, project_name: str, query: str, start: str, end: str, limit: int, **options: Any) -> Any:
+    def logs_list(self, project_name: str, query: str, start: str, end: str, limit: int, **options: Any) -> Any:  # type: ignore[override]
         self.calls.append(("logs_list", (query, limit), options))
         first, last = int(start), int(end)
         if first <= last:

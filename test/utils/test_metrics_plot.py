@@ -37,7 +37,7 @@ def hourly(*values: float | None) -> list[Point]:
 
 def moments(numbers: Any) -> list[datetime.datetime]:
     """The moments that matplotlib has made numbers of."""
-    found: list[datetime.datetime] = dates.num2date(numbers)  # type: ignore[no-untyped-call]
+    found: list[datetime.datetime] = dates.num2date(numbers)
     return found
 
 

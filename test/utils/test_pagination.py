@@ -122,8 +122,10 @@ def test_every_paged_list_gives_what_one_large_page_holds(filled: TestProject, n
         "object_type": "pipeline",
     }
     names = {parameter.name for parameter in OPERATIONS[name].parameters}
-    arguments = {argument: value for argument, value in places.items() if argument in names}
-    whole = {"limit": 500} if "limit" in names else {"range": -500} if "range" in names else {"data": {"limit": 500}}
+    arguments: dict[str, Any] = {argument: value for argument, value in places.items() if argument in names}
+    whole: dict[str, Any] = {"data": {"limit": 500}}
+    if "limit" in names or "range" in names:
+        whole = {"limit": 500} if "limit" in names else {"range": -500}
     method = getattr(filled.api, name)
     page = method(**arguments, **whole)
     expected = getattr(page, "files", page)

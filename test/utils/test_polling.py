@@ -38,7 +38,7 @@ def test_an_answer_ends_an_outage(client: ubiops.ApiClient, clock: Clock) -> Non
     # At 10 s a question, each row of failures takes less than the 5 minutes that are borne, both together take more.
     row = [failed] * 25
     api = Planned(client, exports_get=[running, *row, running, *row, DONE])
-    assert wait_for_export(api, "lab", "e", timeout=None, quiet=True) is DONE  # type: ignore[comparison-overlap]
+    assert wait_for_export(api, "lab", "e", timeout=None, quiet=True) is DONE
     assert sum(clock.pauses) > 400
     with pytest.raises(ServerError):
         wait_for_export(Planned(client, exports_get=[running, failed]), "lab", "e", timeout=None, quiet=True)

@@ -228,7 +228,7 @@ def test_a_checkpoint_of_release_3_12_1_goes_on(project: TestProject, path: Path
     # It was written by that release, which was killed when it had announced its last batch; only the ids are others.
     project.deploy()
     text = (Path(__file__).parent / "checkpoint-3.12.1.jsonl").read_text()
-    inputs = [*xs(2), {"x": "three"}, *xs(3, start=4)]
+    inputs: list[dict[str, Any]] = [*xs(2), {"x": "three"}, *xs(3, start=4)]
     for batch in (inputs[:2], inputs[3:4], inputs[4:]):
         for request in project.api.batch_deployment_requests_create("lab", "model", batch):
             text = re.sub('"01a21de4-[^"]*"', f'"{request.id}"'.replace("01a2", "@"), text, count=1)

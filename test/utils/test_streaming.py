@@ -252,7 +252,7 @@ def test_a_refusal_is_an_api_exception(server: Server, client: ubiops.ApiClient)
         lambda client: stream_request(client, "lab", "model", "deployment"),
         lambda client: list(stream_deployment_request(client, "lab", "")),
         lambda client: list(stream_deployment_request(client, "lab", "model", data={"x": float("nan")})),
-        lambda client: list(stream_deployment_request(client, "lab", "model", timeout="long")),
+        lambda client: list(stream_deployment_request(client, "lab", "model", timeout="long")),  # type: ignore[arg-type]
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_sent(

@@ -164,7 +164,7 @@ def test_experiments_are_read_changed_and_deleted(service: Service, training: Tr
     found = training.experiments_get("lab", "exp")
     assert type(found) is ubiops.ExperimentDetail
     assert isinstance(found, ubiops.DeploymentVersionDetail)
-    assert (found.id, found.name, found.default_bucket, found.creation_date.year) == ("v", "exp", "models", 2026)
+    assert (found.id, found.name, found.default_bucket, found.creation_date.year) == ("v", "exp", "models", 2026)  # type: ignore[union-attr]
     (listed,) = training.experiments_list("lab", labels="a:b")
     assert (type(listed), listed.name) == (ubiops.ExperimentList, "exp")
     assert service.last.query == {"labels": "a:b"}
@@ -234,6 +234,7 @@ def test_runs_are_read_stopped_and_deleted(service: Service, training: Training,
 def test_environment_variables_of_an_experiment(service: Service, training: Training, experiment: Any) -> None:
     made = training.experiment_environment_variables_create("lab", "exp", {"name": "A", "value": "1", "secret": False})
     assert type(made) is ubiops.EnvironmentVariableList
+    assert made.id is not None
     assert training.experiment_environment_variables_get("lab", "exp", made.id).value == "1"
     training.experiment_environment_variables_update(
         "lab", "exp", made.id, {"name": "A", "value": "2", "secret": False}

@@ -172,7 +172,7 @@ def test_bad_names_are_refused_before_anything_is_sent(unreachable: ubiops.CoreA
             upsert_environment_variables(unreachable, "lab", variables)
     for value in (3, None):
         with pytest.raises(ApiTypeError, match=r"`variables\[.*\]\.name` .* expected str, got "):
-            upsert_environment_variables(unreachable, "lab", {value: "2"})  # type: ignore[dict-item]
+            upsert_environment_variables(unreachable, "lab", {value: "2"})  # type: ignore[arg-type]
 
 
 def test_bad_arguments_are_refused_before_anything_is_sent(unreachable: ubiops.CoreApi) -> None:

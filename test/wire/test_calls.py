@@ -83,7 +83,7 @@ class TestOptions:
 
     def test_request_timeout_ends_a_call(self, server: Server, api: Any) -> None:
         hang = threading.Event()
-        server.default = lambda request: hang.wait(10) and None
+        server.default = lambda request: hang.wait(10) and None  # type: ignore[assignment, return-value]
         for timeout in (0.05, (5, 0.05)):
             with pytest.raises(ubiops.ApiTimeoutError) as caught:
                 api.deployment_requests_create("p", "d", {}, _request_timeout=timeout)
@@ -207,7 +207,7 @@ class TestValues:
         server.default = Answer.json([])
         api.deployment_requests_batch_get("p", "d", ["a", "b"])
         assert server.last.json == ["a", "b"]
-        api.deployment_requests_batch_get("p", "d", ("a",))  # type: ignore[arg-type]
+        api.deployment_requests_batch_get("p", "d", ("a",))  # type: ignore[call-overload]
         assert server.last.json == ["a"]
         with pytest.raises(ubiops.ApiValueError, match=r"`data\[1\]` when calling `deployment_requests_batch_get`"):
             api.deployment_requests_batch_get("p", "d", ["a", 7])  # type: ignore[list-item]
@@ -229,12 +229,18 @@ class TestValues:
         assert b"filename" not in server.last.body
 
     def test_dict_and_model_given_are_not_changed(self, server: Server, api: ubiops.CoreApi) -> None:
-        body = {"name": "d", "input_type": "plain", "output_type": "plain", "labels": {"a": "b"}, "description": None}
+        body: dict[str, Any] = {
+            "name": "d",
+            "input_type": "plain",
+            "output_type": "plain",
+            "labels": {"a": "b"},
+            "description": None,
+        }
         given = dict(body)
         model = ubiops.DeploymentCreate(**body)
         before = model.to_dict()
         for data in (body, model):
-            api.deployments_create("p", data)  # type: ignore[arg-type]
+            api.deployments_create("p", data)
         assert body == given
         assert model.to_dict() == before
 
@@ -262,7 +268,7 @@ class TestAnswers:
 
     def test_answer_of_an_operation_without_one_is_not_looked_at(self, server: Server, api: ubiops.CoreApi) -> None:
         server.default = Answer(200, b"<html>")
-        assert api.projects_delete("p") is None  # type: ignore[func-returns-value]
+        assert api.projects_delete("p") is None
 
     def test_any_success_will_do(self, server: Server, api: ubiops.CoreApi) -> None:
         for status in (200, 201, 202, 203):

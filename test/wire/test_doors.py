@@ -179,9 +179,9 @@ def test_a_patch_is_seen_after_the_first_call_and_forgotten_when_it_ends(
         assert served.last.json == {"name": "mine"}
     with mock.patch("ubiops.ApiClient.call_api", return_value="mine"):
         assert api.service_status() == "mine"
-    for target in (RESTClientObject, client.rest_client):
-        for door in ("request", "GET"):
-            with mock.patch.object(target, door, return_value=patched):
+    for transport in (RESTClientObject, client.rest_client):
+        for verb in ("request", "GET"):
+            with mock.patch.object(transport, verb, return_value=patched):
                 assert api.service_status_with_http_info() == (ubiops.Status(status="patched"), 200, {"X-A": "1"})
             assert api.service_status().status == "ok"
 
@@ -216,7 +216,7 @@ def test_a_transport_of_the_programs_own(client: ubiops.ApiClient, patched: mock
 
 def test_a_transport_that_derives_from_ours(served: Server, configuration: ubiops.Configuration) -> None:
     class Retrying(RESTClientObject):
-        def request(self, method: str, url: str, **options: Any) -> Any:
+        def request(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
             calls.append((method, sorted(options)))
             return super().request(method, url, **options)
 

@@ -114,12 +114,12 @@ class TestCallApi:
     ) -> None:
         kept.call_api("/x", "POST", header_params={name: "text/plain", "X-None": None, "X-N": 7}, body="größe")
         assert wire.last.body == "größe".encode()
-        assert wire.last.headers.get_all("Content-Type") == ["text/plain"]
+        assert wire.last.headers.get_all("Content-Type") == ["text/plain"]  # type: ignore[attr-defined]
         assert wire.last.headers["X-N"] == "7"
         assert "X-None" not in wire.last.headers
         kept.call_api("/x", "POST", header_params={name: "application/vnd.x+json"}, body="größe")
         assert wire.last.json == "größe"
-        assert wire.last.headers.get_all("Content-Type") == ["application/vnd.x+json"]
+        assert wire.last.headers.get_all("Content-Type") == ["application/vnd.x+json"]  # type: ignore[attr-defined]
 
     def test_body_without_a_form_in_json_is_refused(self, wire: Server, kept: ubiops.ApiClient) -> None:
         with pytest.raises(ubiops.ApiValueError, match=r"`a\[1\]`.*set"):
@@ -348,7 +348,7 @@ class TestHeaders:
             ubiops.CoreApi(client).projects_delete("p")
             headers = wire.last.headers
             assert (headers["X-Own"], headers["Cookie"], headers["X-Number"]) == ("1", "c=1", "7")
-            assert headers.get_all("User-Agent") == ["mine/1.0"]
+            assert headers.get_all("User-Agent") == ["mine/1.0"]  # type: ignore[attr-defined]
             client.default_headers["X-None"] = None  # type: ignore[assignment]
             ubiops.CoreApi(client).projects_delete("p")
             assert "X-None" not in wire.last.headers

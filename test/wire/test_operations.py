@@ -316,7 +316,9 @@ def test_empty_answer_is_none_or_no_items(case: Case, wire: Server, wire_api: An
     assert case.answer is not None
     forms = case.answer.get("oneOf", [case.answer])
     # What an empty answer to metrics_get is cannot be told: one of its forms returns a list.
-    empty = [] if case.name == "metrics_get" or "array" in [form.get("type") for form in forms] else None
+    empty: list[Any] | None = (
+        [] if case.name == "metrics_get" or "array" in [form.get("type") for form in forms] else None
+    )
     for answer in (Answer(204), Answer(case.status), Answer(200, b" \r\n")):
         wire.default = answer
         assert getattr(wire_api, case.name)(**values_of(case.required)) == empty

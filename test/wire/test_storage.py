@@ -132,7 +132,7 @@ class TestUpload:
         "answer",
         [
             {},
-            *(
+            *(  # type: ignore[var-annotated]
                 {"url": url}
                 for url in (
                     None,

@@ -112,7 +112,7 @@ PROPERTIES = {
     ApiClient: {"pool": False, "user_agent": True},
     Configuration: {"debug": True, "logger_file": True, "logger_format": True},
 }
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "api_key": {},
     "api_key_prefix": {},
     "assert_hostname": None,

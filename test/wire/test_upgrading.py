@@ -24,7 +24,7 @@ def test_fields_newer_than_3_12_come_last(name: str) -> None:
 @pytest.mark.parametrize("field", NEWER)
 def test_an_environment_goes_out_without_the_defaults_of_3_12(field: str, wire: Server, wire_api: Any) -> None:
     wire.default = Answer.json({"version": "v1"})
-    body = {"version": "v1", field: NEWER[field]}
+    body: dict[str, Any] = {"version": "v1", field: NEWER[field]}
     for data in (body, models.DeploymentVersionCreate(**body)):
         wire_api.deployment_versions_create("lab", "model", data)
         assert wire.last.json[field] == NEWER[field]
@@ -34,7 +34,7 @@ def test_an_environment_goes_out_without_the_defaults_of_3_12(field: str, wire: 
 
 
 def test_environment_and_environment_name_together_are_refused(wire: Server, wire_api: Any) -> None:
-    body = {"version": "v1", "environment": "a", "environment_name": "b"}
+    body: dict[str, Any] = {"version": "v1", "environment": "a", "environment_name": "b"}
     with pytest.raises(ubiops.ApiValueError, match="`environment_name`, must not be given with `environment`"):
         models.DeploymentVersionCreate(**body)
     with pytest.raises(ubiops.ApiValueError, match=r"environment_name`.* must not be given with `environment`"):
