@@ -286,20 +286,20 @@ class DeploymentRequests(Api):
         """Queue a batch of deployment requests.
 
         Queues up to 250 requests to the default version of a deployment and returns at once; read the results
-        later with `deployment_requests_get` or `deployment_requests_batch_get`. All or nothing: one faulty
-        input and no request is made. Queued requests stay with the version that was the default when they
+        later with `deployment_requests_get` or `deployment_requests_batch_get`. All or nothing: with one
+        faulty input, no request is made. Queued requests stay with the version that was the default when they
         were made.
 
         Args:
             project_name: Name of the project.
             deployment_name: Name of the deployment.
             data: Up to 250 inputs: dictionaries of input fields to values for structured input, strings for
-                plain input. One input alone need not be put in a list.
+                plain input. A single input need not be put in a list.
             timeout: Time limit of each request in seconds, counted from the moment it is processed, cold
                 start included: 10 to 172800 (48 hours), default 14400 (4 hours).
             notification_group (until 4.5): Notification group of the project whose contacts get a message,
                 such as an email, once a request is done.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -346,12 +346,12 @@ class DeploymentRequests(Api):
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
             data: Up to 250 inputs: dictionaries of input fields to values for structured input, strings for
-                plain input. One input alone need not be put in a list.
+                plain input. A single input need not be put in a list.
             timeout: Time limit of each request in seconds, counted from the moment it is processed, cold
                 start included: 10 to 172800 (48 hours), default 14400 (4 hours).
             notification_group (until 4.5): Notification group of the project whose contacts get a message,
                 such as an email, once a request is done.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -493,7 +493,7 @@ class DeploymentRequests(Api):
                 list of either goes to the deployment's `requests` function. A file field takes a URI like
                 `ubiops-file://bucket/path`.
             timeout: Time limit of the request in seconds, cold start included: 10 to 3600, default 300.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -502,8 +502,8 @@ class DeploymentRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The input does not fit, the timeout is out of range or the version is not
-                available. A failed run is also reported so: the usual fields with `success` false and an
-                `error_message`.
+                available. A failed run is reported in this way too: with the usual fields, `success` false
+                and an `error_message`.
             NotFoundError: The project or deployment does not exist, or the deployment has no default version.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
@@ -588,7 +588,7 @@ class DeploymentRequests(Api):
         """Download the input of a deployment request.
 
         Downloads the input data of a request of the default version as JSON, or as text where the input is
-        plain; for data too large to read with the request.
+        plain; for data that is too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -688,7 +688,7 @@ class DeploymentRequests(Api):
         """Download the result of a deployment request.
 
         Downloads the result of a completed request of the default version as JSON, or as text where the
-        output is plain; for results too large to read with the request.
+        output is plain; for results that are too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -883,7 +883,7 @@ class DeploymentRequests(Api):
                 list of either goes to the deployment's `requests` function. A file field takes a URI like
                 `ubiops-file://bucket/path`.
             timeout: Time limit of the request in seconds, cold start included: 10 to 3600, default 300.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -892,8 +892,8 @@ class DeploymentRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The input does not fit, the timeout is out of range or the version is not
-                available. A failed run is also reported so: the usual fields with `success` false and an
-                `error_message`.
+                available. A failed run is reported in this way too: with the usual fields, `success` false
+                and an `error_message`.
             NotFoundError: The project, deployment or version does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
@@ -982,7 +982,7 @@ class DeploymentRequests(Api):
         """Download the input of a request of a deployment version.
 
         Downloads the input data of a request of one version as JSON, or as text where the input is plain; for
-        data too large to read with the request.
+        data that is too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -1086,7 +1086,7 @@ class DeploymentRequests(Api):
         """Download the result of a request of a deployment version.
 
         Downloads the result of a completed request of one version as JSON, or as text where the output is
-        plain; for results too large to read with the request.
+        plain; for results that are too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -1123,8 +1123,8 @@ class DeploymentRequests(Api):
     ) -> models.DeploymentRequestUpdateResponse:
         """Cancel or change a request of a deployment version.
 
-        Cancels a request of a version, or changes whom it notifies. What is pending becomes `cancelled`, what
-        is being processed `cancelled_pending` first; what has finished stays as it is.
+        Cancels a request of a version, or changes whom it notifies. A pending request becomes `cancelled`,
+        one being processed `cancelled_pending` first; a finished one stays as it is.
 
         Args:
             project_name: Name of the project.

@@ -329,7 +329,7 @@ class Deployments(Api):
 
         Args:
             project_name: Name of the project.
-            build_id: UUID of the build, as the upload returned it.
+            build_id: UUID of the build, as returned by the upload.
             deployment_name: Name of the deployment.
             version: Name of the deployment version.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
@@ -465,8 +465,8 @@ class Deployments(Api):
     ) -> models.EnvironmentVariableList:
         """Create a variable for a deployment.
 
-        Defines a variable for all versions of a deployment. One with the name of a project variable takes its
-        place here. Running versions restart to pick it up.
+        Defines a variable for all versions of a deployment. A variable with the name of a project variable
+        replaces it here. Running versions restart to pick it up.
 
         Args:
             project_name: Name of the project.
@@ -553,7 +553,7 @@ class Deployments(Api):
         """List the variables of a deployment.
 
         Lists the variables that apply to a deployment: its own and those of the project. `inheritance_type`
-        says them apart.
+        tells them apart.
 
         Args:
             project_name: Name of the project.
@@ -664,8 +664,8 @@ class Deployments(Api):
     ) -> models.EnvironmentVariableList:
         """Create a variable for a deployment version.
 
-        Defines a variable for a single version. It wins over variables of that name on the deployment and the
-        project. A running version restarts to pick it up.
+        Defines a variable for a single version. It takes precedence over variables of that name on the
+        deployment and the project. A running version restarts to pick it up.
 
         Args:
             project_name: Name of the project.
@@ -1277,7 +1277,7 @@ class Deployments(Api):
         """Build a revision again.
 
         Makes a new revision of the same deployment package and builds it, for newer versions of packages that
-        are not pinned, or after a build that failed for a reason outside.
+        are not pinned, or after a build that failed for an external reason.
 
         Args:
             project_name: Name of the project.
@@ -1309,7 +1309,7 @@ class Deployments(Api):
         """List template deployments.
 
         Lists ready-made deployments. `details` of one is a body for `deployments_create`; its id, given as
-        `template_deployment_id` to `revisions_file_upload`, takes over its package.
+        `template_deployment_id` to `revisions_file_upload`, copies its package.
 
         Args:
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.

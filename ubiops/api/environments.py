@@ -723,7 +723,7 @@ class Environments(Api):
         """Build an environment revision again.
 
         Queues another build of the file of a revision, for newer versions of packages that are not pinned, or
-        after a build that failed for a reason outside.
+        after a build that failed for an external reason.
 
         Deprecated: Installations newer than client 4.14 lack it; use environment_tags_rebuild there.
 
@@ -1211,7 +1211,7 @@ class Environments(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: No source was given or two, half of a pair is missing, the file cannot be used,
+            BadRequestError: No source or two were given, half of a pair is missing, the file cannot be used,
                 or the tag is `available` already.
             NotFoundError: The project, environment, tag, base or source does not exist.
             ApiException: Any other error of the server or of the connection.
@@ -1273,7 +1273,7 @@ class Environments(Api):
     def environment_tags_delete(self, project_name: str, environment_name: str, tag_name: str, **options: Any) -> None:
         """Delete an environment tag.
 
-        Deletes a tag and what was built of it. Refused while it is `queued` or `building`, or in use.
+        Deletes a tag and what was built for it. Refused while it is `queued` or `building`, or in use.
 
         Args:
             project_name: Name of the project.
@@ -1299,7 +1299,7 @@ class Environments(Api):
     ) -> ubiops.rest.RawResponse:
         """Download the files of an environment tag.
 
-        Downloads the file that a tag was built from. There is one only where `built` is true.
+        Downloads the file that a tag was built from. It exists only if `built` is true.
 
         Args:
             project_name: Name of the project.
@@ -1387,7 +1387,7 @@ class Environments(Api):
         """Build an environment tag again.
 
         Queues another build of the file that a tag was built from, for example after a build that failed for
-        a reason outside.
+        an external reason.
 
         Args:
             project_name: Name of the project.
@@ -1510,7 +1510,7 @@ class Environments(Api):
     def environments_delete(self, project_name: str, environment_name: str, **options: Any) -> None:
         """Delete an environment.
 
-        Deletes an environment of the project with everything built of it. One that a deployment version
+        Deletes an environment of the project with everything built for it. One that a deployment version
         refers to cannot be deleted; `environments_usage` or `environment_tags_usage` names these versions.
 
         Args:

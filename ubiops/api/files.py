@@ -288,8 +288,8 @@ class Files(Api):
             project_name: Name of the project.
             range: How many blobs to return: a positive number goes from `creation_date` to later uploads, a
                 negative one to earlier ones. Default -50.
-            creation_date: Moment to start from, as `YYYY-MM-DD hh:mm:ss` (not ISO 8601). Left out, `range`
-                alone decides.
+            creation_date: Moment to start from, as `YYYY-MM-DD hh:mm:ss` (not ISO 8601). If left out, only
+                `range` decides.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -313,8 +313,8 @@ class Files(Api):
     ) -> models.BlobList:
         """Replace a blob.
 
-        Puts a new file in the place of an existing blob. The id stays the same, so requests that refer to it
-        get the new content.
+        Replaces the file of an existing blob. The id stays the same, so requests that refer to it get the new
+        content.
 
         Deprecated: Installations newer than client 4.4 lack it; use files_upload there.
 
@@ -322,8 +322,8 @@ class Files(Api):
             project_name: Name of the project.
             blob_id: Id of the blob (UUID).
             file: The new file, sent as a multipart part.
-            blob_ttl: Seconds that the blob is kept, sent as a header; default 86400 (1 day), also when the
-                blob had another value before.
+            blob_ttl: Seconds that the blob is kept, sent as a header; default 86400 (1 day), even if the blob
+                had another value before.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -570,7 +570,7 @@ class Files(Api):
     def files_get(self, project_name: str, bucket_name: str, file: str, **options: Any) -> models.FileItem:
         """Get the details of a file.
 
-        Returns name, size and age of one file. For the content ask `files_download`.
+        Returns name, size and age of one file. `files_download` leads to the content.
 
         Args:
             project_name: Name of the project.
@@ -642,8 +642,8 @@ class Files(Api):
     ) -> models.FileMultipartUpload:
         """Start an upload in parts.
 
-        Begins an upload of a large file in parts, which can be sent at the same time and again. For each part
-        ask `files_upload` with `upload_id` and `part_number` for its URL, then end it with
+        Begins an upload of a large file in parts, which can be sent in parallel and repeated. For each part,
+        request a URL from `files_upload` with `upload_id` and `part_number`; then complete the upload with
         `files_complete_multipart_upload`.
 
         Args:

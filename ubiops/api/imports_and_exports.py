@@ -128,7 +128,7 @@ class ImportsAndExports(Api):
             project_name: Name of the project.
             data: The deployments, pipelines and project variables to pack, each as an object keyed by name.
             all (since 4.11): True to export everything in the project.
-            packages (since 4.11): Whether deployment packages go along, default true.
+            packages (since 4.11): Whether deployment packages are included, default true.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -269,7 +269,7 @@ class ImportsAndExports(Api):
             file: The zip file, sent as a multipart part.
             import_link (not empty): URL of the zip file; it must be downloadable by anyone, without a login.
             export_id: Id (UUID) of an earlier export of the same project.
-            skip_confirmation: True imports all without asking; default false.
+            skip_confirmation: True imports everything without confirmation; default false.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -342,7 +342,7 @@ class ImportsAndExports(Api):
         """Get an import.
 
         Returns one import with its status and, once scanned, what was found in the zip file. In status
-        `confirmation` take these contents, adapt them and hand them to `imports_update`.
+        `confirmation` take these contents, adapt them and pass them to `imports_update`.
 
         Args:
             project_name: Name of the project.
@@ -396,9 +396,9 @@ class ImportsAndExports(Api):
     ) -> models.ImportDetail:
         """Confirm an import.
 
-        Confirms an import that waits in status `confirmation` and says what to create from it. Whatever the
-        body leaves out is not imported, settings may be changed on the way, and missing values of secret
-        variables are filled in here. Creation then runs in the background.
+        Confirms an import that waits in status `confirmation` and says what to create from it. What the body
+        leaves out is not imported; settings may be changed, and missing values of secret variables are filled
+        in here. Creation then runs in the background.
 
         Args:
             project_name: Name of the project.

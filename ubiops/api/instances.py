@@ -499,8 +499,8 @@ class Instances(Api):
     ) -> models.InstanceList:
         """Stop an instance of a deployment version.
 
-        Stops an instance: `stopped` is the only status that can be set. Another starts where the version's
-        minimum or its requests need one.
+        Stops an instance: `stopped` is the only status that can be set. Another one starts if the version's
+        minimum or its requests need it.
 
         Args:
             project_name: Name of the project.

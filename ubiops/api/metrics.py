@@ -129,7 +129,7 @@ class Metrics(Api):
     ) -> models.MetricDetail:
         """Create a metric.
 
-        Defines a metric of the project's own, which code and users send values of with
+        Defines a custom metric of the project, whose values code and users send with
         `time_series_data_aggregate` or `time_series_data_create`.
 
         Args:
@@ -157,7 +157,7 @@ class Metrics(Api):
     def metrics_delete(self, project_name: str, metric_name: str, **options: Any) -> None:
         """Delete a metric.
 
-        Deletes a metric of the project's own with all its time series.
+        Deletes a custom metric of the project with all its time series.
 
         Args:
             project_name: Name of the project.
@@ -240,7 +240,7 @@ class Metrics(Api):
     def metrics_list(self, project_name: str, custom: bool | None = None, **options: Any) -> list[models.MetricDetail]:
         """List metrics.
 
-        Lists the metrics of the system, such as `deployments.requests`, and those of the project's own.
+        Lists the metrics of the system, such as `deployments.requests`, and the project's custom metrics.
 
         Args:
             project_name: Name of the project.
@@ -267,8 +267,7 @@ class Metrics(Api):
     ) -> models.MetricDetail:
         """Update a metric.
 
-        Changes the fields that are given of a metric of the project's own. What it counts, `metric_type`,
-        stays.
+        Changes the given fields of a custom metric of the project. Its `metric_type` can't be changed.
 
         Args:
             project_name: Name of the project.
@@ -298,8 +297,8 @@ class Metrics(Api):
     ) -> Any:
         """Add to the latest values of a metric.
 
-        Adds values of up to two minutes ago to what the metric has for these minutes: for code in many
-        instances that counts the same. The values of a `delta` are added up, of a `gauge` the last one
+        Adds values of the last two minutes to those that the metric has for these minutes, for code in many
+        instances that counts the same thing. The values of a `delta` are added up; of a `gauge`, the last one
         counts.
 
         Args:
@@ -402,7 +401,7 @@ class Metrics(Api):
     def time_series_delete(self, project_name: str, time_series_id: str, **options: Any) -> None:
         """Delete a time series.
 
-        Deletes the values of a metric of the project's own for one set of labels.
+        Deletes the values of a custom metric of the project for one set of labels.
 
         Args:
             project_name: Name of the project.
@@ -442,7 +441,7 @@ class Metrics(Api):
             metric: Only those of this metric.
             labels: Only those with these labels, as `key:value`, separated by commas.
             custom: True for those of the project's own metrics only, false for the system's.
-            exact_match: True for those that have no other labels than the given ones.
+            exact_match: True for those that have only the given labels.
             limit: Maximum number of time series to return, default 500.
             offset: How many to skip at the start, default 0.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.

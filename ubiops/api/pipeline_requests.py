@@ -332,12 +332,12 @@ class PipelineRequests(Api):
             project_name: Name of the project.
             pipeline_name: Name of the pipeline.
             data: Up to 100 inputs: dictionaries of the pipeline's input fields to values, or strings if its
-                input is plain. One input alone need not be put in a list.
+                input is plain. A single input need not be put in a list.
             timeout: Time limit of each whole pipeline request in seconds: 10 to 172800 (48 hours), default
                 14400 (4 hours). Every deployment in the pipeline has 14400 seconds.
             notification_group (until 4.5): Notification group of the project whose contacts get a message,
                 such as an email, once a request is done.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -383,12 +383,12 @@ class PipelineRequests(Api):
             pipeline_name: Name of the pipeline.
             version: Name of the pipeline version.
             data: Up to 100 inputs: dictionaries of the pipeline's input fields to values, or strings if its
-                input is plain. One input alone need not be put in a list.
+                input is plain. A single input need not be put in a list.
             timeout: Time limit of each whole pipeline request in seconds: 10 to 172800 (48 hours), default
                 14400 (4 hours). Every deployment in the pipeline has 14400 seconds.
             notification_group (until 4.5): Notification group of the project whose contacts get a message,
                 such as an email, once a request is done.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -537,7 +537,7 @@ class PipelineRequests(Api):
                 in seconds: 10 to 3600, default 300.
             timeout (since 4.7): Time limit of the whole request in seconds, at most 7200, default 3600; each
                 deployment has what is left of it.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -546,7 +546,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The input does not fit the pipeline, or a timeout is out of range. A failed run
-                is also reported so: the usual fields with `success` false and an `error_message`.
+                is reported in this way too: with the usual fields, `success` false and an `error_message`.
             NotFoundError: The project or pipeline does not exist, or the pipeline has no default version.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
@@ -626,7 +626,7 @@ class PipelineRequests(Api):
         """Download the input of a pipeline request.
 
         Downloads the input data of a request of the default version as JSON, or as text where the input is
-        plain; for data too large to read with the request.
+        plain; for data that is too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -709,7 +709,7 @@ class PipelineRequests(Api):
         """Download the result of a pipeline request.
 
         Downloads the result of a completed request of the default version as JSON, or as text where the
-        output is plain; for results too large to read with the request.
+        output is plain; for results that are too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -1012,7 +1012,7 @@ class PipelineRequests(Api):
                 in seconds: 10 to 3600, default 300.
             timeout (since 4.7): Time limit of the whole request in seconds, at most 7200, default 3600; each
                 deployment has what is left of it.
-            priority (since 4.12): 0 for a high priority, 1 (the default) for the usual one.
+            priority (since 4.12): 0 for high priority, 1 (the default) for standard priority.
             **options: ``async_req``, ``_preload_content``, ``_request_timeout``, ``_headers``: see `CallOptions`.
 
         Returns:
@@ -1021,7 +1021,7 @@ class PipelineRequests(Api):
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
             BadRequestError: The input does not fit the pipeline, or a timeout is out of range. A failed run
-                is also reported so: the usual fields with `success` false and an `error_message`.
+                is reported in this way too: with the usual fields, `success` false and an `error_message`.
             NotFoundError: The project, pipeline or version does not exist.
             TooManyRequestsError: The queue is full, or this IP address sent more than 300 requests in a
                 minute.
@@ -1112,7 +1112,7 @@ class PipelineRequests(Api):
         """Download the input of a request of a pipeline version.
 
         Downloads the input data of a request of one version as JSON, or as text where the input is plain; for
-        data too large to read with the request.
+        data that is too large to be part of the request.
 
         Args:
             project_name: Name of the project.
@@ -1210,7 +1210,7 @@ class PipelineRequests(Api):
         """Download the result of a request of a pipeline version.
 
         Downloads the result of a completed request of one version as JSON, or as text where the output is
-        plain; for results too large to read with the request.
+        plain; for results that are too large to be part of the request.
 
         Args:
             project_name: Name of the project.

@@ -434,7 +434,7 @@ class Projects(Api):
             object_id: Only events of the object with this UUID.
             start_time: Only events at or after this time, ISO 8601.
             end_time: Only events up to this time, ISO 8601.
-            last_seconds: Only events of the last so many seconds; not with `start_time` or `end_time`.
+            last_seconds: Only events of the last this many seconds; not with `start_time` or `end_time`.
             type: Only events of this type, e.g. `instance_out_of_memory`.
             limit: Maximum number of events to return, default 50.
             offset: How many to skip at the start, default 0.

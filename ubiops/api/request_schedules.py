@@ -68,8 +68,8 @@ class RequestSchedules(Api):
     ) -> models.ScheduleList:
         """Create a request schedule.
 
-        Makes a request to a deployment or pipeline again and again at the times of a crontab expression, read
-        in UTC. The same data is sent every time. The schedule starts at once unless `enabled` is false.
+        Makes requests to a deployment or pipeline at the times of a crontab expression, in UTC. The same data
+        is sent every time. The schedule starts at once unless `enabled` is false.
 
         Args:
             project_name: Name of the project.

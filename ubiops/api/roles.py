@@ -126,7 +126,7 @@ class Roles(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: Only one of `resource` and `resource_type` is given, or a type is none of the
+            BadRequestError: Only one of `resource` and `resource_type` is given, or a type is not one of the
                 allowed ones.
             NotFoundError: The project, role, assignee or resource does not exist.
             ApiException: Any other error of the server or of the connection.

@@ -78,7 +78,7 @@ class ServiceUsers(Api):
 
         Creates an account for programs in a project, together with its API token. The token is shown in this
         response and never again. The service user may do nothing until it is assigned a role; it cannot log
-        in, and roles, users and organizations are closed to it.
+        in, and has no access to roles, users and organizations.
 
         Args:
             project_name: Name of the project.
@@ -179,7 +179,7 @@ class ServiceUsers(Api):
         """Reset a service user's token.
 
         Replaces the API token of a service user. The previous token stops working, and the new one is shown
-        in this response only. Not to be repeated blindly: every call makes another token.
+        in this response only. Do not repeat it blindly: every call creates another token.
 
         Args:
             project_name: Name of the project.

@@ -210,7 +210,7 @@ class Services(Api):
     def services_delete(self, project_name: str, service_name: str, **options: Any) -> None:
         """Delete a service.
 
-        Deletes a service with its limits; its address stops to answer. The deployment version stays.
+        Deletes a service with its limits; its address stops answering. The deployment version stays.
 
         Args:
             project_name: Name of the project.

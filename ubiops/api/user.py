@@ -55,7 +55,7 @@ class User(Api):
     def user_delete(self, **options: Any) -> None:
         """Delete your own user.
 
-        Deletes the account that makes the call, not somebody else's. To take other people out of an
+        Deletes the account that makes the call, not someone else's. To take other people out of an
         organization or a project, use `organization_users_delete` or `project_users_delete`.
 
         Args:

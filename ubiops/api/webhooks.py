@@ -158,7 +158,7 @@ class Webhooks(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The name is taken or invalid, or a contact has another type than `email` or no
+            BadRequestError: The name is taken or invalid, or a contact has a type other than `email` or no
                 `email_address`.
             NotFoundError: The project does not exist.
             ApiException: Any other error of the server or of the connection.
@@ -258,7 +258,7 @@ class Webhooks(Api):
     ) -> models.NotificationGroupList:
         """Update a notification group.
 
-        Renames a notification group or exchanges its contacts. A field left out keeps its value; a given list
+        Renames a notification group or replaces its contacts. A field left out keeps its value; a given list
         of contacts replaces the old one.
 
         Deprecated: Installations newer than client 4.7 lack it; use webhooks_update there.
@@ -274,7 +274,7 @@ class Webhooks(Api):
 
         Raises:
             ApiValueError, ApiTypeError: An argument is missing, wrong or unknown; nothing was sent.
-            BadRequestError: The new name is taken or invalid, or a contact has another type than `email` or
+            BadRequestError: The new name is taken or invalid, or a contact has a type other than `email` or
                 no `email_address`.
             NotFoundError: The project or notification group does not exist.
             ApiException: Any other error of the server or of the connection.
@@ -291,8 +291,8 @@ class Webhooks(Api):
     ) -> models.WebhookTestDetail:
         """Test a webhook.
 
-        Sends a message of a made-up request once, with settings that need not belong to a webhook. Look up
-        what came of it with `webhook_tests_get`.
+        Sends a message about a made-up request once, with settings that need not belong to a webhook. Look up
+        the outcome with `webhook_tests_get`.
 
         Args:
             project_name: Name of the project.
@@ -345,9 +345,10 @@ class Webhooks(Api):
     ) -> models.WebhookDetail:
         """Create a webhook.
 
-        Has the server POST a JSON message to a URL whenever something happens to the requests of a deployment
-        or pipeline. The message contains event, names and ids of the object and version, request_id, status,
-        text and, if requested, result. A call counts as delivered with an answer of status 200 to 399.
+        Makes the server POST a JSON message to a URL whenever something happens to the requests of a
+        deployment or pipeline. The message contains event, names and ids of the object and version,
+        request_id, status, text and, if requested, result. A call counts as delivered with an answer of
+        status 200 to 399.
 
         Args:
             project_name: Name of the project.
@@ -456,7 +457,7 @@ class Webhooks(Api):
     ) -> models.WebhookDetail:
         """Update a webhook.
 
-        Changes the fields that are given. A protected header keeps its value where null is sent for it.
+        Changes the fields that are given. A protected header keeps its value if null is sent for it.
 
         Args:
             project_name: Name of the project.

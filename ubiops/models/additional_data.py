@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AdditionalData(Model):
-    """How a request came that was made through a service.
+    """How a request that was made through a service arrived.
 
     Attributes:
         path (str, nullable): Path that was called.

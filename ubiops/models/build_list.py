@@ -18,7 +18,7 @@ class BuildList(Model):
         id (str): UUID of the build.
         revision (str, required): UUID of the revision that is built.
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
-        status (str): `queued`, `building`, `validating` (the code is tried out), then `success` or `failed`.
+        status (str): `queued`, `building`, `validating` (the code is loaded), then `success` or `failed`.
             Some servers report `deploying` too.
         error_message (str, nullable, at most 1024 characters): Why the build failed, at most 1024 characters;
             empty or null otherwise.

@@ -16,7 +16,7 @@ class DeploymentInstanceType(Model):
     Attributes:
         id (str): UUID of the instance type.
         name (str, required, 1 to 256 characters): Name to pass as `instance_type`, e.g. `512mb`.
-        display_name (str, nullable, at most 256 characters): Name for people to read.
+        display_name (str, nullable, at most 256 characters): Display name.
         memory_allocation (int): Memory in MiB.
         cpu_allocation (int): CPU share in thousandths of a core.
         gpu_allocation (int): Number of GPUs, 0 for none.

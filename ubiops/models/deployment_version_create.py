@@ -42,7 +42,8 @@ class DeploymentVersionCreate(
             suffix `_cuda` for GPUs, or `r4.0`; default `python3.7`. Fixed after creation.
         memory_allocation (int): Deprecated, use `instance_type`. Memory in MiB, 256 to 16384, default 2048.
         instance_type (str, not empty): Name of an instance type, `256mb` to `16384mb`, default `2048mb`; with
-            a GPU e.g. `16384mb_t4`. Its memory must have room for the package and all it installs.
+            a GPU e.g. `16384mb_t4`. Its memory must have room for the package and everything that it
+            installs.
         maximum_instances (int): Maximum number of instances running in parallel, up to 20, default 5. Raise
             it to work through many requests faster.
         minimum_instances (int): Instances kept running at all times, from 0 (the default) to
@@ -51,14 +52,14 @@ class DeploymentVersionCreate(
             300; at least 300 with a GPU.
         description (str): Free text of at most 400 characters.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
-        monitoring (str, nullable, not empty): Name of the notification group told when requests fail or work
-            again; null switches this off.
+        monitoring (str, nullable, not empty): Name of the notification group that is notified when requests
+            fail or work again; null switches this off.
         request_retention_time (int): How long to keep requests, in seconds, counted from their start: default
             604800 (a week), at most 2419200 (four weeks).
         request_retention_mode (str, default `"full"`): What to keep of requests: `full` (with input and
             output), `metadata` (without them) or `none`; default `full`.
-        default_notification_group (str, nullable, not empty): Name of the notification group told when
-            requests are completed; null switches this off.
+        default_notification_group (str, nullable, not empty): Name of the notification group that is notified
+            when requests are completed; null switches this off.
         maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
             instances (observed default 100); more are refused.
         maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
@@ -68,10 +69,10 @@ class DeploymentVersionCreate(
         restart_request_interruption (bool, default `False`): Whether requests are restarted when their
             instance is lost; default false. Requests that fail are never repeated.
         environment (str, not empty): Name of the environment to run in, of the system or the project, e.g.
-            `python3-11`; without it a default of the server.
+            `python3-11`; by default one that the server chooses.
         instance_type_group_id (str): UUID of the instance type group to run on, in place of `instance_type`.
         instance_type_group_name (str, not empty): Name of the instance type group to run on, in place of
-            `instance_type`; of equal names the first found.
+            `instance_type`; if several have that name, the first one found.
         maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
             instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
@@ -81,7 +82,7 @@ class DeploymentVersionCreate(
         environment_name (str, not empty): Name of the environment to run in; used with `environment_tag`.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
         command (Any, nullable): Command that the image runs in place of its entry point, a list of strings;
-            null for its own.
+            null for the entry point.
         args (Any, nullable): Arguments of that command, a list of strings; null for the image's own.
     """
 

@@ -36,12 +36,13 @@ class DeploymentVersionDetail(DeploymentVersionList):
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
         last_file_upload (datetime.datetime): Moment of the last package upload, ISO 8601. Servers may send
             `last_file_uploaded` instead.
-        monitoring (str): Name of the notification group told when requests fail or work again; null if off.
+        monitoring (str): Name of the notification group that is notified when requests fail or work again;
+            null if off.
         request_retention_time (int): How long requests are kept, in seconds.
         request_retention_mode (str, required, not empty): What is kept of requests: `full`, `metadata` or
             `none`.
-        default_notification_group (str): Name of the notification group told when requests are completed;
-            null if off.
+        default_notification_group (str): Name of the notification group that is notified when requests are
+            completed; null if off.
         maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
             instances.
         maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
@@ -54,7 +55,7 @@ class DeploymentVersionDetail(DeploymentVersionList):
             before the first one.
         default (bool, nullable): Whether it is the default version of the deployment.
         environment (str, not empty): Name of the environment that it runs in.
-        environment_display_name (str, not empty): Name of that environment for people to read.
+        environment_display_name (str, not empty): Display name of that environment.
         latest_revision (str): UUID of the newest revision.
         maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
             instances (observed default 100000); more are refused.
@@ -67,7 +68,8 @@ class DeploymentVersionDetail(DeploymentVersionList):
         health_check (HealthCheck, nullable): How the health of instances is checked; null for no check.
         environment_name (str, not empty): Name of the environment that it runs in.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
-        command (Any, nullable): Command that the image runs in place of its entry point; null for its own.
+        command (Any, nullable): Command that the image runs in place of its entry point; null for the entry
+            point.
         args (Any, nullable): Arguments of that command; null for the image's own.
     """
 

@@ -36,9 +36,10 @@ class DeploymentVersionList(Model):
         request_retention_time (int): How long requests are kept, in seconds.
         request_retention_mode (str, required, not empty): What is kept of requests: `full`, `metadata` or
             `none`.
-        monitoring (str): Name of the notification group told when requests fail or work again; null if off.
-        default_notification_group (str): Name of the notification group told when requests are completed;
+        monitoring (str): Name of the notification group that is notified when requests fail or work again;
             null if off.
+        default_notification_group (str): Name of the notification group that is notified when requests are
+            completed; null if off.
         maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
             instances.
         maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
@@ -47,7 +48,7 @@ class DeploymentVersionList(Model):
         restart_request_interruption (bool): Whether requests are restarted when their instance is lost.
         default (bool, nullable): Whether it is the default version of the deployment.
         environment (str, not empty): Name of the environment that it runs in.
-        environment_display_name (str, not empty): Name of that environment for people to read.
+        environment_display_name (str, not empty): Display name of that environment.
         latest_revision (str): UUID of the newest revision.
         maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
             instances (observed default 100000); more are refused.

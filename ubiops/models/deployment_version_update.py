@@ -49,14 +49,14 @@ class DeploymentVersionUpdate(
             300 with a GPU. Restarts the version.
         description (str): New free text, at most 400 characters.
         labels (Any): New labels; they replace all earlier ones.
-        monitoring (str, nullable, not empty): Name of the notification group told when requests fail or work
-            again; null switches this off.
+        monitoring (str, nullable, not empty): Name of the notification group that is notified when requests
+            fail or work again; null switches this off.
         request_retention_time (int): How long to keep requests, in seconds, at most 2419200 (four weeks).
             Requests stored already are not affected.
         request_retention_mode (str): What to keep of requests: `full` (with input and output), `metadata`
             (without them) or `none`.
-        default_notification_group (str, nullable, not empty): Name of the notification group told when
-            requests are completed; null switches this off.
+        default_notification_group (str, nullable, not empty): Name of the notification group that is notified
+            when requests are completed; null switches this off.
         maximum_queue_size_express (int): Maximum number of direct requests waiting at one time, over all
             instances.
         maximum_queue_size_batch (int): Maximum number of batch requests waiting at one time, over all
@@ -67,7 +67,7 @@ class DeploymentVersionUpdate(
         environment (str, not empty): Name of another environment to run in.
         instance_type_group_id (str): UUID of the instance type group to run on, in place of `instance_type`.
         instance_type_group_name (str, not empty): Name of the instance type group to run on, in place of
-            `instance_type`; of equal names the first found.
+            `instance_type`; if several have that name, the first one found.
         maximum_queue_size (int): Maximum number of requests waiting at one time, direct and batch, over all
             instances (observed default 100000); more are refused.
         ports (list[DeploymentVersionPort]): Open ports of the instances. Services have replaced them.
@@ -77,7 +77,7 @@ class DeploymentVersionUpdate(
         environment_name (str, not empty): Name of the environment to run in; used with `environment_tag`.
         environment_tag (str, not empty): Tag of that environment, e.g. `v2`.
         command (Any, nullable): Command that the image runs in place of its entry point, a list of strings;
-            null for its own.
+            null for the entry point.
         args (Any, nullable): Arguments of that command, a list of strings; null for the image's own.
     """
 

@@ -36,9 +36,9 @@ class EnvironmentCreate(
     Attributes:
         name (str, required, 1 to 1024 characters): Name of the environment, unique in the project; at most
             1024 characters.
-        display_name (str, not empty): Name for people to read; by default `name`.
+        display_name (str, not empty): Display name; by default `name`.
         base_environment (str, nullable, not empty): Environment on which the packages are installed, such as
-            `python3-11`; null or none where an image is uploaded.
+            `python3-11`; null or left out if an image is uploaded.
         supports_request_format (bool): Whether an uploaded image can serve requests. It must then derive from
             one of the base images.
         description (str, at most 400 characters): Free text of at most 400 characters.

@@ -17,10 +17,10 @@ class EnvironmentList(Model):
     Attributes:
         id (str): UUID of the environment.
         name (str, required, 1 to 1024 characters): Name of the environment.
-        display_name (str, nullable, at most 1024 characters): Name for people to read.
+        display_name (str, nullable, at most 1024 characters): Display name.
         base_environment (str, nullable): Name of the environment on which this one is built; null for an
             image or one of the system's.
-        base_environment_display_name (str, nullable): Name of the base for people to read.
+        base_environment_display_name (str, nullable): Display name of the base.
         project (str, nullable): Name of the project; null for an environment of the system.
         creation_date (datetime.datetime): When it was made.
         last_updated (datetime.datetime): When it was last changed.
@@ -28,9 +28,9 @@ class EnvironmentList(Model):
         labels (dict[str, str]): Labels: keys and values, both strings.
         gpu_required (bool): Whether versions need an instance type with a GPU to use it.
         status (str): `available`, `building` or `unavailable`.
-        implicit (bool): Whether it was made of the dependency files in a deployment package. Only another
+        implicit (bool): Whether it was made from the dependency files in a deployment package. Only another
             upload of such a package changes it.
-        hidden (bool): Whether it is left out of what the WebApp offers.
+        hidden (bool): Whether the WebApp leaves it out.
         deprecated (bool): Whether it will be removed; use another in new versions.
         system (bool): Whether it is one of the system's, for all projects.
         supports_request_format (bool): Whether versions in it can serve requests.

@@ -22,14 +22,14 @@ class EnvironmentTagList(Model):
         status (str, required, not empty): `pending`, `queued`, `building`, `available`, `failed` or
             `cancelled`.
         supports_request_format (bool): Whether versions in it can serve requests.
-        implicit (bool): Whether it was made of the dependency files in a deployment package.
+        implicit (bool): Whether it was made from the dependency files in a deployment package.
         deprecated (bool): Whether it will be removed; use another in new versions.
         size (int, nullable): Size of what was built in bytes; null until then.
         error_message (str, nullable, at most 1024 characters): Why the build failed; else null.
         base_environment_name (str, nullable): Name of the environment on which it is built; null for an
             image.
         base_environment_tag (str, nullable): Tag of that environment.
-        built (bool): Whether it was built here of an uploaded file, which can then be downloaded.
+        built (bool): Whether it was built here from an uploaded file, which can then be downloaded.
     """
 
     id: str | None = field("str")

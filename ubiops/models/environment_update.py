@@ -37,7 +37,7 @@ class EnvironmentUpdate(
     Attributes:
         name (str, not empty): New name, unique in the project. Deployment versions that refer to the
             environment follow.
-        display_name (str, not empty): New name for people to read.
+        display_name (str, not empty): New display name.
         description (str, at most 400 characters): Free text of at most 400 characters.
         labels (dict[str, str]): Labels that replace the present ones.
     """

@@ -17,7 +17,7 @@ class EnvironmentUsage(Model):
         deployment (str, required, not empty): Name of the deployment.
         version (str, required, 1 to 64 characters): Name of the version.
         environment (str, required, not empty): Name of the environment.
-        environment_display_name (str, required, not empty): Name of the environment for people to read.
+        environment_display_name (str, required, not empty): Display name of the environment.
         status (str): Status of the version.
     """
 

@@ -24,7 +24,7 @@ class EventList(Model):
         parent_object_id (str, nullable): UUID of what the object belongs to, or null.
         type (str, required): Type of the event, e.g. `instance_out_of_memory`.
         log_timestamp (int, nullable): When the log has more, in nanoseconds since 1970; or null.
-        text (str): What happened, for people to read.
+        text (str): What happened, as text.
     """
 
     id: str | None = field("str")

@@ -20,9 +20,9 @@ class ExportCreate(
         pipelines (dict[str, Any]): Pipelines by name, each with `versions`: an object of version names and
             `{}`.
         environment_variables (dict[str, Any]): Project variables by name, each with `include_value`: whether
-            its value goes along. Secret values never do.
-        environments (dict[str, Any]): Environments to export: names, each with an empty object or with the
-            settings of what goes along.
+            its value is included. Secret values never are.
+        environments (dict[str, Any]): Environments to export: names, each with an empty object or with
+            settings of what to include.
         services (dict[str, Any]): Services to export: names, each with an empty object.
         description (str, at most 400 characters): Free text of at most 400 characters.
     """

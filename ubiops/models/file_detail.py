@@ -16,7 +16,8 @@ class FileDetail(Model):
     """A page of the files in a bucket.
 
     Attributes:
-        continuation_token (str, nullable, not empty): Token to ask for the next page with; null on the last.
+        continuation_token (str, nullable, not empty): Token for requesting the next page; null on the last
+            one.
         files (list[FileItem], required): Files of this page.
         prefixes (list[str], required): Folders at this level, when the list was requested with a delimiter.
     """

@@ -14,7 +14,7 @@ class FileMultipartUpload(Model):
     """An upload in parts.
 
     Attributes:
-        upload_id (str, nullable): Id of the upload; null where the provider needs none.
+        upload_id (str, nullable): Id of the upload; null if the provider needs none.
         provider (str, required, not empty): Provider of the bucket, which decides how parts are sent.
     """
 

@@ -16,7 +16,7 @@ class InstanceInstanceTypeDetail(Model):
     Attributes:
         id (str): UUID of the instance type.
         name (str, required, 1 to 256 characters): Name of the instance type.
-        display_name (str, nullable, at most 256 characters): Name for people to read.
+        display_name (str, nullable, at most 256 characters): Display name.
     """
 
     id: str | None = field("str")

@@ -17,7 +17,7 @@ class InstanceTypeGroupListPaginated(Model):
 
     Attributes:
         next (str, nullable): Where the next page begins; null on the last one.
-        previous (str, nullable): Where the page before begins; null on the first one.
+        previous (str, nullable): Where the previous page begins; null on the first one.
         results (list[InstanceTypeGroupList], required): The groups of this page.
     """
 

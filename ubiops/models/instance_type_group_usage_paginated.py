@@ -17,7 +17,7 @@ class InstanceTypeGroupUsagePaginated(Model):
 
     Attributes:
         next (str, nullable): Where the next page begins; null on the last one.
-        previous (str, nullable): Where the page before begins; null on the first one.
+        previous (str, nullable): Where the previous page begins; null on the first one.
         results (list[InstanceTypeGroupUsage], required): The deployment versions of this page.
     """
 

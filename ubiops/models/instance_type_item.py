@@ -19,8 +19,7 @@ class InstanceTypeItem(Model):
         id (str): UUID of the instance type.
         time_created (datetime.datetime): When it was made.
         name (str, required, 1 to 256 characters): Name to pass as `instance_type`, e.g. `2048mb`.
-        display_name (str, nullable, at most 256 characters): Name for people to read, e.g. `2048 MB + 0.5
-            vCPU`.
+        display_name (str, nullable, at most 256 characters): Display name, e.g. `2048 MB + 0.5 vCPU`.
         cpu (float): Number of virtual cores.
         memory (float): Memory in MiB.
         storage (float): Storage in MB.

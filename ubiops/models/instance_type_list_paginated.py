@@ -17,7 +17,7 @@ class InstanceTypeListPaginated(Model):
 
     Attributes:
         next (str, nullable): Where the next page begins; null on the last one.
-        previous (str, nullable): Where the page before begins; null on the first one.
+        previous (str, nullable): Where the previous page begins; null on the first one.
         results (list[InstanceTypeList], required): The instance types of this page.
     """
 

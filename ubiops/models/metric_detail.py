@@ -15,7 +15,7 @@ class MetricDetail(Model):
 
     Attributes:
         id (int): Number of the metric.
-        name (str, required, 1 to 64 characters): Name of the metric; that of a project's own begins with
+        name (str, required, 1 to 64 characters): Name of the metric; that of a custom metric begins with
             `custom.`.
         description (str, at most 400 characters): Free text of at most 400 characters.
         creation_date (datetime.datetime): When it was made.

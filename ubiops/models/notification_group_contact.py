@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class NotificationGroupContact(Model):
-    """Somebody to be notified.
+    """A contact to notify.
 
     Attributes:
         type (str, required, not empty): Kind of contact; only `email` exists.

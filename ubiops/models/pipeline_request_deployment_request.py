@@ -26,7 +26,7 @@ class PipelineRequestDeploymentRequest(DirectPipelineRequestDeploymentRequest):
         status (str): `pending`, `processing`, `completed`, `failed`, `cancelled_pending` or `cancelled`.
         success (bool, nullable): Whether it succeeded; null until it is done.
         error_message (str, nullable): Why it failed; else null.
-        sequence_id (str): Tells apart the runs of an object that runs more than once in a request.
+        sequence_id (str): Distinguishes the runs of an object that runs more than once in a request.
         input_size (int, nullable): Size of the input in bytes.
         output_size (int, nullable): Size of the result in bytes.
     """

@@ -26,7 +26,8 @@ class PipelineRequestPipelineRequest(Model):
             `cancelled`.
         success (bool, nullable): Whether it succeeded; null until it is done.
         error_message (str, nullable): Why it failed; else null.
-        sequence_id (str, required): Tells apart the runs of an object that runs more than once in a request.
+        sequence_id (str, required): Distinguishes the runs of an object that runs more than once in a
+            request.
         input_size (int, nullable): Size of the input in bytes.
         output_size (int, nullable): Size of the result in bytes.
     """

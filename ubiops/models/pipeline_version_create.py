@@ -20,14 +20,14 @@ class PipelineVersionCreate(Model, body=True, read_only=("id", "pipeline", "crea
             digits, dashes, dots and underscores; at most 64 characters.
         description (str): Free text of at most 400 characters.
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
-        monitoring (str, nullable, not empty): Name of the notification group told when requests fail or work
-            again; null switches this off.
+        monitoring (str, nullable, not empty): Name of the notification group that is notified when requests
+            fail or work again; null switches this off.
         request_retention_time (int): How long to keep requests, in seconds, counted from their start: default
             604800 (a week), at most 2419200 (four weeks).
         request_retention_mode (str, default `"full"`): What to keep of requests: `full` (with input and
             output), `metadata` (without them) or `none`; default `full`.
-        default_notification_group (str, nullable, not empty): Name of the notification group told when
-            requests are completed; null switches this off.
+        default_notification_group (str, nullable, not empty): Name of the notification group that is notified
+            when requests are completed; null switches this off.
         objects (list[PipelineVersionObjectCreate]): Deployments, operators and pipelines that the version
             runs; may be empty.
         attachments (list[AttachmentsCreate]): How the objects are connected; may be empty.

@@ -22,12 +22,13 @@ class PipelineVersionList(Model):
         labels (dict[str, str], nullable): Labels: keys and values, both strings.
         creation_date (datetime.datetime): Moment of creation, ISO 8601.
         last_updated (datetime.datetime): Moment of the last change, ISO 8601.
-        monitoring (str): Name of the notification group told when requests fail or work again; null if off.
+        monitoring (str): Name of the notification group that is notified when requests fail or work again;
+            null if off.
         request_retention_time (int): How long requests are kept, in seconds.
         request_retention_mode (str, required, not empty): What is kept of requests: `full`, `metadata` or
             `none`.
-        default_notification_group (str): Name of the notification group told when requests are completed;
-            null if off.
+        default_notification_group (str): Name of the notification group that is notified when requests are
+            completed; null if off.
         default (bool, nullable): Whether it is the default version of the pipeline.
         metadata (Any, nullable): Free-form data for the WebApp, such as positions in the editor.
     """

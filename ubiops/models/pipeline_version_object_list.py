@@ -20,8 +20,8 @@ class PipelineVersionObjectList(Model):
         name (str, required, not empty): Name of the object in the pipeline version.
         reference_name (str, required, not empty): Name of the deployment, pipeline or operator behind it.
         reference_type (str, not empty): `deployment`, `operator` or `pipeline`.
-        version (str, nullable): Version it is pinned to; null for operators and where the default is
-            followed.
+        version (str, nullable): Version it is pinned to; null for operators, and if it follows the default
+            version.
         input_type (str, not empty): Kind of input: `structured` or `plain`.
         output_type (str, not empty): Kind of output: `structured` or `plain`.
         configuration (dict[str, str], nullable): Settings of an operator; empty or null otherwise.

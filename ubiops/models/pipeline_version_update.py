@@ -20,14 +20,14 @@ class PipelineVersionUpdate(Model, body=True, read_only=("id", "pipeline", "crea
             64 characters.
         description (str): New free text, at most 400 characters.
         labels (dict[str, str], nullable): New labels; they replace all earlier ones.
-        monitoring (str, nullable, not empty): Name of the notification group told when requests fail or work
-            again; null switches this off.
+        monitoring (str, nullable, not empty): Name of the notification group that is notified when requests
+            fail or work again; null switches this off.
         request_retention_time (int): How long to keep requests, in seconds, at most 2419200 (four weeks).
             Requests stored already are not affected.
         request_retention_mode (str): What to keep of requests: `full` (with input and output), `metadata`
             (without them) or `none`.
-        default_notification_group (str, nullable, not empty): Name of the notification group told when
-            requests are completed; null switches this off.
+        default_notification_group (str, nullable, not empty): Name of the notification group that is notified
+            when requests are completed; null switches this off.
         objects (list[PipelineVersionObjectCreate], nullable): New objects, the whole list; an empty list
             removes all.
         attachments (list[AttachmentsCreate], nullable): New attachments, the whole list; an empty list

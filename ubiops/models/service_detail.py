@@ -27,7 +27,7 @@ class ServiceDetail(Model):
         description (str, at most 400 characters): Free text of at most 400 characters.
         authentication_method_token_enabled (bool): Whether an API token in the header `Authorization` is
             accepted.
-        authentication_header_pass_through (bool): Whether the header `Authorization` is handed on to the
+        authentication_header_pass_through (bool): Whether the header `Authorization` is forwarded to the
             deployment.
         request_logging_excluded_paths (str, at most 400 characters): Regular expression, at most 400
             characters; requests whose path matches are neither logged nor stored.

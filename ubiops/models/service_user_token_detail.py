@@ -15,8 +15,8 @@ class ServiceUserTokenDetail(Model):
 
     Attributes:
         id (str): Id of the service user (UUID).
-        email (str, required, 1 to 254 characters): Address the server made up for the service user, at most
-            254 characters.
+        email (str, required, 1 to 254 characters): Address that the server generated for the service user, at
+            most 254 characters.
         token (str): API token, for the `Authorization` header. Store it: it cannot be read again.
         name (str, nullable, at most 256 characters): Name of the service user, at most 256 characters, or
             null.

@@ -14,7 +14,7 @@ class Status(Model):
 
     Attributes:
         status (str, required, not empty): State of the service, for example `ok`.
-        reason (str, not empty): Why the service is not well.
+        reason (str, not empty): What is wrong with the service.
     """
 
     status: str = field("str", required=True, min_length=1)

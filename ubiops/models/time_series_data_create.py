@@ -15,8 +15,8 @@ class TimeSeriesDataCreate(Model, body=True):
     """Values of a metric to insert or add.
 
     Attributes:
-        metric (str, required, not empty): Name of a metric of the project's own.
-        labels (dict[str, str]): Labels of the values, of those that the metric has.
+        metric (str, required, not empty): Name of a custom metric of the project.
+        labels (dict[str, str]): Labels of the values; the metric must have these labels.
         data (list[TimeSeriesDataPointCreate], required): The values.
     """
 

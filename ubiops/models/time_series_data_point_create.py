@@ -14,7 +14,7 @@ class TimeSeriesDataPointCreate(Model, body=True):
     """A value of a metric at one time.
 
     Attributes:
-        date (datetime.datetime, required): When the value held; taken to the minute.
+        date (datetime.datetime, required): Time of the value, to the minute.
         value (float, required): The value.
     """
 

@@ -13,7 +13,7 @@ class Voucher(Model):
     """The value of a voucher.
 
     Attributes:
-        description (str, at most 400 characters): Text for people to read.
+        description (str, at most 400 characters): Description as text.
     """
 
     description: str | None = field("str", max_length=400)
