@@ -135,6 +135,17 @@ def test_all_that_wait_take_none_for_no_limit() -> None:
     assert declared == {"float | None", "int | None"}
 
 
+def test_a_timeout_of_another_type_is_a_type_error_everywhere(
+    unreachable: ubiops.CoreApi, arguments: dict[str, Any]
+) -> None:
+    arguments["client"] = unreachable
+    for name, helper in helpers("timeout").items():
+        more = {"deployment_name": "d"} if name == "map_requests" else {}
+        for wrong in ("1", True):
+            with pytest.raises(ubiops.ApiTypeError, match=f"`timeout` when calling `{name}`, expected "):
+                helper(**{**required(helper, arguments), **more, "timeout": wrong})
+
+
 @pytest.mark.parametrize(
     ("options", "place"),
     [

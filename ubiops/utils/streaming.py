@@ -21,6 +21,7 @@ from ubiops.utils.arguments import (
     core_api,
     helper,
     invalid,
+    wrong_type,
 )
 from ubiops.utils.exceptions import IncompleteStream, RequestFailed, unexpected_answer
 
@@ -126,6 +127,8 @@ def stream_request(
     place = [project_name, reference_name, *([] if version is None else [version])]
     operation = _operation(reference_type, version is not None)
     api = core_api(client, operation.name)
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int)):
+        raise wrong_type("timeout", operation.name, "int or None", timeout)
     return _updates(api, operation, [*place, data, timeout], reference_type, full_response)
 
 
