@@ -29,7 +29,7 @@ class Deadline:
         read: The default for waiting for data.
 
     Raises:
-        ApiValueError: It can't be used as a timeout.
+        ApiValueError: The timeout isn't valid.
     """
 
     __slots__ = ("connect", "end", "read", "total")

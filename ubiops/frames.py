@@ -58,7 +58,7 @@ def without_frames(error: E) -> E:
     The frames of the program's own code stay, such as those of a hook that failed.
     """
     if not isinstance(error, UbiOpsException) and not _ends_elsewhere(error.__traceback__):
-        # Perhaps a defect of the client: whoever reports it needs the frames.
+        # Perhaps a defect of the client, whose report needs the frames.
         _add_note_once(error, "The frames of the client are left out: configuration.debug = True keeps them")
     chain: list[BaseException] = [error, *causes_of(error)]
     for one in chain:

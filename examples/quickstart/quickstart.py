@@ -38,7 +38,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def connect() -> Iterator[ubiops.CoreApi]:
-    """A client of the real service where the environment names it, else of an emulator."""
+    """A client of the real service if the environment names it, else of an emulator."""
     if os.environ.get("UBIOPS_API_TOKEN") and os.environ.get("UBIOPS_API_HOST"):
         with ubiops.ApiClient(ubiops.Configuration()) as client:
             yield ubiops.CoreApi(client)
@@ -55,7 +55,7 @@ def connect() -> Iterator[ubiops.CoreApi]:
 
 @contextlib.contextmanager
 def use_project(api: ubiops.CoreApi) -> Iterator[str]:
-    """The project that UBIOPS_PROJECT names, or a new one that is deleted in the end."""
+    """The project that UBIOPS_PROJECT names, or a new one that is deleted at the end."""
     name = os.environ.get("UBIOPS_PROJECT")
     if name:
         yield name

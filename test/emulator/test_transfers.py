@@ -338,7 +338,7 @@ def test_a_package_in_an_import_has_a_largest_size(project: TestProject, monkeyp
         (make_zip({"a/info.yaml": "format_spec: v9"}), "must have the format_spec v1.0"),
         (make_zip({"a/info.yaml": "["}), "can't be read"),
         (bundle({"root/deployments/a/a.yaml": {"deployment_name": "a"}}), "lacks input_type, output_type"),
-        (bundle({"root/deployments/a/a.yaml": ["a"]}), "must hold a dictionary"),
+        (bundle({"root/deployments/a/a.yaml": ["a"]}), "must contain a dictionary"),
         (
             bundle({"root/deployments/a/a.yaml": MODEL, "root/deployments/b/b.yaml": MODEL}),
             "'model' occurs more than once",

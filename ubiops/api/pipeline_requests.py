@@ -376,7 +376,7 @@ class PipelineRequests(Api):
         """Queue a batch of requests to a pipeline version.
 
         Queues up to 100 requests to one version of a pipeline without waiting for their results, which
-        `pipeline_version_requests_batch_get` gives later.
+        `pipeline_version_requests_batch_get` returns later.
 
         Args:
             project_name: Name of the project.

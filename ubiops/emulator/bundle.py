@@ -152,7 +152,7 @@ def extract_package(path: Path, name: str, target: Path) -> None:
 
 
 def _root(bundle: zipfile.ZipFile) -> str:
-    """The directory that holds everything, with a slash; empty if everything is at the top."""
+    """The directory that contains everything, with a slash; empty if everything is at the top."""
     roots = [name.removesuffix("info.yaml") for name in bundle.namelist() if re.fullmatch(r"([^/]+/)?info\.yaml", name)]
     if len(roots) != 1:
         raise BundleError("The file must have an info.yaml in the one directory at its top")
@@ -233,7 +233,7 @@ def _add(items: dict[str, Any], name: str, item: Any, path: str) -> None:
 
 def _from_file(kind: str, path: str, file: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(file, dict):
-        raise BundleError(f"{path} must hold a dictionary")
+        raise BundleError(f"{path} must contain a dictionary")
     item = {}
     for key, value in file.items():
         name = str(key).removeprefix(f"{kind}_")

@@ -203,7 +203,7 @@ class Emulator:
         self._stopped()
 
     async def _end_requests(self) -> None:
-        """End what would hold up responses, and with them the server: running code, and delays set as faults."""
+        """End what would delay responses, and so the server's stop: running code, and delays set as faults."""
         await self._engine.stop()
         self._control.drop_delayed()
 

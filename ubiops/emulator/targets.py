@@ -60,7 +60,7 @@ class Targets:
         return self._user_ids[email]
 
     def _find(self, query: Select[Version], **values: str) -> Version | None:
-        # Ids, deployments and versions are told apart by how many values there are.
+        # Ids, deployments and versions are distinguished by their number of values.
         key = tuple(values.values())
         if key not in self._known:
             with self._store.session() as session:

@@ -69,7 +69,7 @@ def upload_file(
         _progress_bar: Accepted for programs of newer clients: False means `quiet`.
         quiet: Whether to show no progress.
         checkpoint: File that records which parts of a large file were sent; it is deleted once the upload is complete.
-            By default there is none, and another call starts over.
+            By default nothing is recorded, and another call starts over.
         _request_timeout: Seconds that all of it may take, or a pair of seconds to connect and to wait for data. By
             default there is no limit, but a transfer that makes no progress for 60 s fails.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 
 class SpeedError(ValueError):
-    """A speed that no car has; whoever made the request reads `public_error_message`."""
+    """An impossible speed; the caller of the request sees `public_error_message`."""
 
     public_error_message = "The speed must be above zero"
 
@@ -35,7 +35,7 @@ class Deployment:
         return self.intercept + self.slope * speed
 
     def request(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request; `data` holds the input fields, the answer the output fields."""
+        """Answer one request; `data` has the input fields, the answer has the output fields."""
         if data["speed"] <= 0:
             raise SpeedError(data["speed"])
         return {

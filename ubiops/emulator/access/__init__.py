@@ -1,1 +1,1 @@
-"""Who may do what: tokens, members, roles and permissions."""
+"""Access control: tokens, members, roles and permissions."""

@@ -113,7 +113,7 @@ class Access:
         if operation in _OF_OPENAI:
             return self.authenticate_key(given)
         if not given:
-            raise ApiError(401, "The header Authorization is missing; it must hold 'Token <token>'")
+            raise ApiError(401, "The header Authorization is missing; it must be 'Token <token>'")
         kind, _, token = given.partition(" ")
         if " " in token:
             raise ApiError(401, "The API token should not contain spaces; is 'Token' in front of it twice?")
@@ -122,7 +122,7 @@ class Access:
                 return self._deployment(session, token) or _service_user(session, token)
             if kind == "Bearer":
                 return _signed_in(session, token)
-        raise ApiError(401, "The API token is not valid: the header Authorization must hold 'Token <token>'")
+        raise ApiError(401, "The API token is not valid: the header Authorization must be 'Token <token>'")
 
     def authenticate_key(self, given: str) -> Caller:
         """The caller of a service or of the OpenAI-compatible paths: the API token may follow ``Bearer`` too, as their

@@ -516,7 +516,7 @@ def _directories_in_use() -> Any:
 
 
 def _find_root(directory: Path) -> Path:
-    """The folder of an unpacked zip that holds the dependency files: its top, or its one folder."""
+    """The folder of an unpacked zip that contains the dependency files: its top, or its only folder."""
     if _holds_files(directory):
         return directory
     folders = sorted(path for path in directory.iterdir() if path.is_dir() and path.name != "__MACOSX")
@@ -531,7 +531,7 @@ def _holds_files(folder: Path) -> bool:
     if any((folder / name).is_file() for name in _PYTHON_FILES):
         return True
     if any((folder / name).is_file() for name in _R_FILES):
-        raise PackageError("The emulator runs Python, not R: the zip must hold requirements.txt or ubiops.yaml")
+        raise PackageError("The emulator runs Python, not R: the zip must contain requirements.txt or ubiops.yaml")
     return False
 
 

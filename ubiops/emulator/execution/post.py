@@ -22,7 +22,7 @@ class PostError(Exception):
     """A message was not delivered; the text says why, without its content.
 
     Attributes:
-        is_final (bool): Whether another attempt would be of no use.
+        is_final (bool): Whether another attempt would be pointless.
     """
 
     def __init__(self, text: str, *, is_final: bool = False) -> None:

@@ -141,7 +141,7 @@ def files_list(
 
 
 class _Listing:
-    """A page of files and, with a delimiter, of the folders that hold the rest; in the order of their names."""
+    """A page of files and, with a delimiter, of the folders that contain the rest, in the order of their names."""
 
     def __init__(self, context: Context, bucket: Bucket, prefix: str, delimiter: str | None) -> None:
         self.files: list[File] = []

@@ -58,7 +58,7 @@ class _Conditions(Transformer[Any, Any]):
     def label(self, found: list[Any]) -> ColumnElement[bool]:
         name, operator, value = str(found[0]), str(found[1]), found[2]
         if name not in self._columns:
-            raise invalid(f"query: there is no label '{name}'; there are {', '.join(self._columns)}")
+            raise invalid(f"query: there is no label '{name}'; choose one of {', '.join(self._columns)}")
         column = self._columns[name]
         wanted: Any = value.lower() == "true" if name == "system" else value
         equal: ColumnElement[bool] = column.is_not_distinct_from(wanted)

@@ -144,7 +144,7 @@ def read_value(data: dict[str, Any]) -> str:
         raise invalid("value: it is required; it may be an empty string")
     value: str = data["value"]
     if "\0" in value:
-        raise invalid("value: no environment variable can hold a NUL character")
+        raise invalid("value: an environment variable can't contain a NUL character")
     return value
 
 

@@ -232,7 +232,7 @@ def _find(context: Context, project_name: str, name: str) -> Webhook:
 
 
 def _audited(hook: Webhook) -> dict[str, Any]:
-    # URLs often hold a token, and headers more than that.
+    # URLs often contain a token, and headers do so even more often.
     return {name: getattr(hook, name) for name in ("name", "event", "enabled", "timeout", "retry", "include_result")}
 
 

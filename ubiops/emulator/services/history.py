@@ -23,7 +23,7 @@ class Visit:
         version: The version that runs it.
         caller: Email address of the caller; empty if the service needs no authentication.
         method: Its method.
-        path: Its path at the service, as received; never its query, which may hold secrets.
+        path: Its path at the service, as received; never its query, which may contain secrets.
         status: Status of the answer; None until there is an answer.
         started: When it arrived.
         input_volume: Bytes of its body that were forwarded.

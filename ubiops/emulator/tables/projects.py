@@ -1,4 +1,4 @@
-"""Organizations, their projects, and what is in one."""
+"""Organizations, their projects, and the parts of a project."""
 
 from __future__ import annotations
 

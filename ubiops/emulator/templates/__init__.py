@@ -1,1 +1,1 @@
-"""Packages that the emulator brings itself: of commands, and of training."""
+"""The emulator's own packages, for commands and for training."""

@@ -1,1 +1,1 @@
-"""Requests and answers: read and checked by the document, limited, written."""
+"""Requests and answers: parsed and checked against the document, limited, rendered."""

@@ -120,7 +120,7 @@ class Control:
             return _refusal(f"The method {request.method} is not allowed here; use {allowed}", 405)
         given = request.headers.get("authorization", "").encode()
         if name != "health" and not secrets.compare_digest(given, self._token):
-            return _refusal("The header Authorization must hold the token that the emulator was started with", 401)
+            return _refusal("The header Authorization must be the token that the emulator was started with", 401)
         return await actions[request.method](request)
 
     async def _answer_health(self, _request: Request) -> Response:

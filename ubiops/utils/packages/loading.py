@@ -23,7 +23,7 @@ __all__ = ["load_apart"]
 
 _LOADER = """
 import sys
-# Nothing of the package is imported before its turn; what holds ubiops comes last, so that it hides nothing.
+# Nothing of the package is imported early; the folder of ubiops comes last, so that it hides nothing.
 sys.path = [folder for folder in sys.path if folder]
 import json, traceback
 from pathlib import Path
