@@ -7,7 +7,7 @@ import json
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, Registry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from test.document import DOCUMENT
@@ -15,6 +15,7 @@ from test.emulator.newest import problems_of
 from ubiops.emulator.errors import ApiError
 from ubiops.emulator.web.document import load_document
 
+_DOCUMENT = "urn:document"
 _ITEMS = 40
 """How many items of a list are looked at, the first and the last among them: all are made by the same code."""
 
@@ -67,12 +68,14 @@ class Conformance:
         self.operations: set[str] = set()
         self._app = app
         self._finder = load_document()
-        self._document = answered_document()
+        document = answered_document()
+        self._schemas = Registry([(_DOCUMENT, {"components": document["components"]})])
         self._responses = {
             operation["operationId"]: operation["responses"]
-            for item in self._document["paths"].values()
+            for item in document["paths"].values()
             for operation in item.values()
         }
+        self._validators: dict[tuple[str, int], Draft202012Validator] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, body = 0, bytearray()
@@ -127,9 +130,21 @@ class Conformance:
             return "a body where there should be none" if body and not content else None
         else:
             schema = content["application/json"]["schema"]
-        components = self._document["components"]
-        errors = Draft202012Validator({**schema, "components": components}).iter_errors(_sample(json.loads(body)))
-        return "; ".join(f"{list(error.absolute_path)}: {error.message}" for error in errors) or None
+        errors = self._validator(operation_id, status, schema).iter_errors(_sample(json.loads(body)))
+        return "; ".join(f"{error.instance_path}: {error.message}" for error in errors) or None
+
+    def _validator(self, operation_id: str, status: int, schema: dict[str, Any]) -> Draft202012Validator:
+        key = operation_id, status
+        if key not in self._validators:
+            self._validators[key] = Draft202012Validator(_absolute(schema), registry=self._schemas)
+        return self._validators[key]
+
+
+def _absolute(schema: Any) -> Any:
+    """A schema of the document that can stand outside of it."""
+    if isinstance(schema, dict):
+        return {key: _DOCUMENT + value if key == "$ref" else _absolute(value) for key, value in schema.items()}
+    return [_absolute(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _sample(answer: Any) -> Any:

@@ -160,7 +160,7 @@ def test_it_takes_what_lists_and_nothing_else(unreachable: ubiops.CoreApi) -> No
 # Requests
 
 
-@pytest.mark.parametrize("page_size", [1, 2, 3, 7, 50, None])
+@pytest.mark.parametrize("page_size", [1, 3, None])
 def test_new_requests_stay_out_where_the_newest_come_first(model: TestProject, page_size: int | None) -> None:
     old = send(model, 10)[::-1]
     requests = paginate(model.api.deployment_requests_list, "lab", "model", page_size=page_size)
@@ -198,8 +198,7 @@ def test_what_moves_back_behind_an_offset_does_not_come_twice(model: TestProject
     assert ids(walk(requests, lambda _: send(model, 1))) == old[2:]
 
 
-@pytest.mark.parametrize("sort", ["asc", "desc"])
-@pytest.mark.parametrize("page_size", [1, 3, 50])
+@pytest.mark.parametrize(("sort", "page_size"), [("asc", 1), ("desc", 3), ("asc", 50)])
 def test_a_loop_may_delete_what_it_gets(model: TestProject, sort: str, page_size: int) -> None:
     old = sorted(send(model, 10))
 
