@@ -266,7 +266,9 @@ def test_another_base_and_another_name(lab: Lab, tmp_path: Path) -> None:
     lab.api.environments_create("lab", {"name": "top", "base_environment": "ground"})
     other = wheel(tmp_path, "3.0", "parting", requires="greeting>=1")
     settings = "environment_variables: [PLACE=sea]\n"
-    build = lab.built("top", lab.upload("top", {"requirements.txt": str(other), "ubiops.yaml": settings}))
+    # As macOS zips a folder.
+    files = {"any/requirements.txt": str(other), "any/ubiops.yaml": settings, "__MACOSX/any/._ubiops.yaml": ""}
+    build = lab.built("top", lab.upload("top", files))
     assert build.status == "success", build.error_message
     lab.project.create_deployment(**PLAIN)
     lab.project.deploy_version(TELL.replace("import os", "import os, greeting, parting"), environment="top")
@@ -277,6 +279,15 @@ def test_another_base_and_another_name(lab: Lab, tmp_path: Path) -> None:
     lab.api.environments_update("lab", "top", {"name": "roof", "display_name": "Roof"})
     version = lab.api.deployment_versions_get("lab", "model", "v1")
     assert (version.environment, version.environment_display_name) == ("roof", "Roof")
+
+
+def test_no_tag_gets_the_name_of_another(bare: Lab) -> None:
+    bare.api.environments_create("lab", {"name": "sun", "base_environment": f"python{RUNNING}".replace(".", "-")})
+    for number in range(3):
+        assert bare.built("sun", bare.upload("sun", {"ubiops.yaml": ""})).status == "success"
+        if number == 1:
+            bare.newest.environment_tags_delete("lab", "sun", "v1")
+    assert [tag.name for tag in bare.newest.environment_tags_list("lab", "sun")] == ["v2", "v3"]
 
 
 def test_what_is_uploaded_is_copied(lab: Lab, tmp_path: Path) -> None:

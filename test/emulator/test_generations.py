@@ -216,7 +216,7 @@ def test_requests_of_both_kinds_are_listed_together(project: TestProject, call: 
 # Files
 
 
-def test_a_file_is_uploaded_in_parts(project: TestProject, call: Caller) -> None:
+def test_a_file_is_uploaded_in_parts(project: TestProject, call: Caller, emulator: Emulator) -> None:
     path = "/buckets/default/files/dir%2Fbig"
     upload = call("POST", f"{path}/start-multipart-upload", {})
     parts = []
@@ -236,6 +236,8 @@ def test_a_file_is_uploaded_in_parts(project: TestProject, call: Caller) -> None
         url = call("GET", f"{path}/download")["url"]
         assert http.request("GET", url).data == b"first second"
         assert call.refused(404, "POST", f"{path}/complete-multipart-upload", body)
+    # Nothing is left of the part that was replaced.
+    assert len(list(emulator._engine.storage.path("x").parent.iterdir())) == 1
 
 
 def test_parts_go_with_their_bucket(project: TestProject, call: Caller, emulator: Emulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from test.emulator.callers import Callers
 from test.emulator.pipelines import make_line
 from test.emulator.project import TestProject, wait_until
 from ubiops.emulator import Emulator
+from ubiops.emulator.execution.listeners import Listener
+from ubiops.emulator.services import limits
+from ubiops.emulator.services.upstream import Exchange, InstanceLostError
 
 PAGE = """
     import contextlib
@@ -44,6 +48,13 @@ PAGE = """
                 return self.answer(b"", 302, Location="/elsewhere")
             if self.path == "/away":
                 return self.answer(b"", 302, Location="http://other.example/")
+            if self.path == "/aside":
+                return self.answer(b"", 302, Location="//other.example/")
+            if self.path == "/silent":
+                with contextlib.suppress(OSError):
+                    self.rfile.read(1)
+                self.close_connection = True
+                return
             if self.path == "/endless":
                 return self.write_events()
             if self.path == "/cut":
@@ -109,11 +120,11 @@ class Caller:
         url = path if path.startswith("http") else self.endpoint + path
         return self._http.request(method, url, headers=headers, redirect=False, retries=False, **options)
 
-    def raw(self, head: str) -> bytes:
+    def raw(self, head: str, body: bytes = b"") -> bytes:
         """What is answered to a head that no client would write."""
         host, _, port = self.base.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(head.replace("\n", "\r\n").encode() + b"Connection: close\r\n\r\n" + body)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
@@ -168,6 +179,10 @@ def test_a_page_is_reached_by_path_and_by_name(page: Caller, project: TestProjec
 def test_bodies_go_both_ways(page: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     assert page("POST", "/", body=b"abc" * 100_000).data == b"cba" * 100_000
     assert page("POST", "/", body=iter([b"abc", b"de"])).data == b"5"
+    # Of two lengths the instance is told one.
+    head = f"POST {page.prefix}/ HTTP/1.1\nHost: x\nAuthorization: {page.headers['Authorization']}\n"
+    both = page.raw(f"{head}Content-Length: 3\nTransfer-Encoding: chunked\n", b"5\r\nabcde\r\n0\r\n\r\n")
+    assert both.endswith(b"\r\n\r\n5")
     # Smaller, so that the test needn't send so much.
     monkeypatch.setattr("ubiops.emulator.services.bodies.LARGEST_BODY", 2**20)
     for body in (b"x" * (2**20 + 1), iter([b"x" * 2**19] * 3)):
@@ -211,6 +226,7 @@ def test_redirects_are_the_callers(page: Caller) -> None:
     moved = page("GET", "/moved")
     assert (moved.status, moved.headers["Location"]) == (302, f"{page.prefix}/elsewhere")
     assert page("GET", "/away").headers["Location"] == "http://other.example/"
+    assert page("GET", "/aside").headers["Location"] == "//other.example/"
     assert page("GET", "").headers["Location"] == f"{page.prefix}/"
 
 
@@ -246,6 +262,7 @@ def test_who_may_call(page: Caller, project: TestProject, callers: Callers) -> N
     assert status(editor) == status(editor.replace("Token", "Bearer")) == 200
     assert status(token(callers.service_user("deployment-viewer"))) == 403
     assert [status(given) for given in ("", "Token wrong", "Bearer wrong", "Basic eDp5")] == [401] * 4
+    assert page("GET", "/", headers={"Authorization": ""}).headers["WWW-Authenticate"] == "Token"
     project.api.services_update("lab", "page", {"authentication_required": False})
     assert b"authorization" not in page("GET", "/").data.lower()
     assert status("Token wrong") == 200
@@ -277,6 +294,21 @@ def test_limits(page: Caller, project: TestProject, callers: Callers) -> None:
     assert updated.json()["rate_limit_user_default"] == 7
     project.api.services_user_rate_limit_delete("lab", "page", found.id)
     assert project.api.services_user_rate_limit_list("lab", "page") == []
+
+
+def test_a_rate_limit_is_of_the_last_minute(
+    page: Caller, project: TestProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.api.services_update("lab", "page", {"rate_limit": 1})
+    seconds = 0.0
+    # Replaced, so that nobody waits for a minute.
+    monkeypatch.setattr(limits, "monotonic", lambda: seconds)
+    assert page("GET", "/").status == 200
+    seconds = 45.0
+    refused = page("GET", "/")
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "15")
+    seconds = 60.0
+    assert page("GET", "/").status == 200
 
 
 def test_how_many_requests_a_user_may_make_at_once(page: Caller, project: TestProject, callers: Callers) -> None:
@@ -320,6 +352,20 @@ def test_requests_are_stored_and_logged(page: Caller, project: TestProject) -> N
     assert [detail.status for detail in details] == ["completed"] * 2
     lines = [line for line in project.log(system=True) if line.startswith("Service")]
     assert lines == ["Service page: GET /kept 200", "Service page: POST / 200"]
+    # The caller doesn't wait for the answer.
+    host, _, port = page.base.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            f"GET {page.prefix}/silent HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: {page.headers['Authorization']}\r\n\r\n".encode()
+        )
+    [gone, *_] = wait_until(lambda: project.api.deployment_requests_list("lab", "model"), lambda found: len(found) == 3)
+    detail = project.api.deployment_requests_get("lab", "model", gone.id)
+    assert (detail.status, detail.additional_data.status_code) == ("failed", 499)
+    project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "none"})
+    wait_until(lambda: page("GET", "/unstored").status, lambda status: status == 200)
+    wait_until(lambda: project.log(system=True), lambda lines: "Service page: GET /unstored 200" in lines)
+    assert len(project.api.deployment_requests_list("lab", "model")) == 3
 
 
 def test_requests_to_services_count_in_metrics(page: Caller, project: TestProject) -> None:
@@ -353,6 +399,8 @@ TWO_WAYS = """
         async for message in connection:
             if message == "bye":
                 await connection.close(4001, "as asked")
+            elif message == "gone":
+                connection.transport.abort()
             else:
                 await connection.send(message)
 
@@ -360,8 +408,12 @@ TWO_WAYS = """
         if request.path == "/no":
             return connection.respond(418, "not here")
 
+    def set_cookie(connection, request, response):
+        response.headers["Set-Cookie"] = "a=b"
+
     async def run(started):
-        async with serve(echo, "", 8080, process_request=refuse, subprotocols=["chat"], max_size=None):
+        options = {"process_request": refuse, "process_response": set_cookie}
+        async with serve(echo, "", 8080, **options, subprotocols=["chat"], max_size=None):
             started.set()
             await asyncio.Future()
 
@@ -395,6 +447,8 @@ def test_websockets(project: TestProject, emulator: Emulator, http: urllib3.Pool
 
     with opened("/socket?x=1") as channel:
         assert channel.subprotocol == "chat"
+        assert channel.response is not None
+        assert channel.response.headers["Set-Cookie"] == "a=b"
         for message in ("text", b"bytes", "x" * 2**21):
             channel.send(message)
             assert channel.recv() == message
@@ -410,6 +464,11 @@ def test_websockets(project: TestProject, emulator: Emulator, http: urllib3.Pool
     project.api.services_update("lab", "page", {"concurrency_limit": 1})
     with opened("/") as channel:
         assert caller("GET", "/").status == 429
+        channel.send("gone")
+        with pytest.raises(ConnectionClosedError) as closed:
+            channel.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
     requests = wait_until(lambda: project.api.deployment_requests_list("lab", "model"), lambda found: len(found) == 3)
     details = [project.api.deployment_requests_get("lab", "model", request.id) for request in requests]
     assert sorted(detail.additional_data.status_code for detail in details) == [101, 101, 418]
@@ -464,7 +523,8 @@ def test_instances_share_no_port(project: TestProject, emulator: Emulator, http:
         answered = {caller("GET", "/").data for _ in range(8)}
         assert len(answered) == 2
         project.api.services_update("lab", "page", {"cache_aware_llm_routing": True})
-        assert len({caller("POST", "/", body=b"the same").data for _ in range(4)}) == 1
+        alike = [b"x" * 1024 + bytes([number]) for number in range(8)]
+        assert len({caller("POST", "/", body=body).data for body in alike}) == 1
 
 
 # Not by Python's sockets, as servers in other languages do; it listens again and again until it may.
@@ -519,6 +579,18 @@ def test_only_listeners_of_the_instance_are_reached(
             taken.accept()
     wait_ready(project)
     assert caller("GET", "/").data == b"hi"
+
+
+def test_nothing_is_sent_where_the_port_has_changed_hands_meanwhile() -> None:
+    async def ask(port: int) -> None:
+        with pytest.raises(InstanceLostError, match="The instance has closed its port"):
+            await Exchange(Listener("127.0.0.1", port), lambda: False).__aenter__()
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        asyncio.run(ask(other.getsockname()[1]))
+        connection, _ = other.accept()
+        with connection:
+            assert connection.recv(1) == b""
 
 
 HEALTH = PAGE.replace(

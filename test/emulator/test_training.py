@@ -81,8 +81,11 @@ def test_train_and_deploy(project: TestProject, training: ubiops.Training, tmp_p
 
     # An experiment, with a bucket of its own, and a run of it.
     api.buckets_create("lab", {"name": "models", "provider": "ubiops"})
+    variable = {"name": "SYS_DEFAULT_BUCKET", "value": "default", "secret": False}
+    inherited = api.project_environment_variables_create("lab", variable)
     experiment = training.experiments_create("lab", {"name": "prices", "default_bucket": "models"})
     assert experiment.name == "prices"
+    assert api.project_environment_variables_get("lab", inherited.id).value == "default"
     wait_for_experiment(api, "lab", "prices", quiet=True)
     run = training.experiment_runs_create(
         "lab",

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,16 @@ def watch(project: TestProject, receiver: Receiver) -> Watch:
     return create
 
 
-def sent(emulator: Emulator) -> list[dict[str, Any]]:
-    """What the emulator says that it sent, once nothing is on its way."""
+def messages(emulator: Emulator) -> list[dict[str, Any]]:
+    """What the emulator says that it sent, or is sending."""
     url = f"{emulator.url.rpartition('/')[0]}/_emulator/webhooks"
+    found: list[dict[str, Any]] = urllib3.request("GET", url, headers={"Authorization": emulator.token}).json()
+    return found
 
-    def ask() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = urllib3.request("GET", url, headers={"Authorization": emulator.token}).json()
-        return found
 
-    return wait_until(ask, lambda found: all(item["status"] != "pending" for item in found))
+def sent(emulator: Emulator) -> list[dict[str, Any]]:
+    """The same, once nothing is on its way."""
+    return wait_until(lambda: messages(emulator), lambda found: all(item["status"] != "pending" for item in found))
 
 
 def test_a_request_that_completes_is_told(
@@ -348,7 +350,7 @@ def test_what_was_on_its_way_when_it_was_stopped_is_sent_again(receiver: Receive
         held.wait(30)
         return Answer()
 
-    receiver.answers = [hold]
+    receiver.default = hold
     with Emulator(data_dir=tmp_path, project="lab") as emulator:
         project = TestProject(emulator.client(), "lab")
         project.deploy(HALF)
@@ -356,8 +358,31 @@ def test_what_was_on_its_way_when_it_was_stopped_is_sent_again(receiver: Receive
         project.api.webhooks_create("lab", {**body, "event": "deployment_request_completed"})
         project.request({"x": 1})
         assert arrived.wait(30)
+        del body["name"]
+        test = project.api.webhook_tests_create("lab", {**body, "event": "deployment_request_failed"})
         project.api.api_client.close()
     held.set()
-    with Emulator(data_dir=tmp_path) as emulator:
+    receiver.default = receiver._take
+    with Emulator(data_dir=tmp_path) as emulator, emulator.client().api_client as client:
         assert receiver.next().json["status"] == "completed"
         assert [item["status"] for item in sent(emulator)] == ["completed"]
+        # A test has nobody who waits for it any more.
+        ended = ubiops.CoreApi(client).webhook_tests_get("lab", test.id)
+        assert (ended.status, ended.error_message) == ("failed", "The emulator was stopped before the answer")
+
+
+def test_what_was_sent_is_kept_for_a_week(
+    emulator: Emulator, project: TestProject, watch: Watch, receiver: Receiver
+) -> None:
+    project.deploy(HALF)
+    watch("deployment_request_completed")
+    project.request({"x": 1})
+    assert len(sent(emulator)) == 1
+    held = threading.Event()
+    receiver.default = lambda _request: Answer() if held.wait(30) else None
+    project.request({"x": 2})
+    for days, left in ((6, ["completed", "pending"]), (8, ["pending"])):
+        emulator.tick(datetime.now(timezone.utc) + timedelta(days=days))
+        assert [item["status"] for item in messages(emulator)] == left
+    held.set()
+    assert [item["status"] for item in sent(emulator)] == ["completed"]

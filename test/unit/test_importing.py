@@ -64,6 +64,13 @@ def test_after_an_interrupt_at_any_step_other_threads_import_too() -> None:
     assert run(program) == "all\n"
 
 
+def test_errors_of_an_import_are_the_callers() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"ubiops\.no_such"):
+        imported("ubiops.no_such", "name")
+    with pytest.raises(AttributeError, match="NoSuch"):
+        imported("ubiops.models", "NoSuch")
+
+
 def test_an_import_lock_that_an_interrupt_left_taken_is_released() -> None:
     program = """
         import _imp, sys, threading

@@ -18,8 +18,10 @@ from test.emulator.project import TestProject
 from test.server import Answer, Recorded, Server
 from test.utils.storage import Storage
 from ubiops.emulator import Emulator
+from ubiops.files import Upload
 from ubiops.utils import download_file, upload_file
-from ubiops.utils.files.upload import _Storage
+from ubiops.utils.files.upload import _Storage, upload
+from ubiops.utils.files.uri import UbiOpsFile
 
 CONTENT = bytes(range(256)) * 40
 
@@ -157,12 +159,26 @@ def go_on(client: ubiops.ApiClient, large: Path) -> None:
     assert not (large.parent / "upload.jsonl").exists()
 
 
+def test_it_goes_on_in_parts_of_the_size_that_it_began_with(
+    broken_off: Parts, storage: Storage, client: ubiops.ApiClient, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As another release may have it.
+    monkeypatch.setattr(ubiops.utils.files.upload, "_PART", 1000)
+    go_on(client, large)
+    assert [request.path for request in storage.requests] == ["/3"]
+    assert b"".join(broken_off.received[number] for number in ("1", "2", "3")) == CONTENT
+
+
 @pytest.mark.parametrize("change", ["content", "size"])
 def test_a_file_that_has_changed_is_sent_again(
     broken_off: Parts, storage: Storage, client: ubiops.ApiClient, large: Path, change: str
 ) -> None:
     large.write_bytes(b"x" + CONTENT[1:] if change == "content" else CONTENT[:-1])
-    go_on(client, large)
+    file, reported = UbiOpsFile("default", "large.bin"), []
+    checkpoint = large.parent / "upload.jsonl"
+    upload(ubiops.CoreApi(client), "p", file, Upload(large), reported.append, checkpoint=checkpoint)
+    # What was read in vain doesn't count.
+    assert sum(reported) == large.stat().st_size
     assert broken_off.started == 2
     assert [request.path for request in storage.requests] == ["/1", "/2", "/3"]
     assert b"".join(broken_off.received[number] for number in ("1", "2", "3")) == large.read_bytes()
@@ -185,16 +201,18 @@ def test_a_completion_whose_answer_was_lost_is_found(
     server.answers = [broken_off.answer, broken_off.answer, Answer(502)]
     with pytest.raises(ubiops.ServerError):
         go_on(client, large)
-    # Nothing is new there: it starts over, and the same happens.
-    server.answers = [Answer(404), *[broken_off.answer] * 6, Answer(502)]
-    with pytest.raises(ubiops.ServerError):
-        go_on(client, large)
-    assert broken_off.started == 2
+    # Nothing is new there, or it is of another upload: it starts over, and the same happens.
+    for size, minute in ((len(CONTENT), "00"), (7, "05")):
+        broken_off.present |= {"size": size, "time_created": f"2026-01-01T00:{minute}:00Z"}
+        server.answers = [Answer(404), *[broken_off.answer] * 6, Answer(502)]
+        with pytest.raises(ubiops.ServerError):
+            go_on(client, large)
+    assert broken_off.started == 3
     storage.requests.clear()
-    broken_off.present["time_created"] = "2026-01-01T00:10:00Z"
+    broken_off.present |= {"size": len(CONTENT), "time_created": "2026-01-01T00:10:00Z"}
     server.answers = [Answer(404)]
     go_on(client, large)
-    assert (broken_off.started, storage.requests) == (2, [])
+    assert (broken_off.started, storage.requests) == (3, [])
 
 
 def test_a_checkpoint_is_for_one_upload(broken_off: Parts, client: ubiops.ApiClient, large: Path) -> None:
