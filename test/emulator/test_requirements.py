@@ -141,7 +141,7 @@ def test_the_minimum_of_instances_is_started_ahead(project: TestProject, tmp_pat
     project.api.deployment_environment_variables_create(
         "lab", "model", {"name": "NOTES", "value": str(tmp_path), "secret": False}
     )
-    project.deploy_version(START, minimum_instances=2)
+    project.deploy_version(START, minimum_instances=2, maximum_instances=5)
     # One of the processes was that of the build.
     started = wait_until(lambda: {path.name for path in tmp_path.iterdir()}, lambda started: len(started) == 3)
     assert f"started-{project.request('')}" in started

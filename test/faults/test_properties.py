@@ -169,7 +169,7 @@ def near_answers(draw: Any) -> Any:
     return answer[: near.part("cut", len(answer), st.integers(0, len(answer)))]
 
 
-@settings(SHARED, max_examples=20 * EXAMPLES)
+@settings(SHARED, max_examples=8 * EXAMPLES)
 @given(answer=near_answers() | st.binary(max_size=300))
 def test_a_nearly_right_answer_is_read_as_a_strict_reader_does_or_refused(
     one_attempt: ubiops.CoreApi, server: Server, answer: bytes
@@ -203,7 +203,7 @@ def _headers_of(head: bytes) -> Any:
     return list(_Lines(io.BytesIO(head)).headers().raw_items())
 
 
-@settings(SHARED, max_examples=20 * EXAMPLES)
+@settings(SHARED, max_examples=8 * EXAMPLES)
 @given(head=st.lists(st.lists(HEAD_PARTS, max_size=8).map(b"".join), max_size=5).map(b"\r\n".join))
 def test_any_head_is_read_as_the_standard_library_does_or_refused(head: bytes) -> None:
     file = io.BytesIO(head + b"\r\n\r\n")
