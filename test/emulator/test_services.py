@@ -50,6 +50,9 @@ PAGE = """
                 return self.answer(b"", 302, Location="http://other.example/")
             if self.path == "/aside":
                 return self.answer(b"", 302, Location="//other.example/")
+            if self.path == "/early":
+                self.send_response_only(103)
+                self.end_headers()
             if self.path == "/silent":
                 with contextlib.suppress(OSError):
                     self.rfile.read(1)
@@ -199,6 +202,8 @@ def test_answers_are_streamed(page: Caller, project: TestProject) -> None:
     wait_until(project.log, lambda lines: "the caller is gone" in lines)
     with pytest.raises(urllib3.exceptions.ProtocolError):
         page("GET", "/cut")
+    # What comes before the answer is no answer.
+    assert page("GET", "/early").status == 200
 
 
 def test_an_instance_that_ends_is_replaced(page: Caller) -> None:

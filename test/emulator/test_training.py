@@ -143,10 +143,20 @@ def test_code_may_be_a_zip_and_return_several_files(run: Run, project: TestProje
         assert Path(download_file(project.api, "lab", file_uri=uri, output_path=str(tmp_path))).read_text() == name
 
 
-def test_each_run_has_its_own_code(run: Run) -> None:
+def test_each_run_has_its_own_code_and_leaves_no_folder_to_the_next(run: Run) -> None:
+    before = "."
     for number in (1, 2):
-        code = f"def train(training_data, parameters, context): return {{'metrics': {{'number': {number}}}}}"
-        assert run(code).result == {"metrics": {"number": number}}
+        code = f"""
+import os
+
+def train(training_data, parameters, context):
+    there = os.path.exists(parameters["before"])
+    return {{"metrics": {{"number": {number}}}, "metadata": {{"folder": os.getcwd(), "before": there}}}}
+"""
+        result = run(code, parameters={"before": before}).result
+        assert result["metrics"] == {"number": number}
+        assert result["metadata"]["before"] is (number == 1)
+        before = result["metadata"]["folder"]
 
 
 @pytest.mark.parametrize(
