@@ -223,9 +223,9 @@ def run(faults: dict[str, Fault], kinds: dict[str, Kind] = KINDS) -> Cells:
             before, threads = descriptors(), threading.active_count()
             for kind_name, kind in kinds.items():
                 cells[fault_name, kind_name] = _cell(fault, kind)
-            gc.collect()
             deadline = time.monotonic() + LONGEST
             while (descriptors() > before or threading.active_count() > threads) and time.monotonic() < deadline:
+                gc.collect()
                 time.sleep(0.01)
             if descriptors() > before or threading.active_count() > threads:
                 cells[fault_name, "afterwards"] = "BAD: descriptors or threads are left"
