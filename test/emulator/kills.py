@@ -21,11 +21,12 @@ import urllib3
 
 import ubiops
 from test.emulator import pipelines
-from test.emulator.project import TestProject, make_zip, wait_until
+from test.emulator.project import TestProject, make_zip, own_port, wait_until
 from test.server import Answer, Recorded, Server
 
 ROOT = Path(ubiops.__file__).parents[1]
 PYTHON = f"python{sys.version_info.major}-{sys.version_info.minor}"
+PORT = own_port()
 DEPLOYMENT = """
     class Deployment:
         def request(self, data, context):
@@ -53,7 +54,7 @@ PAGE = """
 
         def request(self, data):
             return data
-"""
+""".replace("8080", str(PORT))
 TRAIN = "def train(training_data, parameters, context):\n    return {'metadata': parameters}\n"
 
 _MOST_CALLS = 200
@@ -288,7 +289,7 @@ def make_newer(project: TestProject) -> None:
     project.create_deployment("page", input_type="plain", output_type="plain", input_fields=None, output_fields=None)
     project.create_version("v1", "page")
     assert project.upload({"deployment.py": PAGE}, deployment="page").status == "success"
-    project.api.services_create("lab", {"name": "page", "deployment": "page", "port": 8080})
+    project.api.services_create("lab", {"name": "page", "deployment": "page", "port": PORT})
 
 
 def check(project: TestProject, accepted: Accepted) -> None:

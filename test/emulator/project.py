@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import textwrap
 import time
 import zipfile
@@ -42,6 +43,11 @@ def wait_until(ask: Callable[[], T], condition: Callable[[T], bool]) -> T:
         # What is waited for needs the processor that asking takes: the longer it takes, the more rarely.
         time.sleep(min(0.04 + waited / 5, 0.25))
     return answer
+
+
+def own_port() -> int:
+    """A port for the code of a deployment that no other process of the tests uses; systems give out those above."""
+    return 20_000 + os.getpid() % 10_000
 
 
 class TestProject:

@@ -19,11 +19,13 @@ from websockets.typing import Subprotocol
 import ubiops
 from test.emulator.callers import Callers
 from test.emulator.pipelines import make_line
-from test.emulator.project import TestProject, wait_until
+from test.emulator.project import TestProject, own_port, wait_until
 from ubiops.emulator import Emulator
 from ubiops.emulator.execution.listeners import Listener
 from ubiops.emulator.services import limits
 from ubiops.emulator.services.upstream import Exchange, InstanceLostError
+
+PORT = own_port()
 
 PAGE = """
     import contextlib
@@ -104,7 +106,7 @@ PAGE = """
             import urllib.request
             with urllib.request.urlopen("http://localhost:8080/from-inside") as answer:
                 return {"y": answer.status}
-"""
+""".replace("8080", str(PORT))
 
 
 class Caller:
@@ -139,7 +141,7 @@ def http() -> Iterator[urllib3.PoolManager]:
 
 def serve(project: TestProject, name: str = "page", **settings: Any) -> None:
     """Make a service and wait until it is ready."""
-    project.api.services_create("lab", {"name": name, "deployment": "model", "port": 8080, **settings})
+    project.api.services_create("lab", {"name": name, "deployment": "model", "port": PORT, **settings})
     wait_ready(project, name)
 
 
@@ -430,7 +432,7 @@ TWO_WAYS = """
 
         def request(self, data):
             return {"y": 1}
-"""
+""".replace("8080", str(PORT))
 
 
 def test_websockets(project: TestProject, emulator: Emulator, http: urllib3.PoolManager) -> None:
@@ -611,7 +613,7 @@ def test_health_checks(project: TestProject, emulator: Emulator, http: urllib3.P
     project.deploy(HEALTH.replace('"health"', repr(str(health))))
     check = {"path": "/health", "interval": 1, "failure_threshold": 1}
     project.api.deployment_versions_update("lab", "model", "v1", {"health_check": check})
-    project.api.services_create("lab", {"name": "page", "deployment": "model", "port": 8080})
+    project.api.services_create("lab", {"name": "page", "deployment": "model", "port": PORT})
     caller = Caller(project.api, emulator.token, http, "page")
     wait_until(lambda: project.request({"x": 1}), lambda answer: answer == {"y": 200})
     refused = caller("GET", "/")
@@ -621,7 +623,7 @@ def test_health_checks(project: TestProject, emulator: Emulator, http: urllib3.P
     assert caller("GET", "/").status == 200
     health.write_text("500")
     # Whether or not somebody asks for the instance.
-    failure = "An instance failed its health check on the port 8080"
+    failure = f"An instance failed its health check on the port {PORT}"
     wait_until(lambda: project.log(system=True), lambda lines: failure in lines)
     wait_until(lambda: caller("GET", "/").status, lambda status: status == 503)
     for wrong, problem in (({"interval": 0}, "health_check.interval"), ({"path": "x"}, "health_check.path")):
@@ -729,7 +731,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 print("serving", flush=True)
 http.server.HTTPServer(("0.0.0.0", 8080), Page).serve_forever()
-"""
+""".replace("8080", str(PORT))
 
 
 def test_a_deployment_without_the_request_format_runs_a_command(
