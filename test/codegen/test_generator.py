@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,13 +45,6 @@ def test_a_second_run_changes_nothing(root: Path, capsys: pytest.CaptureFixture[
     assert main(["--root", str(root)]) == 0
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     assert capsys.readouterr().out == ""
-
-
-def test_the_projects_files_are_up_to_date() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "codegen", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_check_names_what_differs_and_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import textwrap
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import ubiops
@@ -43,6 +45,17 @@ def wait_until(ask: Callable[[], T], condition: Callable[[T], bool]) -> T:
         # What is waited for needs the processor that asking takes: the longer it takes, the more rarely.
         time.sleep(min(0.04 + waited / 5, 0.25))
     return answer
+
+
+@contextlib.contextmanager
+def kept_signals() -> Iterator[None]:
+    """Keeps the handlers of this process, which `main` replaces."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def own_port() -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,8 +13,9 @@ import pytest
 import urllib3
 
 import ubiops
-from test.emulator.project import wait_until
+from test.emulator.project import kept_signals, wait_until
 from ubiops.emulator import Emulator, Fault
+from ubiops.emulator.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -228,10 +227,8 @@ def test_a_second_emulator_on_a_data_directory_refuses(tmp_path: Path) -> None:
     with Emulator(data_dir=tmp_path):
         with pytest.raises(OSError, match=f"Another emulator uses the data directory {tmp_path}"):
             Emulator(data_dir=tmp_path)
-        command = [sys.executable, "-m", "ubiops.emulator", "--data-dir", str(tmp_path)]
-        root = Path(ubiops.__file__).parents[1]
-        second = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=30)
-    assert second.returncode == 1
-    assert second.stderr == f"The emulator can't start: Another emulator uses the data directory {tmp_path}\n"
+        problem = f"^The emulator can't start: Another emulator uses the data directory {tmp_path}$"
+        with kept_signals(), pytest.raises(SystemExit, match=problem):
+            main(["--data-dir", str(tmp_path)])
     with Emulator(data_dir=tmp_path):
         pass

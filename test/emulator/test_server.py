@@ -27,8 +27,9 @@ from sqlalchemy.exc import IntegrityError
 
 import ubiops
 import ubiops.utils
-from test.emulator.project import TestProject, make_zip, wait_until
+from test.emulator.project import TestProject, kept_signals, make_zip, wait_until
 from ubiops.emulator import Emulator, Fault
+from ubiops.emulator.__main__ import main
 from ubiops.emulator.handlers import load_handlers
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import User
@@ -275,31 +276,36 @@ WITH_CHILD = """
 """
 
 
+@contextlib.contextmanager
+def no_process_left_behind(api: ubiops.CoreApi) -> Iterator[None]:
+    """What ends the emulator in here must end the code that it runs, with what that has started."""
+    TestProject(api, "lab").deploy(WITH_CHILD, output_fields=[{"name": "y", "data_type": "array_int"}])
+    pids = api.deployment_requests_create("lab", "model", {"x": 1}).result["y"]
+    assert all(is_alive(pid) for pid in pids)
+    yield
+    wait_until(lambda: [pid for pid in pids if is_alive(pid)], lambda alive: not alive)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_is_left_behind(number: signal.Signals, tmp_path: Path) -> None:
-    with emulator_process("--data-dir", str(tmp_path)) as (process, api):
-        TestProject(api, "lab").deploy(WITH_CHILD, output_fields=[{"name": "y", "data_type": "array_int"}])
-        pids = api.deployment_requests_create("lab", "model", {"x": 1}).result["y"]
-        assert all(is_alive(pid) for pid in pids)
-        process.send_signal(number)
-        process.wait(30)
-        wait_until(lambda: [pid for pid in pids if is_alive(pid)], lambda alive: not alive)
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+def test_a_killed_emulator_leaves_no_process_behind(tmp_path: Path) -> None:
+    with emulator_process("--data-dir", str(tmp_path)) as (process, api), no_process_left_behind(api):
+        process.kill()
+        assert process.wait(30) == -signal.SIGKILL
 
 
-def test_its_options(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+def test_its_options_and_its_end(tmp_path: Path) -> None:
     with emulator_process("--data-dir", str(tmp_path), "--token", "mine") as (process, api):
         assert api.api_client.configuration.api_key["Authorization"] == "Token mine"
-        api.deployments_create("lab", {"name": "d", "input_type": "plain", "output_type": "plain"})
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        with no_process_left_behind(api):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     with Emulator(data_dir=tmp_path) as emulator:
         again = emulator.client()
         with again.api_client:
-            assert [deployment.name for deployment in again.deployments_list("lab")] == ["d"]
+            assert [deployment.name for deployment in again.deployments_list("lab")] == ["model"]
 
 
 def test_a_form_that_is_broken_is_400(http: urllib3.PoolManager, emulator: Emulator, project: TestProject) -> None:
@@ -364,9 +370,11 @@ def test_the_name_of_the_project_is_checked_as_the_api_does() -> None:
     for name in ("", "Lab", "my lab", "l" * 65):
         with pytest.raises(ValueError, match=f"The project name '{name}' is not valid"):
             Emulator(project=name)
-    command = [sys.executable, "-m", "ubiops.emulator", "--project", "Lab"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.stderr.startswith("The emulator can't start: The project name 'Lab' is not valid")
+    with (
+        kept_signals(),
+        pytest.raises(SystemExit, match="The emulator can't start: The project name 'Lab' is not valid"),
+    ):
+        main(["--project", "Lab"])
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")

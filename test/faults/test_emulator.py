@@ -388,7 +388,7 @@ def test_a_full_disk_of_the_database_is_507(emulator: Emulator, project: TestPro
     def limit(pages: int) -> Callable[[Any, object, object], None]:
         return lambda connection, _record, _proxy: connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    fields = [{"name": f"field{number}", "data_type": "double"} for number in range(10_000)]
+    fields = [{"name": f"field{number}", "data_type": "double"} for number in range(2000)]
     # SQLite's own bound, which it meets as it meets the end of a disk; 1 stands for the size that it has.
     full, free = limit(1), limit(2**30)
     event.listen(engine, "checkout", full)
