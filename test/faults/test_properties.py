@@ -37,7 +37,7 @@ from ubiops.urls import origin_of, redirect_target, same_origin, split
 
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "20"))
 RIGHT = FAULTS["nothing wrong"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

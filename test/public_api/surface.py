@@ -19,7 +19,7 @@ _OF_MODELS = {"openapi_types", "attribute_map", "discriminator", "to_dict", "to_
 def current() -> str:
     """The names that `ubiops` and `ubiops.utils` export, with the signatures of their public members."""
     package = griffe.load("ubiops", search_paths=[ROOT])
-    lines = ["# Recorded by `python -m test.public_api`: the public API of the last release."]
+    lines = ["# Recorded by `python -m test.public_api record`: the public API of the last release."]
     for prefix, module in (("", ubiops), ("utils_", ubiops.utils)):
         modules: dict[str, str] = module._MODULES
         for name in sorted(modules):

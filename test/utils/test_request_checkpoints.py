@@ -456,8 +456,8 @@ def test_killed_at_any_moment_a_job_sends_every_input_once(
         with child(emulator, count, path) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            # The point of the test: a kill at a moment that nothing chooses.
-            timer = threading.Timer(random.uniform(0, 1.5), process.kill)
+            # The point of the test: a kill at a moment that nothing chooses. No machine is done before the first.
+            timer = threading.Timer(random.uniform(0, 1.5 if kills else 0.05), process.kill)
             if kills < KILLS:
                 timer.start()
             output, errors = process.communicate(timeout=120)
