@@ -267,7 +267,11 @@ def test_another_base_and_another_name(lab: Lab, tmp_path: Path) -> None:
     other = wheel(tmp_path, "3.0", "parting", requires="greeting>=1")
     settings = "environment_variables: [PLACE=sea]\n"
     # As macOS zips a folder.
-    files = {"any/requirements.txt": str(other), "any/ubiops.yaml": settings, "__MACOSX/any/._ubiops.yaml": ""}
+    files: dict[str, str | bytes] = {
+        "any/requirements.txt": str(other),
+        "any/ubiops.yaml": settings,
+        "__MACOSX/any/._ubiops.yaml": "",
+    }
     build = lab.built("top", lab.upload("top", files))
     assert build.status == "success", build.error_message
     lab.project.create_deployment(**PLAIN)

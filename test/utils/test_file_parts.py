@@ -174,7 +174,8 @@ def test_a_file_that_has_changed_is_sent_again(
     broken_off: Parts, storage: Storage, client: ubiops.ApiClient, large: Path, change: str
 ) -> None:
     large.write_bytes(b"x" + CONTENT[1:] if change == "content" else CONTENT[:-1])
-    file, reported = UbiOpsFile("default", "large.bin"), []
+    file = UbiOpsFile("default", "large.bin")
+    reported: list[int] = []
     checkpoint = large.parent / "upload.jsonl"
     upload(ubiops.CoreApi(client), "p", file, Upload(large), reported.append, checkpoint=checkpoint)
     # What was read in vain doesn't count.
