@@ -11,7 +11,7 @@ from ubiops.emulator import Emulator
 _CHANGING = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=turbines-)[0-9a-f]{8}|(?<=dashboard\.)[0-9a-f]{8}"
     r"|datetime\.date\([\d, ]+\)|datetime\.datetime\([\d, ]+, tzinfo=datetime\.timezone\.utc\)"
-    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?)?"
+    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?)?|(?<=python3-)\d+|(?<=Python 3\.)\d+"
 )
 
 
@@ -27,7 +27,7 @@ def _contents(output: Any) -> dict[str, str]:
 
 
 def comparable(notebook: Any) -> list[list[dict[str, str]]]:
-    """The same, without ids and dates; of pictures, and of what pandas shows, only that there are some."""
+    """The same, without ids, dates and versions of Python; of pictures and tables of pandas, that there are some."""
     return [
         [
             {
