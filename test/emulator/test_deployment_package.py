@@ -79,7 +79,7 @@ class _Callable:
         lambda context_, data, *, context: context,
         lambda *data, context: context,
         functools.partialmethod(_wrapped),
-        functools.partial(_wrapped, None),
+        staticmethod(functools.partial(_wrapped, None)),
         _wrapping,
         _Callable(),
         property(lambda self: lambda data, context: context),

@@ -981,7 +981,7 @@ def test_data_that_is_nested_too_deeply_is_refused(server: Server, api: ubiops.C
 NO_VALUES = {
     "NaT": pandas.NaT,
     "numpy NaT": numpy.datetime64("NaT"),
-    "numpy duration": numpy.timedelta64("NaT"),
+    "numpy duration": numpy.timedelta64("NaT", "s"),
     "NA": pandas.NA,
     "float32": numpy.float32("nan"),
     "Decimal": decimal.Decimal("NaN"),
