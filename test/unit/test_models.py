@@ -980,7 +980,7 @@ def test_data_that_is_nested_too_deeply_is_refused(server: Server, api: ubiops.C
 
 NO_VALUES = {
     "NaT": pandas.NaT,
-    "numpy NaT": numpy.datetime64("NaT"),
+    "numpy NaT": numpy.datetime64("NaT", "s"),
     "numpy duration": numpy.timedelta64("NaT", "s"),
     "NA": pandas.NA,
     "float32": numpy.float32("nan"),
