@@ -137,8 +137,13 @@ class Collector:
                         left.append(id)
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_CANCELLERS, len(ids)))]
-        for thread in threads:
-            thread.start()
+        try:
+            for thread in threads:
+                thread.start()
+        except RuntimeError:
+            # At the end of a program, Python 3.12 starts no threads.
+            threads = [thread for thread in threads if thread.is_alive()]
+            work()
         for thread in threads:
             thread.join(self._patience.remaining)
         return left + list(waiting)
