@@ -18,7 +18,7 @@ from ubiops.emulator import Emulator
 
 @pytest.fixture(scope="session")
 def _checked() -> Iterator[tuple[Emulator, Conformance]]:
-    emulator = Emulator()
+    emulator = Emulator(project="lab")
     emulator.app = conformance = Conformance(emulator.app)
     with emulator:
         yield emulator, conformance
@@ -42,8 +42,14 @@ def api(emulator: Emulator) -> Iterator[ubiops.CoreApi]:
 
 @pytest.fixture
 def project(api: ubiops.CoreApi) -> TestProject:
-    api.projects_create({"name": "lab", "organization_name": "emulator"})
     return TestProject(api, "lab")
+
+
+@pytest.fixture
+def emptied(api: ubiops.CoreApi) -> ubiops.CoreApi:
+    """A client of the emulator, without its project."""
+    api.projects_delete("lab")
+    return api
 
 
 @pytest.fixture

@@ -8,6 +8,13 @@ import ubiops
 from test.emulator.project import DOUBLE, TestProject, make_zip
 
 
+@pytest.fixture
+def project(emptied: ubiops.CoreApi) -> TestProject:
+    """A project that was created by a call, which is an event too."""
+    emptied.projects_create({"name": "lab", "organization_name": "emulator"})
+    return TestProject(emptied, "lab")
+
+
 def events(project: TestProject, **filters: object) -> list[str]:
     return [found.event for found in project.api.project_audit_events_list("lab", **filters)]
 

@@ -32,13 +32,6 @@ def run(emulator: Emulator, name: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-@pytest.fixture
-def lab(emulator: Emulator, api: ubiops.CoreApi) -> Emulator:
-    """The emulator with a project."""
-    api.projects_create({"name": "lab", "organization_name": "emulator"})
-    return emulator
-
-
 @pytest.fixture(scope="module")
 def installing() -> Iterator[Emulator]:
     """An emulator that installs requirements."""
@@ -49,16 +42,16 @@ def installing() -> Iterator[Emulator]:
     assert not conformance.problems
 
 
-def test_a_model_is_trained_and_deployed(lab: Emulator) -> None:
-    assert run(lab, "houses") == [
+def test_a_model_is_trained_and_deployed(emulator: Emulator) -> None:
+    assert run(emulator, "houses") == [
         "completed {'slope': 3.0} {'houses': 3}",
         "weights.json",
         "{'price': 260}",
     ]
 
 
-def test_the_best_of_several_runs_is_deployed(lab: Emulator) -> None:
-    lines = run(lab, "sweep")
+def test_the_best_of_several_runs_is_deployed(emulator: Emulator) -> None:
+    lines = run(emulator, "sweep")
     assert [line.partition(",")[0] for line in lines[:3]] == [
         "degree-1 2 points",
         "degree-2 3 points",
@@ -86,8 +79,8 @@ def test_a_package_brings_its_requirements(installing: Emulator) -> None:
     ]
 
 
-def test_a_chat_is_streamed(lab: Emulator) -> None:
-    assert run(lab, "chat") == [
+def test_a_chat_is_streamed(emulator: Emulator) -> None:
+    assert run(emulator, "chat") == [
         "ubiops-deployment/parrot/v1/parrot-1b",
         "200 You said 'Polly', which has 5 letters.",
         "200 text/event-stream; charset=utf-8",
@@ -97,8 +90,8 @@ def test_a_chat_is_streamed(lab: Emulator) -> None:
     ]
 
 
-def test_a_pipeline_chats(lab: Emulator) -> None:
-    assert run(lab, "librarian") == [
+def test_a_pipeline_chats(emulator: Emulator) -> None:
+    assert run(emulator, "librarian") == [
         "the owl is a bird of the night",
         "the fox is a red animal; the owl is a bird of the night [DONE]",
         "400 ['error']",
@@ -106,8 +99,8 @@ def test_a_pipeline_chats(lab: Emulator) -> None:
     ]
 
 
-def test_a_page_with_a_form(lab: Emulator) -> None:
-    assert run(lab, "guestbook") == [
+def test_a_page_with_a_form(emulator: Emulator) -> None:
+    assert run(emulator, "guestbook") == [
         "[] True",
         "['Ada', 'Bob &amp; Co']",
         "{'guests': 2}",
@@ -116,8 +109,8 @@ def test_a_page_with_a_form(lab: Emulator) -> None:
     ]
 
 
-def test_an_api_of_two_instances(lab: Emulator) -> None:
-    assert run(lab, "counter") == [
+def test_an_api_of_two_instances(emulator: Emulator) -> None:
+    assert run(emulator, "counter") == [
         "{'sum': 6}",
         "2 instances",
         "text/event-stream ['data: 0', 'data: 1', 'data: 2']",
@@ -126,8 +119,8 @@ def test_an_api_of_two_instances(lab: Emulator) -> None:
     ]
 
 
-def test_a_pipeline_with_conditions_tells_a_chat(lab: Emulator) -> None:
-    assert run(lab, "alerts") == [
+def test_a_pipeline_with_conditions_tells_a_chat(emulator: Emulator) -> None:
+    assert run(emulator, "alerts") == [
         "80 {'text': 'The load may reach 120 MW'}",
         "chat-key pipeline_request_completed completed {'text': 'The load may reach 120 MW'}",
         "20 None",
@@ -139,8 +132,8 @@ def test_a_pipeline_with_conditions_tells_a_chat(lab: Emulator) -> None:
     ]
 
 
-def test_a_pipeline_takes_a_list_apart(lab: Emulator) -> None:
-    assert run(lab, "orders") == [
+def test_a_pipeline_takes_a_list_apart(emulator: Emulator) -> None:
+    assert run(emulator, "orders") == [
         # 10 pens and postage, a desk and 50 pens with a discount.
         "{'total': 250.0, 'orders': 3}",
         "['price', 'sum']",
@@ -149,8 +142,8 @@ def test_a_pipeline_takes_a_list_apart(lab: Emulator) -> None:
     ]
 
 
-def test_a_bell_rings_when_a_job_is_done(lab: Emulator) -> None:
-    assert run(lab, "bell") == [
+def test_a_bell_rings_when_a_job_is_done(emulator: Emulator) -> None:
+    assert run(emulator, "bell") == [
         "bell None",
         "/ring Bearer of-the-bell deployment_request_completed True {'halves': [0.5, 1.0]}",
         "failed The status of the answer was 503",

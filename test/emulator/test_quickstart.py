@@ -34,15 +34,14 @@ def test_it_runs_on_an_emulator_of_its_own() -> None:
 
 
 def test_it_runs_on_the_service_that_the_environment_names(emulator: Emulator, api: ubiops.CoreApi) -> None:
-    api.projects_create({"name": "mine", "organization_name": "emulator"})
-    settings = {"UBIOPS_API_TOKEN": emulator.token, "UBIOPS_API_HOST": emulator.url, "UBIOPS_PROJECT": "mine"}
+    settings = {"UBIOPS_API_TOKEN": emulator.token, "UBIOPS_API_HOST": emulator.url, "UBIOPS_PROJECT": "lab"}
     result = subprocess.run(
         COMMAND, env=environment(**settings), capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "Started an emulator" not in result.stdout
-    assert [project.name for project in api.projects_list()] == ["mine"]
-    assert api.deployments_list("mine") == []
+    assert [project.name for project in api.projects_list()] == ["lab"]
+    assert api.deployments_list("lab") == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")

@@ -141,9 +141,26 @@ def test_another_media_type_is_415(http: urllib3.PoolManager, emulator: Emulator
 def test_reset_forgets_everything(emulator: Emulator, project: TestProject) -> None:
     project.deploy()
     assert project.request({"x": 1.5}) == {"y": 3.0}
+    project.api.projects_create({"name": "another", "organization_name": "emulator"})
+    project.api.organizations_update("emulator", {"name": "mine"})
     emulator.reset()
-    assert project.api.projects_list() == []
+    # All but what it was started with.
+    assert [found.name for found in project.api.projects_list()] == ["lab"]
+    assert project.api.deployments_list("lab") == []
     assert [organization.name for organization in project.api.organizations_list()] == ["emulator"]
+
+
+def test_a_reset_forgets_what_a_data_directory_held(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Emulator(data_dir=tmp_path) as emulator, emulator.client().api_client as client:
+            api = ubiops.CoreApi(client)
+            for name in ("first", "second"):
+                api.projects_create({"name": name, "organization_name": "emulator"})
+                emulator.reset()
+                assert api.projects_list() == []
+            api.projects_create({"name": "kept", "organization_name": "emulator"})
+    with Emulator(data_dir=tmp_path) as emulator, emulator.client().api_client as client:
+        assert [found.name for found in ubiops.CoreApi(client).projects_list()] == ["kept"]
 
 
 def test_the_token_can_be_chosen() -> None:

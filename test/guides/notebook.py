@@ -31,13 +31,15 @@ def read() -> Any:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def execute(**settings: str) -> Any:
-    """Run the notebook; gives it with what it shows now.
+def execute(number: int | None = None, **settings: str) -> Any:
+    """Run the notebook; returns it with what it shows now.
 
     Args:
+        number: How many of its cells to run, from the first one; None for all.
         **settings: Environment variables of its process.
     """
     notebook = read()
+    notebook.cells = notebook.cells[:number]
     client: Any = NotebookClient(
         notebook,
         AsyncKernelManager(kernel_spec_manager=_ThisInterpreter()),

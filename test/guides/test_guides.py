@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import ubiops
 from ubiops.emulator import Emulator
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,8 +51,6 @@ def run(guide: Path) -> None:
 def test_it_runs_and_prints_what_it_says(
     guide: Path, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with emulator.client().api_client as client:
-        ubiops.CoreApi(client).projects_create({"name": "lab", "organization_name": "emulator"})
     monkeypatch.setenv("UBIOPS_API_HOST", emulator.url)
     monkeypatch.setenv("UBIOPS_API_TOKEN", emulator.token)
     monkeypatch.chdir(tmp_path)

@@ -299,7 +299,7 @@ def test_new_audit_events_come_last(project: TestProject) -> None:
     def act(_: Any = None) -> None:
         project.api.projects_update("lab", {"credits": 10})
 
-    for _ in range(6):
+    for _ in range(7):
         act()
     count = len(project.api.project_audit_events_list("lab", limit=1000))
     events = paginate(project.api.project_audit_events_list, "lab", page_size=4)

@@ -178,7 +178,10 @@ class Emulator:
         return CoreApi(ApiClient(configuration))
 
     def reset(self) -> None:
-        """Delete everything: projects, deployments, requests, logs, faults; running code is stopped."""
+        """Delete everything: projects, deployments, requests, logs, faults; running code is stopped.
+
+        The emulator is then as it was with an empty data directory, with the project that it was started with.
+        """
         self._in_server(self._forget)
 
     def tick(self, moment: datetime) -> None:
@@ -233,8 +236,7 @@ class Emulator:
         self.faults.clear()
         self._control.drop_delayed()
         await self._engine.clear()
-        self._store.clear()
-        self._seed()
+        self._store.reset(self._seed)
 
     def _seed(self) -> None:
         """Add what always exists to the store: an organization, the system's environments, the requested project."""
