@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from ubiops.emulator.audit import record as record_event
 from ubiops.emulator.context import Context
@@ -64,10 +64,16 @@ def find(context: Context, table: type[Table], what: str, where: str = "", **col
     Raises:
         ApiError: 404: `what` was not found `where`.
     """
-    found = context.session.scalar(select(table).filter_by(**columns))
+    found: Table | None = context.session.scalar(_rows(table, *columns), columns)
     if found is None:
         raise not_found(f"{what} was not found{where}")
     return found
+
+
+@cache
+def _rows(table: type[Base], *names: str) -> Select[Any]:
+    """A query of the rows with given values, made once: each request finds what its path names, level by level."""
+    return select(table).where(*(getattr(table, name).is_not_distinct_from(bindparam(name)) for name in names))
 
 
 def free_name(context: Context, table: type[Table], kind: str, name: str, where: str = "", **columns: Any) -> str:
@@ -76,7 +82,7 @@ def free_name(context: Context, table: type[Table], kind: str, name: str, where:
     Raises:
         ApiError: 409: it is taken.
     """
-    if context.session.scalar(select(table).filter_by(name=name, **columns).limit(1)) is not None:
+    if context.session.scalar(_rows(table, "name", *columns).limit(1), {"name": name, **columns}) is not None:
         raise taken(kind, name, where)
     return name
 
