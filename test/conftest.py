@@ -29,8 +29,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# What the tests load stays: the garbage collector needn't look through it again and again, now or later.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    # What is loaded stays: the collector needn't look through it each time, nor the tests that call it wait for that.
+    gc.enable()
     gc.collect()
     gc.freeze()
 
