@@ -44,7 +44,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["ubiops", "ubiops.*"]),
     package_data={
-        "ubiops": ["openapi.yaml", "py.typed"],
+        "ubiops": ["openapi.json", "openapi.yaml", "py.typed"],
         "ubiops.api": ["*.pyi"],
         "ubiops.emulator.execution": ["bootstrap/*.py"],
     },

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from codegen.document import DocumentError, read
+from codegen.document import DocumentError, read, to_json
 from codegen.render import MARK, render
 from codegen.sources import join
 
 SOURCES = "codegen/document"
 DOCUMENT = "ubiops/openapi.yaml"
+JSON = "ubiops/openapi.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         document = join(options.root / SOURCES, f"# {MARK} from {SOURCES}: edit that.")
-        files = {DOCUMENT: document, **render(read(document))}
+        files = {DOCUMENT: document, JSON: to_json(document), **render(read(document))}
     except (DocumentError, OSError) as error:
         print(f"{SOURCES}: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ The extensions that it understands are explained in the document itself, in ``in
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -272,11 +273,27 @@ def read(text: str) -> Document:
     Raises:
         DocumentError: It isn't YAML, or says something that the client can't express.
     """
+    return _Reader(_load(text)).document()
+
+
+def to_json(text: str) -> str:
+    """The same document as JSON, which loads ten times faster.
+
+    Args:
+        text: The document, as YAML.
+
+    Raises:
+        DocumentError: It isn't YAML.
+    """
+    return json.dumps(_load(text), ensure_ascii=False, indent=1) + "\n"
+
+
+def _load(text: str) -> dict[str, Any]:
     try:
-        root = yaml.load(text, _Loader)
+        root: dict[str, Any] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise DocumentError("the document", f"isn't valid YAML: {error}") from error
-    return _Reader(root).document()
+    return root
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -23,11 +23,11 @@ import freezegun
 import pytest
 import time_machine
 import urllib3
-import yaml
 from sqlalchemy.exc import IntegrityError
 
 import ubiops
 import ubiops.utils
+from test.document import DOCUMENT
 from test.emulator.project import TestProject, kept_signals, make_zip, wait_until
 from ubiops.emulator import Emulator, Fault
 from ubiops.emulator.__main__ import main
@@ -91,8 +91,7 @@ def test_an_operation_without_a_handler_is_404(
 
 
 def test_every_operation_has_its_handler() -> None:
-    document = yaml.load(Path(ubiops.__file__).with_name("openapi.yaml").read_text(), yaml.CSafeLoader)
-    operations = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
+    operations = {operation["operationId"] for item in DOCUMENT["paths"].values() for operation in item.values()}
     assert len(operations) == 267
     assert operations <= load_handlers(load_document().operations).keys()
 
@@ -454,7 +453,7 @@ def test_it_runs_from_a_zipped_package(tmp_path: Path) -> None:
     library = tmp_path / "library.zip"
     with zipfile.ZipFile(library, "w") as archive:
         for file in (ROOT / "ubiops").rglob("*"):
-            if file.suffix in (".py", ".yaml"):
+            if file.suffix in (".py", ".json"):
                 archive.write(file, file.relative_to(ROOT))
             compiled = Path(importlib.util.cache_from_source(file))
             if file.suffix == ".py" and compiled.is_file():

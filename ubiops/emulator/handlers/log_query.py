@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from lark import Lark, Transformer
@@ -33,7 +34,11 @@ _GRAMMAR = r"""
     %import common.WS
     %ignore WS
 """
-_PARSER = Lark(_GRAMMAR, parser="lalr")
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr")
 
 
 class _Conditions(Transformer[Any, Any]):
@@ -92,7 +97,7 @@ def read_query(text: str, columns: Mapping[str, Any]) -> list[ColumnElement[bool
     if len(text) > _LONGEST:
         raise invalid(f"query: it must have at most {_LONGEST} characters, not {len(text)}")
     try:
-        conditions: list[ColumnElement[bool]] = _Conditions(columns).transform(_PARSER.parse(text))
+        conditions: list[ColumnElement[bool]] = _Conditions(columns).transform(_parser().parse(text))
     except VisitError as error:
         if isinstance(error.orig_exc, ApiError):
             raise error.orig_exc from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
@@ -209,11 +209,10 @@ class Operation:
 
 
 class Document:
-    """The operations of ``openapi.yaml``, found by method and path."""
+    """The operations of the API document, found by method and path."""
 
     def __init__(self) -> None:
-        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        document = yaml.load((resources.files("ubiops") / "openapi.yaml").read_text(encoding="utf-8"), loader)
+        document = json.loads((resources.files("ubiops") / "openapi.json").read_text(encoding="utf-8"))
         self.operations: dict[str, Operation] = {}
         self._root = _Node()
         for path, item in (*_UNDOCUMENTED.items(), *document["paths"].items()):
