@@ -211,9 +211,9 @@ class Engine:
         event.listen(session, "after_commit", lambda _: self._follow_services(), once=True)
 
     def _follow_services(self) -> None:
-        changed = self._served.refresh()
-        with self._store.session() as session:
-            self.restart(session.scalars(select(Version).where(Version.id.in_(changed))))
+        if changed := self._served.refresh():
+            with self._store.session() as session:
+                self.restart(session.scalars(select(Version).where(Version.id.in_(changed))))
         self.spawn(self._public_ports.follow())
 
     def forget(self, session: Session, version_ids: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Service, Version
@@ -47,7 +47,7 @@ class ServedPorts:
                     found[version.id].add(service.port)
                     if (port := _checked_port(version.health_check)) is not None:
                         found[version.id].add(port)
-            for version in session.scalars(select(Version).where(func.json_array_length(Version.ports) > 0)):
+            for version in session.scalars(with_ports()):
                 found[version.id].update(port["deployment_port"] for port in version.ports)
         before, self._ports = self._ports, {id: frozenset(ports) for id, ports in found.items()}
         return {id for id in before.keys() | self._ports.keys() if before.get(id) != self._ports.get(id)}
@@ -55,6 +55,11 @@ class ServedPorts:
     def clear(self) -> None:
         """Forget them."""
         self._ports.clear()
+
+
+def with_ports() -> Select[Any]:
+    """A query of the versions that have public ports."""
+    return select(Version).where(func.json_array_length(Version.ports) > 0)
 
 
 def _checked_port(health_check: Mapping[str, Any] | None) -> int | None:

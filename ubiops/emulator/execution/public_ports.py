@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from sqlalchemy import select
-
+from ubiops.emulator.execution.ports import with_ports
 from ubiops.emulator.execution.readiness import Server
 from ubiops.emulator.store import Store
 from ubiops.emulator.tables import Version
@@ -48,7 +47,7 @@ class PublicPorts:
             with self._store.session() as session:
                 self._places = {
                     port["public_port"]: (version, port["deployment_port"])
-                    for version in session.scalars(select(Version))
+                    for version in session.scalars(with_ports())
                     for port in version.ports
                 }
             for port in self._servers.keys() - self._places.keys():
