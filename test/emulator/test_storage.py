@@ -420,17 +420,17 @@ def listed(project: TestProject, **options: Any) -> tuple[list[str], list[str]]:
 NAMES = ["A", "a", "a/1", "a/2", "a/b/3", "a/b/4", "ab/5", "ä", "z"]
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 9, 100, 100_000])
-def test_pages(project: TestProject, limit: int) -> None:
+def test_pages(project: TestProject) -> None:
     for name in reversed(NAMES):
         upload(project, name)
-    # In the order of UTF-8, as S3 has it.
-    assert listed(project, limit=limit) == (["A", "a", "a/1", "a/2", "a/b/3", "a/b/4", "ab/5", "z", "ä"], [])
-    assert listed(project, limit=limit, delimiter="/") == (["A", "a", "z", "ä"], ["a/", "ab/"])
-    assert listed(project, limit=limit, prefix="a/", delimiter="/") == (["a/1", "a/2"], ["a/b/"])
-    assert listed(project, limit=limit, prefix="a/b") == (["a/b/3", "a/b/4"], [])
-    assert listed(project, limit=limit, prefix="a", delimiter="b/") == (["a", "a/1", "a/2"], ["a/b/", "ab/"])
-    assert listed(project, limit=limit, prefix="none") == ([], [])
+    for limit in (1, 2, 3, 9, 100, 100_000):
+        # In the order of UTF-8, as S3 has it.
+        assert listed(project, limit=limit) == (["A", "a", "a/1", "a/2", "a/b/3", "a/b/4", "ab/5", "z", "ä"], [])
+        assert listed(project, limit=limit, delimiter="/") == (["A", "a", "z", "ä"], ["a/", "ab/"])
+        assert listed(project, limit=limit, prefix="a/", delimiter="/") == (["a/1", "a/2"], ["a/b/"])
+        assert listed(project, limit=limit, prefix="a/b") == (["a/b/3", "a/b/4"], [])
+        assert listed(project, limit=limit, prefix="a", delimiter="b/") == (["a", "a/1", "a/2"], ["a/b/", "ab/"])
+        assert listed(project, limit=limit, prefix="none") == ([], [])
 
 
 def test_a_full_last_page_ends_the_list(project: TestProject) -> None:

@@ -72,7 +72,7 @@ class Pipe(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        return self._content.read(min(size, 1000) if size > 0 else size)
+        return self._content.read(min(size, 10_000) if size > 0 else size)
 
 
 # Uploads

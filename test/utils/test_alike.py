@@ -217,13 +217,12 @@ def test_pages_by_cursor_are_read_to_their_end() -> None:
         list(utils.paginate(api.instances_list, "lab", "d", "v1"))
 
 
-@pytest.mark.parametrize("answer", [None, "", {}, 5, [None], "<html>"])
-def test_answers_of_another_shape_are_errors_of_the_api(answer: Any, tmp_path: Path) -> None:
-    # Of a list, what isn't an object of it may be what the error holds.
+_ANSWERING = ("_get", "_list", "_create", "_update", "_upload", "_download")
+
+
+def test_answers_of_another_shape_are_errors_of_the_api(tmp_path: Path) -> None:
     api = mock.create_autospec(ubiops.CoreApi, instance=True)
-    for name in dir(ubiops.CoreApi):
-        if name.endswith(("_get", "_list", "_create", "_update", "_upload", "_download")):
-            getattr(api, name).return_value = answer
+    answering = [name for name in dir(ubiops.CoreApi) if name.endswith(_ANSWERING)]
     package = write(tmp_path / "package", {"deployment.py": "class Deployment:\n    def request(self, data): ..."})
     calls: list[Callable[[], Any]] = [
         lambda: list(utils.paginate(api.files_list, "lab", "default")),
@@ -242,10 +241,15 @@ def test_answers_of_another_shape_are_errors_of_the_api(answer: Any, tmp_path: P
         lambda: utils.upload_file(api, "lab", package / "deployment.py", quiet=True),
         lambda: utils.download_file(api, "lab", file_name="x", output_path=tmp_path, quiet=True),
     ]
-    for call in calls:
-        with pytest.raises(ubiops.ApiException, match="Unexpected answer to") as caught:
-            call()
-        assert caught.value.body in (repr(answer), "None")
+    # Of a list, what isn't an object of it may be what the error holds.
+    answers: list[Any] = [None, "", {}, 5, [None], "<html>"]
+    for answer in answers:
+        for name in answering:
+            getattr(api, name).return_value = answer
+        for call in calls:
+            with pytest.raises(ubiops.ApiException, match="Unexpected answer to") as caught:
+                call()
+            assert caught.value.body in (repr(answer), "None")
 
 
 def test_progress_takes_on_and_off(monkeypatch: pytest.MonkeyPatch) -> None:
