@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import ipaddress
 import logging
 import os
@@ -11,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ _SETTINGS = (
     *("UBIOPS_API_TOKEN", "UBIOPS_API_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
+_ROOT = Path(__file__).parents[1]
 _connect = socket.socket.connect
 
 # Hundreds of interpreters are started: without bytecode, each compiles the client again, and pytest every test.
@@ -31,6 +35,17 @@ sys.dont_write_bytecode = False
 
 # What the tests load stays: the garbage collector needn't look through it again and again, now or later.
 gc.disable()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # Side by side, all workers would rewrite and compile all the tests of a new clone: each begins with a share.
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None:
+        number = int(worker["workerid"].removeprefix("gw"))
+        for path in sorted(_ROOT.glob("test/**/test_*.py"))[number :: worker["workercount"]]:
+            # What is wrong with it is reported when it is collected.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(".".join(path.relative_to(_ROOT).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:
