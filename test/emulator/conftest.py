@@ -12,6 +12,7 @@ import pytest
 import ubiops
 from test.emulator.callers import Callers
 from test.emulator.conformance import Conformance
+from test.emulator.deployed import Deployed
 from test.emulator.project import TestProject
 from ubiops.emulator import Emulator
 
@@ -43,6 +44,18 @@ def api(emulator: Emulator) -> Iterator[ubiops.CoreApi]:
 @pytest.fixture
 def project(api: ubiops.CoreApi) -> TestProject:
     return TestProject(api, "lab")
+
+
+@pytest.fixture(scope="session")
+def _deployed(_checked: tuple[Emulator, Conformance], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with contextlib.closing(Deployed(_checked[0], tmp_path_factory.mktemp("deployed"))) as deployed:
+        yield deployed
+
+
+@pytest.fixture
+def deployed(_deployed: Deployed, project: TestProject) -> None:
+    """The project has the deployment ``model`` with a version that doubles."""
+    _deployed.deploy(project)
 
 
 @pytest.fixture

@@ -40,10 +40,10 @@ def test_a_request_that_runs_is_not_deleted(
     assert project.api.pipeline_requests_list("lab", "line") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_what_fails_does_not_stop_the_rest(
     project: TestProject, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    project.deploy()
     project.request({"x": 1})
 
     def _make_requests(_moment: datetime) -> None:

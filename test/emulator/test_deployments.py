@@ -137,8 +137,8 @@ def test_only_an_available_version_becomes_the_default(project: TestProject) -> 
     assert project.api.deployments_update("lab", "model", {"default_version": "v4"}).default_version == "v4"
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_deleted_deployment_is_gone(project: TestProject) -> None:
-    project.deploy()
     project.api.deployments_delete("lab", "model")
     with pytest.raises(ubiops.exceptions.NotFoundError, match="deployment 'model' was not found in the project 'lab'"):
         project.api.deployments_get("lab", "model")

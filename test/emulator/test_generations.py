@@ -86,8 +86,8 @@ def test_an_operation_of_another_generation_is_404() -> None:
     assert text == "The service of the client 4.14 has no blobs_list"
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_answers_that_can_not_serve_all_follow_the_generation(project: TestProject, call: Caller) -> None:
-    project.deploy()
     project.request({"x": 1})
     types = call("GET", "/instance-types")
     assert isinstance(types, list)
@@ -184,8 +184,8 @@ def test_pipeline_requests_are_cancelled_with_what_they_began(project: TestProje
     )
 
 
+@pytest.mark.usefixtures("deployed")
 def test_input_and_output_are_files_too(project: TestProject, call: Caller) -> None:
-    project.deploy()
     make_line(project)
     for path in [
         f"/{place}requests"
@@ -202,8 +202,8 @@ def test_input_and_output_are_files_too(project: TestProject, call: Caller) -> N
     assert "has no stored output" in call.refused(404, "GET", f"/deployments/model/requests/{id}/output")
 
 
+@pytest.mark.usefixtures("deployed")
 def test_requests_of_both_kinds_are_listed_together(project: TestProject, call: Caller) -> None:
-    project.deploy()
     make_line(project)
     for path in ("/deployments/model/requests", "/pipelines/line/requests", "/deployments/model/requests"):
         call("POST", path, {"x": 4})
@@ -315,8 +315,8 @@ def test_logs_that_can_not_be_asked_for(project: TestProject, call: Caller, quer
 # Projects
 
 
+@pytest.mark.usefixtures("deployed")
 def test_everything_is_exported(project: TestProject, call: Caller) -> None:
-    project.deploy()
     make_line(project)
     project.api.project_environment_variables_create("lab", {"name": "A", "value": "1", "secret": False})
     for packages in ("true", "false"):

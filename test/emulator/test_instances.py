@@ -31,8 +31,8 @@ def statuses(project: TestProject, **filters: Any) -> list[str]:
 # Instances
 
 
+@pytest.mark.usefixtures("deployed")
 def test_an_instance_is_listed_while_it_runs(project: TestProject) -> None:
-    project.deploy()
     assert statuses(project) == []
     project.request({"x": 1})
     (instance,) = project.api.instances_list("lab", "model", "v1").results
@@ -102,8 +102,8 @@ def test_a_stopped_instance_ends_its_request(
         project.api.instances_get("lab", "model", instance.id, "v1")
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_minimum_is_kept_when_one_of_it_is_stopped(project: TestProject) -> None:
-    project.deploy()
     project.api.deployment_versions_update("lab", "model", "v1", {"minimum_instances": 1})
     wait_until(lambda: statuses(project), lambda found: found == ["running"])
     (instance,) = project.api.project_instances_list("lab").results

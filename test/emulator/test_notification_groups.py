@@ -115,8 +115,8 @@ def test_a_batch_tells_its_group_when_it_is_done(project: TestProject) -> None:
     assert updated.notification_group == "other"
 
 
+@pytest.mark.usefixtures("deployed")
 def test_an_unknown_group_is_404(project: TestProject) -> None:
-    project.deploy()
     with pytest.raises(ubiops.exceptions.NotFoundError, match="notification group 'ops' was not found"):
         project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}], notification_group="ops")
 

@@ -33,8 +33,8 @@ def failure(caught: pytest.ExceptionInfo[ApiException]) -> Any:
 # How data flows
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_direct_request(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     answer = run(project, {"x": 4})
     assert answer.success
@@ -46,8 +46,8 @@ def test_a_direct_request(project: TestProject) -> None:
     assert project.api.deployment_requests_get("lab", "model", part.id).result == {"y": 8}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_objects_one_after_the_other_and_side_by_side(project: TestProject) -> None:
-    project.deploy()
     make_pipeline(
         project,
         [
@@ -93,8 +93,8 @@ def test_plain_data(project: TestProject) -> None:
     assert run(project, ["a", "b"]).result == ["A", "B"]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_list_goes_on_as_a_list(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     answer = run(project, [{"x": 1}, {"x": 2}])
     assert answer.result == [{"y": 2}, {"y": 4}]
@@ -112,8 +112,8 @@ def test_an_end_that_is_not_reached_gives_nothing(project: TestProject) -> None:
     assert (answer.success, answer.result, answer.deployment_requests) == (True, None, [])
 
 
+@pytest.mark.usefixtures("deployed")
 def test_one_branch_or_the_other(project: TestProject) -> None:
-    project.deploy()
     make_pipeline(
         project,
         [
@@ -158,8 +158,8 @@ def test_an_error_raised_by_an_operator(project: TestProject) -> None:
 
 
 @pytest.mark.parametrize(("size", "requests"), [(None, 5), (2, 3), (9, 1)])
+@pytest.mark.usefixtures("deployed")
 def test_subrequests_are_made_and_collected(project: TestProject, size: int | None, requests: int) -> None:
-    project.deploy()
     project.create_deployment("sum", input_fields=Y)
     project.api.deployment_versions_create("lab", "sum", {"version": "v1"})
     code = """
@@ -192,8 +192,8 @@ def test_subrequests_are_made_and_collected(project: TestProject, size: int | No
     assert [part.pipeline_object for part in answer.deployment_requests].count("double") == requests
 
 
+@pytest.mark.usefixtures("deployed")
 def test_conditions_choose_among_subrequests(project: TestProject) -> None:
-    project.deploy()
     make_pipeline(
         project,
         [
@@ -236,8 +236,8 @@ def test_a_failed_expression(project: TestProject) -> None:
         run(project, {"x": 0})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_pipelines_within_pipelines(project: TestProject) -> None:
-    project.deploy()
     make_line(project, name="inner")
     make_pipeline(
         project,
@@ -270,8 +270,8 @@ def test_a_failed_pipeline_within_another(project: TestProject) -> None:
         run(project, {"x": 3})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_objects_follow_the_default_version(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     project.deploy_version("class Deployment:\n    def request(self, data):\n        return {'y': -1}", "v2")
     assert run(project, {"x": 3}).result == {"y": 6}
@@ -304,8 +304,8 @@ def test_what_user_code_is_told(project: TestProject) -> None:
     assert context["id"] == answer.deployment_requests[0].id
 
 
+@pytest.mark.usefixtures("deployed")
 def test_what_operators_and_pipelines_in_it_did_is_kept(project: TestProject) -> None:
-    project.deploy()
     make_line(project, name="inner")
     inner = {"name": "inner", "reference_name": "inner", "reference_type": "pipeline"}
     check = operator("large", "if-condition", expression="x > 1", input_fields=X, output_fields=[])
@@ -439,8 +439,8 @@ def test_a_version_without_a_build(project: TestProject) -> None:
     ]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_field_that_nothing_feeds(project: TestProject) -> None:
-    project.deploy()
     make_pipeline(project, [deployment("double")], [attach("double", {"pipeline_start": {}})])
     with pytest.raises(ApiException) as caught:
         run(project, {"x": 1})
@@ -488,8 +488,8 @@ def test_a_pipeline_without_versions_takes_no_requests(project: TestProject) -> 
 # Batches
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_is_run_and_collected(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     created = project.api.batch_pipeline_requests_create("lab", "line", [{"x": x} for x in range(30)])
     assert {(request.status, request.pipeline, request.version) for request in created} == {("pending", "line", "v1")}
@@ -571,8 +571,8 @@ def test_lists_are_filtered_sorted_and_cut(project: TestProject) -> None:
             listed(**filters)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_requests_of_a_project(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     project.request({"x": 1})
     answer = run(project, {"x": 2})
@@ -586,8 +586,8 @@ def test_the_requests_of_a_project(project: TestProject) -> None:
     assert own.id != part
 
 
+@pytest.mark.usefixtures("deployed")
 def test_where_requests_come_from(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     answer = run(project, {"x": 2})
     origin = {"pipeline": "line", "pipeline_version": "v1"}
@@ -631,8 +631,8 @@ def test_the_data_of_operators_is_kept_no_longer_than_that_of_their_request(proj
 # To a version
 
 
+@pytest.mark.usefixtures("deployed")
 def test_requests_to_a_version(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     project.api.pipeline_versions_create("lab", "line", {"version": "v2"})
     api = project.api
@@ -716,8 +716,8 @@ def test_batches_run_again_after_a_restart(tmp_path: Any) -> None:
         assert [len(requests[id].deployment_requests) for id in ids] == [1, 1]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_subrequests_that_arrive_by_several_ways_stay_in_order(project: TestProject) -> None:
-    project.deploy()
     make_pipeline(
         project,
         [

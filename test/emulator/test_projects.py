@@ -69,8 +69,8 @@ def test_credits_have_bounds(project: TestProject, credits: float) -> None:
         project.api.projects_update("lab", {"credits": credits})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_deleted_project_is_gone_with_all_in_it(project: TestProject) -> None:
-    project.deploy()
     project.api.projects_delete("lab")
     with pytest.raises(ubiops.exceptions.NotFoundError, match="project 'lab' was not found"):
         project.api.projects_get("lab")

@@ -51,8 +51,8 @@ def deployed(project: TestProject) -> TestProject:
 # Direct requests
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_direct_request_waits_for_its_result(project: TestProject) -> None:
-    project.deploy()
     response = project.api.deployment_requests_create("lab", "model", {"x": 1.5})
     assert (response.deployment, response.version) == ("model", "v1")
     assert (response.success, response.result, response.error_message) == (True, {"y": 3.0}, None)
@@ -68,8 +68,8 @@ def test_a_direct_request_waits_for_its_result(project: TestProject) -> None:
     assert stored.origin == {"deployment": "model", "deployment_version": "v1"}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_version_other_than_the_default_is_asked_by_name(project: TestProject) -> None:
-    project.deploy()
     project.deploy_version("class Deployment:\n    def request(self, data): return {'y': 0}", "v2")
     assert project.request({"x": 1}) == {"y": 2}
     response = project.api.deployment_version_requests_create("lab", "model", "v2", {"x": 1})
@@ -150,8 +150,8 @@ def test_plain_data_is_text(project: TestProject) -> None:
         project.request({"x": 1})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_timeouts_have_bounds(project: TestProject) -> None:
-    project.deploy()
     assert project.request({"x": 1}, timeout=3600) == {"y": 2}
     for timeout in (9, 3601):
         with pytest.raises(ubiops.exceptions.BadRequestError, match=f"from 10 to 3600 seconds, not {timeout}"):
@@ -355,8 +355,8 @@ def test_text_that_is_no_utf8_comes_back_escaped(project: TestProject) -> None:
 # Batches
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_is_queued_and_collected(project: TestProject) -> None:
-    project.deploy()
     created = project.api.batch_deployment_requests_create("lab", "model", [{"x": number} for number in range(20)])
     assert {request.status for request in created} == {"pending"}
     finished = project.finished([request.id for request in created])
@@ -373,8 +373,8 @@ def test_a_batch_keeps_its_data_as_it_is(project: TestProject) -> None:
     assert [requests[id].request_data for id in ids] == inputs
 
 
+@pytest.mark.usefixtures("deployed")
 def test_one_input_alone_is_a_batch_too(project: TestProject) -> None:
-    project.deploy()
     [created] = project.api.batch_deployment_version_requests_create("lab", "model", "v1", {"x": 4})
     assert project.finished([created.id])[created.id].result == {"y": 8}
 
@@ -394,14 +394,14 @@ def test_a_batch_is_refused_as_a_whole(deployed: TestProject, data: Any, problem
     assert deployed.api.deployment_requests_list("lab", "model") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_notification_group_must_be_there(project: TestProject) -> None:
-    project.deploy()
     with pytest.raises(ubiops.exceptions.NotFoundError, match="notification group 'team' was not found"):
         project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}], notification_group="team")
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_full_queue_is_429(project: TestProject) -> None:
-    project.deploy()
     project.api.deployment_versions_update("lab", "model", "v1", {"maximum_queue_size_batch": 3})
     project.api.api_client.configuration.retries = 0
     with pytest.raises(ubiops.exceptions.TooManyRequestsError, match=r"is full \(3 requests\)"):
@@ -454,8 +454,8 @@ def test_requests_are_cancelled(project: TestProject, gated: Callable[[], None])
         project.api.deployment_requests_update("lab", "model", last, {"status": "completed"})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_one_that_was_cancelled_does_not_begin(emulator: Emulator, project: TestProject) -> None:
-    project.deploy()
     [request] = project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}])
     project.finished([request.id])
     engine = emulator._engine
@@ -493,8 +493,8 @@ def test_deleting_a_version_ends_what_runs_on_it(project: TestProject, gated: Ca
 # What is kept
 
 
+@pytest.mark.usefixtures("deployed")
 def test_all_or_nothing_is_collected(project: TestProject) -> None:
-    project.deploy()
     created = project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}] * 3)
     ids = [request.id for request in created]
     for collect in (project.api.deployment_requests_batch_get, project.api.deployment_requests_batch_delete):
@@ -509,8 +509,8 @@ def test_all_or_nothing_is_collected(project: TestProject) -> None:
     assert project.api.deployment_requests_list("lab", "model") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_request_is_deleted(project: TestProject) -> None:
-    project.deploy()
     response = project.api.deployment_requests_create("lab", "model", {"x": 1})
     project.api.deployment_requests_delete("lab", "model", response.id)
     with pytest.raises(ubiops.exceptions.NotFoundError, match=f"request '{response.id}' was not found"):
@@ -520,8 +520,8 @@ def test_a_request_is_deleted(project: TestProject) -> None:
     assert project.api.deployment_version_requests_list("lab", "model", "v1") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_metadata_only_leaves_the_data_out(project: TestProject) -> None:
-    project.deploy()
     response = project.api.deployment_requests_create("lab", "model", {"x": 1})
     request = project.api.deployment_requests_get(
         "lab", "model", response.id, metadata_only=True, _preload_content=False
@@ -531,8 +531,8 @@ def test_metadata_only_leaves_the_data_out(project: TestProject) -> None:
 
 
 @pytest.mark.parametrize(("mode", "number", "data"), [("full", 1, {"x": 1}), ("metadata", 1, None), ("none", 0, None)])
+@pytest.mark.usefixtures("deployed")
 def test_the_retention_mode_says_what_is_kept(project: TestProject, mode: str, number: int, data: Any) -> None:
-    project.deploy()
     project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": mode})
     assert project.request({"x": 1}) == {"y": 2}
     stored = project.api.deployment_requests_list("lab", "model")
@@ -578,8 +578,8 @@ def test_the_filters_of_the_list(project: TestProject) -> None:
             listed(**filters)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_requests_of_a_project(project: TestProject) -> None:
-    project.deploy()
     project.request({"x": 1})
     [request] = project.api.project_requests_list("lab", "deployment", success=True)
     assert (request.deployment, request.pipeline, request.version) == ("model", None, "v1")

@@ -202,8 +202,8 @@ def test_deployment_roles_stop_at_deployments(project: TestProject, callers: Cal
     assert robot.request_schedules_list("lab") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_role_on_a_deployment_is_for_that_one(project: TestProject, callers: Callers) -> None:
-    project.deploy()
     project.create_deployment("other")
     created = project.api.service_users_create("lab", {})
     callers.assign("deployment-editor", created.id, resource="model", resource_type="deployment")
@@ -276,8 +276,8 @@ def test_what_is_not_there_is_404_for_all(callers: Callers, project: TestProject
         callers.service_user().deployments_list("nothing")
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_schedule_needs_the_permission_on_its_object(project: TestProject, callers: Callers) -> None:
-    project.deploy()
     schedule = {"name": "nightly", "object_type": "deployment", "object_name": "model", "schedule": "0 3 * * *"}
     robot = callers.service_user("pipeline-admin")
     with pytest.raises(Forbidden, match=r"permission deployments\.versions\.requests\.create"):

@@ -129,8 +129,8 @@ def test_a_read_schedule_can_be_sent_back(project: TestProject) -> None:
     assert project.api.request_schedules_update("lab", "hourly", update) == read
 
 
+@pytest.mark.usefixtures("deployed")
 def test_it_makes_a_request_whenever_its_time_comes(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     create(project, schedule="*/20 9-10 * * 0")
     for minutes in sorted({*range(0, 24 * 60, 60), *range(9 * 60, 11 * 60, 5)}):
         emulator.tick(NEW_YEAR + timedelta(minutes=minutes))
@@ -143,8 +143,8 @@ def test_it_makes_a_request_whenever_its_time_comes(project: TestProject, emulat
     assert (request.created_by, request.origin) == ("UbiOps", {"request_schedule": "hourly"})
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_zone_of_a_schedule_is_utc(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     create(project, schedule="0 9 * * *")
     emulator.tick(datetime(2023, 1, 1, 9, tzinfo=timezone(timedelta(hours=2))))
     assert requests(project) == []
@@ -152,8 +152,8 @@ def test_the_zone_of_a_schedule_is_utc(project: TestProject, emulator: Emulator)
     assert len(requests(project)) == 1
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_disabled_schedule_rests(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     create(project, enabled=False)
     emulator.tick(NEW_YEAR)
     assert requests(project) == []
@@ -165,8 +165,8 @@ def test_a_disabled_schedule_rests(project: TestProject, emulator: Emulator) -> 
     assert len(requests(project)) == 1
 
 
+@pytest.mark.usefixtures("deployed")
 def test_it_goes_to_the_default_version_or_to_the_one_given(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     project.deploy_version(version="v2")
     create(project)
     create(project, name="fixed", version="v1")
@@ -175,8 +175,8 @@ def test_it_goes_to_the_default_version_or_to_the_one_given(project: TestProject
     assert (len(requests(project, "v1")), len(requests(project, "v2"))) == (1, 1)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_what_it_cannot_request_goes_to_the_log(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     create(project, request_data={"z": 1})
     create(project, name="empty", request_data=None)
     emulator.tick(NEW_YEAR)
@@ -244,8 +244,8 @@ def test_requests_are_deleted_when_their_time_is_over(project: TestProject, emul
     assert requests(project) == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_schedule_of_a_pipeline(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     api = project.api
     fields = [{"name": "x", "data_type": "double"}], [{"name": "y", "data_type": "double"}]
     types = {"input_type": "structured", "output_type": "structured"}

@@ -137,8 +137,8 @@ def test_another_media_type_is_415(http: urllib3.PoolManager, emulator: Emulator
     assert response.json()["error"] == "The Content-Type must be application/json, not text/csv"
 
 
+@pytest.mark.usefixtures("deployed")
 def test_reset_forgets_everything(emulator: Emulator, project: TestProject) -> None:
-    project.deploy()
     assert project.request({"x": 1.5}) == {"y": 3.0}
     project.api.projects_create({"name": "another", "organization_name": "emulator"})
     project.api.organizations_update("emulator", {"name": "mine"})

@@ -65,8 +65,8 @@ def test_an_export_can_be_described(project: TestProject) -> None:
     assert listed.description == "Before the move"
 
 
+@pytest.mark.usefixtures("deployed")
 def test_services_and_newer_settings_go_along(project: TestProject, other: TestProject) -> None:
-    project.deploy()
     port: dict[str, Any] = {"public_port": 49152, "deployment_port": 7000, "protocol": "tcp"}
     project.create_version("v2", maximum_queue_size=7, scaling_strategy="moderate", instance_processes=2, ports=[port])
     service = {"name": "page", "deployment": "model", "version": "v2", "port": 8080, "rate_limit": 10}
@@ -245,16 +245,16 @@ def test_objects_left_out_are_not_imported(project: TestProject, other: TestProj
     assert other.api.project_environment_variables_list("other") == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_without_confirmation_everything_is_imported_at_once(project: TestProject, other: TestProject) -> None:
-    project.deploy()
     exported = export(project, {"deployments": {"model": {"versions": {"v1": {}}}}})
     done = bring_in(other, download(project, exported.id), skip_confirmation=True)
     assert (done.status, done.error_message) == ("completed", "")
     assert [each.version for each in other.api.deployment_versions_list("other", "model")] == ["v1"]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_an_import_of_an_export_by_its_id(project: TestProject) -> None:
-    project.deploy()
     exported = export(project, {"deployments": {"model": {"versions": {"v1": {}}}}})
     project.api.deployments_delete("lab", "model")
     created = project.api.imports_create("lab", export_id=exported.id, skip_confirmation=True)

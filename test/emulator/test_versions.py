@@ -121,8 +121,8 @@ def test_a_read_version_can_be_sent_back(project: TestProject) -> None:
     assert project.api.deployment_versions_update("lab", "model", "v1", update).labels == {"a": "1"}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_deleted_version_is_gone(project: TestProject) -> None:
-    project.deploy()
     project.api.deployment_versions_delete("lab", "model", "v1")
     with pytest.raises(ubiops.exceptions.NotFoundError, match="Deployment version was not found"):
         project.api.deployment_versions_get("lab", "model", "v1")

@@ -7,12 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 import ubiops
-from test.emulator.conftest import _checked, api, callers, emulator, project
+from test.emulator.conftest import _checked, _deployed, api, callers, deployed, emulator, project
 from test.utils.clock import Clock
 from test.utils.requests import calls, gate
 from test.utils.storage import folder, signer, storage
 
-__all__ = ["_checked", "api", "callers", "calls", "clock", "emulator", "folder", "gate", "project", "signer", "storage"]
+__all__ = [
+    "_checked",
+    "_deployed",
+    "api",
+    "callers",
+    "calls",
+    "clock",
+    "deployed",
+    "emulator",
+    "folder",
+    "gate",
+    "project",
+    "signer",
+    "storage",
+]
 
 
 @pytest.fixture

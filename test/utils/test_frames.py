@@ -30,8 +30,8 @@ def values(column: Any) -> list[Any]:
     return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_requests_of_the_api_are_rows(project: TestProject) -> None:
-    project.deploy()
     ids = [item.id for item in project.api.batch_deployment_requests_create("lab", "model", [{"x": 1}, {"x": 2}])]
     project.finished(ids)
     frame = to_dataframe(project.api.deployment_requests_batch_get("lab", "model", ids)).set_index("id").loc[ids]

@@ -57,8 +57,8 @@ def drawn(ax: Any) -> dict[str, list[tuple[datetime.datetime, float]]]:
     }
 
 
+@pytest.mark.usefixtures("deployed")
 def test_metrics_of_the_api_are_drawn(project: TestProject) -> None:
-    project.deploy()
     for x in range(3):
         project.request({"x": x})
     now = datetime.datetime.now(UTC)

@@ -83,8 +83,8 @@ def texts(ax: Any) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_version_of_the_api_is_drawn(project: TestProject) -> None:
-    project.deploy()
     cold = operator(
         "cold",
         "if-condition",

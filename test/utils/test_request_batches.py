@@ -62,8 +62,8 @@ class Counting:
 # Order
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_results_come_in_the_order_of_the_inputs(project: TestProject, calls: Calls) -> None:
-    project.deploy()
     items = list(map_requests(project.api, "lab", "model", inputs=({"x": x} for x in range(251))))
     assert [(item.index, item.input, item.result) for item in items] == [
         (x, {"x": x}, {"y": 2 * x}) for x in range(251)
@@ -72,8 +72,8 @@ def test_the_results_come_in_the_order_of_the_inputs(project: TestProject, calls
     assert calls.batches == 2
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_client_may_be_the_transport_too(project: TestProject) -> None:
-    project.deploy()
     items = map_requests(project.api.api_client, "lab", deployment_name="model", inputs=xs(2))
     assert [item.result for item in items] == [{"y": 2}, {"y": 4}]
 
@@ -102,8 +102,8 @@ def test_what_is_completed_is_found_behind_many_that_aren_t(
     assert sorted(item.index for item in items) == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_no_inputs_make_no_requests(project: TestProject, calls: Calls) -> None:
-    project.deploy()
     assert list(map_requests(project.api, "lab", "model", inputs=[])) == []
     assert calls.batches == 0
 
@@ -128,8 +128,8 @@ def test_nothing_happens_before_the_first_result_is_asked_for(project: TestProje
 
 
 @pytest.mark.parametrize("as_completed", [False, True])
+@pytest.mark.usefixtures("deployed")
 def test_inputs_are_read_as_results_are_taken(project: TestProject, as_completed: bool) -> None:
-    project.deploy()
     inputs = Counting(xs(60))
     options: Any = {"chunk_size": 5, "max_in_flight": 10, "as_completed": as_completed}
     taken = 0
@@ -173,10 +173,10 @@ def faulty(count: int, *places: int) -> list[dict[str, Any]]:
     # The first: the whole, six halves down to it, and the six beside them. The last: its halves needn't be tried.
     [((0,), 13), ((31,), 13), ((63,), 8), ((40,), 13), ((0, 63), 20)],
 )
+@pytest.mark.usefixtures("deployed")
 def test_faulty_inputs_are_found_by_halving(
     project: TestProject, calls: Calls, places: tuple[int, ...], batches: int
 ) -> None:
-    project.deploy()
     items = list(map_requests(project.api, "lab", "model", inputs=faulty(64, *places), on_error="return"))
     assert [item.index for item in items] == list(range(64))
     assert {item.index for item in items if isinstance(item.error, InvalidInput)} == set(places)
@@ -185,8 +185,8 @@ def test_faulty_inputs_are_found_by_halving(
     assert set(requested(project).values()) == {1}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_inputs_that_are_all_faulty_are_all_reported(project: TestProject, calls: Calls) -> None:
-    project.deploy()
     inputs = faulty(8, *range(8))
     items = list(map_requests(project.api, "lab", "model", inputs=inputs, on_error="return"))
     assert [item.index for item in items] == list(range(8))
@@ -199,8 +199,8 @@ def test_inputs_that_are_all_faulty_are_all_reported(project: TestProject, calls
     assert requested(project) == {}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_first_faulty_input_ends_the_map_after_the_results_before_it(project: TestProject, calls: Calls) -> None:
-    project.deploy()
     items = map_requests(project.api, "lab", "model", inputs=faulty(300, 5, 200), chunk_size=64)
     assert [next(items).index for _ in range(5)] == list(range(5))
     with pytest.raises(InvalidInput, match=r"inputs\[5\]") as caught:
@@ -219,10 +219,10 @@ def test_the_first_faulty_input_ends_the_map_after_the_results_before_it(project
         (None, r"`inputs\[2\]` .*must be a dict or str, not NoneType"),
     ],
 )
+@pytest.mark.usefixtures("deployed")
 def test_what_has_no_form_in_json_is_refused_before_its_batch_is_sent(
     project: TestProject, calls: Calls, bad: Any, problem: str
 ) -> None:
-    project.deploy()
     inputs = [*xs(2), bad, *xs(1)]
     with pytest.raises(InvalidInput, match=problem):
         list(map_requests(project.api, "lab", "model", inputs=inputs))
@@ -329,14 +329,14 @@ def test_arguments_out_of_bounds_are_refused_at_once(
         map_requests(project.api, "lab", inputs=[], **options)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_the_time_limit_of_each_request_is_the_server_s(project: TestProject, calls: Calls) -> None:
-    project.deploy()
     assert len(list(map_requests(project.api, "lab", "model", inputs=xs(2), request_timeout=4711))) == 2
     assert [url for url in calls.urls if url.endswith("/requests/batch?timeout=4711")]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_inputs_that_are_skipped_are_not_sent(project: TestProject) -> None:
-    project.deploy()
     inputs: list[Any] = [None, *xs(9)]
     items = map_requests(project.api, "lab", "model", inputs=inputs, skip=8, chunk_size=3)
     assert [(item.index, item.result) for item in items] == [(8, {"y": 16}), (9, {"y": 18})]
@@ -346,15 +346,15 @@ def test_inputs_that_are_skipped_are_not_sent(project: TestProject) -> None:
 # Versions, pipelines, permissions
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_version_may_be_named(project: TestProject) -> None:
-    project.deploy()
     project.deploy_version('class Deployment:\n    def request(self, data): return {"y": -1}', "v2")
     items = map_requests(project.api, "lab", "model", version="v2", inputs=xs(3))
     assert [(item.result, item.request and item.request.version) for item in items] == [({"y": -1}, "v2")] * 3
 
 
+@pytest.mark.usefixtures("deployed")
 def test_all_inputs_go_to_the_version_that_was_the_default_at_the_start(project: TestProject) -> None:
-    project.deploy()
     project.deploy_version(version="v2")
     items = map_requests(project.api, "lab", "model", inputs=xs(6), chunk_size=2, max_in_flight=2)
     first = next(items)
@@ -376,8 +376,8 @@ def test_pipelines_take_batches_of_a_hundred(project: TestProject, calls: Calls)
     assert calls.count("/pipelines/line/versions/v1/requests/collect") > 1
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_pipeline_version_may_be_named_and_its_faulty_inputs_are_found(project: TestProject) -> None:
-    project.deploy()
     make_line(project)
     make_pipeline(project, [deployment("d")], name="other", version="v7")
     items = list(
@@ -399,16 +399,16 @@ def test_leaving_deletes_the_outstanding_requests_to_a_pipeline(project: TestPro
     gate.open()
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_token_that_may_not_make_requests_is_told(project: TestProject, callers: Callers) -> None:
-    project.deploy()
     viewer = callers.service_user("project-viewer")
     with pytest.raises(ubiops.exceptions.ForbiddenError):
         next(map_requests(viewer, "lab", "model", inputs=xs(1)))
     assert requested(project) == {}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_token_for_requests_alone_will_do(project: TestProject, callers: Callers) -> None:
-    project.deploy()
     permissions = [f"deployments.versions.requests.{action}" for action in ("create", "get")]
     project.api.roles_create("lab", {"name": "caller", "permissions": permissions})
     caller = callers.service_user("caller")
@@ -441,10 +441,10 @@ DOUBLED = [{"y": 2 * x} for x in range(1, 21)]
     ],
     ids=["503 twice", "502 with a history", "dropped twice", "truncated", "truncated 3 times with a history"],
 )
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_whose_answer_is_lost_is_sent_once(
     project: TestProject, emulator: Emulator, fault: Fault, history: bool
 ) -> None:
-    project.deploy()
     earlier: list[str] = []
     for _ in range(2 if history else 0):
         # Of the same data, and not this map's.
@@ -457,8 +457,8 @@ def test_a_batch_whose_answer_is_lost_is_sent_once(
     assert not {item.request and item.request.id for item in items} & set(earlier)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_that_can_t_be_told_from_those_of_others_is_in_doubt(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
 
     def inputs() -> Iterator[dict[str, int]]:
         # Another program makes the same requests meanwhile.
@@ -474,10 +474,10 @@ def test_a_batch_that_can_t_be_told_from_those_of_others_is_in_doubt(project: Te
     assert requested(project)[1] == 4
 
 
+@pytest.mark.usefixtures("deployed")
 def test_requests_of_others_whose_data_isn_t_kept_leave_a_lost_batch_in_doubt(
     project: TestProject, emulator: Emulator
 ) -> None:
-    project.deploy()
 
     def inputs() -> Iterator[dict[str, int]]:
         for mode in ("metadata", "full"):
@@ -492,10 +492,10 @@ def test_requests_of_others_whose_data_isn_t_kept_leave_a_lost_batch_in_doubt(
         list(map_requests(project.api, "lab", "model", inputs=inputs()))
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_server_that_can_t_be_asked_about_a_lost_batch_leaves_it_in_doubt(
     project: TestProject, emulator: Emulator, callers: Callers
 ) -> None:
-    project.deploy()
     permissions = [f"deployments.versions.requests.{action}" for action in ("create", "get")]
     project.api.roles_create("lab", {"name": "caller", "permissions": permissions})
     emulator.faults.add(Fault("POST", BATCH, truncate=True))
@@ -504,8 +504,8 @@ def test_a_server_that_can_t_be_asked_about_a_lost_batch_leaves_it_in_doubt(
 
 
 @pytest.mark.parametrize("fault", [Fault("POST", COLLECT, status=503, times=3), Fault("POST", COLLECT, drop=True)])
+@pytest.mark.usefixtures("deployed")
 def test_a_collection_that_fails_is_repeated(project: TestProject, emulator: Emulator, fault: Fault) -> None:
-    project.deploy()
     emulator.faults.add(fault)
     assert run(project) == DOUBLED
 
@@ -520,20 +520,20 @@ def test_a_server_that_stays_in_trouble_is_given_up(
         run(project)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_refusal_that_is_no_input_s_fault_ends_the_map(
     project: TestProject, emulator: Emulator, calls: Calls
 ) -> None:
-    project.deploy()
     emulator.faults.add(Fault("POST", BATCH, status=409))
     with pytest.raises(ubiops.exceptions.ConflictError):
         run(project, on_error="return")
     assert calls.batches == 1
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_body_that_is_too_large_is_sent_in_smaller_ones(
     project: TestProject, emulator: Emulator, calls: Calls
 ) -> None:
-    project.deploy()
     emulator.faults.add(Fault("POST", BATCH, status=413, times=2))
     items = list(map_requests(project.api, "lab", "model", inputs=xs(20)))
     assert [item.result for item in items] == DOUBLED
@@ -541,8 +541,8 @@ def test_a_body_that_is_too_large_is_sent_in_smaller_ones(
     assert calls.batches == 2 + 4
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_full_queue_is_waited_for(project: TestProject, emulator: Emulator, calls: Calls) -> None:
-    project.deploy()
     emulator.faults.add(Fault("POST", BATCH, status=429, times=4))
     assert run(project) == DOUBLED
     assert calls.statuses[429] == 4
@@ -603,8 +603,8 @@ def test_a_version_that_keeps_no_results_is_refused(project: TestProject, mode: 
     assert requested(project) == {}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_result_that_is_no_longer_kept_is_an_error(project: TestProject) -> None:
-    project.deploy()
 
     def inputs() -> Iterator[dict[str, int]]:
         project.api.deployment_versions_update("lab", "model", "v1", {"request_retention_mode": "metadata"})
@@ -713,8 +713,8 @@ def test_a_timeout_cancels_what_is_outstanding(project: TestProject, gate: Gate)
     gate.open()
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_timeout_ends_a_call_that_hangs(project: TestProject, emulator: Emulator) -> None:
-    project.deploy()
     emulator.faults.add(Fault("POST", COLLECT, latency=3600, times=100))
     with pytest.raises(WaitTimeout):
         list(map_requests(project.api, "lab", "model", inputs=xs(4), timeout=0.5))

@@ -55,10 +55,10 @@ def records(path: Path) -> list[Any]:
 # Going on
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_job_that_is_done_gives_its_results_again_and_sends_nothing(
     project: TestProject, path: Path, calls: Calls
 ) -> None:
-    project.deploy()
     assert run(project, path, xs(12)) == doubled(12)
     assert calls.batches == 3
     assert run(project, path, iter(xs(12))) == doubled(12)
@@ -68,8 +68,8 @@ def test_a_job_that_is_done_gives_its_results_again_and_sends_nothing(
     assert calls.batches == 3
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_job_goes_on_with_more_inputs(project: TestProject, path: Path, calls: Calls) -> None:
-    project.deploy()
     run(project, path, xs(7))
     assert run(project, path, xs(20)) == doubled(20)
     assert requested(project) == {x: 1 for x in range(1, 21)}
@@ -93,8 +93,8 @@ def test_leaving_leaves_what_is_outstanding_to_the_next_run(
     assert statuses(project) == {"completed": 12}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_what_was_written_down_needn_t_be_collected_again(project: TestProject, path: Path, calls: Calls) -> None:
-    project.deploy()
     run(project, path, xs(12))
     before = calls.count("/requests/collect")
     items = list(map_requests(project.api, "lab", "model", inputs=xs(12), checkpoint=path, skip=11))
@@ -102,8 +102,8 @@ def test_what_was_written_down_needn_t_be_collected_again(project: TestProject, 
     assert calls.count("/requests/collect") == before + 1
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_job_that_left_inputs_out_goes_on_so(project: TestProject, path: Path) -> None:
-    project.deploy()
     assert run(project, path, xs(12), skip=3) == doubled(12)[3:]
     assert run(project, path, xs(12), skip=3) == doubled(12)[3:]
     assert run(project, path, xs(12), skip=8) == doubled(12)[8:]
@@ -111,16 +111,16 @@ def test_a_job_that_left_inputs_out_goes_on_so(project: TestProject, path: Path)
         run(project, path, xs(12))
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_job_goes_on_with_the_version_it_began_with(project: TestProject, path: Path) -> None:
-    project.deploy()
     project.deploy_version('class Deployment:\n    def request(self, data): return {"y": -1}', "v2")
     run(project, path, xs(4))
     project.api.deployments_update("lab", "model", {"default_version": "v2"})
     assert run(project, path, xs(8)) == doubled(8)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_pipelines_go_on_too(project: TestProject, path: Path, calls: Calls) -> None:
-    project.deploy()
     make_line(project)
     for _ in range(2):
         items = map_requests(project.api, "lab", pipeline_name="line", inputs=xs(5), checkpoint=path)
@@ -143,8 +143,8 @@ def test_failures_stay(project: TestProject, path: Path, calls: Calls) -> None:
     assert calls.batches == 4
 
 
+@pytest.mark.usefixtures("deployed")
 def test_requests_that_are_gone_are_failures(project: TestProject, path: Path) -> None:
-    project.deploy()
     run(project, path, xs(4))
     listed = project.api.deployment_requests_list("lab", "model")
     project.api.deployment_requests_delete("lab", "model", listed[0].id)
@@ -156,8 +156,8 @@ def test_requests_that_are_gone_are_failures(project: TestProject, path: Path) -
 # Batches whose answer was lost
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_that_was_announced_and_never_sent_is_sent(project: TestProject, path: Path, calls: Calls) -> None:
-    project.deploy()
     run(project, path, xs(10))
     lines = path.read_bytes().splitlines(keepends=True)
     project.api.deployment_requests_batch_delete("lab", "model", json.loads(lines[-1])["ids"])
@@ -169,10 +169,10 @@ def test_a_batch_that_was_announced_and_never_sent_is_sent(project: TestProject,
 
 @pytest.mark.parametrize("torn", [b"", b'{"ids": ["a', b"{"])
 @pytest.mark.parametrize("kept", [2, 4])
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_whose_ids_were_not_written_is_found(
     project: TestProject, path: Path, calls: Calls, torn: bytes, kept: int
 ) -> None:
-    project.deploy()
     run(project, path, xs(kept // 2 * 5))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + torn)
@@ -182,10 +182,10 @@ def test_a_batch_whose_ids_were_not_written_is_found(
     assert [list(record) for record in records(path)[1:]] == [["send", "digest"], ["ids", "created"]] * 2
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_in_doubt_is_looked_for_again_unless_its_failure_was_given(
     project: TestProject, path: Path, emulator: Emulator
 ) -> None:
-    project.deploy()
 
     def inputs() -> Iterator[dict[str, int]]:
         if "send" not in path.read_text():
@@ -204,10 +204,10 @@ def test_a_batch_in_doubt_is_looked_for_again_unless_its_failure_was_given(
     assert requested(project) == {**{x: 2 for x in range(1, 6)}, **{x: 1 for x in range(6, 11)}}
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_batch_in_doubt_is_found_once_it_can_be_told_from_those_of_others(
     project: TestProject, path: Path, emulator: Emulator
 ) -> None:
-    project.deploy()
     others: list[str] = []
 
     def inputs() -> Iterator[dict[str, int]]:
@@ -243,8 +243,8 @@ def test_a_checkpoint_of_release_3_12_1_goes_on(project: TestProject, path: Path
 # What is refused
 
 
+@pytest.mark.usefixtures("deployed")
 def test_other_inputs_are_refused(project: TestProject, path: Path, calls: Calls) -> None:
-    project.deploy()
     run(project, path, xs(12))
     with pytest.raises(ubiops.ApiValueError, match=r"inputs\[5:10\] differ from those that it was made with"):
         run(project, path, [*xs(9), {"x": 0}, *xs(2)])
@@ -254,8 +254,8 @@ def test_other_inputs_are_refused(project: TestProject, path: Path, calls: Calls
     assert run(project, path, xs(12)) == doubled(12)
 
 
+@pytest.mark.usefixtures("deployed")
 def test_another_job_is_refused(project: TestProject, path: Path) -> None:
-    project.deploy()
     project.deploy_version(version="v2")
     run(project, path, xs(2))
     project.create_deployment("other")
@@ -287,8 +287,8 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(
     assert path.read_text() == content
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_spoilt_line_is_named(project: TestProject, path: Path) -> None:
-    project.deploy()
     run(project, path, xs(5))
     sound = path.read_text()
     for line in ("null", "{}", "nonsense", '{"ids": ["a"], "created": null}', '{"send": 3}'):
@@ -297,8 +297,8 @@ def test_a_spoilt_line_is_named(project: TestProject, path: Path) -> None:
             run(project, path, xs(5))
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_torn_first_line_is_a_new_job(project: TestProject, path: Path) -> None:
-    project.deploy()
     path.write_bytes(b'{"map_requests": 1, "proj')
     assert run(project, path, xs(2)) == doubled(2)
     assert len(records(path)) == 3
@@ -309,8 +309,8 @@ def test_a_folder_that_isn_t_there_is_refused(project: TestProject, tmp_path: Pa
         run(project, tmp_path / "missing" / "job.jsonl", xs(2))
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_second_run_at_the_same_time_is_refused(project: TestProject, path: Path) -> None:
-    project.deploy()
     items = map_requests(project.api, "lab", "model", inputs=xs(3), checkpoint=path)
     next(items)
     with pytest.raises(ubiops.ApiValueError, match="is in use by another run"):
@@ -412,10 +412,10 @@ FULL = f"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+@pytest.mark.usefixtures("deployed")
 def test_a_full_disk_ends_the_job_which_goes_on_when_there_is_room(
     project: TestProject, emulator: Emulator, path: Path
 ) -> None:
-    project.deploy()
     with child(emulator, 30, path, code=FULL) as process:
         _, errors = process.communicate(timeout=60)
     # Where it says so on a full disk, "No space left on device".
@@ -428,10 +428,10 @@ def test_a_full_disk_ends_the_job_which_goes_on_when_there_is_room(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
+@pytest.mark.usefixtures("deployed")
 def test_killed_between_the_announcement_of_a_batch_and_its_answer_it_is_found(
     project: TestProject, emulator: Emulator, path: Path, calls: Calls
 ) -> None:
-    project.deploy()
     # The server carries the batch out and its answer is lost; the look for it takes its time, and the kill comes then.
     listed = "*/versions/v1/requests"
     emulator.faults.add(Fault("GET", listed, latency=0.01))
@@ -447,10 +447,10 @@ def test_killed_between_the_announcement_of_a_batch_and_its_answer_it_is_found(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
+@pytest.mark.usefixtures("deployed")
 def test_killed_at_any_moment_a_job_sends_every_input_once(
     project: TestProject, emulator: Emulator, path: Path
 ) -> None:
-    project.deploy()
     count, kills = 300, 0
     while True:
         with child(emulator, count, path) as process:

@@ -199,8 +199,8 @@ def test_a_version_without_a_package_is_an_error_at_once(project: TestProject, c
     assert clock.pauses == []
 
 
+@pytest.mark.usefixtures("deployed")
 def test_what_is_not_there_is_not_waited_for(project: TestProject, clock: Clock) -> None:
-    project.deploy()
     api, nothing = project.api, "8bd3b4c5-7a61-4be2-9d40-f93c85f0c1e2"
     for wait in (
         lambda: wait_for_deployment_version(api, "lab", "other", "v1"),
@@ -242,8 +242,8 @@ def test_data_and_result_are_read_once(project: TestProject, processing: str, ga
     assert asked == [True, True, True, None]
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_request_to_a_version(project: TestProject) -> None:
-    project.deploy()
     project.deploy_version(version="v2")
     request_id = send(project, 3, "v2")
     request = wait_for_deployment_version_request(project.api, "lab", "model", "v2", request_id)
@@ -304,8 +304,8 @@ def test_requests_to_pipelines(project: TestProject, capsys: pytest.CaptureFixtu
 # Exports and imports
 
 
+@pytest.mark.usefixtures("deployed")
 def test_an_export_and_its_import(project: TestProject) -> None:
-    project.deploy()
     project.api.deployment_environment_variables_create("lab", "model", {"name": "TOKEN", "value": "t", "secret": True})
     contents: dict[str, Any] = {
         "deployments": {"model": {"versions": {"v1": {}}, "environment_variables": {"TOKEN": {}}}}
