@@ -404,9 +404,12 @@ def test_the_end_of_the_program_cancels_what_is_outstanding(
     gate.open()
 
 
+# Without bytecode: Python would keep 600 bytes of that of each module, and fail to load them from then on.
 FULL = f"""
     import resource
+    import sys
 
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
     {CHILD}"""
 
