@@ -27,7 +27,6 @@ class Deployed:
         """Deploy it to a project that has nothing else."""
         if self._rows is None:
             project.deploy()
-            self._rows = sqlite3.connect(":memory:", check_same_thread=False)
             self._emulator._in_server(self._save)
         else:
             self._emulator._in_server(self._load)
@@ -38,13 +37,12 @@ class Deployed:
             self._rows.close()
 
     async def _save(self) -> None:
-        assert self._rows is not None
-        self._emulator._store._sqlite.backup(self._rows)
+        self._rows = self._emulator._store.copy()
         shutil.copytree(self._packages, self._copy)
 
     async def _load(self) -> None:
         assert self._rows is not None
-        self._rows.backup(self._emulator._store._sqlite)
+        self._emulator._store.restore(self._rows)
         shutil.copytree(self._copy, self._packages, dirs_exist_ok=True)
 
     @property

@@ -63,14 +63,23 @@ class Store:
                 programs reset the emulator before each of their tests.
         """
         if self._seeded is not None:
-            self._seeded.backup(self._sqlite)
+            self.restore(self._seeded)
             return
         with self.transaction() as connection:
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(delete(table))
         seed()
-        self._seeded = sqlite3.connect(":memory:", check_same_thread=False)
-        self._sqlite.backup(self._seeded)
+        self._seeded = self.copy()
+
+    def copy(self) -> sqlite3.Connection:
+        """A copy of everything, in memory; whoever asks for it closes it."""
+        copy = sqlite3.connect(":memory:", check_same_thread=False)
+        self._sqlite.backup(copy)
+        return copy
+
+    def restore(self, copy: sqlite3.Connection) -> None:
+        """Replace everything with a copy."""
+        copy.backup(self._sqlite)
 
     @property
     def _sqlite(self) -> sqlite3.Connection:
